@@ -1,0 +1,152 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/viper"
+)
+
+// Config is gwdr.yaml. Precedence: flags, GWDR_* variables, gwdr.yaml, defaults.
+type Config struct {
+	Gateway   string                    `mapstructure:"gateway"`    // driver+URL; empty means the lab
+	TokenFile string                    `mapstructure:"token_file"` // holds the admin token for the gateway
+	State     string                    `mapstructure:"state"`      // directory for the lab, the spool and generated keys
+	Evidence  string                    `mapstructure:"evidence"`   // directory that drills write to
+	Locations map[string]LocationConfig `mapstructure:"locations"`
+	Policy    PolicyConfig              `mapstructure:"policy"`
+	Keys      KeysConfig                `mapstructure:"keys"`
+	Fleets    map[string]FleetConfig    `mapstructure:"fleets"`
+
+	File string `mapstructure:"-"` // the file that was read, or empty
+}
+
+// LocationConfig is one place that keeps copies.
+type LocationConfig struct {
+	URL   string `mapstructure:"url"` // file:///dir, s3://bucket/prefix?endpoint=...&region=...
+	Media string `mapstructure:"media"`
+	Site  string `mapstructure:"site"`
+	Lock  string `mapstructure:"lock"` // compliance/30d, governance/7d
+}
+
+// PolicyConfig is the 3-2-1 rule.
+type PolicyConfig struct {
+	Site      string        `mapstructure:"site"`
+	Copies    int           `mapstructure:"copies"`
+	Media     int           `mapstructure:"media"`
+	Offsite   int           `mapstructure:"offsite"`
+	Immutable int           `mapstructure:"immutable"`
+	MaxAge    time.Duration `mapstructure:"maxage"`
+}
+
+// KeysConfig names the keys; identity, signing and trusted are files.
+type KeysConfig struct {
+	Recipients []string `mapstructure:"recipients"`
+	Identity   string   `mapstructure:"identity"`
+	Signing    string   `mapstructure:"signing"`
+	Trusted    string   `mapstructure:"trusted"`
+}
+
+// FleetConfig is a fleet that drills may break.
+type FleetConfig struct {
+	Driver string `mapstructure:"driver"`
+	Label  string `mapstructure:"label"`
+	Allow  bool   `mapstructure:"allow"`
+}
+
+// Lab reports whether gwdr works on the embedded lab: no gateway is configured.
+func (c *Config) Lab() bool { return c.Gateway == "" }
+
+// LabDir is where the lab keeps all its state.
+func (c *Config) LabDir() string { return filepath.Join(c.State, "lab") }
+
+// loadConfig reads the configuration. A file that was named must be there; the default places may be empty.
+func loadConfig(file string, env func(string) string) (*Config, error) {
+	v := viper.New()
+	setDefaults(v, env)
+	if file == "" {
+		file = env("GWDR_CONFIG")
+	}
+	found, err := configFile(file, env)
+	if err != nil {
+		return nil, err
+	}
+	if found != "" {
+		v.SetConfigFile(found)
+		v.SetConfigType("yaml")
+		if err := v.ReadInConfig(); err != nil {
+			return nil, fmt.Errorf("read configuration %s: %w", found, err)
+		}
+	}
+	for _, key := range v.AllKeys() { // viper's own AutomaticEnv would bypass env
+		if value := env("GWDR_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))); value != "" {
+			v.Set(key, value)
+		}
+	}
+	c := &Config{File: found}
+	if err := v.UnmarshalExact(c); err != nil {
+		return nil, fmt.Errorf("read configuration %s: %w", found, err)
+	}
+	return c, c.resolve()
+}
+
+// resolve makes the directories absolute.
+func (c *Config) resolve() (err error) {
+	if c.State, err = filepath.Abs(c.State); err != nil {
+		return fmt.Errorf("resolve state: %w", err)
+	}
+	if c.Evidence, err = filepath.Abs(c.Evidence); err != nil {
+		return fmt.Errorf("resolve evidence: %w", err)
+	}
+	return nil
+}
+
+func setDefaults(v *viper.Viper, env func(string) string) {
+	for key, value := range map[string]any{
+		"gateway": "", "token_file": "", "state": stateDir(env), "evidence": "evidence",
+		"locations": map[string]any{}, "fleets": map[string]any{},
+		"policy.site": "", "policy.copies": 3, "policy.media": 2, "policy.offsite": 1, "policy.immutable": 0, "policy.maxage": "0s",
+		"keys.recipients": []string{}, "keys.identity": "", "keys.signing": "", "keys.trusted": "",
+	} {
+		v.SetDefault(key, value)
+	}
+}
+
+// stateDir follows the XDG base directories.
+func stateDir(env func(string) string) string {
+	if dir := env("XDG_STATE_HOME"); dir != "" {
+		return filepath.Join(dir, "gwdr")
+	}
+	if home := env("HOME"); home != "" {
+		return filepath.Join(home, ".local", "state", "gwdr")
+	}
+	return filepath.Join(os.TempDir(), "gwdr")
+}
+
+// configFile returns the file to read, or "" if none was named and none of the default places has one.
+func configFile(named string, env func(string) string) (string, error) {
+	if named != "" {
+		_, err := os.Stat(named)
+		if err != nil {
+			return "", fmt.Errorf("read configuration: %w", err)
+		}
+		return named, nil
+	}
+	user := env("XDG_CONFIG_HOME")
+	if user == "" && env("HOME") != "" {
+		user = filepath.Join(env("HOME"), ".config")
+	}
+	for _, file := range []string{"gwdr.yaml", filepath.Join(user, "gwdr", "gwdr.yaml"), "/etc/gwdr/gwdr.yaml"} {
+		if _, err := os.Stat(file); err == nil {
+			return filepath.Abs(file)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("read configuration: %w", err)
+		}
+	}
+	return "", nil
+}

@@ -1,0 +1,151 @@
+// Package cmd is gwdr's command line: flags, environment, configuration, wiring and exit codes. It is the only package
+// that knows cobra, viper and the drivers.
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// app is what every command gets: its streams, its environment, its configuration.
+type app struct {
+	Stdin  io.Reader
+	Stdout io.Writer // results
+	Stderr io.Writer // logs and progress
+	Env    func(string) string
+	Log    *slog.Logger
+	Config *Config
+
+	JSON  bool // one document on Stdout
+	Plain bool // no colours, no live view
+	Quiet bool // nothing but errors on Stderr
+
+	configFile string
+	logLevel   string
+	started    bool // the command itself runs: an error is no longer one of usage
+}
+
+// Main runs gwdr with the given arguments (without the program's name) and returns the exit code.
+func Main(args []string, stdin io.Reader, stdout, stderr io.Writer, env func(string) string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	a := &app{Stdin: stdin, Stdout: stdout, Stderr: stderr, Env: env, Log: slog.New(slog.DiscardHandler)}
+	root := newRootCommand(a)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil && !a.started {
+		err = usageError(err)
+	}
+	return a.fail(ctx, err)
+}
+
+func newRootCommand(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "gwdr",
+		Short: "Prove that your API gateway comes back",
+		Long: `gwdr proves that your API gateway comes back: it backs the gateway up to 3-2-1 locations, breaks it on purpose,
+times the recovery from the clients' side, counts what was lost, and writes evidence that an auditor can recompute.
+
+Without any gwdr.yaml everything runs on the lab, a fleet of real gateways on this machine.`,
+		Example: `  gwdr drill run region-loss     # on the lab: breaks a region and measures how it comes back
+  gwdr init && gwdr backup       # for your own gateway`,
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.start(cmd) },
+	}
+	root.SetIn(a.Stdin)
+	root.SetOut(a.Stdout)
+	root.SetErr(a.Stderr)
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.configFile, "config", "", "configuration `file` (default gwdr.yaml here, then in the user's and the system's configuration folder)")
+	flags.BoolVar(&a.JSON, "json", false, "write the result as one JSON document to stdout")
+	flags.BoolVar(&a.Plain, "plain", false, "plain lines: no colours, no live view")
+	flags.BoolVarP(&a.Quiet, "quiet", "q", false, "say nothing but errors")
+	flags.StringVar(&a.logLevel, "log-level", "", "`level` of the log on stderr: debug, info, warn or error (default warn)")
+	root.AddCommand(commands(a)...)
+	root.SetUsageTemplate(root.UsageTemplate() + exitCodesHelp)
+	return root
+}
+
+// start reads the configuration before the command runs.
+func (a *app) start(cmd *cobra.Command) error {
+	level, err := a.level()
+	if err != nil {
+		return err
+	}
+	a.Log = slog.New(slog.NewTextHandler(a.Stderr, &slog.HandlerOptions{Level: level}))
+	if !cmd.Hidden {
+		if a.Config, err = loadConfig(a.configFile, a.Env); err != nil {
+			return err
+		}
+	}
+	a.started = true
+	return nil
+}
+
+func (a *app) level() (slog.Level, error) {
+	text := a.logLevel
+	if text == "" {
+		text = a.Env("GWDR_LOG_LEVEL")
+	}
+	if text == "" {
+		return slog.LevelWarn, nil
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(text)); err != nil {
+		return 0, fmt.Errorf("log level %q is none of debug, info, warn, error", text)
+	}
+	return level, nil
+}
+
+// writeJSON writes v as the command's one document.
+func (a *app) writeJSON(v any) error {
+	enc := json.NewEncoder(a.Stdout)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+// progress writes one line for people to stderr, unless they asked for quiet.
+func (a *app) progress(format string, args ...any) {
+	if !a.Quiet {
+		fmt.Fprintf(a.Stderr, format+"\n", args...)
+	}
+}
+
+// interactive reports whether a person watches: stdout and stderr are terminals and nobody asked for plain output.
+func (a *app) interactive() bool {
+	return !a.JSON && !a.Plain && !a.Quiet && isTerminal(a.Stdout) && isTerminal(a.Stderr) && a.Env("TERM") != "dumb"
+}
+
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
+
+// version is what this binary calls itself, from the build information.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && (v == "" || v == "(devel)") {
+			v = "devel-" + s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return strings.TrimSpace(v)
+}

@@ -1,0 +1,119 @@
+package drills
+
+import (
+	"time"
+
+	"gwdr/probes"
+)
+
+// Schema heads the JSON of a Result.
+const Schema = "gwdr/drill/v1"
+
+// Verdict is the outcome of a drill.
+type Verdict string
+
+// The verdicts. Inconclusive is never shown as pass.
+const (
+	Pass         Verdict = "pass"
+	Fail         Verdict = "fail"
+	Inconclusive Verdict = "inconclusive"
+	Aborted      Verdict = "aborted"
+	Errored      Verdict = "error"
+)
+
+// Result is what a drill found: the document of `gwdr drill run --json` and of report.json.
+type Result struct {
+	Schema     string             `json:"schema"`
+	ID         string             `json:"id"`
+	RunNo      int                `json:"run_no"`
+	Scenario   string             `json:"scenario"`
+	Title      string             `json:"title"`
+	Fleet      string             `json:"fleet"`
+	Strategy   string             `json:"strategy"`
+	Verdict    Verdict            `json:"verdict"`
+	Clean      bool               `json:"clean"` // no fault is left in effect, proven by a scan
+	Reason     string             `json:"reason"`
+	PlanSHA256 string             `json:"plan_sha256"`
+	Started    time.Time          `json:"started"`
+	Ended      time.Time          `json:"ended"`
+	Objectives []ObjectiveResult  `json:"objectives"`
+	RTA        map[string]RTA     `json:"rta"` // by plane
+	RPA        RPA                `json:"rpa"`
+	Requests   Requests           `json:"requests"`
+	Faults     []FaultResult      `json:"faults"`
+	Timeline   []TimelineEntry    `json:"timeline"`
+	Latency    map[string]Latency `json:"latency,omitempty"` // before, during, after
+	Outages    []probes.Outage    `json:"outages,omitempty"`
+	Findings   []string           `json:"findings,omitempty"` // guards that did not hold, relapses, what surprised
+	Previous   string             `json:"previous,omitempty"` // sha256 of the previous run's report.json
+	Tool       string             `json:"tool"`
+	Evidence   string             `json:"evidence"` // directory
+}
+
+// ObjectiveResult is one judged promise. Target is "<= 5s" or "== 0"; Value is what was achieved, for people.
+type ObjectiveResult struct {
+	ID      string  `json:"id"`
+	Metric  string  `json:"metric"`
+	Plane   string  `json:"plane,omitempty"`
+	Target  string  `json:"target"`
+	LowS    float64 `json:"low_s"`
+	HighS   float64 `json:"high_s"`
+	Value   string  `json:"value"`
+	Verdict Verdict `json:"verdict"`
+}
+
+// RTA is the achieved recovery time of a plane, from just before the first injector call.
+type RTA struct {
+	LowS   float64 `json:"low_s"`
+	PointS float64 `json:"point_s"`
+	HighS  float64 `json:"high_s"` // the number that is judged
+	ErrorS float64 `json:"error_s"`
+	Impact string  `json:"impact"`           // "outage", or "none": no attempt was affected
+	Series string  `json:"series,omitempty"` // the worst series
+}
+
+// RPA is the achieved recovery point, with the ledger's counts.
+type RPA struct {
+	LowS          float64        `json:"low_s"`
+	HighS         float64        `json:"high_s"`
+	Acked         int            `json:"acked"`
+	Lost          int            `json:"lost"`
+	Stale         int            `json:"stale"`
+	Resurrected   int            `json:"resurrected"`
+	Indeterminate int            `json:"indeterminate"`
+	ByKind        map[string]int `json:"by_kind"`   // lost + stale + resurrected, by kind of change
+	Statement     string         `json:"statement"` // never a bare "RPO 0"
+}
+
+// Requests counts the attempts of all series that are not control targets.
+type Requests struct {
+	Sent    int `json:"sent"`
+	OK      int `json:"ok"`
+	Slow    int `json:"slow"`
+	Failed  int `json:"failed"`
+	Unknown int `json:"unknown"`
+}
+
+// FaultResult is one fault of the drill.
+type FaultResult struct {
+	ID       string     `json:"id"`
+	Kind     string     `json:"kind"`
+	Targets  []string   `json:"targets"`
+	Verified bool       `json:"verified"`
+	Injected *time.Time `json:"injected,omitempty"`
+	Reverted *time.Time `json:"reverted,omitempty"`
+}
+
+// TimelineEntry is a phase of the drill; OffsetS is from t0.
+type TimelineEntry struct {
+	Phase   Phase     `json:"phase"`
+	At      time.Time `json:"at"`
+	OffsetS float64   `json:"offset_s"`
+}
+
+// Latency is of ok and slow attempts.
+type Latency struct {
+	P50S  float64 `json:"p50_s"`
+	P99S  float64 `json:"p99_s"`
+	P999S float64 `json:"p999_s"`
+}

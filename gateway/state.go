@@ -1,0 +1,146 @@
+package gateway
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+)
+
+// State is a set of entities: the configuration of a gateway at one revision. The zero value is not usable; use NewState.
+// It is not safe for concurrent writes.
+type State struct {
+	bodies map[Ref][]byte
+}
+
+// NewState returns a State that holds the given entities.
+func NewState(entities ...Entity) *State {
+	s := &State{bodies: make(map[Ref][]byte, len(entities))}
+	for _, e := range entities {
+		s.Put(e)
+	}
+	return s
+}
+
+// Put adds the entity, or replaces the one with the same reference. The State keeps e.Body without copying.
+func (s *State) Put(e Entity) { s.bodies[e.Ref] = e.Body }
+
+// Delete removes the entity if it is there.
+func (s *State) Delete(r Ref) { delete(s.bodies, r) }
+
+// Get returns the entity's body and whether it is there.
+func (s *State) Get(r Ref) ([]byte, bool) {
+	b, ok := s.bodies[r]
+	return b, ok
+}
+
+// Len returns the number of entities.
+func (s *State) Len() int { return len(s.bodies) }
+
+// Clone returns a State with the same entities; the bodies are shared.
+func (s *State) Clone() *State { return &State{bodies: maps.Clone(s.bodies)} }
+
+// Counts returns the number of entities of each kind that has any.
+func (s *State) Counts() map[Kind]int {
+	counts := map[Kind]int{}
+	for r := range s.bodies {
+		counts[r.Kind]++
+	}
+	return counts
+}
+
+// Refs returns all references in reference order, then by id.
+func (s *State) Refs() []Ref {
+	return slices.SortedFunc(maps.Keys(s.bodies), Ref.Compare)
+}
+
+// All yields the entities in reference order, then by id.
+func (s *State) All() iter.Seq[Entity] {
+	return func(yield func(Entity) bool) {
+		for _, r := range s.Refs() {
+			if !yield(Entity{Ref: r, Body: s.bodies[r]}) {
+				return
+			}
+		}
+	}
+}
+
+// Kind yields the entities of one kind by id.
+func (s *State) Kind(k Kind) iter.Seq[Entity] {
+	return func(yield func(Entity) bool) {
+		var ids []string
+		for r := range s.bodies {
+			if r.Kind == k {
+				ids = append(ids, r.ID)
+			}
+		}
+		slices.Sort(ids)
+		for _, id := range ids {
+			r := Ref{Kind: k, ID: id}
+			if !yield(Entity{Ref: r, Body: s.bodies[r]}) {
+				return
+			}
+		}
+	}
+}
+
+// Digest identifies the set of entities whatever their order: the hex SHA-256 over one line per entity,
+// `kind NUL id NUL hex(sha256(body)) LF`, sorted by kind in reference order, then by id.
+func (s *State) Digest() string {
+	h := sha256.New()
+	for e := range s.All() {
+		fmt.Fprintf(h, "%s\x00%s\x00%x\n", e.Kind, e.ID, sha256.Sum256(e.Body))
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Op is what a Change does.
+type Op string
+
+// The operations of a Change.
+const (
+	Create Op = "create"
+	Update Op = "update"
+	Delete Op = "delete"
+)
+
+// Change is one step from one State to another.
+type Change struct {
+	Op     Op
+	Entity Entity // Body is nil for Delete
+	Old    []byte // the body before; nil for Create
+}
+
+// Diff returns the changes that turn from into to, in an order that keeps references valid at each step: creates and
+// updates in reference order, then deletes in reverse. It is pure; equal bodies make no change.
+func Diff(from, to *State) []Change {
+	var changes []Change
+	for e := range to.All() {
+		old, ok := from.Get(e.Ref)
+		switch {
+		case !ok:
+			changes = append(changes, Change{Op: Create, Entity: e})
+		case !bytes.Equal(old, e.Body):
+			changes = append(changes, Change{Op: Update, Entity: e, Old: old})
+		}
+	}
+	for _, r := range slices.Backward(from.Refs()) {
+		if _, ok := to.Get(r); !ok {
+			old, _ := from.Get(r)
+			changes = append(changes, Change{Op: Delete, Entity: Entity{Ref: r}, Old: old})
+		}
+	}
+	return changes
+}
+
+// Apply makes the change in s.
+func (s *State) Apply(c Change) {
+	if c.Op == Delete {
+		s.Delete(c.Entity.Ref)
+		return
+	}
+	s.Put(c.Entity)
+}

@@ -1,0 +1,69 @@
+package gateway
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"strings"
+)
+
+// Token is an API key as its holder presents it: gwk_<id>_<secret>_<crc>, where id is 16 hex digits, secret 256 random
+// bits in base64url without padding whose '_' and '-' are kept, and crc the CRC-32 (IEEE) of all before it, in 8 hex
+// digits, so that a typing error is told from a wrong key and secret scanners have something to match.
+type Token struct {
+	ID     string
+	secret [32]byte
+}
+
+// ErrToken is returned for text that is not a well-formed token.
+var ErrToken = errors.New("malformed API key")
+
+const tokenPrefix = "gwk_"
+
+// NewToken returns a token with a random id and secret.
+func NewToken() Token {
+	var id [8]byte
+	var t Token
+	rand.Read(id[:])
+	rand.Read(t.secret[:])
+	t.ID = hex.EncodeToString(id[:])
+	return t
+}
+
+// Reveal returns the text to hand to the key's holder, once. String never does.
+func (t Token) Reveal() string {
+	head := tokenPrefix + t.ID + "_" + base64.RawURLEncoding.EncodeToString(t.secret[:])
+	return fmt.Sprintf("%s_%08x", head, crc32.ChecksumIEEE([]byte(head)))
+}
+
+// String names the token without its secret.
+func (t Token) String() string { return tokenPrefix + t.ID + "_***" }
+
+// Hash returns what KeyBody.Hash holds: the hex SHA-256 of the secret.
+func (t Token) Hash() string {
+	sum := sha256.Sum256(t.secret[:])
+	return hex.EncodeToString(sum[:])
+}
+
+// ParseToken reads the text of a token. The error wraps ErrToken and never repeats the text.
+func ParseToken(text string) (Token, error) {
+	rest, ok := strings.CutPrefix(text, tokenPrefix)
+	if !ok || len(rest) != 16+1+43+1+8 || rest[16] != '_' || rest[60] != '_' {
+		return Token{}, fmt.Errorf("%w: not of the form gwk_<id>_<secret>_<crc>", ErrToken)
+	}
+	head := text[:len(text)-9]
+	if fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(head))) != rest[61:] {
+		return Token{}, fmt.Errorf("%w: checksum does not match", ErrToken)
+	}
+	t := Token{ID: rest[:16]}
+	secret, err := base64.RawURLEncoding.Strict().DecodeString(rest[17:60])
+	if err != nil || len(secret) != len(t.secret) {
+		return Token{}, fmt.Errorf("%w: secret is not base64url", ErrToken)
+	}
+	copy(t.secret[:], secret)
+	return t, nil
+}

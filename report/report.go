@@ -1,0 +1,2 @@
+// Package report renders the evidence of drills, and computes it again.
+package report

@@ -1,0 +1,171 @@
+// Package scenarios describes drills: what to break, how soon it must work again, and what must hold meanwhile. A
+// Scenario is read from YAML, validated and hashed; it never acts.
+package scenarios
+
+import (
+	"gwdr/fleet"
+)
+
+// APIVersion and ScenarioKind head every scenario file.
+const (
+	APIVersion   = "gwdr/v1"
+	ScenarioKind = "Scenario"
+)
+
+// Scenario is a scenario file. Field names are those of the YAML.
+type Scenario struct {
+	APIVersion  string            `yaml:"apiVersion" json:"apiVersion"`
+	Kind        string            `yaml:"kind" json:"kind"`
+	Metadata    Metadata          `yaml:"metadata" json:"metadata"`
+	Fleet       string            `yaml:"fleet" json:"fleet"` // lab, or the name of a fleet in gwdr.yaml
+	Topology    Topology          `yaml:"topology" json:"topology"`
+	Targets     map[string]Target `yaml:"targets" json:"targets"`
+	Objectives  []Objective       `yaml:"objectives" json:"objectives"`
+	SteadyState SteadyState       `yaml:"steadyState" json:"steadyState"`
+	Recovered   Recovered         `yaml:"recovered" json:"recovered"`
+	Guardrails  []Guardrail       `yaml:"guardrails,omitempty" json:"guardrails,omitempty"`
+	Safety      Safety            `yaml:"safety" json:"safety"`
+	Steps       []Step            `yaml:"steps" json:"steps"`
+	Revert      Revert            `yaml:"revert" json:"revert"`
+	Report      Report            `yaml:"report,omitempty" json:"report,omitzero"`
+}
+
+// Metadata says what the scenario is for.
+type Metadata struct {
+	Name        string   `yaml:"name" json:"name"`
+	Title       string   `yaml:"title" json:"title"`
+	Description string   `yaml:"description,omitempty" json:"description,omitempty"`
+	Class       string   `yaml:"class" json:"class"` // RTS 2024/1774 art. 26(2): ict-failure, cyber, ...
+	Tags        []string `yaml:"tags,omitempty" json:"tags,omitempty"`
+	Owner       string   `yaml:"owner,omitempty" json:"owner,omitempty"`
+	BIA         string   `yaml:"bia,omitempty" json:"bia,omitempty"`
+	FalsePass   []string `yaml:"falsePass,omitempty" json:"falsePass,omitempty"` // what could make it pass falsely
+}
+
+// Topology is the lab that the scenario needs. Replication is none or async.
+type Topology struct {
+	Strategy    string   `yaml:"strategy" json:"strategy"`
+	Regions     []Region `yaml:"regions" json:"regions"`
+	Replication string   `yaml:"replication" json:"replication"`
+}
+
+// Region is a region of the lab with its number of data instances; a control plane comes with each.
+type Region struct {
+	Name      string `yaml:"name" json:"name"`
+	Instances int    `yaml:"instances" json:"instances"`
+}
+
+// Target is a named selection of instances and how many it may match.
+type Target struct {
+	Select fleet.Selector `yaml:"select" json:"select"`
+	Expect Expect         `yaml:"expect,omitempty" json:"expect,omitzero"`
+}
+
+// Expect bounds a number of instances; Max 0 is no bound.
+type Expect struct {
+	Min int `yaml:"min,omitempty" json:"min,omitempty"`
+	Max int `yaml:"max,omitempty" json:"max,omitempty"`
+}
+
+// Objective is a promise that is judged: a metric and its bound. Exactly one of LE and EQ is set.
+type Objective struct {
+	ID     string    `yaml:"id" json:"id"`
+	Metric string    `yaml:"metric" json:"metric"` // rta, rpa, resurrected, failed
+	Plane  string    `yaml:"plane,omitempty" json:"plane,omitempty"`
+	LE     *Duration `yaml:"le,omitempty" json:"le,omitempty"` // rta, rpa
+	EQ     *int64    `yaml:"eq,omitempty" json:"eq,omitempty"` // resurrected, failed (idempotent requests that failed)
+}
+
+// The metrics of an Objective.
+const (
+	MetricRTA         = "rta"
+	MetricRPA         = "rpa"
+	MetricResurrected = "resurrected"
+	MetricFailed      = "failed"
+)
+
+// SteadyState is what must hold before, and what is measured throughout.
+type SteadyState struct {
+	Baseline Duration `yaml:"baseline" json:"baseline"`
+	Probes   []Probe  `yaml:"probes" json:"probes"`
+	Ledger   Ledger   `yaml:"ledger,omitempty" json:"ledger,omitzero"`
+}
+
+// Probe is one request that is sent again and again, fresh and on kept-alive connections.
+type Probe struct {
+	Route   string   `yaml:"route" json:"route"`
+	Every   Duration `yaml:"every,omitempty" json:"every,omitempty"`
+	Timeout Duration `yaml:"timeout,omitempty" json:"timeout,omitempty"`
+	Key     string   `yaml:"key,omitempty" json:"key,omitempty"` // live, revoked or none
+	Expect  Answer   `yaml:"expect,omitempty" json:"expect,omitzero"`
+}
+
+// Answer is what a probe expects; Status 0 is 200.
+type Answer struct {
+	Status int `yaml:"status,omitempty" json:"status,omitempty"`
+}
+
+// Ledger says how often the change ledger makes a change, and of which kinds, in turn.
+type Ledger struct {
+	Every Duration `yaml:"every" json:"every"`
+	Kinds []string `yaml:"kinds" json:"kinds"` // route, spec, key, revoke
+}
+
+// Recovered is the predicate that ends the observation.
+type Recovered struct {
+	StableFor Duration `yaml:"stableFor" json:"stableFor"`
+	Deadline  Duration `yaml:"deadline" json:"deadline"` // from the first injection
+}
+
+// Guardrail must never break; a breach aborts and reverts. Either Success or Drill is set.
+type Guardrail struct {
+	Name    string         `yaml:"name" json:"name"`
+	Select  fleet.Selector `yaml:"select,omitempty" json:"select,omitzero"` // of instances that are probed directly
+	Success *SuccessBelow  `yaml:"success,omitempty" json:"success,omitempty"`
+	Drill   *LongerThan    `yaml:"drill,omitempty" json:"drill,omitempty"`
+}
+
+// SuccessBelow is breached when the share of ok answers stays below LT for For.
+type SuccessBelow struct {
+	LT  float64  `yaml:"lt" json:"lt"`
+	For Duration `yaml:"for" json:"for"`
+}
+
+// LongerThan is breached when the drill takes longer than GT.
+type LongerThan struct {
+	GT Duration `yaml:"gt" json:"gt"`
+}
+
+// Safety bounds what the drill may do.
+type Safety struct {
+	Lease              Duration `yaml:"lease" json:"lease"` // of each fault, renewed by the controller
+	MaxTargets         int      `yaml:"maxTargets" json:"maxTargets"`
+	KeepHealthyRegions int      `yaml:"keepHealthyRegions" json:"keepHealthyRegions"`
+	BackupFreshness    Duration `yaml:"backupFreshness,omitempty" json:"backupFreshness,omitempty"`
+}
+
+// Step either injects Fault into Target, or makes a recovery action.
+type Step struct {
+	ID      string `yaml:"id" json:"id"`
+	Fault   string `yaml:"fault,omitempty" json:"fault,omitempty"`     // a fleet.FaultKind
+	Target  string `yaml:"target,omitempty" json:"target,omitempty"`   // a name of Targets
+	Hold    string `yaml:"hold,omitempty" json:"hold,omitempty"`       // until-recovered, until-recovered+5s
+	Recover string `yaml:"recover,omitempty" json:"recover,omitempty"` // promote or restore
+	To      string `yaml:"to,omitempty" json:"to,omitempty"`           // a region
+	When    string `yaml:"when,omitempty" json:"when,omitempty"`       // detected (default) or a delay after injection
+}
+
+// Revert says how the faults end.
+type Revert struct {
+	Order    string   `yaml:"order,omitempty" json:"order,omitempty"` // reverse
+	Verify   bool     `yaml:"verify" json:"verify"`
+	Settle   Duration `yaml:"settle" json:"settle"` // how long the steady state may take to come back
+	Failback string   `yaml:"failback,omitempty" json:"failback,omitempty"`
+}
+
+// Report says what is written beside the evidence.
+type Report struct {
+	Formats  []string `yaml:"formats,omitempty" json:"formats,omitempty"`
+	Sign     bool     `yaml:"sign,omitempty" json:"sign,omitempty"`
+	Controls []string `yaml:"controls,omitempty" json:"controls,omitempty"`
+}
