@@ -47,7 +47,7 @@ func (s *Store) List(ctx context.Context, k gateway.Kind, after string, limit in
 // State returns the configuration at one revision, with who holds it; Header.Store is empty while the store is blank.
 // With kinds given, only their entities are read.
 func (s *Store) State(ctx context.Context, kinds ...gateway.Kind) (gateway.Header, *gateway.State, error) {
-	ops := []clientv3.Op{}
+	ops := []clientv3.Op{clientv3.OpGet(keyStore, clientv3.WithSerializable())}
 	for _, k := range kinds {
 		ops = append(ops, clientv3.OpGet(entities+string(k)+"/", clientv3.WithPrefix(), clientv3.WithSerializable()))
 	}
@@ -55,14 +55,16 @@ func (s *Store) State(ctx context.Context, kinds ...gateway.Kind) (gateway.Heade
 		ops = append(ops, clientv3.OpGet(entities, clientv3.WithPrefix(), clientv3.WithSerializable()))
 	}
 	header := gateway.Header{Time: time.Now().UTC()}
-	k := s.state.Load()
 	resp, err := s.kv.Txn(ctx).Then(ops...).Commit()
 	if err != nil {
 		return gateway.Header{}, nil, fmt.Errorf("read state: %w", err)
 	}
-	header.Store, header.Epoch, header.Revision = k.id, k.role.Epoch, resp.Header.Revision
+	header.Epoch, header.Revision = s.Role().Epoch, resp.Header.Revision
+	if id := resp.Responses[0].GetResponseRange().Kvs; len(id) > 0 {
+		header.Store = string(id[0].Value)
+	}
 	state := gateway.NewState()
-	for _, r := range resp.Responses {
+	for _, r := range resp.Responses[1:] {
 		for _, kv := range r.GetResponseRange().Kvs {
 			state.Put(item(kv).Entity)
 		}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -94,9 +93,9 @@ func (s *Store) Follow(ctx context.Context, leader string, epoch int64) error {
 
 // become writes the role, provided that nobody did meanwhile, and the identity file after it.
 func (s *Store) become(ctx context.Context, role Role, id string) error {
-	resp, err := s.kv.Txn(ctx).If(s.sameMode()).Then(roleOps(role, id)...).Commit()
+	resp, err := s.kv.Txn(ctx).If(s.state.Load().sameMode()).Then(roleOps(role, id)...).Commit()
 	if err != nil {
-		return fmt.Errorf("change role to %s: %w", role.Mode, err)
+		return fmt.Errorf("change role to %s: %w", role.Mode, engineError(err))
 	}
 	if !resp.Succeeded {
 		return fmt.Errorf("change role to %s: %w", role.Mode, gateway.ErrConflict)
@@ -106,27 +105,33 @@ func (s *Store) become(ctx context.Context, role Role, id string) error {
 
 // roleOps are the operations that give the store a role and an id.
 func roleOps(role Role, id string) []clientv3.Op {
-	value, err := json.Marshal(role)
-	if err != nil { // strings and integers only
-		panic("store: encode role: " + err.Error())
-	}
-	return []clientv3.Op{clientv3.OpPut(keyMode, string(value)), clientv3.OpPut(keyStore, id)}
+	return []clientv3.Op{clientv3.OpPut(keyMode, string(gateway.Encode(role))), clientv3.OpPut(keyStore, id)}
 }
 
-// became takes note of a role that was written at revision rev.
+// became takes note of a role that was written at revision rev. s.mu is held, or nobody else has the store yet.
 func (s *Store) became(role Role, id string, rev int64) error {
-	old := s.state.Load()
-	next := *old
-	next.role, next.id, next.rev = role, id, rev
-	s.state.Store(&next)
+	var old known
+	s.learn(func(k *known) { old, k.role, k.id, k.rev = *k, role, id, rev })
 	s.log.Info("role changed", "mode", role.Mode, "epoch", role.Epoch, "leader", role.Leader, "store", id)
-	if old.id != id && old.rev != 0 || old.role.Mode == gateway.ModeBlank {
+	if old.role.Mode == gateway.ModeBlank {
 		s.endWatches()
 	}
 	return s.writeIdentity(id, role.Epoch)
 }
 
-// sameMode is the condition of every write: the role is the one that this process knows.
-func (s *Store) sameMode() clientv3.Cmp {
-	return clientv3.Compare(clientv3.ModRevision(keyMode), "=", s.state.Load().rev)
+// learn changes what this process knows about the store.
+func (s *Store) learn(change func(*known)) {
+	for {
+		old := s.state.Load()
+		next := *old
+		change(&next)
+		if s.state.CompareAndSwap(old, &next) {
+			return
+		}
+	}
+}
+
+// sameMode is the condition of every write: the role is the one that this process acted on.
+func (k *known) sameMode() clientv3.Cmp {
+	return clientv3.Compare(clientv3.ModRevision(keyMode), "=", k.rev)
 }

@@ -54,6 +54,9 @@ type Store struct {
 	mu      sync.Mutex    // guards changed and serialises changes of the role
 	changed chan struct{} // closed when the store's identity changes: watches end
 	fresh   bool
+
+	closing  sync.Once
+	closeErr error
 }
 
 // known is what this process knows about the store, which no other process writes to.
@@ -89,14 +92,17 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
-// Close stops the store. Everything acknowledged is on disk already.
+// Close stops the store. Everything acknowledged is on disk already. A second Close does nothing.
 func (s *Store) Close() error {
-	err := s.kv.Close()
-	s.etcd.Close()
-	if errors.Is(err, context.Canceled) {
-		err = nil
-	}
-	return errors.Join(err, s.lock.Close())
+	s.closing.Do(func() {
+		err := s.kv.Close()
+		if errors.Is(err, context.Canceled) { // what it returns for having stopped
+			err = nil
+		}
+		s.etcd.Close()
+		s.closeErr = errors.Join(err, s.lock.Close())
+	})
+	return s.closeErr
 }
 
 // Stopped returns a channel that is closed when etcd ended by itself, for instance because the disk failed.
