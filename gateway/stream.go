@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"time"
-	"unicode/utf8"
 )
 
 // Header is the first line of a state stream: which store it shows, and at which revision.
@@ -38,7 +37,7 @@ func WriteStream(w io.Writer, h Header, s *State) error {
 		return fmt.Errorf("write state header: %w", err)
 	}
 	for e := range s.All() {
-		if err := checkText(e.Ref); err != nil {
+		if err := e.Ref.wellFormed(); err != nil {
 			return fmt.Errorf("write state: %w", err)
 		}
 		if e.Body == nil {
@@ -86,7 +85,7 @@ func ReadStream(r io.Reader) (Header, *State, error) {
 // MarshalJSON writes the change as {"op","kind","id","body":base64}, the line of a watch and of an apply. Old is left
 // out, and so is the body of a delete.
 func (c Change) MarshalJSON() ([]byte, error) {
-	if err := checkText(c.Entity.Ref); err != nil {
+	if err := c.Entity.Ref.wellFormed(); err != nil {
 		return nil, err
 	}
 	l := changeLine{Op: c.Op, Kind: c.Entity.Kind, ID: c.Entity.ID}
@@ -106,13 +105,14 @@ func (c *Change) UnmarshalJSON(text []byte) error {
 		return err
 	}
 	ref := Ref{Kind: l.Kind, ID: l.ID}
-	switch {
-	case l.Op != Create && l.Op != Update && l.Op != Delete:
-		return fmt.Errorf("change has unknown op %q", l.Op)
-	case l.Kind == "" || l.ID == "":
-		return fmt.Errorf("change %s %q lacks kind or id", l.Op, ref)
-	case l.Op != Delete && l.Body == nil:
-		return fmt.Errorf("change %s %q lacks a body", l.Op, ref)
+	if err := ref.wellFormed(); err != nil {
+		return err
+	}
+	if l.Op != Create && l.Op != Update && l.Op != Delete {
+		return fmt.Errorf("change of %q has unknown op %q", ref.String(), l.Op)
+	}
+	if l.Op != Delete && l.Body == nil {
+		return fmt.Errorf("%s of %q lacks a body", l.Op, ref.String())
 	}
 	*c = Change{Op: l.Op, Entity: Entity{Ref: ref}}
 	if l.Op != Delete {
@@ -147,11 +147,14 @@ type streamLine struct {
 
 func (l streamLine) addTo(s *State) error {
 	ref := Ref{Kind: l.Kind, ID: l.ID}
-	if l.Kind == "" || l.ID == "" || l.Body == nil {
-		return fmt.Errorf("entity %q lacks kind, id or body", ref)
+	if err := ref.wellFormed(); err != nil {
+		return err
+	}
+	if l.Body == nil {
+		return fmt.Errorf("entity %q has no body", ref.String())
 	}
 	if _, twice := s.Get(ref); twice {
-		return fmt.Errorf("entity %q is there twice", ref)
+		return fmt.Errorf("entity %q is there twice", ref.String())
 	}
 	s.Put(Entity{Ref: ref, Body: *l.Body})
 	return nil
@@ -190,14 +193,6 @@ func checkEnd(dec *json.Decoder, l streamLine, n int) error {
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("stream goes on after its end")
-	}
-	return nil
-}
-
-// checkText refuses what JSON would silently alter.
-func checkText(r Ref) error {
-	if !utf8.ValidString(string(r.Kind)) || !utf8.ValidString(r.ID) {
-		return fmt.Errorf("reference %q is not UTF-8", r.String())
 	}
 	return nil
 }
