@@ -31,17 +31,37 @@ type app struct {
 	Plain bool // no colours, no live view
 	Quiet bool // nothing but errors on Stderr
 
+	Executable string // this program, for the processes that it starts
+
 	configFile string
 	logLevel   string
 	started    bool // the command itself runs: an error is no longer one of usage
 }
 
+// process is what a command line gets from the operating system.
+type process struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	env            func(string) string
+	executable     string
+}
+
 // Main runs gwdr with the given arguments (without the program's name) and returns the exit code.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer, env func(string) string) int {
+	executable, err := os.Executable()
+	if err != nil {
+		fmt.Fprintf(stderr, "gwdr: find this program: %v\n", err)
+		return exitError
+	}
+	return run(args, process{stdin, stdout, stderr, env, executable})
+}
+
+func run(args []string, p process) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	a := &app{Stdin: stdin, Stdout: stdout, Stderr: stderr, Env: env, Log: slog.New(slog.DiscardHandler)}
+	a := &app{Stdin: p.stdin, Stdout: p.stdout, Stderr: p.stderr, Env: p.env, Executable: p.executable,
+		Log: slog.New(slog.DiscardHandler)}
 	root := newRootCommand(a)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
