@@ -123,7 +123,7 @@ func testFailure(t *testing.T, target gateway.Target) {
 // testConsistent: an export shows one revision. A writer counts up in one entity, then in another; no export may show
 // the second ahead of the first, or far behind it.
 func testConsistent(t *testing.T, target gateway.Target) {
-	first, second := gateway.Ref{Kind: gateway.Setting, ID: "a"}, gateway.Ref{Kind: gateway.Upstream, ID: "b"}
+	first, second := gateway.Ref{Kind: gateway.Setting, ID: "z"}, gateway.Ref{Kind: gateway.Setting, ID: "a"}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
@@ -133,7 +133,7 @@ func testConsistent(t *testing.T, target gateway.Target) {
 					done <- nil
 					return
 				}
-				body := []byte(`{"endpoints":[],"n":` + strings.Repeat("1", n%50+1) + `}`)
+				body := []byte(`{"n":` + strings.Repeat("1", n%50+1) + `}`)
 				op := gateway.Create
 				if n > 0 {
 					op = gateway.Update
@@ -180,7 +180,7 @@ func Sample() []gateway.Entity {
 	return []gateway.Entity{
 		entity(gateway.Setting, "log", `{ "level" :"info","unknown":{"z":1,"a":[1e3,0.10]}}`),
 		entity(gateway.Upstream, "echo", `{"endpoints":[{"url":"http://127.0.0.1:1"}],"balance":"round-robin"}`),
-		entity(gateway.Upstream, "a/b c%2F?&=ü\"\\..", "{\"endpoints\":[]}\n"),
+		entity(gateway.Upstream, "a/b c%2F?&=ü\"\\..", "{\"endpoints\":[{\"url\":\"http://127.0.0.1:2\"}]}\n"),
 		entity(gateway.Spec, "shop", `{"openapi":"3.1.0","x":"<&> \u00fc \ud83d\ude00"}`),
 		entity(gateway.Spec, "yaml", "openapi: 3.1.0 # kept\ninfo:\n  title: \"Bücher\"\r\n"),
 		entity(gateway.Spec, "large", `{"openapi":"3.1.0","x":"`+strings.Repeat("0123456789abcdef", 1<<17)+`"}`),
