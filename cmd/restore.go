@@ -203,6 +203,8 @@ func restoreError(result *restore.Result, err error) error {
 		return withHint(exitWith(exitIntegrity, err), "stop other writers, then restore again: only what differs is changed")
 	case errors.Is(err, restore.ErrMoved):
 		return withHint(exitWith(exitRefused, err), "run it again: it plans anew")
+	case errors.Is(err, gateway.ErrNotLeader):
+		return withHint(err, "name the control plane that leads with --to, or promote this one")
 	case err != nil && result.Incomplete != nil && len(result.Incomplete.Made) > 0:
 		return withHint(exitWith(exitError, err), "restore again when the gateway is well: only what is missing is changed")
 	}

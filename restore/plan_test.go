@@ -80,6 +80,9 @@ func TestCompare(t *testing.T) {
 		"a revocation of the target stays": {
 			live: sampleWith(newlyRevoked), want: []string{}, revoked: 1,
 		},
+		"a revocation of the target stays as it is": {
+			live: sampleWith(entity(gateway.Revocation, "fedcba9876543210", `{"at":"2026-01-01T00:00:00Z"}`)), want: []string{},
+		},
 		"a revocation of a witness comes": {
 			live: sampleWith(), revocations: []gateway.Entity{newlyRevoked, changedRoute}, want: []string{"create revocation/0123456789abcdef"}, revoked: 1,
 		},
