@@ -38,8 +38,8 @@ func (c Check) String() string {
 	return fmt.Sprintf("%s at %s: %s, want %s", c.Request, c.Instance, c.Got, c.Want)
 }
 
-// Probe tries each instance until all its checks pass, Within is over, or ctx ends, and returns the last outcome.
-// Routes are sampled evenly: one without a key must answer, whatever its upstream says; one with must answer 401 without
+// Probe tries each instance until all its checks pass, Within is over, or ctx ends, and returns the last outcome. The
+// instance must have a configuration. Routes are sampled evenly: one without a key must answer, whatever its upstream says; one with must answer 401 without
 // a key and with a wrong one; an unknown path must answer 404. Only GET requests are sent.
 func (d DataPlane) Probe(ctx context.Context, s *gateway.State) []Check {
 	if d.Within == 0 {
@@ -85,7 +85,7 @@ func (d DataPlane) round(ctx context.Context, url string, attempts []attempt) []
 		case a.status != 0:
 			c.OK = status == a.status
 		default:
-			c.OK = status != http.StatusNotFound || !refused(body, unknown)
+			c.OK = !refused(status, body, unknown)
 		}
 		if a.unknown && status == http.StatusNotFound {
 			unknown = body
@@ -95,10 +95,13 @@ func (d DataPlane) round(ctx context.Context, url string, attempts []attempt) []
 	return checks
 }
 
-// refused reports whether the body of a 404 is the gateway's own, not the upstream's: it is what the gateway answers to an
-// unknown path, or, where every path is known, has the form of its errors.
-func refused(body, unknown []byte) bool {
-	if unknown != nil {
+// refused reports whether the gateway itself says that it has no such route: as it does for an unknown path, or in the
+// form of its errors where every path is known. The upstream's own 404 is an answer.
+func refused(status int, body, unknown []byte) bool {
+	if status != http.StatusNotFound && status != http.StatusMethodNotAllowed {
+		return false
+	}
+	if status == http.StatusNotFound && unknown != nil {
 		return bytes.Equal(body, unknown)
 	}
 	var own map[string]string
@@ -129,11 +132,14 @@ func (a attempt) want() string {
 	return fmt.Sprint(a.status)
 }
 
-// attempts picks what to try: first the unknown path, which shows how the gateway says 404.
+// readyPath is where an instance of the bundled gateway says whether it has a configuration.
+const readyPath = "/.gwdr/ready"
+
+// attempts picks what to try: early the unknown path, which shows how the gateway says 404.
 func (d DataPlane) attempts(s *gateway.State) []attempt {
 	open, locked, catchAll := sortRoutes(s)
 	nowhere := attempt{method: http.MethodGet, host: "unknown.invalid", path: "/gwdr-probe-" + rand.Text(), status: http.StatusNotFound, unknown: true}
-	var all []attempt
+	all := []attempt{{method: http.MethodGet, path: readyPath, status: http.StatusOK}}
 	if !catchAll {
 		all = append(all, nowhere)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gwdr/gateway"
+	"gwdr/gateway/proxy"
 )
 
 func routes(bodies map[string]gateway.RouteBody) *gateway.State {
@@ -22,6 +23,7 @@ func routes(bodies map[string]gateway.RouteBody) *gateway.State {
 // fakeDataPlane serves /open and, with a key that nobody has, /locked; its upstream knows no object of any id.
 func fakeDataPlane(w http.ResponseWriter, r *http.Request) {
 	switch {
+	case r.URL.Path == readyPath:
 	case strings.HasPrefix(r.URL.Path, "/open/"):
 		http.Error(w, "no such order", http.StatusNotFound)
 	case strings.HasPrefix(r.URL.Path, "/down"):
@@ -44,7 +46,7 @@ func TestProbe(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(fakeDataPlane))
 	defer server.Close()
 	checks := DataPlane{URLs: []string{server.URL}}.Probe(t.Context(), routes(served))
-	if len(checks) != 5 {
+	if len(checks) != 6 {
 		t.Errorf("%d checks: %v", len(checks), checks)
 	}
 	for _, c := range checks {
@@ -76,6 +78,13 @@ func TestProbeSees(t *testing.T) {
 				fakeDataPlane(w, r)
 			}
 		},
+		"a route that lost its method": func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Path, "/open") {
+				http.Error(w, `{"error":"the route does not take this method"}`, http.StatusMethodNotAllowed)
+				return
+			}
+			fakeDataPlane(w, r)
+		},
 		"no configuration at all": func(w http.ResponseWriter, r *http.Request) { http.Error(w, "none", http.StatusNotFound) },
 		"a gateway that is down":  func(w http.ResponseWriter, r *http.Request) { panic(http.ErrAbortHandler) },
 	} {
@@ -105,6 +114,55 @@ func TestProbeWaits(t *testing.T) {
 	for _, c := range (DataPlane{URLs: []string{server.URL}}).Probe(t.Context(), routes(served)) {
 		if !c.OK {
 			t.Error(c)
+		}
+	}
+}
+
+// TestProbeProxy probes the bundled data plane, before and after it lost its routes.
+func TestProbeProxy(t *testing.T) {
+	upstream := httptest.NewServer(http.NotFoundHandler())
+	defer upstream.Close()
+	state := gateway.NewState(entity(gateway.Upstream, "echo", `{"endpoints":[{"url":"`+upstream.URL+`"}]}`))
+	for id, body := range served {
+		body.Upstream = "echo"
+		state.Put(gateway.Entity{Ref: gateway.Ref{Kind: gateway.Route, ID: id}, Body: gateway.Encode(body)})
+	}
+	for name, test := range map[string]struct {
+		loaded *gateway.State
+		failed int
+	}{
+		"all":     {state, 0},
+		"nothing": {nil, 4},
+		"half":    {routes(map[string]gateway.RouteBody{"other": {Path: "/other", Upstream: "echo"}}), 4},
+	} {
+		plane, err := proxy.New(proxy.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if test.loaded != nil {
+			for e := range state.Kind(gateway.Upstream) {
+				test.loaded.Put(e)
+			}
+			if err := plane.Load(gateway.Header{Store: "test", Revision: 1}, test.loaded); err != nil {
+				t.Fatal(err)
+			}
+		}
+		server := httptest.NewServer(plane)
+		failed := 0
+		for _, c := range (DataPlane{URLs: []string{server.URL}, Within: 100 * time.Millisecond}).Probe(t.Context(), state) {
+			if !c.OK {
+				failed++
+				if test.failed == 0 {
+					t.Errorf("%s: %s", name, c)
+				}
+			}
+		}
+		if failed != test.failed {
+			t.Errorf("%s: %d checks failed, want %d", name, failed, test.failed)
+		}
+		server.Close()
+		if err := plane.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }
