@@ -2,6 +2,7 @@ package backup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -9,10 +10,12 @@ import (
 )
 
 // patience bounds how long a location may take to answer, on top of the time for its bytes.
-const patience = 2 * time.Minute
+const patience = 30 * time.Second
 
 // slowest is the transfer rate, in bytes per second, below which a location counts as dead.
 const slowest = 1 << 20
+
+var errSilent = errors.New("location did not answer")
 
 // allowance is the time for a transfer of n bytes.
 func allowance(patience time.Duration, n int64) time.Duration {
@@ -40,7 +43,7 @@ func onEach[T any](ctx context.Context, copies []Copy, limit time.Duration, do f
 }
 
 func onOne[T any](ctx context.Context, c Copy, limit time.Duration, do func(context.Context, Copy) (T, error)) answer[T] {
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("location %s did not answer within %s", c.Name, limit))
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w within %s", errSilent, limit))
 	defer cancel()
 	started := time.Now()
 	done := make(chan answer[T], 1)
@@ -54,6 +57,9 @@ func onOne[T any](ctx context.Context, c Copy, limit time.Duration, do func(cont
 	case <-ctx.Done():
 		select {
 		case a = <-done: // the driver noticed as well
+			if cause := context.Cause(ctx); a.err != nil && errors.Is(cause, errSilent) {
+				a.err = fmt.Errorf("%w: %w", cause, a.err)
+			}
 		case <-time.After(grace):
 			a = answer[T]{copy: c, err: context.Cause(ctx)}
 		}

@@ -3,10 +3,12 @@ package backup
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"gwdr/internal/sshsig"
 )
@@ -14,7 +16,11 @@ import (
 // Find returns the points that verify at any of the copies, newest first, and what stands in the way of finding more: a
 // copy that cannot be read, a point that does not verify. To Find, a point that does not verify does not exist.
 func Find(ctx context.Context, copies []Copy, trusted sshsig.Trusted) ([]Found, []Problem) {
-	holdings := survey(ctx, copies, trusted)
+	return findWithin(ctx, copies, trusted, patience)
+}
+
+func findWithin(ctx context.Context, copies []Copy, trusted sshsig.Trusted, patience time.Duration) ([]Found, []Problem) {
+	holdings := survey(ctx, copies, trusted, patience)
 	var problems []Problem
 	for _, h := range holdings {
 		problems = append(problems, h.problems...)
@@ -37,60 +43,68 @@ func newProblem(c Copy, object string, err error) Problem {
 }
 
 // survey reads the points of every copy.
-func survey(ctx context.Context, copies []Copy, trusted sshsig.Trusted) []holding {
-	answers := onEach(ctx, copies, patience, func(ctx context.Context, c Copy) (holding, error) {
-		return surveyCopy(ctx, c, trusted)
-	})
-	holdings := make([]holding, len(answers))
-	for i, a := range answers {
-		holdings[i] = a.value
-		if a.err != nil {
-			holdings[i] = holding{copy: a.copy, err: a.err, problems: []Problem{newProblem(a.copy, "", a.err)}}
-		}
+func survey(ctx context.Context, copies []Copy, trusted sshsig.Trusted, patience time.Duration) []holding {
+	holdings := make([]holding, len(copies))
+	var wg sync.WaitGroup
+	for i, c := range copies {
+		wg.Go(func() {
+			holdings[i] = holding{copy: c, objects: map[string]int64{}, damaged: map[string]bool{}}
+			if err := holdings[i].read(ctx, trusted, patience); err != nil {
+				holdings[i] = holding{copy: c, err: err, problems: []Problem{newProblem(c, "", err)}}
+			}
+		})
 	}
+	wg.Wait()
 	return holdings
 }
 
-// surveyCopy lists a copy and reads its points, some at a time.
-func surveyCopy(ctx context.Context, c Copy, trusted sshsig.Trusted) (holding, error) {
-	listed, err := c.Location.List(ctx, formatRoot)
-	if err != nil {
-		return holding{}, err
+// read lists the copy and reads its points, some at a time. A copy that does not answer one request gets no other.
+func (h *holding) read(ctx context.Context, trusted sshsig.Trusted, patience time.Duration) error {
+	listed := onOne(ctx, h.copy, patience, func(ctx context.Context, c Copy) ([]Object, error) {
+		return c.Location.List(ctx, formatRoot)
+	})
+	if listed.err != nil {
+		return listed.err
 	}
-	h := holding{copy: c, objects: map[string]int64{}, damaged: map[string]bool{}}
 	var points []Object
-	for _, o := range listed {
+	for _, o := range listed.value {
 		h.objects[o.Name] = o.Size
 		if _, name, ok := splitObject(o.Name); ok && strings.HasPrefix(name, pointsDir) {
 			points = append(points, o)
 		}
 	}
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
 	const atOnce = 8
 	slots := make(chan struct{}, atOnce)
-	found := make([]Found, len(points))
-	errs := make([]error, len(points))
+	found := make([]answer[Found], len(points))
 	var wg sync.WaitGroup
 	for i, o := range points {
 		slots <- struct{}{}
 		wg.Go(func() {
-			found[i], errs[i] = fetchPoint(ctx, c, o, trusted)
+			found[i] = onOne(ctx, h.copy, patience, func(ctx context.Context, c Copy) (Found, error) {
+				return fetchPoint(ctx, c, o, trusted)
+			})
+			if errors.Is(found[i].err, errSilent) {
+				giveUp(found[i].err)
+			}
 			<-slots
 		})
 	}
 	wg.Wait()
-	h.sort(points, found, errs)
-	return h, ctx.Err()
+	h.sort(points, found)
+	return context.Cause(ctx)
 }
 
 // sort puts each point where it belongs.
-func (h *holding) sort(points []Object, found []Found, errs []error) {
+func (h *holding) sort(points []Object, found []answer[Found]) {
 	for i, o := range points {
-		if errs[i] != nil {
+		if err := found[i].err; err != nil {
 			h.damaged[o.Name] = true
-			h.problems = append(h.problems, newProblem(h.copy, o.Name, errs[i]))
+			h.problems = append(h.problems, newProblem(h.copy, o.Name, err))
 			continue
 		}
-		h.points = append(h.points, found[i])
+		h.points = append(h.points, found[i].value)
 	}
 }
 

@@ -122,7 +122,7 @@ func (s spool) ancestor(gatewayName string) (string, error) {
 
 // adopt returns the lineage of the store's newest point at the locations: the spool was lost, or the writer moved.
 func (j *Job) adopt(ctx context.Context, store string) (lineageEntry, bool) {
-	found, problems := Find(ctx, j.Copies, j.Keys.Trusted)
+	found, problems := findWithin(ctx, j.Copies, j.Keys.Trusted, j.Patience)
 	for _, p := range problems {
 		j.Log.Warn("location was not read for an earlier lineage", "location", p.Copy, "object", p.Object, "error", p.Err)
 	}
@@ -175,7 +175,7 @@ func (j *Job) baseObjects(ctx context.Context, l lineageEntry) map[string][]byte
 		return objects
 	}
 	for name := range objects {
-		for _, a := range onEach(ctx, j.Copies, patience, func(ctx context.Context, c Copy) ([]byte, error) {
+		for _, a := range onEach(ctx, j.Copies, j.Patience, func(ctx context.Context, c Copy) ([]byte, error) {
 			return readObject(ctx, c.Location, lineageRoot(l.Lineage)+name, maxPoint)
 		}) {
 			if a.err == nil {

@@ -22,7 +22,7 @@ type Job struct {
 	Policy   Policy
 	Spool    string         // directory: lineages, and what is not yet at every location
 	Tool     string         // name and version of this program
-	Patience time.Duration  // how long a location may keep us waiting, on top of the transfer; 0 means 2m
+	Patience time.Duration  // how long a location may keep us waiting, on top of the transfer; 0 means 30s
 	Log      *slog.Logger   // nil: none
 	Progress func(Progress) // nil: none; called from one goroutine at a time
 }

@@ -45,7 +45,7 @@ var errMissing = errors.New("missing here, but another location has it")
 
 // Verify reads points and their packs at every copy, byte for byte, and decrypts them if there is an identity.
 func Verify(ctx context.Context, copies []Copy, keys Keys, options VerifyOptions) (*Verification, error) {
-	holdings := survey(ctx, copies, keys.Trusted)
+	holdings := survey(ctx, copies, keys.Trusted, patience)
 	found := merge(holdings)
 	v := &Verification{Schema: "gwdr/verify/v1", Lost: lostPoints(holdings, found)}
 	if !options.All && len(found) > 1 {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -62,7 +61,7 @@ func (m *Memory) ask(ctx context.Context, op, name string) error {
 
 // Put stores the object.
 func (m *Memory) Put(ctx context.Context, name string, body io.ReadSeeker, size int64) error {
-	if err := checkName(name); err != nil {
+	if err := backup.CheckName(name); err != nil {
 		return err
 	}
 	if err := m.ask(ctx, "put", name); err != nil {
@@ -87,16 +86,9 @@ func (m *Memory) Put(ctx context.Context, name string, body io.ReadSeeker, size 
 	return nil
 }
 
-func checkName(name string) error {
-	if !fs.ValidPath(name) || strings.HasPrefix(name, ".") || strings.Contains(name, "\x00") {
-		return fmt.Errorf("object name %q is not valid", name)
-	}
-	return nil
-}
-
 // Get opens the object.
 func (m *Memory) Get(ctx context.Context, name string) (io.ReadCloser, error) {
-	if err := m.ask(ctx, "get", name); err != nil {
+	if err := errors.Join(backup.CheckName(name), m.ask(ctx, "get", name)); err != nil {
 		return nil, err
 	}
 	m.mu.Lock()

@@ -208,8 +208,8 @@ func related(dir, prefix string) bool {
 
 // path returns the file of an object, and refuses names that lead elsewhere.
 func (l *Location) path(name string) (string, error) {
-	if !fs.ValidPath(name) || name == "." || strings.HasPrefix(name, ".") || strings.ContainsAny(name, "\x00\\") {
-		return "", fmt.Errorf("object name %q is not valid", name)
+	if err := backup.CheckName(name); err != nil {
+		return "", err
 	}
 	return filepath.Join(l.Dir, filepath.FromSlash(name)), nil
 }
