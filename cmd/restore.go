@@ -197,6 +197,8 @@ func (a *app) noPlan(plan *restore.Plan, err error) error {
 // restoreError maps what came of a restore to its exit code.
 func restoreError(result *restore.Result, err error) error {
 	switch {
+	case err != nil && result.Incomplete != nil && len(result.Incomplete.Made) > 0:
+		return withHint(exitWith(exitError, err), "restore again when the gateway is well: only what is missing is changed")
 	case errors.Is(err, restore.ErrDataPlane):
 		return withHint(exitWith(exitMissed, err), "the configuration is restored; look at the instances' /ready and logs")
 	case errors.Is(err, restore.ErrDigest):
@@ -205,8 +207,6 @@ func restoreError(result *restore.Result, err error) error {
 		return withHint(exitWith(exitRefused, err), "run it again: it plans anew")
 	case errors.Is(err, gateway.ErrNotLeader):
 		return withHint(err, "name the control plane that leads with --to, or promote this one")
-	case err != nil && result.Incomplete != nil && len(result.Incomplete.Made) > 0:
-		return withHint(exitWith(exitError, err), "restore again when the gateway is well: only what is missing is changed")
 	}
 	return err
 }

@@ -27,12 +27,13 @@ func (r *Restore) Apply(ctx context.Context, p *Plan) (*Result, error) {
 }
 
 func (r *Restore) apply(ctx context.Context, p *Plan, res *Result) error {
-	if err := r.unmoved(ctx, p); err != nil {
+	base, err := r.unmoved(ctx, p)
+	if err != nil {
 		res.tally(nil, p.Total)
 		return err
 	}
 	r.progress("making %d changes", len(p.Changes))
-	if err := r.Target.Apply(ctx, p.Changes); err != nil { // also without changes: it ends the target's wait for a restore
+	if err := r.change(ctx, p.Changes, base); err != nil { // also without changes: it ends the target's wait for a restore
 		res.Incomplete = r.incomplete(ctx, p, err)
 		res.tally(res.Incomplete.Made, p.Total)
 		return fmt.Errorf("apply changes: %w; %s", err, res.Incomplete)
@@ -50,16 +51,35 @@ func (r *Restore) apply(ctx context.Context, p *Plan, res *Result) error {
 	return r.probe(ctx, p, res)
 }
 
-// unmoved makes sure that what was shown and agreed to is still what will be done.
-func (r *Restore) unmoved(ctx context.Context, p *Plan) error {
+// fencedTarget is a Target that can refuse changes when it is no longer at the revision that they were planned for. The
+// error wraps gateway.ErrConflict then.
+type fencedTarget interface {
+	ApplyBulk(ctx context.Context, changes []gateway.Change, b gateway.Bulk) (revision int64, err error)
+}
+
+// change applies the changes to a target that is still at the revision base, as far as the target can tell.
+func (r *Restore) change(ctx context.Context, changes []gateway.Change, base int64) error {
+	target, ok := r.Target.(fencedTarget)
+	if !ok {
+		return r.Target.Apply(ctx, changes)
+	}
+	_, err := target.ApplyBulk(ctx, changes, gateway.Bulk{Base: base, Restore: true})
+	if errors.Is(err, gateway.ErrConflict) {
+		return fmt.Errorf("%w: %w", ErrMoved, err)
+	}
+	return err
+}
+
+// unmoved makes sure that what was shown and agreed to is still what will be done, and returns the target's revision.
+func (r *Restore) unmoved(ctx context.Context, p *Plan) (revision int64, err error) {
 	now, err := r.Target.Export(ctx)
 	if err != nil {
-		return fmt.Errorf("read gateway: %w", err)
+		return 0, fmt.Errorf("read gateway: %w", err)
 	}
 	if now.Store == p.Store && now.Revision == p.Base || now.State.Digest() == p.live.Digest() {
-		return nil
+		return now.Revision, nil
 	}
-	return fmt.Errorf("%w: from revision %d to %d; nothing was restored", ErrMoved, p.Base, now.Revision)
+	return 0, fmt.Errorf("%w: from revision %d to %d; nothing was restored", ErrMoved, p.Base, now.Revision)
 }
 
 // incomplete finds out what a failed Apply changed: by reading the target, and only if that fails by what it said.

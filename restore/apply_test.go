@@ -63,6 +63,38 @@ func TestApplyMoved(t *testing.T) {
 	}
 }
 
+// fenced is a gateway that knows the revision that changes were planned for, and that somebody else is quicker to write to.
+type fenced struct {
+	*gatewaytest.Gateway
+	intruder *gateway.Entity
+}
+
+func (f fenced) ApplyBulk(ctx context.Context, changes []gateway.Change, b gateway.Bulk) (int64, error) {
+	if f.intruder != nil {
+		f.Put(*f.intruder)
+	}
+	if e, err := f.Export(ctx); err != nil || e.Revision != b.Base || !b.Restore {
+		return 0, errors.Join(err, gateway.ErrConflict)
+	}
+	return 0, f.Apply(ctx, changes)
+}
+
+func TestApplyFenced(t *testing.T) {
+	g := gatewaytest.New()
+	r := &Restore{}
+	p := planFor(t, r, g)
+	r.Target = fenced{g, &extraSetting}
+	res, err := r.Apply(t.Context(), p)
+	if !errors.Is(err, ErrMoved) || len(res.Incomplete.Made) != 0 || g.Applies() != 0 {
+		t.Errorf("%v, %+v", err, res.Incomplete)
+	}
+	p = planFor(t, r, g)
+	r.Target = fenced{g, nil}
+	if _, err := r.Apply(t.Context(), p); err != nil || g.Applies() != 1 {
+		t.Error(err)
+	}
+}
+
 // TestApplyFails: whether the gateway tells how far it came or not, the result says what was changed.
 func TestApplyFails(t *testing.T) {
 	for name, fail := range map[string]func(g *gatewaytest.Gateway){
