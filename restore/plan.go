@@ -161,7 +161,7 @@ func (n Counts) plus(op gateway.Op) Counts {
 }
 
 // changesPerSecond is a cautious rate of the bundled gateway's Apply; see BenchmarkRestore.
-const changesPerSecond = 15_000
+const changesPerSecond = 40_000
 
 // estimate is how long Apply may take: the changes at a cautious rate, and the reads that planning needed as well.
 func estimate(changes int, planning time.Duration) time.Duration {
