@@ -27,14 +27,14 @@ type faults struct {
 func (f *faults) none() bool  { return len(f.undos) == 0 }
 func (f *faults) clean() bool { return !f.left && f.reverted == len(f.undos) }
 
-// AbortError is the cause of an abort.
-type AbortError struct{ AbortFact }
+// abortError is the cause of an abort.
+type abortError struct{ AbortFact }
 
 // Error returns the reason.
-func (e *AbortError) Error() string { return e.Reason }
+func (e *abortError) Error() string { return e.Reason }
 
 func abortf(cause AbortCause, format string, args ...any) error {
-	return &AbortError{AbortFact{Cause: cause, Reason: fmt.Sprintf(format, args...)}}
+	return &abortError{AbortFact{Cause: cause, Reason: fmt.Sprintf(format, args...)}}
 }
 
 // act takes one step of the scenario.
@@ -50,15 +50,12 @@ func (d *drill) inject(ctx context.Context, u fleet.Undo, step scenarios.Step) e
 	if err := d.awaitDelay(ctx, step); err != nil {
 		return err
 	}
-	if err := d.meter.cut(ctx); err != nil {
+	if err := errors.Join(d.meter.cut(ctx), context.Cause(ctx)); err != nil {
 		return err
 	}
 	fact := faultFact{ID: u.Fault.ID, Kind: u.Fault.Kind, Targets: u.Targets}
 	if err := errors.Join(d.enter(Injecting, u.Fault.ID), d.note(entryIntent, fact), d.undo.append(u)); err != nil {
 		return err
-	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
 	}
 	err := d.callInjector(ctx, u, &fact)
 	if noted := d.note(entryInjected, fact); err != nil || noted != nil {

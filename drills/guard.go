@@ -173,3 +173,43 @@ func (r *Reverter) takeOver(ctx context.Context, dir, why string) (*Reverted, er
 	}
 	return r.revert(ctx, dir, "guard")
 }
+
+// startGuard starts the guard, and its heartbeat.
+func (d *drill) startGuard(ctx context.Context) (err error) {
+	lease := d.Scenario.Safety.Lease.D()
+	if d.guard, err = d.Guard(ctx, d.record.run.Dir, lease); err != nil {
+		return err
+	}
+	ctx, d.endBeat = context.WithCancel(context.WithoutCancel(ctx))
+	go func() {
+		tick := time.NewTicker(lease / 5)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-d.guard.Gone():
+				return
+			case <-tick.C:
+				d.guard.Beat() // its failure shows in Gone
+			}
+		}
+	}()
+	return nil
+}
+
+// releaseGuard ends the guard: nothing is left to be reverted.
+func (d *drill) releaseGuard() {
+	d.endBeat()
+	if err := d.guard.Release(); err != nil {
+		d.Log.Warn("guard", "err", err)
+	}
+}
+
+// abandonGuard leaves to the guard what the drill could not revert.
+func (d *drill) abandonGuard() {
+	d.endBeat()
+	if err := d.guard.Abandon(); err != nil {
+		d.Log.Error("guard", "err", err)
+	}
+}

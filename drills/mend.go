@@ -22,7 +22,7 @@ func (d *drill) aborting(ctx context.Context, err error) {
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause // whatever failed, failed because of it
 	}
-	var abort *AbortError
+	var abort *abortError
 	switch {
 	case errors.As(err, &abort):
 		fact = abort.AbortFact
@@ -112,10 +112,4 @@ func (d *drill) scan(ctx context.Context) {
 	}
 	d.faults.left = err != nil || len(ids) > 0
 	d.note(entryLeftovers, fact)
-}
-
-func (d *drill) releaseGuard() {
-	if err := d.guard.Release(); err != nil {
-		d.Log.Warn("guard", "err", err)
-	}
 }

@@ -70,9 +70,10 @@ func (m *meter) start(ctx context.Context) {
 	for _, p := range m.drill.Probes {
 		m.probing.Go(func() { m.drill.keep(p.Run(ctx, m.drill.t0, m.sink(p))) })
 	}
-	ctx, m.cancelLedger = context.WithCancel(ctx)
+	changing, cancel := context.WithCancel(ctx)
+	m.cancelLedger = cancel
 	if m.ledger != nil {
-		m.changing.Go(func() { m.drill.keep(m.ledger.Run(ctx)) })
+		m.changing.Go(func() { m.drill.keep(m.ledger.Run(changing)) })
 	}
 }
 
@@ -139,13 +140,14 @@ func (m *meter) complaint() string {
 
 // arm ends the baseline: what is slow is known from here on.
 func (m *meter) arm() error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
 	now := m.drill.offset()
 	held := Span{From: now - m.drill.Scenario.SteadyState.Baseline.D(), To: now}
-	m.detector.SetLimits(probes.Limits(m.early, held.From, held.To))
-	m.data.SetLimits(probes.Limits(m.early, held.From, held.To))
+	m.mu.Lock()
+	limits := probes.Limits(m.early, held.From, held.To)
 	m.armed, m.early = true, nil
+	m.mu.Unlock()
+	m.detector.SetLimits(limits)
+	m.data.SetLimits(limits)
 	return m.drill.note(entryBaseline, held)
 }
 

@@ -14,9 +14,8 @@ import (
 type patrol struct {
 	drill    *drill
 	running  sync.WaitGroup
-	beats    context.CancelFunc // ends the guard's heartbeat, which outlives the patrol
 	mu       sync.Mutex
-	leases   []lease
+	leases   []*lease
 	deadline *time.Timer
 }
 
@@ -85,7 +84,7 @@ func (p *patrol) breach() error {
 func (p *patrol) keepAlive(u fleet.Undo) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.leases = append(p.leases, lease{undo: u, until: time.Now().Add(injectPatience)}) // it begins with the injection
+	p.leases = append(p.leases, &lease{undo: u, until: time.Now().Add(injectPatience)}) // it begins with the injection
 }
 
 // renewAll renews all leases, three times as often as they would end.
@@ -102,8 +101,8 @@ func (p *patrol) renewAll(ctx context.Context) {
 		p.mu.Lock()
 		leases := p.leases
 		p.mu.Unlock()
-		for i := range leases {
-			if err := p.renew(ctx, &leases[i], length); err != nil {
+		for _, l := range leases {
+			if err := p.renew(ctx, l, length); err != nil {
 				p.drill.abort(err)
 				return
 			}
@@ -151,20 +150,4 @@ func (d *drill) stopDeadline(context.Context) error {
 		d.patrol.deadline.Stop()
 	}
 	return nil
-}
-
-// beat tells the guard that the drill is alive until ctx ends.
-func (d *drill) beat(ctx context.Context) {
-	tick := time.NewTicker(d.Scenario.Safety.Lease.D() / 5)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if err := d.guard.Beat(); err != nil {
-				return // Gone tells
-			}
-		}
-	}
 }

@@ -31,7 +31,15 @@ func (d *drill) validate(ctx context.Context) error {
 	if d.plan, err = d.Scenario.Plan(instances); err != nil {
 		return err
 	}
-	fact := planFact{SHA256: d.plan.Hash(), Targets: map[string][]string{}, Worst: d.plan.Worst}
+	for _, r := range d.meter.rails {
+		if r.success != nil && !r.probed {
+			return fmt.Errorf("guardrail %s cannot be watched: nothing is probed for it", r.name)
+		}
+	}
+	fact := planFact{Targets: map[string][]string{}, Worst: d.plan.Worst}
+	if fact.SHA256, err = d.writePlan(d.plan); err != nil {
+		return err
+	}
 	for _, a := range d.plan.Actions {
 		fact.Targets[a.Step.ID] = a.Targets
 	}
@@ -140,7 +148,7 @@ func (d *drill) arm(ctx context.Context) (err error) {
 	if stopped(d.Evidence) {
 		return fmt.Errorf("%s blocks all drills", stopFile)
 	}
-	if d.guard, err = d.Guard(ctx, d.record.run.Dir, d.Scenario.Safety.Lease.D()); err != nil {
+	if err := d.startGuard(ctx); err != nil {
 		return err
 	}
 	return d.meter.arm()

@@ -82,12 +82,8 @@ func (e *OrphanError) Error() string { return e.Orphan.String() }
 
 func (rec *record) create(s *scenarios.Scenario) (err error) {
 	path := func(name string) string { return filepath.Join(rec.run.Dir, name) }
-	plan, err := s.YAML()
-	if err != nil {
+	if _, err := rec.writePlan(&scenarios.Plan{Scenario: s}); err != nil { // its targets follow once they are resolved
 		return err
-	}
-	if err := os.WriteFile(path(PlanFile), plan, 0o600); err != nil {
-		return fmt.Errorf("write plan: %w", err)
 	}
 	if rec.journal, err = journal.Create(path(JournalFile)); err != nil {
 		return err
@@ -99,6 +95,18 @@ func (rec *record) create(s *scenarios.Scenario) (err error) {
 		return err
 	}
 	return nil
+}
+
+// writePlan keeps the plan as evidence, and returns its hash.
+func (rec *record) writePlan(p *scenarios.Plan) (string, error) {
+	plan, err := p.YAML()
+	if err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(filepath.Join(rec.run.Dir, PlanFile), plan, 0o600); err != nil {
+		return "", fmt.Errorf("write plan: %w", err)
+	}
+	return scenarios.Hash(plan), nil
 }
 
 // offset is the drill's monotonic clock.
@@ -141,7 +149,9 @@ func (rec *record) observations(file string, all []probes.Observation) error {
 }
 
 // closeMeasurements ends samples and ledger.
-func (rec *record) closeMeasurements() { rec.keep(errors.Join(rec.samples.Close(), rec.ledger.Close())) }
+func (rec *record) closeMeasurements() {
+	rec.keep(errors.Join(rec.samples.Close(), rec.ledger.Close()))
+}
 
 // close lets go of everything; the lock last.
 func (rec *record) close() error {

@@ -75,6 +75,7 @@ type drill struct {
 	plan     *scenarios.Plan
 	prepared map[string]fleet.Undo // by step
 	guard    Guard
+	endBeat  context.CancelFunc
 	patrol   *patrol
 	faults   faults
 	abort    context.CancelCauseFunc // ends what happens between arming and reverting
@@ -171,7 +172,7 @@ func (d *drill) mend(ctx context.Context) {
 		return
 	}
 	d.enter(Dirty, "run gwdr drill revert "+d.record.run.ID)
-	d.guard.Abandon()
+	d.abandonGuard()
 }
 
 // enter journals the transition before anything of the phase happens.
