@@ -1,9 +1,9 @@
 package scenarios
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -93,25 +93,27 @@ func (s *Scenario) worstCase() time.Duration {
 	return (3*s.SteadyState.Baseline + s.Recovered.Deadline + 3*s.Revert.Settle).D() + s.Sustain()
 }
 
-// Hash identifies the plan: the hex SHA-256 of its canonical JSON (fields in the order of the types, map keys sorted).
-func (p *Plan) Hash() string {
-	b, err := json.Marshal(p)
-	if err != nil { // a scenario holds nothing that JSON cannot
-		panic("scenarios: encode plan: " + err.Error())
+// YAML returns the plan as a scenario file that Parse reads, defaults filled in, with the resolved targets in comments
+// above: what a drill keeps as evidence of what was planned. The same plan gives the same bytes.
+func (p *Plan) YAML() ([]byte, error) {
+	var b bytes.Buffer
+	for _, a := range p.Actions {
+		if a.Step.Fault != "" {
+			fmt.Fprintf(&b, "# %s: %s %s\n", a.Step.ID, a.Step.Fault, strings.Join(a.Targets, " "))
+		}
 	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])
-}
-
-// YAML returns the scenario as a file that Parse reads, defaults filled in: evidence of what was planned.
-func (s *Scenario) YAML() ([]byte, error) {
-	var b strings.Builder
 	enc := yaml.NewEncoder(&b)
 	enc.SetIndent(2)
-	if err := enc.Encode(s); err != nil {
-		return nil, fmt.Errorf("write scenario %s: %w", s.Metadata.Name, err)
+	if err := errors.Join(enc.Encode(p.Scenario), enc.Close()); err != nil {
+		return nil, fmt.Errorf("write plan of %s: %w", p.Scenario.Metadata.Name, err)
 	}
-	return []byte(b.String()), enc.Close()
+	return b.Bytes(), nil
+}
+
+// Hash identifies a plan by its file: the hex SHA-256 of what YAML returns.
+func Hash(plan []byte) string {
+	sum := sha256.Sum256(plan)
+	return hex.EncodeToString(sum[:])
 }
 
 // Instances returns the instances that a lab of this topology has, all running: each region's control plane and data
