@@ -54,7 +54,7 @@ func (d *drill) inject(ctx context.Context, u fleet.Undo, step scenarios.Step) e
 		return err
 	}
 	fact := faultFact{ID: u.Fault.ID, Kind: u.Fault.Kind, Targets: u.Targets}
-	if err := errors.Join(d.enter(Injecting, u.Fault.ID), d.note(entryIntent, fact), d.undo.append(u)); err != nil {
+	if err := errors.Join(d.enter(Injecting, u.Fault.ID), d.undo.append(u), d.note(entryIntent, fact)); err != nil {
 		return err
 	}
 	err := d.callInjector(ctx, u, &fact)

@@ -117,6 +117,11 @@ func (g *guardProcess) Gone() <-chan struct{} { return g.gone }
 func (g *guardProcess) Abandon() error        { return g.in.Close() }
 
 func (g *guardProcess) Release() error {
+	select {
+	case <-g.gone: // the drill was aborted for it
+		return nil
+	default:
+	}
 	if err := errors.Join(g.say(wordRelease), g.in.Close()); err != nil {
 		return fmt.Errorf("release guard: %w", err)
 	}

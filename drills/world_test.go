@@ -228,14 +228,12 @@ func (w *world) Observe(_ context.Context, region string, changes []probes.Chang
 // probe makes an attempt every interval by asking serve, which takes a millisecond.
 func probe(s probes.Series, serve func() (fleet.Instance, bool)) func(context.Context, time.Time, func(probes.Sample)) error {
 	return func(ctx context.Context, t0 time.Time, out func(probes.Sample)) error {
-		tick := time.NewTicker(s.Interval)
-		defer tick.Stop()
 		start := time.Since(t0) + s.Interval
 		for seq := int64(0); ; seq++ {
 			select {
 			case <-ctx.Done():
 				return nil
-			case <-tick.C:
+			case <-time.After(start + time.Duration(seq)*s.Interval - time.Since(t0)):
 			}
 			sample := probes.Sample{Series: s.Name, Seq: seq, Due: start + time.Duration(seq)*s.Interval, Sent: time.Since(t0)}
 			in, ok := serve()
