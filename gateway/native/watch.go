@@ -22,7 +22,9 @@ const silence = 4 * time.Second
 var errSilent = errors.New("watch is silent")
 
 // State reads the whole configuration at the header's revision.
-func (c *Client) State(ctx context.Context) (gateway.Header, *gateway.State, error) { return c.state(ctx, "") }
+func (c *Client) State(ctx context.Context) (gateway.Header, *gateway.State, error) {
+	return c.state(ctx, "")
+}
 
 func (c *Client) state(ctx context.Context, query string) (gateway.Header, *gateway.State, error) {
 	resp, err := c.send(ctx, request{method: http.MethodGet, path: "/v1/state" + query})
@@ -107,3 +109,6 @@ func (f *Follower) State(ctx context.Context) (gateway.Header, *gateway.State, e
 func (f *Follower) Watch(ctx context.Context, from int64, each func(gateway.Batch) error) error {
 	return f.Client.watch(ctx, from, f.store, each)
 }
+
+// Resume makes Watch continue with the given store, without a State before.
+func (f *Follower) Resume(store string) { f.store = store }
