@@ -22,7 +22,7 @@ func compare(h *history, o Observation) *fates {
 	switch {
 	case h.kind == KeyChange:
 		f.key()
-	case o.Data != -1:
+	case o.Data != -1 && o.Data != o.Version:
 		f.version(o.Data, true)
 	}
 	return f

@@ -49,9 +49,9 @@ func (l *Ledger) Series() Series {
 	return Series{Name: AdminSeries, Plane: ControlPlane, Interval: l.Every, Timeout: l.timeout()}
 }
 
-// Cut makes the ledger leave all objects alone that it has changed so far, and waits until no change of them is in flight,
-// or ctx ends. Call it just before a fault: a later change of the same object would hide what the fault took. The ledger
-// does the same by itself, without waiting, whenever a change is not acknowledged.
+// Cut makes the ledger leave all objects alone that it has changed so far or makes in the next two seconds, and waits until
+// no change of them is in flight, or ctx ends. Call it just before a fault: a later change of the same object would hide
+// what the fault took. The ledger does the same by itself, without waiting, whenever a change is not acknowledged.
 func (l *Ledger) Cut(ctx context.Context) error {
 	for _, done := range l.objects.cut() {
 		select {
