@@ -189,5 +189,8 @@ func (d *drill) sustain(ctx context.Context) error {
 	if err := sleep(ctx, d.Scenario.Sustain()); err != nil {
 		return err
 	}
+	if err := d.heart.beat(); err != nil { // the guard may have reverted, and the fault was not on all the time
+		return err
+	}
 	return d.readBack(ctx, Sustain, ReadbackFile)
 }

@@ -75,7 +75,7 @@ type drill struct {
 	plan     *scenarios.Plan
 	prepared map[string]fleet.Undo // by step
 	guard    Guard
-	endBeat  context.CancelFunc
+	heart    *heart
 	patrol   *patrol
 	faults   faults
 	abort    context.CancelCauseFunc // ends what happens between arming and reverting
