@@ -1,49 +1,76 @@
 package report
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
+
 	"gwdr/drills"
-	"gwdr/fleet"
 	"gwdr/internal/journal"
+	"gwdr/internal/sshsig"
 	"gwdr/probes"
 	"gwdr/scenarios"
 )
 
-// The fixture is a region-loss as the lab shows it: 8 s of baseline, the data plane down for 380 ms, the admin API for
-// 2.9 s, reverted 4 s after the recovery.
-const (
-	fixtureInject = 8 * time.Second
-	fixtureEnd    = 24 * time.Second
-)
-
-var fixtureT0 = time.Date(2026, 11, 21, 2, 46, 1, 0, time.UTC)
-
-var fixtureSeries = []probes.Series{
-	{Name: "orders/live/fresh", Plane: probes.DataPlane, Interval: 20 * time.Millisecond, Timeout: time.Second},
-	{Name: "orders/live/keepalive", Plane: probes.DataPlane, Interval: 20 * time.Millisecond, Timeout: time.Second},
-	{Name: "orders/revoked/fresh", Plane: probes.DataPlane, Interval: 50 * time.Millisecond, Timeout: time.Second},
-	{Name: "admin/write", Plane: probes.ControlPlane, Interval: 40 * time.Millisecond, Timeout: time.Second},
-	{Name: "control", Plane: probes.DataPlane, Interval: 20 * time.Millisecond, Timeout: time.Second, Control: true},
+// run is a region-loss as the lab shows it: a baseline of 7 s, the data plane down for 380 ms, the admin API for 2.9 s,
+// two acknowledged changes lost, reverted 4 s after the recovery. What it writes is the same each time.
+type run struct {
+	no       int
+	previous string
+	dataDown time.Duration
+	lost     int // acknowledged changes before the injection that did not survive
+	events   []event
 }
 
-// fixtureSamples makes every attempt of the series, the same ones each time.
-func fixtureSamples() []probes.Sample {
+type event struct {
+	at   time.Duration
+	kind string
+	data any
+}
+
+type object = map[string]any
+
+const (
+	inject  = 8 * time.Second
+	end     = 24 * time.Second
+	adminUp = inject + 2900*time.Millisecond
+)
+
+var t0 = time.Date(2026, 11, 21, 2, 46, 1, 0, time.UTC)
+
+func ms(n int) time.Duration { return time.Duration(n) * time.Millisecond }
+
+func newRun() *run { return &run{no: 1, dataDown: ms(380), lost: 2} }
+
+func (r *run) id() string {
+	return fmt.Sprintf("%s-region-loss-%04x", t0.Add(time.Duration(r.no)*time.Hour).Format("20060102T150405Z"), r.no)
+}
+
+var series = []probes.Series{
+	{Name: "orders fresh", Plane: probes.DataPlane, Interval: ms(20), Timeout: time.Second},
+	{Name: "orders keepalive", Plane: probes.DataPlane, Interval: ms(20), Timeout: time.Second},
+	{Name: "orders revoked fresh", Plane: probes.DataPlane, Interval: ms(20), Timeout: time.Second},
+	{Name: "admin", Plane: probes.ControlPlane, Interval: ms(40), Timeout: time.Second},
+	{Name: "control", Plane: probes.DataPlane, Interval: ms(20), Timeout: time.Second, Control: true},
+}
+
+func (r *run) samples() []any {
 	random := rand.New(rand.NewPCG(1, 2))
-	var all []probes.Sample
-	for i, s := range fixtureSeries {
-		down := map[probes.Plane]time.Duration{probes.DataPlane: 380 * time.Millisecond, probes.ControlPlane: 2900 * time.Millisecond}[s.Plane]
-		if s.Control {
-			down = 0
-		}
+	var all []any
+	for i, s := range series {
+		up := map[probes.Plane]time.Duration{probes.DataPlane: inject + r.dataDown, probes.ControlPlane: adminUp}[s.Plane]
 		seq := int64(0)
-		for due := time.Second + time.Duration(i)*3*time.Millisecond; due < fixtureEnd; due += s.Interval {
+		for due := time.Second + time.Duration(i)*ms(3); due < end-ms(1900); due += s.Interval {
 			seq++
-			all = append(all, attempt(random, s, seq, due, fixtureInject+down))
+			all = append(all, attempt(random, s, seq, due, up))
 		}
 	}
 	return all
@@ -51,41 +78,52 @@ func fixtureSamples() []probes.Sample {
 
 func attempt(random *rand.Rand, s probes.Series, seq int64, due, up time.Duration) probes.Sample {
 	took := time.Duration(900_000 * math.Exp(0.5*random.NormFloat64()))
-	sample := probes.Sample{Series: s.Name, Seq: seq, Due: due, Sent: due, Class: probes.OK, Status: 200,
-		Instance: "us-east-1", Region: "us-east", Reused: s.Name == "orders/live/keepalive"}
-	if s.Name == "orders/revoked/fresh" {
-		sample.Status = 401
+	a := probes.Sample{Series: s.Name, Seq: seq, Due: due, Sent: due, Class: probes.OK, Status: 200, Instance: "us-east-1", Region: "us-east",
+		Reused: s.Name == "orders keepalive"}
+	if s.Name == "orders revoked fresh" {
+		a.Status = 401
 	}
-	if due > fixtureInject {
-		sample.Instance, sample.Region = "us-west-1", "us-west"
-		took += time.Duration(random.Float64() * float64(400*time.Microsecond))
-	}
-	if due > fixtureInject && due < up {
-		sample.Instance, sample.Region, sample.Status = "", "", 0
-		switch {
-		case due < fixtureInject+120*time.Millisecond:
-			sample.Class, sample.Error = probes.FailReset, "connection reset by peer"
-		case due < fixtureInject+260*time.Millisecond && sample.Reused:
-			sample.Class, sample.Error, took = probes.FailTimeout, "deadline exceeded", s.Timeout
-		default:
-			sample.Class, sample.Status, sample.Error = probes.FailStatus, 503, "status is 503"
+	switch {
+	case s.Control || due < inject:
+	case due < up:
+		a.Instance, a.Region, a.Status = "", "", 0
+		took += fail(&a)
+	default:
+		a.Instance, a.Region = "us-west-1", "us-west"
+		if due < up+ms(200) {
+			took += time.Duration(random.Float64() * float64(ms(12)))
 		}
-	} else if due >= up && due < up+200*time.Millisecond && up > fixtureInject {
-		took += time.Duration(random.Float64() * float64(30*time.Millisecond))
 	}
-	sample.Done = due + took
-	return sample
+	a.Done = due + took
+	return a
 }
 
-func fixtureLedger() []probes.Entry {
-	kinds := []probes.ChangeKind{probes.RouteChange, probes.SpecChange, probes.KeyChange, probes.RevokeChange}
-	var all []probes.Entry
-	for seq := int64(1); seq <= 560; seq++ {
-		due := time.Second + time.Duration(seq)*40*time.Millisecond
-		e := probes.Entry{Change: probes.Change{Seq: seq, Kind: kinds[seq%4], ID: "ledger"}, Due: due, Sent: due}
+// fail makes the attempt fail as a dying region does: reset, then hung or refused. It returns how long that took.
+func fail(a *probes.Sample) time.Duration {
+	switch {
+	case a.Due < inject+ms(120):
+		a.Class, a.Error = probes.FailReset, "connection reset by peer"
+	case a.Due < inject+ms(260) && a.Reused:
+		a.Class, a.Error = probes.FailTimeout, "deadline exceeded"
+		return time.Second
+	default:
+		a.Class, a.Status, a.Error = probes.FailStatus, 503, "status is 503"
+	}
+	return 0
+}
+
+func (r *run) ledger() []any {
+	kinds := []probes.ChangeKind{probes.RevokeChange, probes.RouteChange, probes.SpecChange, probes.KeyChange}
+	var all []any
+	for seq := int64(1); seq <= 500; seq++ {
+		e := probes.Entry{Change: probes.Change{Seq: seq, Kind: kinds[seq%4], ID: fmt.Sprintf("ledger-%d", seq)}, Due: time.Second + time.Duration(seq)*ms(40)}
+		if e.Change.Kind == probes.RevokeChange {
+			e.Change.ID = fmt.Sprintf("ledger-%d", seq-1) // the key of the change before
+		}
+		e.Sent = e.Due
 		all = append(all, e)
-		e.Done, e.Result = due+3*time.Millisecond, probes.Acked
-		if due > fixtureInject && due < fixtureInject+2900*time.Millisecond {
+		e.Done, e.Result = e.Due+ms(3), probes.Acked
+		if e.Due >= inject && e.Due < adminUp {
 			e.Result, e.Error = probes.Indeterminate, "connection reset by peer"
 			if seq%3 == 0 {
 				e.Result, e.Error = probes.Rejected, "control plane takes no writes"
@@ -96,110 +134,185 @@ func fixtureLedger() []probes.Entry {
 	return all
 }
 
-func fixtureObservations() []probes.Observation {
-	var all []probes.Observation
-	for i := int64(1); i <= 420; i++ {
-		o := probes.Observation{Region: "us-west", Kind: probes.RouteChange, ID: "ledger", Version: i, Data: i}
-		if i%4 == 0 {
-			o.Kind, o.Revoked, o.Refused = probes.KeyChange, true, true
+// observations is what us-west has, and what every region has in the end.
+func (r *run) observations(regions ...string) []any {
+	var all []any
+	for _, region := range regions {
+		keys := map[string]int{}
+		for _, v := range r.ledger() {
+			e := v.(probes.Entry)
+			if e.Result == "" {
+				continue // the intent
+			}
+			there := e.Result == probes.Acked && (e.Due >= inject || e.Due < inject-time.Duration(r.lost)*ms(40))
+			if e.Change.Kind == probes.RevokeChange {
+				if i, ok := keys[e.Change.ID]; ok && there {
+					o := all[i].(probes.Observation)
+					o.Revoked, o.Refused = true, true
+					all[i] = o
+				}
+				continue
+			}
+			keys[e.Change.ID] = len(all)
+			o := probes.Observation{Region: region, Kind: e.Change.Kind, ID: e.Change.ID}
+			if there {
+				o.Version, o.Data = e.Change.Seq, e.Change.Seq
+			}
+			all = append(all, o)
 		}
-		all = append(all, o)
 	}
 	return all
 }
 
-var fixturePhases = []struct {
-	phase drills.Phase
-	at    time.Duration
-}{
-	{drills.Planned, 0}, {drills.Validated, 20 * time.Millisecond}, {drills.Preflight, 60 * time.Millisecond},
-	{drills.Announced, 900 * time.Millisecond}, {drills.Baseline, 950 * time.Millisecond},
-	{drills.Armed, 7800 * time.Millisecond}, {drills.Injecting, 7900 * time.Millisecond}, {drills.Observing, 8200 * time.Millisecond},
-	{drills.Recovering, 8400 * time.Millisecond}, {drills.Recovered, 12950 * time.Millisecond}, {drills.Sustain, 13 * time.Second},
-	{drills.Reverting, 16 * time.Second}, {drills.Settling, 17500 * time.Millisecond}, {drills.Reconciling, 21 * time.Second},
-	{drills.Clean, 24100 * time.Millisecond},
+func (r *run) story(planHash string) []event {
+	targets := []string{"us-east-1", "us-east-2", "us-east-control"}
+	events := []event{
+		{0, "start", object{"schema": drills.Schema, "id": r.id(), "run_no": r.no, "scenario": "region-loss", "fleet": "lab", "tool": "gwdr v0.1.0",
+			"evidence": "evidence/" + r.id(), "previous": r.previous, "t0": t0.Add(time.Duration(r.no) * time.Hour)}},
+		phase(0, drills.Planned), phase(ms(20), drills.Validated),
+		{ms(30), "plan", object{"sha256": planHash}},
+		phase(ms(60), drills.Preflight),
+		{ms(800), "backup", drills.Backup{Point: "20261121T024558Z-412-0a1b2c3d", Time: t0.Add(-3 * time.Second), Locations: []string{"local", "nas", "offsite"}, Age: 3 * time.Second}},
+		phase(ms(900), drills.Announced), phase(ms(950), drills.Baseline),
+		{ms(960), "series", series},
+		{ms(7800), "baseline", drills.Span{From: time.Second, To: ms(7800)}},
+		phase(ms(7800), drills.Armed), phase(ms(7900), drills.Injecting),
+		{ms(7990), "fault-intent", object{"id": "power-cut", "kind": "kill", "targets": targets}},
+		{ms(8100), "fault-injected", object{"id": "power-cut", "kind": "kill", "targets": targets, "at_ns": inject}},
+		{ms(8180), "fault-verified", object{"id": "power-cut", "detail": "no process of the targets is alive, their ports refuse connections"}},
+		phase(ms(8200), drills.Observing),
+		{ms(8210), "detected", drills.DetectedFact{At: ms(8060), Series: "orders fresh", Plane: probes.DataPlane}},
+		phase(ms(8400), drills.Recovering),
+		{ms(8410), "step", drills.StepFact{ID: "promote", Action: "promote", To: "us-west"}},
+		{ms(10800), "step", drills.StepFact{ID: "promote", Action: "promote", To: "us-west", Done: true}},
+		phase(ms(12950), drills.Recovered), phase(ms(13000), drills.Sustain),
+		phase(ms(16000), drills.Reverting),
+		{ms(17400), "fault-reverted", object{"id": "power-cut"}},
+		phase(ms(17500), drills.Settling),
+		{ms(20900), "settled", drills.SettledFact{OK: true, At: ms(20900)}},
+		phase(ms(21000), drills.Reconciling),
+		{ms(22000), "digest", drills.DigestFact{Stage: drills.Reconciling, Region: "us-east", Digest: hashOf([]byte("x"))}},
+		{ms(22000), "digest", drills.DigestFact{Stage: drills.Reconciling, Region: "us-west", Digest: hashOf([]byte("x"))}},
+		{ms(24000), "leftovers", object{"ids": []string{}}},
+		phase(ms(24100), drills.Clean),
+		{ms(24150), "clock", object{"mono_vs_wall_drift_s": 0.0002}},
+	}
+	return append(append(events, r.events...), event{ms(24200), "end", object{"clean": true}})
 }
 
-func fixtureScenario(t testing.TB) *scenarios.Scenario {
+func phase(at time.Duration, p drills.Phase) event {
+	return event{at, "phase", object{"phase": p}}
+}
+
+// write makes the run's evidence as a drill leaves it, without a report, and returns its directory.
+func (r *run) write(t testing.TB, evidence string) string {
+	t.Helper()
+	dir := filepath.Join(evidence, r.id())
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	plan := planFile(t)
+	for name, data := range map[string][]byte{
+		drills.PlanFile: plan, drills.JournalFile: r.journal(t, scenarios.Hash(plan)), drills.SamplesFile: packed(t, r.samples()),
+		drills.LedgerFile: packed(t, r.ledger()), drills.ReadbackFile: packed(t, r.observations("us-west")),
+		drills.FinalFile: packed(t, r.observations("us-east", "us-west")), drills.UndoFile: []byte("{}\n"),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// journal writes the entries by hand, so that they are of the same instant each time.
+func (r *run) journal(t testing.TB, planHash string) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	prev := ""
+	for i, e := range r.story(planHash) {
+		data, err := json.Marshal(e.data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		line, err := json.Marshal(journal.Entry{Seq: int64(i + 1), At: t0.Add(time.Duration(r.no)*time.Hour + e.at), OffsetS: e.at.Seconds(),
+			Type: e.kind, Data: data, Prev: prev})
+		if err != nil {
+			t.Fatal(err)
+		}
+		prev = hashOf(line)
+		out.Write(append(line, '\n'))
+	}
+	return out.Bytes()
+}
+
+func packed(t testing.TB, lines []any) []byte {
+	t.Helper()
+	var raw bytes.Buffer
+	enc := json.NewEncoder(&raw)
+	for _, line := range lines {
+		if err := enc.Encode(line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.EncodeAll(raw.Bytes(), nil)
+}
+
+// planFile is the scenario with its targets resolved.
+func planFile(t testing.TB) []byte {
 	t.Helper()
 	s, err := scenarios.Load("region-loss")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return s
-}
-
-// fixtureBundle is the fixture as it would be read from an evidence directory.
-func fixtureBundle(t testing.TB) *Bundle {
-	t.Helper()
-	b := &Bundle{
-		Dir: "evidence/20261121T024601Z-region-loss-a1b2", Scenario: fixtureScenario(t), Result: fixtureResult(), Passes: 3,
-		Journal: fixtureJournal(t),
-		Facts: drills.Facts{
-			Started: fixtureT0, Series: fixtureSeries, Samples: fixtureSamples(), Ledger: fixtureLedger(), Survivors: fixtureObservations(),
-			Baseline: drills.Span{From: time.Second, To: fixtureInject},
-			Faults: []drills.FaultFacts{{ID: "power-cut", Kind: fleet.Kill, Injected: fixtureInject, InjectedAt: fixtureT0.Add(fixtureInject),
-				Verified: true, Detail: "no process of us-east-control, us-east-1, us-east-2 is alive, their ports refuse connections"}},
-			Detected: []drills.DetectedFact{{At: fixtureInject + 60*time.Millisecond, Series: "orders/live/fresh", Plane: probes.DataPlane}},
-			Steps:    []drills.StepFact{{ID: "promote", Action: "promote", To: "us-west"}, {ID: "promote", Action: "promote", To: "us-west", Done: true}},
-			Digests: []drills.DigestFact{{Stage: drills.Reconciling, Region: "us-east", Digest: hashOf([]byte("x"))},
-				{Stage: drills.Reconciling, Region: "us-west", Digest: hashOf([]byte("x"))}},
-			Backups: []drills.Backup{{Point: "20261121T024558Z-412-0a1b2c3d", Time: fixtureT0.Add(-3 * time.Second), Locations: []string{"local", "nas", "offsite"}, Age: 3 * time.Second}},
-		},
-		Files: []File{
-			{drills.JournalFile, hashOf([]byte("j")), 9813}, {drills.LedgerFile, hashOf([]byte("l")), 20148}, {drills.PlanFile, hashOf([]byte("p")), 2310},
-			{drills.ReadbackFile, hashOf([]byte("r")), 7712}, {drills.ReportFile, hashOf([]byte("o")), 5221}, {drills.SamplesFile, hashOf([]byte("s")), 151_312},
-		},
+	plan, err := s.Plan(s.Topology.Instances())
+	if err != nil {
+		t.Fatal(err)
 	}
-	markSlow(b.Facts)
-	return b
+	file, err := plan.YAML()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
 
-func fixtureJournal(t testing.TB) []journal.Entry {
-	var all []journal.Entry
-	add := func(kind string, offset time.Duration, data map[string]any) {
-		raw, err := json.Marshal(data)
+// judged returns what the drill itself would have reported.
+func judged(t testing.TB, dir string) *drills.Result {
+	t.Helper()
+	facts, scenario, err := drills.ReadFacts(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return drills.Judge(scenario, facts)
+}
+
+// reported writes the run and its report, and returns the directory.
+func (r *run) reported(t testing.TB, evidence string, signer *sshsig.Signer) string {
+	t.Helper()
+	dir := r.write(t, evidence)
+	if err := Write(dir, judged(t, dir), signer); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// chain reports n runs, each naming the one before, and returns the directory of all and that of the last.
+func chain(t testing.TB, n int, signer *sshsig.Signer) (evidence, last string) {
+	t.Helper()
+	evidence = t.TempDir()
+	previous := ""
+	for no := 1; no <= n; no++ {
+		r := newRun()
+		r.no, r.previous = no, previous
+		last = r.reported(t, evidence, signer)
+		data, err := os.ReadFile(filepath.Join(last, drills.ReportFile))
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, journal.Entry{Type: kind, OffsetS: offset.Seconds(), At: fixtureT0.Add(offset), Data: raw})
+		previous = hashOf(data)
 	}
-	add("fault-injected", fixtureInject+100*time.Millisecond, map[string]any{"id": "power-cut", "at_ns": fixtureInject})
-	add("fault-verified", fixtureInject+180*time.Millisecond, map[string]any{"id": "power-cut"})
-	add("step", fixtureInject+2800*time.Millisecond, map[string]any{"id": "promote", "action": "promote", "done": true})
-	add("fault-reverted", 17400*time.Millisecond, map[string]any{"id": "power-cut"})
-	return all
-}
-
-func fixtureResult() *drills.Result {
-	injected, reverted := fixtureT0.Add(fixtureInject), fixtureT0.Add(17400*time.Millisecond)
-	r := &drills.Result{
-		Schema: drills.Schema, ID: "20261121T024601Z-region-loss-a1b2", RunNo: 7, Scenario: "region-loss", Title: "Loss of a region",
-		Fleet: "lab", Strategy: "warm-standby", Verdict: drills.Pass, Clean: true, Reason: "all 4 objectives were met", PlanSHA256: hashOf([]byte("p")),
-		Started: fixtureT0, Ended: fixtureT0.Add(24200 * time.Millisecond),
-		Objectives: []drills.ObjectiveResult{
-			{ID: "rto", Metric: "rta", Plane: "data", Target: "<= 5s", LowS: 0.36, HighS: 0.388, Value: "388ms", Verdict: drills.Pass},
-			{ID: "rto-admin", Metric: "rta", Plane: "control", Target: "<= 15s", LowS: 2.88, HighS: 2.932, Value: "2.93s", Verdict: drills.Pass},
-			{ID: "rpo", Metric: "rpa", Target: "<= 2s", Value: "0 of 481 lost", Verdict: drills.Pass},
-			{ID: "no-resurrection", Metric: "resurrected", Target: "== 0", Value: "0", Verdict: drills.Pass},
-		},
-		RTA: map[string]drills.RTA{
-			"data":    {LowS: 0.36, PointS: 0.38, HighS: 0.388, ErrorS: 0.04, Impact: "outage", Series: "orders/live/keepalive"},
-			"control": {LowS: 2.88, PointS: 2.92, HighS: 2.932, ErrorS: 0.06, Impact: "outage", Series: "admin/write"},
-		},
-		RPA:      drills.RPA{Acked: 481, Indeterminate: 48, ByKind: map[string]int{}, Statement: "0 of 481 acknowledged changes lost (loss fraction < 0.62% at 95%)"},
-		Requests: drills.Requests{Sent: 3453, OK: 3341, Slow: 9, Failed: 101, Unknown: 2},
-		Faults:   []drills.FaultResult{{ID: "power-cut", Kind: "kill", Targets: []string{"us-east-1", "us-east-2", "us-east-control"}, Verified: true, Injected: &injected, Reverted: &reverted}},
-		Latency:  map[string]drills.Latency{"before": {P50S: 0.0009, P99S: 0.0028, P999S: 0.0041}, "during": {P50S: 0.0012, P99S: 0.0031, P999S: 0.0042}, "after": {P50S: 0.0011, P99S: 0.0033, P999S: 0.0262}},
-		Outages: []probes.Outage{
-			{Series: "orders/live/keepalive", Plane: probes.DataPlane, Start: fixtureInject + 3*time.Millisecond, End: fixtureInject + 383*time.Millisecond},
-			{Series: "admin/write", Plane: probes.ControlPlane, Start: fixtureInject + 9*time.Millisecond, End: fixtureInject + 2929*time.Millisecond},
-		},
-		Findings: []string{"resolution: admin/write: 1/R + L is 60ms: fine for a promise of 15s, too coarse for one below 600ms"},
-		Previous: hashOf([]byte("6")), Tool: "gwdr v0.1.0", Evidence: "evidence/20261121T024601Z-region-loss-a1b2",
-	}
-	for _, p := range fixturePhases {
-		r.Timeline = append(r.Timeline, drills.TimelineEntry{Phase: p.phase, At: fixtureT0.Add(p.at), OffsetS: p.at.Seconds()})
-	}
-	return r
+	return evidence, last
 }

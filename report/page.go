@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"html/template"
+	"maps"
 	"slices"
 	"strings"
 
@@ -25,6 +26,7 @@ type page struct {
 	Spreads    []spread
 	Kinds      []kindRow
 	Regions    []regionRow
+	Digests    []drills.DigestFact
 	Checks     []securityRow
 	Controls   []control
 	Bound      float64
@@ -34,7 +36,7 @@ func newPage(b *Bundle) page {
 	s := b.story()
 	p := page{
 		Bundle: b, Chart: timelineChart(s), Legend: s.Groups, Phases: b.phaseRows(), Faults: b.faultRows(), Planes: b.planeRows(),
-		Spreads: b.spreads(), Kinds: b.kindRows(), Regions: b.regionRows(), Checks: b.securityRows(),
+		Spreads: b.spreads(), Kinds: b.kindRows(), Regions: b.regionRows(), Digests: b.digests(), Checks: b.securityRows(),
 		Controls: controlsOf(b.Scenario.Report.Controls), Bound: passBound(b.Passes),
 	}
 	for _, o := range b.Result.Objectives {
@@ -51,17 +53,32 @@ func newPage(b *Bundle) page {
 type card struct {
 	drills.ObjectiveResult
 	Label  string
+	Main   string // the value without what explains it
+	Rest   string
 	Method string
 	Bar    *picture
 }
 
 func (b *Bundle) card(o drills.ObjectiveResult) card {
 	c := card{ObjectiveResult: o, Label: objectiveLabel(o), Method: method(o.Metric)}
+	c.Main, c.Rest = splitValue(o.Value)
 	if promised := b.promised(o.ID); promised > 0 {
 		bar := promiseBar(promised, o.LowS, o.HighS, o.Verdict)
 		c.Bar = &bar
 	}
 	return c
+}
+
+// splitValue cuts a value where its explanation begins: "1.2s (±40ms)", "3 of 424 changes".
+func splitValue(value string) (main, rest string) {
+	i := strings.IndexAny(value, "(,")
+	if of := strings.Index(value, " of "); of >= 0 && (i < 0 || of < i) {
+		i = of
+	}
+	if i <= 0 {
+		return value, ""
+	}
+	return strings.TrimSpace(value[:i]), strings.TrimSpace(strings.TrimPrefix(value[i:], ","))
 }
 
 // promised returns the bound of an objective in seconds, or 0 if it is a count.
@@ -232,37 +249,32 @@ func (r *kindRow) count(e probes.Entry) {
 	}
 }
 
-// regionRow is what was read back from a region by the two methods.
+// regionRow is what was read back from a region, at one time, by the two methods.
 type regionRow struct {
-	Region            string
-	Listed, Asked     int // objects read by list, and asked for at the data plane
-	Unreadable        int
-	Revoked, Refused  int // keys with a revocation, and those of them refused by the data plane
-	Digest, DigestErr string
+	Region, When     string
+	Listed, Asked    int // objects read through the admin API, and asked for at the data plane
+	Unreadable       int
+	Revoked, Refused int // keys with a revocation, and those of them that the data plane refused
 }
 
 func (b *Bundle) regionRows() []regionRow {
-	rows := map[string]*regionRow{}
-	var order []string
-	at := func(region string) *regionRow {
-		if rows[region] == nil {
-			rows[region] = &regionRow{Region: region}
-			order = append(order, region)
+	return append(readBack("fault in effect", b.Facts.Survivors), readBack("after the revert", b.Facts.Final)...)
+}
+
+// readBack counts observations by region, in the order of the regions' names.
+func readBack(when string, all []probes.Observation) []regionRow {
+	byRegion := map[string]*regionRow{}
+	for _, o := range all {
+		if byRegion[o.Region] == nil {
+			byRegion[o.Region] = &regionRow{Region: o.Region, When: when}
 		}
-		return rows[region]
+		byRegion[o.Region].count(o)
 	}
-	for _, o := range slices.Concat(b.Facts.Survivors, b.Facts.Final) {
-		at(o.Region).count(o)
+	var rows []regionRow
+	for _, region := range slices.Sorted(maps.Keys(byRegion)) {
+		rows = append(rows, *byRegion[region])
 	}
-	for _, d := range b.digests() {
-		at(d.Region).Digest, at(d.Region).DigestErr = d.Digest, d.Error
-	}
-	slices.Sort(order)
-	var list []regionRow
-	for _, region := range order {
-		list = append(list, *rows[region])
-	}
-	return list
+	return rows
 }
 
 func (r *regionRow) count(o probes.Observation) {
@@ -285,9 +297,9 @@ func (r *regionRow) count(o probes.Observation) {
 // Agreement says whether the regions have the same configuration.
 func (p page) Agreement() string {
 	digests := map[string]bool{}
-	for _, r := range p.Regions {
-		if r.Digest != "" {
-			digests[r.Digest] = true
+	for _, d := range p.Digests {
+		if d.Digest != "" {
+			digests[d.Digest] = true
 		}
 	}
 	switch len(digests) {

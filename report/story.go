@@ -131,10 +131,10 @@ func (b *Bundle) promise(plane probes.Plane) float64 {
 	return least
 }
 
-// groups sorts the series: data plane on fresh and on kept-alive connections, and the admin API. Control targets and
-// series that expect to be refused are left out.
+// groups sorts the series: data plane on new and on kept-alive connections, and the admin API. Control targets are left
+// out.
 func (b *Bundle) groups() []group {
-	reused, refused := b.traits()
+	reused, _ := b.traits()
 	groups := []group{
 		{Label: "Data plane, new connections", Class: "a", Plane: probes.DataPlane, Series: map[string]bool{}},
 		{Label: "Data plane, kept-alive connections", Class: "b", Plane: probes.DataPlane, Series: map[string]bool{}},
@@ -142,7 +142,7 @@ func (b *Bundle) groups() []group {
 	}
 	for _, s := range b.Facts.Series {
 		switch {
-		case s.Control || refused[s.Name]:
+		case s.Control:
 		case s.Plane == probes.ControlPlane:
 			groups[2].Series[s.Name] = true
 		case reused[s.Name]:
