@@ -74,10 +74,7 @@ const forever = time.Duration(1<<63 - 1)
 
 // EstimateAll estimates every series that is described; samples of others are not looked at. The order is that of series.
 func EstimateAll(series []Series, samples []Sample, w Window) []Estimate {
-	of := make(map[string][]Sample, len(series))
-	for _, s := range samples {
-		of[s.Series] = append(of[s.Series], s)
-	}
+	of := bySeries(samples)
 	all := make([]Estimate, len(series))
 	for i, s := range series {
 		all[i] = EstimateOutage(s, of[s.Name], w)
