@@ -63,7 +63,8 @@ func (g Guards) Check(estimates []Estimate) []Finding {
 		all = append(all, Finding{Guard: "control", Text: "no control target was probed"})
 	}
 	if g.Drift.Abs() >= maxDrift {
-		all = append(all, Finding{Guard: "drift", Text: fmt.Sprintf("clocks drifted apart by %s, %s is the limit", g.Drift, maxDrift)})
+		text := fmt.Sprintf("clocks drifted apart by %s, %s is the limit", g.Drift, maxDrift)
+		all = append(all, Finding{Guard: "drift", Text: text})
 	}
 	return all
 }
