@@ -66,8 +66,8 @@ func (l *Ledger) Cut(ctx context.Context) error {
 // Run makes changes until ctx ends, then waits for those in flight, at most Timeout and Every. The error says that the
 // Ledger is not usable, or that an intent could not be made safe; such a change is not sent.
 func (l *Ledger) Run(ctx context.Context) error {
-	if l.Every <= 0 || l.Admin == nil || l.Intent == nil {
-		return errors.New("run ledger: every must be positive, admin and intent set")
+	if l.Every <= 0 || l.T0.IsZero() || l.Admin == nil || l.Intent == nil {
+		return errors.New("run ledger: every must be positive, t0, admin and intent set")
 	}
 	r := &ledgerRun{Ledger: l, kinds: l.Kinds, prefix: l.Prefix}
 	if len(r.kinds) == 0 {

@@ -287,41 +287,62 @@ func TestResultsAndClassesOfChanges(t *testing.T) {
 	}
 }
 
-// TestWhatTheLedgerNeverDoes runs it through faults and checks its promises over all that it did.
+// TestWhatTheLedgerNeverDoes runs it through faults and checks its promises over all that it did: when changes overlap,
+// and when each fails alone.
 func TestWhatTheLedgerNeverDoes(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newPlane(70 * ms) // longer than the interval: changes overlap
-		b := newBook(p)
-		b.run(t, 20*time.Second, map[time.Duration]func(){
-			4 * time.Second: func() { p.set(hung) }, 6 * time.Second: func() { p.set(nil) },
-			8 * time.Second: func() { p.set(follower) }, 9 * time.Second: func() { p.set(nil) },
-			12 * time.Second: func() { p.set(unavailable) }, 13 * time.Second: func() { p.set(nil) },
+	for _, service := range []time.Duration{ms, 70 * ms} {
+		synctest.Test(t, func(t *testing.T) {
+			p := newPlane(service)
+			b := newBook(p)
+			faults := map[time.Duration]func(){}
+			for i, fault := range []func(context.Context) error{hung, follower, unavailable, refuse, unavailable, follower} {
+				begin := time.Duration(6*i+2) * time.Second
+				faults[begin] = func() { p.set(fault) }
+				faults[begin+time.Second] = func() { p.set(nil) }
+				faults[begin+5*time.Second] = func() { p.set(failOnce(p, fault)) }
+			}
+			b.run(t, 40*time.Second, faults)
+			if len(p.clash) > 0 {
+				t.Errorf("two changes in flight of %v", p.clash)
+			}
+			checkLives(t, b.entries)
+			if n := tally(b.entries); n["revoke acked"] < 20 || n["delete route acked"] < 5 {
+				t.Errorf("%v: the faults stopped it", n)
+			}
 		})
-		if len(p.clash) > 0 {
-			t.Errorf("two changes in flight of %v", p.clash)
+	}
+}
+
+// failOnce fails one change, and is over.
+func failOnce(p *plane, fault func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		p.set(nil)
+		return fault(ctx)
+	}
+}
+
+// checkLives checks that each object begins by being made, and ends with its delete, its revocation or the first change
+// that was not acknowledged.
+func checkLives(t *testing.T, entries []Entry) {
+	t.Helper()
+	type life struct{ created, over bool }
+	lives := map[string]*life{}
+	slices.SortFunc(entries, func(a, b Entry) int { return int(a.Change.Seq - b.Change.Seq) })
+	for _, e := range entries {
+		l := lives[e.Change.ID]
+		if l == nil {
+			l = &life{}
+			lives[e.Change.ID] = l
 		}
-		type life struct{ created, over bool }
-		lives := map[string]*life{}
-		slices.SortFunc(b.entries, func(a, b Entry) int { return int(a.Change.Seq - b.Change.Seq) })
-		for _, e := range b.entries {
-			l := lives[e.Change.ID]
-			if l == nil {
-				l = &life{}
-				lives[e.Change.ID] = l
-			}
-			if l.over {
-				t.Errorf("%+v: its object was deleted, revoked or not known to be as it was", e)
-			}
-			if !l.created && (e.Change.Delete || e.Change.Kind == RevokeChange) {
-				t.Errorf("%+v: its object was never acknowledged", e)
-			}
-			l.created = true
-			l.over = e.Result != Acked || e.Change.Delete || e.Change.Kind == RevokeChange
+		if l.over {
+			t.Errorf("%+v: its object was deleted, revoked or not known to be as it was", e)
 		}
-		if n := tally(b.entries); n["revoke acked"] < 20 || n["delete route acked"] < 5 {
-			t.Errorf("%v: the faults stopped it", n)
+		if !l.created && (e.Change.Delete || e.Change.Kind == RevokeChange) {
+			t.Errorf("%+v: its object was never acknowledged", e)
 		}
-	})
+		l.created = true
+		l.over = e.Result != Acked || e.Change.Delete || e.Change.Kind == RevokeChange
+	}
 }
 
 func TestObjectsAreLeftAloneAfterACut(t *testing.T) {

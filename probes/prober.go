@@ -24,8 +24,8 @@ type Prober struct {
 // Run probes until ctx ends, then waits for the attempts that are in flight, at most Series.Timeout. It returns an error
 // only if the Prober is not usable; the end of ctx is none.
 func (p *Prober) Run(ctx context.Context) error {
-	if p.Series.Interval <= 0 || p.Series.Timeout <= 0 {
-		return errors.New("run prober: interval and timeout must be positive")
+	if p.Series.Interval <= 0 || p.Series.Timeout <= 0 || p.T0.IsZero() || p.Out == nil {
+		return errors.New("run prober: interval and timeout must be positive, t0 and out set")
 	}
 	sender, err := newSender(p.Request)
 	if err != nil {

@@ -212,7 +212,7 @@ func BenchmarkProber(b *testing.B) {
 			samples := probeAll(ctx, b, "http://"+l.Addr().String(), c.series, c.interval)
 			used := processorTime(b) - before
 			b.ReportMetric(100*used.Seconds()/b.Elapsed().Seconds(), "%cpu")
-			b.ReportMetric(float64(lag(samples, time.Hour).Microseconds()), "lag-p99-us")
+			b.ReportMetric(float64(lag(samples).Microseconds()), "lag-p99-us")
 			b.ReportMetric(100*float64(count(samples, time.Second).Unknown)/float64(max(1, len(samples))), "%unknown")
 		})
 	}

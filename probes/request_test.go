@@ -248,7 +248,8 @@ func TestOnlyTheBeginningOfABodyIsRead(t *testing.T) {
 
 func TestUnusableURLs(t *testing.T) {
 	for _, url := range []string{"", "orders", "ftp://host/x", "http://", "http://a b/"} {
-		if err := (&Prober{Series: orders, Request: Request{URL: url}}).Run(t.Context()); err == nil {
+		p := Prober{Series: orders, Request: Request{URL: url}, T0: time.Now(), Out: func(Sample) {}}
+		if err := p.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "URL") {
 			t.Errorf("%q was accepted", url)
 		}
 	}
