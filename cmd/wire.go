@@ -6,6 +6,8 @@ import "github.com/spf13/cobra"
 func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
 		newRestoreCommand(a),
+		newInitCommand(a),
+		newBackupCommand(a),
 		newVersionCommand(a),
 	}
 }
