@@ -51,6 +51,7 @@ func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
 // dropped hop-by-hop headers and what the client claims to have been forwarded for.
 func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 	p.SetXForwarded()
+	p.Out.URL.RawQuery = p.In.URL.RawQuery // the gateway decides nothing by it, so it need not be cleaned
 	if x.route.guarded {
 		stripKey(p.Out.Header)
 	}
@@ -132,7 +133,7 @@ func (x *exchange) attempt(ctx context.Context, e *endpoint, req *http.Request) 
 	if x.body != nil {
 		out.Body, _ = x.body()
 		if x.safe {
-			out.GetBody = x.body // for the transport's own second attempt, when an idle connection turns out to be dead
+			out.GetBody = x.body // for the transport's own second attempt
 		}
 	}
 	resp, err := x.upstream.transport.RoundTrip(out)
@@ -151,7 +152,6 @@ func (x *exchange) prepare(req *http.Request) error {
 	x.safe = isIdempotent(req.Method)
 	switch {
 	case req.Body == nil || req.Body == http.NoBody:
-		return nil
 	case x.safe && req.ContentLength > 0 && req.ContentLength <= replayLimit:
 		kept := make([]byte, req.ContentLength)
 		if _, err := io.ReadFull(req.Body, kept); err != nil {
@@ -162,6 +162,9 @@ func (x *exchange) prepare(req *http.Request) error {
 		x.safe = false
 		x.once = &onceBody{Reader: req.Body}
 		x.body = func() (io.ReadCloser, error) { return x.once, nil }
+	}
+	if _, there := req.Header["Idempotency-Key"]; x.safe && !there {
+		req.Header["Idempotency-Key"] = nil // is not sent, but lets the transport try again when an idle connection is dead
 	}
 	return nil
 }

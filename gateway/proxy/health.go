@@ -90,8 +90,7 @@ func (c *checker) note(o outcome) {
 		if c.good < c.upstream.check.Healthy {
 			return
 		}
-		e.ejected.Store(0)
-		e.failures.Store(0)
+		e.worked()
 		if !e.healthy.Swap(true) {
 			c.changed(c.upstream, e, true)
 		}

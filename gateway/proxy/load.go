@@ -28,7 +28,6 @@ func (g *Gateway) Load(h gateway.Header, s *gateway.State) error {
 	return g.advance(gateway.Diff(g.state, s))
 }
 
-
 // mayFollow refuses a state that has nothing to serve instead of what is served, and does not continue it either: that of
 // a store which lost its data. It also refuses a store that waits for a restore, and thus has no id.
 func (g *Gateway) mayFollow(h gateway.Header, s *gateway.State) error {

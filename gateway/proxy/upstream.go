@@ -165,12 +165,18 @@ func (e *endpoint) usable() bool { return e.healthy.Load() && !e.isEjected() }
 
 func (e *endpoint) isEjected() bool { return int64(time.Since(e.born)) < e.ejected.Load() }
 
-func (e *endpoint) eject() { e.ejected.Store(int64(time.Since(e.born) + ejection)) }
+func (e *endpoint) eject() {
+	e.failures.Store(0)
+	e.ejected.Store(int64(time.Since(e.born) + ejection))
+}
 
-// worked notes a response.
+// worked notes a response. It only writes when there is something to forget, as all requests share the endpoint.
 func (e *endpoint) worked() {
 	if e.failures.Load() != 0 {
 		e.failures.Store(0)
+	}
+	if e.ejected.Load() != 0 {
+		e.ejected.Store(0)
 	}
 }
 

@@ -45,17 +45,19 @@ func (s *Store) List(ctx context.Context, k gateway.Kind, after string, limit in
 }
 
 // State returns the configuration at one revision, with who holds it; Header.Store is empty while the store is blank.
-// With kinds given, only their entities are read.
-func (s *Store) State(ctx context.Context, kinds ...gateway.Kind) (gateway.Header, *gateway.State, error) {
-	ops := []clientv3.Op{clientv3.OpGet(keyStore, clientv3.WithSerializable())}
-	for _, k := range kinds {
-		ops = append(ops, clientv3.OpGet(entities+string(k)+"/", clientv3.WithPrefix(), clientv3.WithSerializable()))
-	}
-	if len(kinds) == 0 {
-		ops = append(ops, clientv3.OpGet(entities, clientv3.WithPrefix(), clientv3.WithSerializable()))
-	}
+func (s *Store) State(ctx context.Context) (gateway.Header, *gateway.State, error) {
+	return s.snapshot(ctx, entities)
+}
+
+// StateOf is State with the entities of one kind only.
+func (s *Store) StateOf(ctx context.Context, k gateway.Kind) (gateway.Header, *gateway.State, error) {
+	return s.snapshot(ctx, entities+string(k)+"/")
+}
+
+func (s *Store) snapshot(ctx context.Context, prefix string) (gateway.Header, *gateway.State, error) {
 	header := gateway.Header{Time: time.Now().UTC()}
-	resp, err := s.kv.Txn(ctx).Then(ops...).Commit()
+	resp, err := s.kv.Txn(ctx).Then(clientv3.OpGet(keyStore, clientv3.WithSerializable()),
+		clientv3.OpGet(prefix, clientv3.WithPrefix(), clientv3.WithSerializable())).Commit()
 	if err != nil {
 		return gateway.Header{}, nil, fmt.Errorf("read state: %w", err)
 	}
@@ -64,10 +66,8 @@ func (s *Store) State(ctx context.Context, kinds ...gateway.Kind) (gateway.Heade
 		header.Store = string(id[0].Value)
 	}
 	state := gateway.NewState()
-	for _, r := range resp.Responses[1:] {
-		for _, kv := range r.GetResponseRange().Kvs {
-			state.Put(item(kv).Entity)
-		}
+	for _, kv := range resp.Responses[1].GetResponseRange().Kvs {
+		state.Put(item(kv).Entity)
 	}
 	return header, state, nil
 }

@@ -27,17 +27,30 @@ func (s *Store) Watch(ctx context.Context, from int64, each func(gateway.Batch) 
 	s.mu.Lock()
 	changed := s.changed
 	s.mu.Unlock()
-	now, err := s.Revision(ctx)
-	if err != nil {
+	if err := s.remembers(ctx, from); err != nil {
 		return err
-	}
-	if from > now {
-		return fmt.Errorf("watch from revision %d: %w: the store is at %d", from, gateway.ErrCompacted, now)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	w := watch{last: from, each: each}
 	return w.run(ctx, s.kv.Watch(ctx, entities, clientv3.WithPrefix(), clientv3.WithRev(from+1)), changed)
+}
+
+// remembers reports why the changes after the revision are not known.
+func (s *Store) remembers(ctx context.Context, from int64) error {
+	now, err := s.Revision(ctx)
+	if err == nil && from < now {
+		_, err = s.kv.Get(ctx, keyHead, clientv3.WithSerializable(), clientv3.WithRev(from+1))
+	}
+	switch {
+	case errors.Is(err, rpctypes.ErrCompacted):
+		return fmt.Errorf("watch from revision %d: %w", from, gateway.ErrCompacted)
+	case err != nil:
+		return fmt.Errorf("watch from revision %d: %w", from, err)
+	case from > now:
+		return fmt.Errorf("watch from revision %d: %w: the store is at %d", from, gateway.ErrCompacted, now)
+	}
+	return nil
 }
 
 type watch struct {
