@@ -5,9 +5,9 @@ import "github.com/spf13/cobra"
 // commands returns gwdr's commands; each line is one.
 func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
-		newRestoreCommand(a),
 		newInitCommand(a),
 		newBackupCommand(a),
+		newRestoreCommand(a),
 		newVersionCommand(a),
 	}
 }
