@@ -82,9 +82,10 @@ func (s *Server) Handler() http.Handler {
 func (s *Server) controlRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v1/watch", s.allow(export, s.watch))
 	mux.HandleFunc("GET /v1/{kind}", s.allow(read, s.list))
-	mux.HandleFunc("GET /v1/{kind}/{id}", s.allow(read, s.get))
-	mux.HandleFunc("PUT /v1/{kind}/{id}", s.allow(write, s.put))
-	mux.HandleFunc("DELETE /v1/{kind}/{id}", s.allow(write, s.delete))
+	// {id...} and not {id}: ids hold slashes, and ServeMux takes an id that is only an escaped slash for the end of the path
+	mux.HandleFunc("GET /v1/{kind}/{id...}", s.allow(read, s.get))
+	mux.HandleFunc("PUT /v1/{kind}/{id...}", s.allow(write, s.put))
+	mux.HandleFunc("DELETE /v1/{kind}/{id...}", s.allow(write, s.delete))
 	mux.HandleFunc("POST /v1/keys", s.allow(write, s.issueKey))
 	mux.HandleFunc("POST /v1/keys/{id}/revoke", s.allow(write, s.revokeKey))
 	mux.HandleFunc("POST /v1/apply", s.allow(write, s.apply))

@@ -64,8 +64,6 @@ func (r *Replica) Run(ctx context.Context) {
 		copying.from, copying.cancel = "", nil
 	}
 	defer stop()
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
 	for ctx.Err() == nil {
 		found := r.look(ctx, lookWithin)
 		if err := r.decide(ctx, found); err != nil && ctx.Err() == nil {
@@ -81,10 +79,19 @@ func (r *Replica) Run(ctx context.Context) {
 			copying.from = found.client.URL + " " + found.status.Store
 			copying.done.Go(func() { r.copy(copyCtx, *found) })
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-		}
+		wait(ctx, found)
+	}
+}
+
+// wait lets the time to the next look pass, which is shorter while there is no leader.
+func wait(ctx context.Context, found *leader) {
+	pause := interval
+	if found == nil {
+		pause = interval / 5
+	}
+	select {
+	case <-time.After(pause):
+	case <-ctx.Done():
 	}
 }
 
