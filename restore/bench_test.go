@@ -11,6 +11,7 @@ import (
 	"gwdr/backup/dir"
 	"gwdr/gateway"
 	"gwdr/gateway/gatewaytest"
+	"gwdr/gateway/store"
 )
 
 // large returns a gateway of 10,000 routes and 100,000 keys.
@@ -29,8 +30,8 @@ func large() []gateway.Entity {
 	return all
 }
 
-// BenchmarkRestore restores 10,000 routes and 100,000 keys from a directory into an empty gateway in memory: what the
-// restore itself costs, without the gateway's store.
+// BenchmarkRestore restores 10,000 routes and 100,000 keys from a directory into an empty gateway: one in memory, which is
+// what the restore itself costs, and the bundled one, through its admin API into etcd.
 func BenchmarkRestore(b *testing.B) {
 	keys := backuptest.NewKeys(b)
 	var copies []backup.Copy
@@ -41,23 +42,37 @@ func BenchmarkRestore(b *testing.B) {
 		}
 		copies = append(copies, backup.Copy{Name: name, Location: location})
 	}
-	g := gatewaytest.New(large()...)
-	if _, err := backup.Take(b.Context(), backup.Job{Source: g, Gateway: "test", Copies: copies, Keys: keys, Spool: b.TempDir()}); err != nil {
+	entities := large()
+	source := gatewaytest.New(entities...)
+	if _, err := backup.Take(b.Context(), backup.Job{Source: source, Gateway: "test", Copies: copies, Keys: keys, Spool: b.TempDir()}); err != nil {
 		b.Fatal(err)
 	}
-	for b.Loop() {
-		b.StopTimer()
-		g.Wipe()
-		b.StartTimer()
-		r := &Restore{Target: g, Copies: copies, Keys: keys}
+	restore := func(b *testing.B, target gateway.Target) {
+		r := &Restore{Target: target, Copies: copies, Keys: keys}
 		p, err := r.Plan(b.Context())
 		if err != nil {
 			b.Fatal(err)
 		}
 		res, err := r.Apply(b.Context(), p)
-		if err != nil {
-			b.Fatal(err)
+		if err != nil || !res.Verified || res.Created != len(entities) {
+			b.Fatal(err, res)
 		}
 		b.ReportMetric(float64(res.Created), "entities")
 	}
+	b.Run("memory", func(b *testing.B) {
+		for b.Loop() {
+			restore(b, gatewaytest.New())
+		}
+	})
+	b.Run("bundled", func(b *testing.B) {
+		for b.Loop() {
+			b.StopTimer()
+			_, client, stop := controlPlane(b, store.Options{Dir: b.TempDir()})
+			b.StartTimer()
+			restore(b, client)
+			b.StopTimer()
+			stop()
+			b.StartTimer()
+		}
+	})
 }

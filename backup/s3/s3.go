@@ -21,6 +21,10 @@ import (
 // maxObject is what one PUT can carry, in bytes.
 const maxObject = 5 << 30
 
+// worthAsking is the size, in bytes, above which Put asks first whether the object is there: a server that refuses an
+// upload early closes the connection, and its answer is lost.
+const worthAsking = 1 << 20
+
 // Location is a prefix in a bucket. Use Open.
 type Location struct {
 	options Options
@@ -77,6 +81,11 @@ func hashBody(ctx context.Context, body io.ReadSeeker, size int64) (string, erro
 // create uploads the body unless the key is taken. Whatever answer does not say for sure that the object is not there is
 // checked: an answer may have been lost, and the SDK's own second attempt then meets its first.
 func (l *Location) create(ctx context.Context, key *string, body io.ReadSeeker, size int64, sum string) error {
+	if size > worthAsking {
+		if err := l.compare(ctx, key, size, sum); err == nil || errors.Is(err, backup.ErrExists) {
+			return err
+		}
+	}
 	const attempts = 8
 	wait := 20 * time.Millisecond
 	for attempt := 1; ; attempt++ {
@@ -84,24 +93,27 @@ func (l *Location) create(ctx context.Context, key *string, body io.ReadSeeker, 
 			return err
 		}
 		_, err := l.client.PutObject(ctx, l.putInput(key, body, size, sum))
-		switch status := statusOf(err); {
-		case err == nil:
+		if err == nil {
 			return nil
-		case status == 412:
-			return l.compare(ctx, key, size, sum)
-		case status == 409 && attempt < attempts: // another upload of this key is on its way
-			if err := sleep(ctx, wait); err != nil {
-				return err
-			}
-			wait *= 2
-		case status >= 400 && status < 500 && status != 408 && status != 409:
-			return err
-		default:
-			if l.compare(ctx, key, size, sum) == nil {
-				return nil
-			}
+		}
+		status := statusOf(err)
+		if status >= 400 && status < 500 && status != 408 && status != 409 && status != 412 {
 			return err
 		}
+		found := l.compare(ctx, key, size, sum)
+		switch {
+		case found == nil:
+			return nil
+		case errors.Is(found, backup.ErrExists), status == 412 && !errors.Is(found, backup.ErrNotExist):
+			return found
+		case status != 409 && status != 412 || attempt == attempts:
+			return err
+		}
+		// Another upload of this key is on its way (409), or its object cannot be seen yet (412).
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+		wait *= 2
 	}
 }
 
@@ -126,6 +138,9 @@ func (l *Location) compare(ctx context.Context, key *string, size int64, sum str
 	head, err := l.client.HeadObject(ctx, &s3.HeadObjectInput{
 		Bucket: &l.options.Bucket, Key: key, VersionId: version, ChecksumMode: types.ChecksumModeEnabled,
 	})
+	if statusOf(err) == 404 {
+		return backup.ErrNotExist
+	}
 	if err != nil {
 		return fmt.Errorf("compare with what is stored: %w", err)
 	}
