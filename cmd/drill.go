@@ -138,7 +138,7 @@ func drillInfo(s *scenarios.Scenario) tui.Info {
 			info.RTO[probes.Plane(o.Plane)] = o.LE.D()
 		}
 	}
-	for _, p := range drillSeries(s) {
+	for _, p := range seriesOf(s) {
 		info.Series = append(info.Series, p.Series)
 	}
 	return info
