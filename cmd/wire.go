@@ -8,6 +8,7 @@ func commands(a *app) []*cobra.Command {
 		newInitCommand(a),
 		newBackupCommand(a),
 		newRestoreCommand(a),
+		newDrillCommand(a),
 		newVersionCommand(a),
 	}
 }

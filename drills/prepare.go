@@ -20,8 +20,6 @@ const (
 // minLocations is how many locations must hold a verified backup.
 const minLocations = 2
 
-func (d *drill) begin(context.Context) error { return nil }
-
 // validate resolves the targets and journals the plan's hash: what was promised is fixed before anything happens.
 func (d *drill) validate(ctx context.Context) error {
 	instances, err := d.Fleet.Instances(ctx)

@@ -33,6 +33,7 @@ func (g *fakeGuard) Abandon() error        { g.left = true; return nil }
 // lab is a runner of region-loss on a world.
 type lab struct {
 	*Runner
+	*Site
 	world *world
 	guard *fakeGuard
 }
@@ -44,13 +45,16 @@ func newLab(t *testing.T) *lab {
 		t.Fatal(err)
 	}
 	l := &lab{world: newWorld(), guard: &fakeGuard{gone: make(chan struct{})}}
-	l.Runner = &Runner{
-		Scenario: s, Fleet: l.world, Probes: l.world.probes(), Admin: l.world,
+	l.Site = &Site{
+		Fleet: l.world, Probes: l.world.probes(), Admin: l.world,
 		Recovery: Recovery{Promote: l.world.promote},
 		Backup: func(context.Context, time.Duration) (Backup, error) {
 			return Backup{Point: "p1", Time: time.Now(), Locations: []string{"local", "nas"}}, nil
 		},
-		Guard:    func(context.Context, string, time.Duration) (Guard, error) { return l.guard, nil },
+		Guard: func(context.Context, string, time.Duration) (Guard, error) { return l.guard, nil },
+	}
+	l.Runner = &Runner{
+		Scenario: s, Open: func(context.Context) (*Site, error) { return l.Site, nil },
 		Evidence: t.TempDir(), Tool: "test", Log: slog.New(slog.DiscardHandler),
 	}
 	return l
