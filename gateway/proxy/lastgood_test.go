@@ -140,7 +140,7 @@ func TestChildThatWrites(t *testing.T) {
 func TestKilledWhileWriting(t *testing.T) {
 	o := lastGood(t)
 	var revision int64
-	for round := range 12 {
+	for round := range 8 {
 		child := exec.Command(os.Args[0], "-test.run=^TestChildThatWrites$")
 		child.Env = append(os.Environ(), childFile+"="+o.LastGood)
 		if err := child.Start(); err != nil {
@@ -152,7 +152,7 @@ func TestKilledWhileWriting(t *testing.T) {
 		})
 		eventually(t, "the next one is half written", func() bool {
 			info, err := os.Stat(o.LastGood + ".new")
-			return err == nil && info.Size() >= int64(round)*3000 // another moment each time
+			return err == nil && info.Size() >= int64(round)*4000 // another moment each time
 		})
 		if err := child.Process.Kill(); err != nil {
 			t.Fatal(err)
