@@ -318,3 +318,82 @@ func TestDirtyBlocks(t *testing.T) {
 		}
 	})
 }
+
+// TestTwoAtOnce shows that the second drill is refused before it opens anything.
+func TestTwoAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, second := newLab(t), newLab(t)
+		second.Evidence = l.Evidence
+		second.Runner.Open = func(context.Context) (*Site, error) { t.Error("opened"); return nil, errors.New("opened") }
+		l.on(Sustain, func() {
+			r, err := second.Run(t.Context())
+			if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "another drill (region-loss)") || r != nil {
+				t.Errorf("second drill: %v", err)
+			}
+			if left, err := Orphans(l.Evidence); len(left) > 0 || err != nil {
+				t.Errorf("a running drill is taken for an orphan: %v, %v", left, err)
+			}
+		})
+		if r, err := l.run(t, t.Context()); err != nil || r.Verdict != Pass {
+			t.Errorf("first drill: %v, %v", r, err)
+		}
+	})
+}
+
+// TestSiteFails shows what comes of a site that cannot be opened, and of one that cannot be left.
+func TestSiteFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		l.Runner.Open = func(context.Context) (*Site, error) { return nil, errors.New("port in use") }
+		if r, err := l.run(t, t.Context()); err == nil || errors.Is(err, ErrRefused) || r.Verdict != Errored || !r.Clean {
+			t.Errorf("not opened: %+v, %v", r, err)
+		}
+		l.Runner.Open = func(context.Context) (*Site, error) { return l.Site, nil }
+		l.Site.Close = func() error { return errors.New("it does not end") }
+		if r, err := l.run(t, t.Context()); err == nil || r.Verdict != Pass || r.RunNo != 2 || r.Previous != "" {
+			t.Errorf("not left: %+v, %v", r, err)
+		}
+	})
+}
+
+// TestScreensMayHang shows that a screen which never returns does not hold up the drill.
+func TestScreensMayHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		hang := make(chan struct{})
+		defer close(hang)
+		l.Events = func(Event) { <-hang }
+		if r, err := l.run(t, t.Context()); err != nil || r.Verdict != Pass {
+			t.Errorf("%+v, %v", r, err)
+		}
+	})
+}
+
+// TestEvidenceIsChecked changes one byte of each file that the facts are read from.
+func TestEvidenceIsChecked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		r, err := l.run(t, t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{JournalFile, SamplesFile, LedgerFile, ReadbackFile, FinalFile, PlanFile} {
+			path := filepath.Join(r.Evidence, name)
+			whole, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			changed := slices.Clone(whole)
+			changed[len(changed)/2] ^= 0xff
+			if err := os.WriteFile(path, changed, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := ReadFacts(r.Evidence); !errors.Is(err, ErrEvidence) {
+				t.Errorf("%s: a changed byte gives %v", name, err)
+			}
+			if err := os.WriteFile(path, whole, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+}
