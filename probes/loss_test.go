@@ -51,7 +51,7 @@ func TestFatesOfRoutes(t *testing.T) {
 		"two changes lost with it":     {[]Entry{created, updated}, route("a", 0), []string{"lost route a", "lost route a"}},
 		"stale":                        {[]Entry{created, updated}, route("a", 1), []string{"stale route a"}},
 		"deleted":                      {[]Entry{created, deletion(2, RouteChange, "a", Acked)}, route("a", 0), nil},
-		"resurrected":                  {[]Entry{created, deletion(2, RouteChange, "a", Acked)}, route("a", 1), []string{"resurrected route a"}},
+		"delete undone":                {[]Entry{created, deletion(2, RouteChange, "a", Acked)}, route("a", 1), []string{"stale route a"}},
 		"rejected and absent":          {[]Entry{entry(1, RouteChange, "a", Rejected)}, route("a", 0), nil},
 		"phantom":                      {[]Entry{entry(1, RouteChange, "a", Rejected)}, route("a", 1), []string{"phantom route a"}},
 		"never sent":                   {nil, route("b", 7), []string{"phantom route b by nobody"}},
