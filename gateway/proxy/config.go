@@ -1,0 +1,171 @@
+package proxy
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"gwdr/gateway"
+)
+
+// config is what the data plane serves: a state, compiled. It is never changed; with makes the next one, which shares
+// what stays the same.
+type config struct {
+	header    gateway.Header
+	routes    map[string]*route
+	upstreams map[string]*upstream
+	router    *router
+	keys      *keyring
+}
+
+func emptyConfig() *config { return &config{router: &router{}, keys: &keyring{}} }
+
+// route is a RouteBody, ready to serve.
+type route struct {
+	id       string
+	hosts    []string
+	methods  []string // {""} for any
+	template gateway.Template
+	upstream string
+	guarded  bool // asks for a key
+	scopes   []string
+	headers  http.Header
+	timeout  time.Duration // 0 means the upstream's
+}
+
+// with returns the configuration after the changes, or an error that names the first entity it cannot work with. It has
+// no effect but the new configuration: upstreams that are new in it do not run yet.
+func (c *config) with(h gateway.Header, changes []gateway.Change) (*config, error) {
+	next := *c
+	next.header = h
+	e := configEdit{config: &next, keys: c.keys.edit()}
+	for _, change := range changes {
+		if err := e.apply(change); err != nil {
+			return nil, fmt.Errorf("%s: %w", change.Entity.Ref, err)
+		}
+	}
+	next.keys = e.keys.ring
+	if e.router != nil {
+		next.router = e.router.router
+	}
+	return &next, e.checkUpstreams()
+}
+
+// configEdit is a configuration in the making.
+type configEdit struct {
+	*config
+	keys   *keyEdit
+	router *routerEdit // nil until a route changes
+	ownUps bool        // the upstreams are the edit's own
+	fresh  []*route    // routes that are new or changed
+	gone   bool        // an upstream was deleted
+}
+
+func clone[V any](m map[string]V) map[string]V {
+	if m == nil {
+		return map[string]V{}
+	}
+	return maps.Clone(m)
+}
+
+func (e *configEdit) apply(change gateway.Change) error {
+	switch change.Entity.Kind {
+	case gateway.Key, gateway.Revocation:
+		return e.keys.apply(change)
+	case gateway.Route:
+		return e.applyRoute(change)
+	case gateway.Upstream:
+		return e.applyUpstream(change)
+	}
+	return nil
+}
+
+func (e *configEdit) applyRoute(change gateway.Change) error {
+	id := change.Entity.ID
+	if e.router == nil {
+		e.router, e.routes = e.config.router.edit(), clone(e.routes)
+	}
+	if old := e.routes[id]; old != nil {
+		e.router.remove(old)
+		delete(e.routes, id)
+	}
+	if change.Op == gateway.Delete {
+		return nil
+	}
+	r, err := newRoute(id, change.Entity.Body)
+	if err != nil {
+		return err
+	}
+	e.router.add(r)
+	e.routes[id] = r
+	e.fresh = append(e.fresh, r)
+	return nil
+}
+
+func (e *configEdit) applyUpstream(change gateway.Change) error {
+	id := change.Entity.ID
+	if !e.ownUps {
+		e.upstreams, e.ownUps = clone(e.upstreams), true
+	}
+	if change.Op == gateway.Delete {
+		delete(e.upstreams, id)
+		e.gone = true
+		return nil
+	}
+	u, err := newUpstream(id, change.Entity.Body)
+	e.upstreams[id] = u
+	return err
+}
+
+// checkUpstreams reports a route whose upstream is not there; of several the one with the lowest id.
+func (e *configEdit) checkUpstreams() error {
+	suspects := slices.Values(e.fresh)
+	if e.gone {
+		suspects = maps.Values(e.routes)
+	}
+	var lost *route
+	for r := range suspects {
+		if e.upstreams[r.upstream] == nil && e.routes[r.id] == r && (lost == nil || r.id < lost.id) {
+			lost = r
+		}
+	}
+	if lost == nil {
+		return nil
+	}
+	return fmt.Errorf("route/%s: upstream %q is not there", lost.id, lost.upstream)
+}
+
+func newRoute(id string, body []byte) (*route, error) {
+	var b gateway.RouteBody
+	if err := gateway.Decode(body, &b); err != nil {
+		return nil, err
+	}
+	if err := b.Check(); err != nil {
+		return nil, err
+	}
+	template, err := gateway.ParseTemplate(b.Path)
+	if err != nil {
+		return nil, err
+	}
+	r := &route{id: id, methods: b.Methods, template: template, upstream: b.Upstream, guarded: b.Auth != gateway.AuthNone,
+		scopes: b.Scopes, timeout: time.Duration(b.Timeout)}
+	if len(r.methods) == 0 {
+		r.methods = []string{""}
+	}
+	for _, h := range b.Hosts {
+		r.hosts = append(r.hosts, strings.ToLower(strings.TrimSuffix(h, ".")))
+	}
+	r.hosts, r.methods = distinct(r.hosts), distinct(r.methods)
+	if len(b.Headers) > 0 {
+		r.headers = http.Header{}
+	}
+	for name, value := range b.Headers {
+		r.headers.Set(name, value)
+	}
+	return r, nil
+}
+
+func distinct(words []string) []string { return slices.Compact(slices.Sorted(slices.Values(words))) }

@@ -1,0 +1,155 @@
+package proxy
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"gwdr/gateway"
+)
+
+// router finds the route of a request: for each host a trie of path segments, so that a lookup costs the length of the
+// path, however many routes there are. It is never changed; edit makes another one.
+//
+// The most specific route wins: one of the host before one of any host, then segment by segment text before text mixed
+// with parameters (more text first), before a parameter, before a final {name...}; at last one of the method before one of
+// any method. Among routes that are equal in all this, the lowest id wins. A route that lacks the method does not match.
+type router struct {
+	hosts   map[string]*node
+	anyHost *node
+}
+
+// node stands for what the routes below it have in common: their first segments.
+type node struct {
+	text  map[string]*node
+	mixed []mixed // most specific first
+	param *node
+	ends  choices // routes whose path ends here
+	rest  choices // routes whose path goes on with {name...}
+	owner *edition
+}
+
+type mixed struct {
+	segment gateway.Segment
+	next    *node
+}
+
+// choices are the routes of one path, by method; "" is any. The first of equals is served.
+type choices map[string][]*route
+
+// find returns the route for the decoded path, which begins with a slash; nil means none.
+func (r *router) find(host, method, path string) *route {
+	if route := r.hosts[host].find(path[1:], method); route != nil {
+		return route
+	}
+	return r.anyHost.find(path[1:], method)
+}
+
+// find follows the first segment of path, most specific child first, and comes back if that leads nowhere.
+func (n *node) find(path, method string) *route {
+	if n == nil {
+		return nil
+	}
+	segment, tail, more := strings.Cut(path, "/")
+	if next := n.text[segment]; next != nil {
+		if route := next.follow(tail, more, method); route != nil {
+			return route
+		}
+	}
+	for _, m := range n.mixed {
+		if m.segment.Match(segment) {
+			if route := m.next.follow(tail, more, method); route != nil {
+				return route
+			}
+		}
+	}
+	if n.param != nil && segment != "" {
+		if route := n.param.follow(tail, more, method); route != nil {
+			return route
+		}
+	}
+	return n.rest.pick(method)
+}
+
+func (n *node) follow(tail string, more bool, method string) *route {
+	if more {
+		return n.find(tail, method)
+	}
+	return n.ends.pick(method)
+}
+
+// pick prefers the method to any method; a HEAD is also served where a GET is.
+func (c choices) pick(method string) *route {
+	if len(c) == 0 {
+		return nil
+	}
+	equals := c[method]
+	if equals == nil && method == "HEAD" {
+		equals = c["GET"]
+	}
+	if equals == nil {
+		equals = c[""]
+	}
+	if equals == nil {
+		return nil
+	}
+	return equals[0]
+}
+
+// methods returns, sorted, what could be asked of the path with another method; none means that nothing is there.
+func (r *router) methods(host, path string) []string {
+	found := map[string]bool{}
+	r.hosts[host].methods(path[1:], found)
+	r.anyHost.methods(path[1:], found)
+	return slices.Sorted(maps.Keys(found))
+}
+
+func (n *node) methods(path string, found map[string]bool) {
+	if n == nil {
+		return
+	}
+	segment, tail, more := strings.Cut(path, "/")
+	var next []*node
+	if c := n.text[segment]; c != nil {
+		next = append(next, c)
+	}
+	for _, m := range n.mixed {
+		if m.segment.Match(segment) {
+			next = append(next, m.next)
+		}
+	}
+	if n.param != nil && segment != "" {
+		next = append(next, n.param)
+	}
+	for _, c := range next {
+		if more {
+			c.methods(tail, found)
+			continue
+		}
+		for m := range c.ends {
+			found[m] = true
+		}
+	}
+	for m := range n.rest {
+		found[m] = true
+	}
+}
+
+// shadows reports whether no request reaches the route, as another one equals it wherever it could be reached.
+func (r *router) shadows(route *route) bool {
+	for _, host := range route.places() {
+		n := r.anyHost
+		if host != "" {
+			n = r.hosts[host]
+		}
+		for _, s := range route.template.Segments {
+			n = n.child(s)
+		}
+		for _, m := range route.methods {
+			if (*n.choices(route))[m][0] == route {
+				return false
+			}
+		}
+	}
+	return true
+}
