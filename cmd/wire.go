@@ -5,6 +5,10 @@ import "github.com/spf13/cobra"
 // commands returns gwdr's commands; each line is one.
 func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
+		newInitCommand(a),
+		newBackupCommand(a),
+		newRestoreCommand(a),
+		newDrillCommand(a),
 		newVersionCommand(a),
 	}
 }

@@ -84,11 +84,30 @@ const (
 	MetricFailed      = "failed"
 )
 
+// The values of Step.Recover.
+const (
+	Promote = "promote"
+	Restore = "restore"
+)
+
+// The values of Probe.Key.
+const (
+	LiveKey    = "live"
+	RevokedKey = "revoked"
+	NoKey      = "none"
+)
+
+// Detected is the value of Step.When that waits until the measurement shows an outage.
+const Detected = "detected"
+
 // SteadyState is what must hold before, and what is measured throughout.
 type SteadyState struct {
 	Baseline Duration `yaml:"baseline" json:"baseline"`
 	Probes   []Probe  `yaml:"probes" json:"probes"`
 	Ledger   Ledger   `yaml:"ledger,omitempty" json:"ledger,omitzero"`
+	// Backup is when, after the baseline began, a backup is taken as a schedule would: the changes made after it are
+	// what a restore loses. 0 means none.
+	Backup Duration `yaml:"backup,omitempty" json:"backup,omitzero"`
 }
 
 // Probe is one request that is sent again and again, fresh and on kept-alive connections.
@@ -149,10 +168,10 @@ type Step struct {
 	ID      string `yaml:"id" json:"id"`
 	Fault   string `yaml:"fault,omitempty" json:"fault,omitempty"`     // a fleet.FaultKind
 	Target  string `yaml:"target,omitempty" json:"target,omitempty"`   // a name of Targets
-	Hold    string `yaml:"hold,omitempty" json:"hold,omitempty"`       // until-recovered, until-recovered+5s
+	Hold    string `yaml:"hold,omitempty" json:"hold,omitempty"`       // until-recovered (default), until-recovered+5s
 	Recover string `yaml:"recover,omitempty" json:"recover,omitempty"` // promote or restore
 	To      string `yaml:"to,omitempty" json:"to,omitempty"`           // a region
-	When    string `yaml:"when,omitempty" json:"when,omitempty"`       // detected (default) or a delay after injection
+	When    string `yaml:"when,omitempty" json:"when,omitempty"`       // a delay after the first injection; recover: detected (default)
 }
 
 // Revert says how the faults end.

@@ -1,0 +1,180 @@
+package drills
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Guard is the process that reverts what a drill cannot revert any more. It waits at the other end of a pipe: when the
+// pipe ends without a release, or nothing was heard for longer than the lease of the faults, it replays the undo log.
+type Guard interface {
+	// Beat tells the guard that the drill is alive.
+	Beat() error
+	// Gone is closed when the guard is not there any more.
+	Gone() <-chan struct{}
+	// Release tells the guard that nothing is left to be reverted, and waits for its end.
+	Release() error
+	// Abandon leaves the rest to the guard: it goes on reverting when the drill ends.
+	Abandon() error
+}
+
+// The words that go through the pipe, one per line.
+const (
+	wordBeat    = "alive"
+	wordRelease = "done"
+)
+
+// GuardCommand starts guards as processes of their own session. The zero value is not usable.
+type GuardCommand struct {
+	Args  []string   // program and arguments; the run's directory and the lease follow
+	Files []*os.File // that the guard holds open too, such as the write end that keeps a lab alive
+}
+
+// Start starts a guard for the run in dir. It returns once the guard has read its first line, so that it is known to work.
+func (c *GuardCommand) Start(ctx context.Context, dir string, lease time.Duration) (Guard, error) {
+	args := append(c.Args[1:len(c.Args):len(c.Args)], dir, lease.String())
+	cmd := exec.Command(c.Args[0], args...) // not CommandContext: it must outlive the drill
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd.ExtraFiles = c.Files
+	log, err := os.OpenFile(filepath.Join(dir, "guard.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("start guard: %w", err)
+	}
+	defer log.Close()
+	cmd.Stderr = log
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start guard: %w", err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start guard: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start guard: %w", err)
+	}
+	g := &guardProcess{cmd: cmd, in: in, gone: make(chan struct{})}
+	if err := g.greet(ctx, out); err != nil {
+		return nil, errors.Join(fmt.Errorf("start guard: %w", err), cmd.Process.Kill(), cmd.Wait())
+	}
+	go func() {
+		g.err = cmd.Wait()
+		close(g.gone)
+	}()
+	return g, nil
+}
+
+type guardProcess struct {
+	cmd  *exec.Cmd
+	mu   sync.Mutex
+	in   io.WriteCloser
+	gone chan struct{}
+	err  error // of the process, once gone is closed
+}
+
+// greet waits until the guard repeats the first beat.
+func (g *guardProcess) greet(ctx context.Context, out io.Reader) error {
+	if err := g.Beat(); err != nil {
+		return err
+	}
+	answer := make(chan error, 1)
+	go func() {
+		line, err := bufio.NewReader(out).ReadString('\n')
+		if err == nil && strings.TrimSpace(line) != wordBeat {
+			err = fmt.Errorf("it said %q", line)
+		}
+		answer <- err
+	}()
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(10 * time.Second):
+		return errors.New("it does not answer")
+	}
+}
+
+func (g *guardProcess) say(word string) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	_, err := io.WriteString(g.in, word+"\n")
+	return err
+}
+
+func (g *guardProcess) Beat() error           { return g.say(wordBeat) }
+func (g *guardProcess) Gone() <-chan struct{} { return g.gone }
+func (g *guardProcess) Abandon() error        { return g.in.Close() }
+
+func (g *guardProcess) Release() error {
+	select {
+	case <-g.gone: // the drill was aborted for it
+		return nil
+	default:
+	}
+	if err := errors.Join(g.say(wordRelease), g.in.Close()); err != nil {
+		return fmt.Errorf("release guard: %w", err)
+	}
+	select {
+	case <-g.gone:
+		return g.err
+	case <-time.After(10 * time.Second):
+		return errors.New("release guard: it does not end")
+	}
+}
+
+// Watch is what the guard process does: it listens at in, answers the first beat at out, and returns nil once it was
+// released. Otherwise it reverts the run in dir, and returns what a Reverter returns.
+func (r *Reverter) Watch(ctx context.Context, in io.Reader, out io.Writer, dir string, lease time.Duration) (*Reverted, error) {
+	words := make(chan string)
+	go func() {
+		defer close(words)
+		for lines := bufio.NewScanner(in); lines.Scan(); {
+			words <- lines.Text()
+		}
+	}()
+	if word := <-words; word != wordBeat {
+		return nil, fmt.Errorf("guard: the drill began with %q", word)
+	}
+	if _, err := io.WriteString(out, wordBeat+"\n"); err != nil {
+		return nil, fmt.Errorf("guard: %w", err)
+	}
+	silence := time.NewTimer(lease)
+	defer silence.Stop()
+	for {
+		select {
+		case word := <-words:
+			switch word {
+			case wordRelease:
+				return nil, nil
+			case "": // the pipe has ended
+				return r.takeOver(ctx, dir, "the drill is gone")
+			}
+			silence.Reset(lease)
+		case <-silence.C:
+			return r.takeOver(ctx, dir, "nothing was heard of the drill")
+		case <-ctx.Done():
+			return r.takeOver(context.WithoutCancel(ctx), dir, "the guard is being ended")
+		}
+	}
+}
+
+// takeOver reverts the run. Whether the drill is still there or not, its faults end: the lock is only for the order of
+// those who come later.
+func (r *Reverter) takeOver(ctx context.Context, dir, why string) (*Reverted, error) {
+	r.Log.Warn("guard reverts", "run", filepath.Base(dir), "why", why)
+	if l, err := takeLock(filepath.Dir(dir), "the guard of "+filepath.Base(dir)); err == nil {
+		defer l.release()
+	}
+	return r.revert(ctx, dir, "guard")
+}

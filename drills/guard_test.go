@@ -1,0 +1,233 @@
+package drills
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"gwdr/fleet"
+	"gwdr/scenarios"
+)
+
+// TestMain lets the test binary be the controller and the guard of a drill, which can then be killed.
+func TestMain(m *testing.M) {
+	switch os.Getenv("GWDR_TEST_CHILD") {
+	case "controller":
+		os.Exit(controller(os.Args[1]))
+	case "guard":
+		os.Exit(guard(os.Args[1], os.Args[2]))
+	}
+	os.Exit(m.Run())
+}
+
+// diskFleet breaks files: a fault is in effect while its file is there, whichever process asks.
+type diskFleet struct {
+	*world
+	dir string
+}
+
+type diskData struct{ File string }
+
+func (f *diskFleet) Prepare(ctx context.Context, fault fleet.Fault, targets []fleet.Instance) (fleet.Undo, error) {
+	u, err := f.world.Prepare(ctx, fault, targets)
+	u.Data, _ = json.Marshal(diskData{filepath.Join(f.dir, "fault-"+fault.ID)})
+	return u, err
+}
+
+func (f *diskFleet) file(u fleet.Undo) string {
+	var d diskData
+	if err := json.Unmarshal(u.Data, &d); err != nil {
+		panic(err)
+	}
+	return d.File
+}
+
+func (f *diskFleet) Inject(ctx context.Context, u fleet.Undo) error {
+	return errors.Join(f.world.Inject(ctx, u), os.WriteFile(f.file(u), nil, 0o600))
+}
+
+func (f *diskFleet) Revert(ctx context.Context, u fleet.Undo) error {
+	if err := os.Remove(f.file(u)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return f.world.Revert(ctx, u)
+}
+
+func (f *diskFleet) Leftovers(context.Context) ([]string, error) {
+	return filepath.Glob(filepath.Join(f.dir, "fault-*"))
+}
+
+// controller runs a short drill on the disk fleet in dir, and prints its phases.
+func controller(dir string) int {
+	s, err := scenarios.Load("region-loss")
+	if err != nil {
+		panic(err)
+	}
+	s.SteadyState.Baseline = scenarios.Duration(200 * time.Millisecond)
+	s.Recovered.StableFor = scenarios.Duration(200 * time.Millisecond)
+	s.Steps[0].Hold = "until-recovered+200ms"
+	s.Safety.Lease = scenarios.Duration(time.Second)
+	world := newWorld()
+	command := GuardCommand{Args: []string{"/usr/bin/env", "GWDR_TEST_CHILD=guard", os.Getenv("GWDR_TEST_BINARY")}}
+	site := &Site{
+		Fleet: &diskFleet{world, dir}, Probes: world.probes(), Admin: world, Recovery: Recovery{Promote: world.promote},
+		Backup: func(context.Context, time.Duration) (Backup, error) {
+			return Backup{Locations: []string{"local", "nas"}}, nil
+		},
+		Guard: command.Start,
+	}
+	r := &Runner{
+		Scenario: s, Open: func(context.Context) (*Site, error) { return site, nil }, Evidence: filepath.Join(dir, "evidence"), Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Events: func(e Event) {
+			if e.Phase != nil {
+				fmt.Println(e.Phase.Phase)
+				time.Sleep(30 * time.Millisecond) // so that the kill hits this phase
+			}
+		},
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	result, err := r.Run(ctx)
+	fmt.Println("end", result.Verdict, result.Clean, err)
+	return 0
+}
+
+func guard(dir, lease string) int {
+	d, err := time.ParseDuration(lease)
+	if err != nil {
+		panic(err)
+	}
+	r := &Reverter{Log: slog.New(slog.NewTextHandler(os.Stderr, nil)), Open: func(_ context.Context, u fleet.Undo) (fleet.Fleet, error) {
+		return &diskFleet{newWorld(), filepath.Dir(filepath.Dir(dir))}, nil
+	}}
+	if _, err := r.Watch(context.Background(), os.Stdin, os.Stdout, dir, d); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// startController starts a drill in a process of its own and returns its phases as they come.
+func startController(t *testing.T, dir string) (*exec.Cmd, *bufio.Scanner) {
+	t.Helper()
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(binary, dir)
+	cmd.Env = append(os.Environ(), "GWDR_TEST_CHILD=controller", "GWDR_TEST_BINARY="+binary)
+	cmd.Stderr = testWriter{t}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	return cmd, bufio.NewScanner(out)
+}
+
+type testWriter struct{ t *testing.T }
+
+func (w testWriter) Write(b []byte) (int, error) { w.t.Logf("%s", b); return len(b), nil }
+
+func waitFor(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s did not happen", what)
+		}
+	}
+}
+
+// TestControllerKilled kills the drill in every phase: the guard reverts, and the next drill is not blocked.
+func TestControllerKilled(t *testing.T) {
+	for _, phase := range []Phase{Baseline, Armed, Injecting, Observing, Recovering, Recovered, Sustain, Reverting, Settling, Reconciling} {
+		t.Run(string(phase), func(t *testing.T) {
+			dir := t.TempDir()
+			cmd, lines := startController(t, dir)
+			for lines.Scan() && lines.Text() != string(phase) {
+			}
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			cmd.Wait()
+			evidence := filepath.Join(dir, "evidence")
+			waitFor(t, "revert", func() bool {
+				left, err := filepath.Glob(filepath.Join(dir, "fault-*"))
+				if err != nil || len(left) > 0 {
+					return false
+				}
+				l, err := takeLock(evidence, "test")
+				if err != nil {
+					return false
+				}
+				defer l.release()
+				orphaned, err := orphans(evidence)
+				return err == nil && len(orphaned) == 0
+			})
+			runs, err := Runs(evidence)
+			if err != nil || len(runs) != 1 {
+				t.Fatalf("runs %v, %v", runs, err)
+			}
+			facts, scenario, err := ReadFacts(runs[0].Dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r := Judge(scenario, facts); r.Verdict != Errored || !strings.Contains(r.Reason, "killed") || !r.Clean {
+				t.Errorf("%s, clean %v: %s", r.Verdict, r.Clean, r.Reason)
+			}
+		})
+	}
+}
+
+// TestControllerFrozen stops the drill: the guard reverts although the drill is still there, and the drill notices.
+func TestControllerFrozen(t *testing.T) {
+	dir := t.TempDir()
+	cmd, lines := startController(t, dir)
+	for lines.Scan() && lines.Text() != string(Recovered) {
+	}
+	cmd.Process.Signal(syscall.SIGSTOP)
+	waitFor(t, "revert", func() bool {
+		left, err := filepath.Glob(filepath.Join(dir, "fault-*"))
+		return err == nil && len(left) == 0
+	})
+	cmd.Process.Signal(syscall.SIGCONT)
+	var rest []string
+	for lines.Scan() {
+		rest = append(rest, lines.Text())
+	}
+	if !slices.Contains(rest, "aborting") || !slices.Contains(rest, "end aborted true <nil>") {
+		t.Errorf("after it went on: %v", rest)
+	}
+}
+
+// TestGuardKilled kills the guard: the drill reverts by itself and says that it was aborted.
+func TestGuardKilled(t *testing.T) {
+	cmd := &GuardCommand{Args: []string{"/usr/bin/env", "cat"}}
+	if _, err := cmd.Start(t.Context(), t.TempDir(), time.Second); err == nil {
+		t.Error("a guard that does not answer was taken for one")
+	}
+	for name, input := range map[string]string{"release": "alive\nalive\ndone\n"} {
+		t.Run(name, func(t *testing.T) {
+			r := &Reverter{Log: slog.New(slog.DiscardHandler)}
+			if reverted, err := r.Watch(t.Context(), strings.NewReader(input), io.Discard, t.TempDir(), time.Second); reverted != nil || err != nil {
+				t.Errorf("%v, %v", reverted, err)
+			}
+		})
+	}
+}

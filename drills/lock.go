@@ -1,0 +1,79 @@
+package drills
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// lock is held by whoever writes in an evidence directory: a drill, its guard once the drill is dead, or a revert. The
+// kernel drops it with the process.
+type lock struct{ file *os.File }
+
+// errLocked is wrapped by takeLock when another process holds the lock.
+var errLocked = errors.New("evidence directory is in use")
+
+// lockPatience is how long a lock is waited for: those who only look hold it for a moment.
+const lockPatience = time.Second
+
+// takeLock takes the lock; holder says who has it, for the error that the next one gets.
+func takeLock(evidence, holder string) (*lock, error) {
+	l, err := openLock(evidence, unix.LOCK_EX)
+	for began := time.Now(); errors.Is(err, errLocked) && time.Since(began) < lockPatience; l, err = openLock(evidence, unix.LOCK_EX) {
+		time.Sleep(20 * time.Millisecond)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(l.file.Truncate(0), writeAt(l.file, fmt.Sprintf("%s, process %d\n", holder, os.Getpid()))); err != nil {
+		l.file.Close()
+		return nil, fmt.Errorf("lock evidence directory: %w", err)
+	}
+	return l, nil
+}
+
+// openLock tries once; how is LOCK_EX, or LOCK_SH for those who only look.
+func openLock(evidence string, how int) (*lock, error) {
+	f, err := os.OpenFile(filepath.Join(evidence, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock evidence directory: %w", err)
+	}
+	err = unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
+	switch {
+	case err == nil:
+		return &lock{f}, nil
+	case errors.Is(err, unix.EWOULDBLOCK):
+		err = fmt.Errorf("%w by %s", errLocked, readHolder(f))
+	default:
+		err = fmt.Errorf("lock evidence directory: %w", err)
+	}
+	f.Close()
+	return nil, err
+}
+
+func (l *lock) release() error { return l.file.Close() }
+
+func readHolder(f *os.File) string {
+	b := make([]byte, 256)
+	n, _ := f.ReadAt(b, 0)
+	if who := strings.TrimSpace(string(b[:n])); who != "" {
+		return who
+	}
+	return "another process"
+}
+
+func writeAt(f *os.File, text string) error {
+	_, err := f.WriteAt([]byte(text), 0)
+	return err
+}
+
+// stopped reports whether somebody put a STOP file into the evidence directory: it ends every drill and blocks new ones.
+func stopped(evidence string) bool {
+	_, err := os.Lstat(filepath.Join(evidence, stopFile))
+	return err == nil
+}

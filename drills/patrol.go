@@ -1,0 +1,156 @@
+package drills
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"gwdr/fleet"
+)
+
+// patrol watches over a drill from arming to reverting, and aborts it: guardrails, the STOP file, the guard, the leases of
+// the faults, the deadline, and the evidence itself.
+type patrol struct {
+	drill    *drill
+	running  sync.WaitGroup
+	mu       sync.Mutex
+	leases   []*lease
+	deadline *time.Timer
+}
+
+// lease is that of one fault.
+type lease struct {
+	undo  fleet.Undo
+	until time.Time // when it ends if it is not renewed
+}
+
+const patrolEvery = 50 * time.Millisecond
+
+func startPatrol(ctx context.Context, d *drill) *patrol {
+	p := &patrol{drill: d}
+	p.running.Go(func() { p.watch(ctx) })
+	p.running.Go(func() { p.renewAll(ctx) })
+	return p
+}
+
+// wait returns when the patrol has ended, after its context has.
+func (p *patrol) wait() {
+	p.running.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.deadline != nil {
+		p.deadline.Stop()
+	}
+}
+
+func (p *patrol) watch(ctx context.Context) {
+	tick := time.NewTicker(patrolEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.drill.guard.Gone():
+			p.drill.abort(abortf(AbortGuard, "the guard process is gone"))
+			return
+		case <-tick.C:
+			if err := p.breach(); err != nil {
+				p.drill.abort(err)
+				return
+			}
+		}
+	}
+}
+
+// breach says why the drill must end now.
+func (p *patrol) breach() error {
+	d := p.drill
+	if err := d.heart.missed(); err != nil {
+		return err
+	}
+	if stopped(d.Evidence) {
+		return abortf(AbortStop, "a %s file was created", stopFile)
+	}
+	if err := d.failed(); err != nil {
+		return abortf(AbortError, "evidence cannot be written: %v", err)
+	}
+	for _, r := range d.meter.rails {
+		if err := r.breached(d.offset()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keepAlive renews the lease of a fault from now on.
+func (p *patrol) keepAlive(u fleet.Undo) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.leases = append(p.leases, &lease{undo: u, until: time.Now().Add(injectPatience)}) // it begins with the injection
+}
+
+// renewAll renews all leases, three times as often as they would end.
+func (p *patrol) renewAll(ctx context.Context) {
+	length := p.drill.Scenario.Safety.Lease.D()
+	tick := time.NewTicker(length / 3)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		p.mu.Lock()
+		leases := p.leases
+		p.mu.Unlock()
+		for _, l := range leases {
+			if err := p.renew(ctx, l, length); err != nil {
+				p.drill.abort(err)
+				return
+			}
+		}
+	}
+}
+
+func (p *patrol) renew(ctx context.Context, l *lease, length time.Duration) error {
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, length/3)
+	defer cancel()
+	err := p.drill.Fleet.Renew(ctx, l.undo)
+	switch {
+	case err == nil:
+		l.until = began.Add(length)
+	case ctx.Err() == context.Canceled:
+	case time.Now().After(l.until):
+		return abortf(AbortLease, "the lease of fault %s is lost: %v", l.undo.Fault.ID, err)
+	default:
+		p.drill.Log.Warn("renew lease", "fault", l.undo.Fault.ID, "err", err)
+	}
+	return nil
+}
+
+// startDeadline aborts the drill if it has not recovered in time.
+func (d *drill) startDeadline(first time.Duration) {
+	p := d.patrol
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	length := d.Scenario.Recovered.Deadline.D()
+	p.deadline = time.AfterFunc(first+length-d.offset(), func() {
+		what := "not recovered"
+		if s, down := d.meter.down(); down {
+			what = fmt.Sprintf("%s had not recovered", s.Name)
+		}
+		d.abort(abortf(AbortDeadline, "%s within %s", what, length))
+	})
+}
+
+// stopDeadline is called once the gateway has recovered.
+func (d *drill) stopDeadline(context.Context) error {
+	d.patrol.mu.Lock()
+	defer d.patrol.mu.Unlock()
+	if d.patrol.deadline != nil {
+		d.patrol.deadline.Stop()
+	}
+	return nil
+}

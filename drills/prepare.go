@@ -1,0 +1,196 @@
+package drills
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"gwdr/fleet"
+	"gwdr/scenarios"
+)
+
+// How long the fleet may take to show that it is in order, before a drill is refused.
+const (
+	preflightPatience = 10 * time.Second
+	pollEvery         = 20 * time.Millisecond
+)
+
+// minLocations is how many locations must hold a verified backup.
+const minLocations = 2
+
+// validate resolves the targets and journals the plan's hash: what was promised is fixed before anything happens.
+func (d *drill) validate(ctx context.Context) error {
+	instances, err := d.Fleet.Instances(ctx)
+	if err != nil {
+		return err
+	}
+	if d.plan, err = d.Scenario.Plan(instances); err != nil {
+		return err
+	}
+	for _, r := range d.meter.rails {
+		if r.success != nil && !r.probed {
+			return fmt.Errorf("guardrail %s cannot be watched: nothing is probed for it", r.name)
+		}
+	}
+	fact := planFact{Targets: map[string][]string{}, Worst: d.plan.Worst}
+	if fact.SHA256, err = d.writePlan(d.plan); err != nil {
+		return err
+	}
+	for _, a := range d.plan.Actions {
+		fact.Targets[a.Step.ID] = a.Targets
+	}
+	return d.note(entryPlan, fact)
+}
+
+// preflight wants every instance to run, all regions to agree, no fault in effect, and a fresh verified backup.
+func (d *drill) preflight(ctx context.Context) error {
+	left, err := d.Fleet.Leftovers(ctx)
+	if err != nil {
+		return fmt.Errorf("look for leftovers: %w", err)
+	}
+	if len(left) > 0 {
+		return fmt.Errorf("faults are in effect: %s", strings.Join(left, ", "))
+	}
+	if err := poll(ctx, preflightPatience, d.inOrder); err != nil {
+		return err
+	}
+	if d.Scenario.Safety.BackupFreshness > 0 {
+		if err := d.takeBackup(ctx, d.Scenario.Safety.BackupFreshness.D()); err != nil {
+			return err
+		}
+	}
+	return d.noteDigests(ctx, Preflight)
+}
+
+// inOrder says what of the fleet is not in order.
+func (d *drill) inOrder(ctx context.Context) error {
+	instances, err := d.Fleet.Instances(ctx)
+	if err != nil {
+		return err
+	}
+	d.screens.tell(Event{At: d.offset(), Fleet: instances})
+	for _, in := range instances {
+		if !in.Running {
+			return fmt.Errorf("%s is not running", in.ID)
+		}
+	}
+	_, err = d.agreed(ctx)
+	return err
+}
+
+func (d *drill) takeBackup(ctx context.Context, maxAge time.Duration) error {
+	b, err := d.Backup(ctx, maxAge)
+	if err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	if len(b.Locations) < minLocations {
+		return fmt.Errorf("backup %s was verified at %d locations, %d are required", b.Point, len(b.Locations), minLocations)
+	}
+	return d.note(entryBackup, b)
+}
+
+// announce says what is going to happen, and how to stop it.
+func (d *drill) announce(context.Context) error {
+	var targets []string
+	for _, a := range d.plan.Actions {
+		if a.Step.Fault != "" {
+			targets = append(targets, a.Step.Fault+" "+strings.Join(a.Targets, ", "))
+		}
+	}
+	return d.enter(Announced, fmt.Sprintf("[DRILL] %s: %s; at most %s; to abort, interrupt it or create %s",
+		d.Scenario.Metadata.Name, strings.Join(targets, "; "), d.plan.Worst, stopFile))
+}
+
+// baseline starts the measurement and waits until the steady state was held for the scenario's time.
+func (d *drill) baseline(ctx context.Context) error {
+	if err := d.note(entrySeries, d.meter.series()); err != nil {
+		return err
+	}
+	d.meter.start(ctx)
+	if at := d.Scenario.SteadyState.Backup.D(); at > 0 {
+		if err := sleep(ctx, at); err != nil {
+			return err
+		}
+		if err := d.takeBackup(ctx, 0); err != nil {
+			return err
+		}
+	}
+	length := d.Scenario.SteadyState.Baseline.D()
+	return poll(ctx, 3*length, func(context.Context) error {
+		if d.meter.steadyFor() >= length && d.meter.detector.BaselineHolds(d.offset()) {
+			return nil
+		}
+		return fmt.Errorf("steady state was not held for %s: %s", length, d.meter.complaint())
+	})
+}
+
+// arm proves that every fault can be undone, and starts the guard.
+func (d *drill) arm(ctx context.Context) (err error) {
+	instances, err := d.Fleet.Instances(ctx)
+	if err != nil {
+		return err
+	}
+	d.prepared = map[string]fleet.Undo{}
+	for _, a := range d.plan.Actions {
+		if a.Step.Fault != "" {
+			if d.prepared[a.Step.ID], err = d.prepareFault(ctx, a, instances); err != nil {
+				return err
+			}
+		}
+	}
+	if d.undo, err = createUndoLog(d.record.run.Dir); err != nil {
+		return err
+	}
+	if stopped(d.Evidence) {
+		return fmt.Errorf("%s blocks all drills", stopFile)
+	}
+	if err := d.startGuard(ctx); err != nil {
+		return err
+	}
+	return d.meter.arm()
+}
+
+func (d *drill) prepareFault(ctx context.Context, a scenarios.Action, instances []fleet.Instance) (fleet.Undo, error) {
+	fault := fleet.Fault{ID: a.Step.ID, Kind: fleet.FaultKind(a.Step.Fault), Lease: d.Scenario.Safety.Lease.D()}
+	targets := slices.DeleteFunc(slices.Clone(instances), func(in fleet.Instance) bool { return !slices.Contains(a.Targets, in.ID) })
+	if len(targets) != len(a.Targets) {
+		return fleet.Undo{}, fmt.Errorf("fault %s: targets have changed since the plan", fault.ID)
+	}
+	u, err := d.Fleet.Prepare(ctx, fault, targets)
+	if err != nil {
+		return u, fmt.Errorf("prepare fault %s: %w", fault.ID, err)
+	}
+	return u, nil
+}
+
+// poll repeats check until it has nothing to say, and returns what it said last when patience or ctx ends.
+func poll(ctx context.Context, patience time.Duration, check func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for {
+		err := check(limited)
+		if err == nil {
+			return nil
+		}
+		if sleep(limited, pollEvery) != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return err
+		}
+	}
+}
+
+// sleep waits, or returns the cause of ctx's end.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,201 @@
+package drills
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"gwdr/fleet"
+	"gwdr/internal/journal"
+	"gwdr/probes"
+	"gwdr/scenarios"
+)
+
+// ErrEvidence is wrapped by errors that say a run's evidence is not what the drill wrote.
+var ErrEvidence = errors.New("evidence does not hold")
+
+// ReadFacts reads the evidence of a run back, and verifies its journal's chain and its plan's hash. A record that was cut
+// short by the drill's death is read as far as it goes. The error wraps ErrEvidence if something was changed.
+func ReadFacts(dir string) (Facts, *scenarios.Scenario, error) {
+	f := &Facts{ID: filepath.Base(dir)}
+	scenario, err := f.read(dir)
+	if err != nil {
+		return *f, nil, fmt.Errorf("read evidence of %s: %w", filepath.Base(dir), err)
+	}
+	return *f, scenario, nil
+}
+
+func (f *Facts) read(dir string) (*scenarios.Scenario, error) {
+	entries, err := readJournal(filepath.Join(dir, JournalFile))
+	if errors.Is(err, journal.ErrTampered) {
+		return nil, fmt.Errorf("%w: %w", ErrEvidence, err)
+	} else if err != nil {
+		return nil, err
+	}
+	for _, e := range entries {
+		if err := f.add(e); err != nil {
+			return nil, fmt.Errorf("%w: journal entry %d: %w", ErrEvidence, e.Seq, err)
+		}
+	}
+	if !f.Complete {
+		if err := f.addAftermath(filepath.Join(dir, RevertFile)); err != nil {
+			return nil, err
+		}
+	}
+	if err := f.readRecords(dir); err != nil {
+		return nil, err
+	}
+	return f.readPlan(filepath.Join(dir, PlanFile))
+}
+
+// addAftermath takes what a guard or a revert wrote after the drill was killed: what was reverted, and what was left.
+func (f *Facts) addAftermath(path string) error {
+	entries, err := readJournal(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %w", ErrEvidence, err)
+	}
+	for _, e := range entries {
+		if e.Type == entryReverted || e.Type == entryLeftovers {
+			if err := f.add(e); err != nil {
+				return fmt.Errorf("%w: entry %d of the revert: %w", ErrEvidence, e.Seq, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (f *Facts) readRecords(dir string) (err error) {
+	if f.Samples, err = readRecord(f.Complete, filepath.Join(dir, SamplesFile), probes.ReadSamples); err != nil {
+		return err
+	}
+	if f.Ledger, err = readRecord(f.Complete, filepath.Join(dir, LedgerFile), probes.ReadEntries); err != nil {
+		return err
+	}
+	if f.Survivors, err = readRecord(f.Complete, filepath.Join(dir, ReadbackFile), probes.ReadObservations); err != nil {
+		return err
+	}
+	f.Final, err = readRecord(f.Complete, filepath.Join(dir, FinalFile), probes.ReadObservations)
+	return err
+}
+
+// readRecord reads a file of lines. One that is not there is empty; a torn end is allowed where the drill was killed.
+func readRecord[T any](complete bool, path string, read func(io.Reader) ([]T, error)) ([]T, error) {
+	file, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	all, err := read(file)
+	if err != nil && (complete || !errors.Is(err, probes.ErrTorn)) {
+		return nil, fmt.Errorf("%w: %s: %w", ErrEvidence, filepath.Base(path), err)
+	}
+	return all, nil
+}
+
+func (f *Facts) readPlan(path string) (*scenarios.Scenario, error) {
+	plan, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if hash := scenarios.Hash(plan); f.PlanSHA256 != "" && hash != f.PlanSHA256 {
+		return nil, fmt.Errorf("%w: %s has hash %s, the journal says %s", ErrEvidence, PlanFile, hash, f.PlanSHA256)
+	}
+	s, err := scenarios.Parse(PlanFile, plan)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrEvidence, err)
+	}
+	return s, nil
+}
+
+// add takes one entry of the journal.
+func (f *Facts) add(e journal.Entry) error {
+	f.Ended = e.At
+	switch e.Type {
+	case entryStart:
+		return take(e, f.start)
+	case entryPlan:
+		return take(e, func(p planFact) { f.PlanSHA256 = p.SHA256 })
+	case entryPhase:
+		return take(e, func(p phaseFact) { f.phase(e, p) })
+	case entrySeries:
+		return json.Unmarshal(e.Data, &f.Series)
+	case entryBaseline:
+		return json.Unmarshal(e.Data, &f.Baseline)
+	case entryIntent, entryInjected, entryVerified, entryReverted:
+		return take(e, func(fact faultFact) { f.fault(e, fact) })
+	case entryBackup:
+		return gather(e, &f.Backups)
+	case entryDetected:
+		return gather(e, &f.Detected)
+	case entryStep:
+		return gather(e, &f.Steps)
+	case entryAbort:
+		return gather(e, &f.Aborts)
+	case entryDigest:
+		return gather(e, &f.Digests)
+	case entrySettled:
+		return json.Unmarshal(e.Data, &f.Settled)
+	case entryLeftovers:
+		return take(e, func(l leftoversFact) { f.Leftovers, f.Scanned = l.IDs, l.Error == "" })
+	case entryClock:
+		return take(e, func(c clockFact) { f.Drift = time.Duration(c.Drift * float64(time.Second)) })
+	case entryEnd:
+		f.Complete = true
+	}
+	return nil
+}
+
+func take[T any](e journal.Entry, use func(T)) error {
+	var data T
+	if err := json.Unmarshal(e.Data, &data); err != nil {
+		return err
+	}
+	use(data)
+	return nil
+}
+
+func gather[T any](e journal.Entry, all *[]T) error {
+	return take(e, func(v T) { *all = append(*all, v) })
+}
+
+func (f *Facts) start(s startFact) {
+	f.RunNo, f.Tool, f.Fleet, f.Evidence, f.Previous, f.Started = s.RunNo, s.Tool, s.Fleet, s.Evidence, s.Previous, s.T0
+}
+
+// phase adds a transition; a second entry for the phase that the drill is in adds only detail.
+func (f *Facts) phase(e journal.Entry, p phaseFact) {
+	if n := len(f.Phases); n > 0 && f.Phases[n-1].Phase == p.Phase {
+		return
+	}
+	f.Phases = append(f.Phases, TimelineEntry{Phase: p.Phase, At: e.At, OffsetS: e.OffsetS})
+}
+
+func (f *Facts) fault(e journal.Entry, fact faultFact) {
+	var at *FaultFacts
+	for i := range f.Faults {
+		if f.Faults[i].ID == fact.ID {
+			at = &f.Faults[i]
+		}
+	}
+	if at == nil {
+		f.Faults = append(f.Faults, FaultFacts{ID: fact.ID, Kind: fleet.FaultKind(fact.Kind), Targets: fact.Targets})
+		at = &f.Faults[len(f.Faults)-1]
+	}
+	switch e.Type {
+	case entryInjected:
+		at.Injected, at.InjectedAt, at.Error = fact.At, e.At, fact.Error
+	case entryVerified:
+		at.Verified, at.Detail = true, fact.Detail
+	case entryReverted:
+		if fact.Error == "" {
+			at.Reverted, at.RevertedAt = true, e.At
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package drills
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"gwdr/fleet"
+	"gwdr/internal/journal"
+)
+
+// ErrFleetGone is returned by an Opener when the whole fleet is gone, and every fault with it.
+var ErrFleetGone = errors.New("the fleet is gone, and its faults with it")
+
+// Opener opens the fleet that an undo record belongs to.
+type Opener func(ctx context.Context, u fleet.Undo) (fleet.Fleet, error)
+
+// Patience bounds how long a revert is tried.
+type Patience struct {
+	Total   time.Duration // 0 is 30 s
+	Attempt time.Duration // 0 is 15 s
+}
+
+// Reverter reverts what runs that are not running any more have left behind.
+type Reverter struct {
+	Open     Opener
+	Patience Patience
+	Log      *slog.Logger
+}
+
+// Reverted is what a Reverter did to a run.
+type Reverted struct {
+	Run       string   `json:"run"`
+	Reverted  []string `json:"reverted"`  // ids of faults, in the order of their revert
+	Leftovers []string `json:"leftovers"` // ids of faults that are still in effect
+	Clean     bool     `json:"clean"`
+}
+
+// Revert replays the undo log of the run in dir in reverse order, writes what became of it beside the run's journal, and
+// looks for leftovers. It may be repeated. The error wraps ErrRefused while the run, or another, is at work; after any
+// other error a fault may still be in effect.
+func (r *Reverter) Revert(ctx context.Context, dir string) (*Reverted, error) {
+	l, err := takeLock(filepath.Dir(dir), "gwdr drill revert")
+	if errors.Is(err, errLocked) {
+		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+	} else if err != nil {
+		return nil, err
+	}
+	defer l.release()
+	return r.revert(ctx, dir, "revert")
+}
+
+// revert does the work of Revert for the holder of the lock; by names it in the record.
+func (r *Reverter) revert(ctx context.Context, dir, by string) (*Reverted, error) {
+	undos, err := readUndos(dir)
+	if err != nil {
+		return nil, err
+	}
+	left, err := pending(dir, undos)
+	if err != nil {
+		return nil, err
+	}
+	p := &replay{Reverter: r, by: by, journal: r.openJournal(dir), began: time.Now()}
+	result := &Reverted{Run: filepath.Base(dir), Reverted: p.all(ctx, left), Leftovers: p.leftovers(ctx, undos)}
+	result.Clean = len(p.errs) == 0 && len(result.Leftovers) == 0
+	p.note(entryLeftovers, leftoversFact{IDs: result.Leftovers})
+	p.note(entryEnd, endFact{Clean: result.Clean, By: by})
+	if p.journal != nil {
+		p.errs = append(p.errs, p.journal.Close())
+	}
+	return result, errors.Join(p.errs...)
+}
+
+// openJournal returns nil if the record cannot be written: reverting is more important than its record.
+func (r *Reverter) openJournal(dir string) *journal.Journal {
+	path := filepath.Join(dir, RevertFile)
+	j, err := journal.Create(path)
+	if errors.Is(err, fs.ErrExist) {
+		j, _, err = journal.Open(path)
+	}
+	if err != nil {
+		r.Log.Error("record of the revert cannot be written", "err", err)
+		return nil
+	}
+	return j
+}
+
+// replay is one revert of a run.
+type replay struct {
+	*Reverter
+	by      string
+	journal *journal.Journal
+	began   time.Time
+	errs    []error
+}
+
+func (p *replay) note(kind string, data any) {
+	if p.journal == nil {
+		return
+	}
+	if err := p.journal.Append(kind, time.Since(p.began), data); err != nil {
+		p.Log.Error("record of the revert cannot be written", "err", err)
+	}
+}
+
+// all reverts the faults, newest first, and returns the ids of those that are proven gone.
+func (p *replay) all(ctx context.Context, undos []fleet.Undo) []string {
+	done := []string{}
+	for _, u := range slices.Backward(undos) {
+		fact := faultFact{ID: u.Fault.ID, Kind: u.Fault.Kind, Targets: u.Targets, By: p.by}
+		if err := p.one(ctx, u); err != nil {
+			fact.Error = err.Error()
+			p.errs = append(p.errs, err)
+		} else {
+			done = append(done, u.Fault.ID)
+		}
+		p.note(entryReverted, fact)
+	}
+	return done
+}
+
+func (p *replay) one(ctx context.Context, u fleet.Undo) error {
+	f, err := p.Open(ctx, u)
+	if errors.Is(err, ErrFleetGone) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("revert fault %s: %w", u.Fault.ID, err)
+	}
+	return revertOne(ctx, f, u, p.Patience)
+}
+
+// leftovers asks the fleets of all undo records.
+func (p *replay) leftovers(ctx context.Context, undos []fleet.Undo) []string {
+	ids := []string{}
+	for _, u := range undos {
+		f, err := p.Open(ctx, u)
+		if errors.Is(err, ErrFleetGone) {
+			continue
+		}
+		var found []string
+		if err == nil {
+			found, err = f.Leftovers(ctx)
+		}
+		if err != nil {
+			p.errs = append(p.errs, fmt.Errorf("look for leftovers: %w", err))
+		}
+		ids = append(ids, found...)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// revertOne reverts one fault, again and again with back-off, until it is proven gone or patience ends.
+func revertOne(ctx context.Context, f fleet.Fleet, u fleet.Undo, p Patience) error {
+	total, attempt := p.Total, p.Attempt
+	if total == 0 {
+		total = 30 * time.Second
+	}
+	if attempt == 0 {
+		attempt = 15 * time.Second
+	}
+	ctx, cancel := context.WithTimeout(ctx, total)
+	defer cancel()
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+		try, cancelTry := context.WithTimeout(ctx, attempt)
+		err := f.Revert(try, u)
+		cancelTry()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("revert fault %s: %w", u.Fault.ID, err)
+		case <-time.After(pause):
+		}
+	}
+}

@@ -1,0 +1,249 @@
+package drills
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"gwdr/fleet"
+	"gwdr/probes"
+	"gwdr/scenarios"
+)
+
+// Runner runs one drill. All fields are required unless they say otherwise.
+type Runner struct {
+	Scenario *scenarios.Scenario
+	// Open opens what the drill is to break, and starts it if need be. It is called once it is known that no other drill is
+	// at work here. Its error wraps ErrRefused if what is there is not what the scenario needs.
+	Open     func(ctx context.Context) (*Site, error)
+	Evidence string      // directory of all runs
+	Tool     string      // what writes the evidence
+	Events   func(Event) // optional; may be slow, then it misses some
+	Patience Patience
+	Log      *slog.Logger
+}
+
+// Site is where a drill takes place.
+type Site struct {
+	Fleet    fleet.Fleet
+	Probes   []Probe
+	Admin    probes.Admin // nil: no change ledger
+	Recovery Recovery
+	// Backup returns a backup no older than maxAge that was verified at two locations or more, and takes one if there is
+	// none. With maxAge 0 it always takes one. Only called if the scenario asks for backups.
+	Backup func(ctx context.Context, maxAge time.Duration) (Backup, error)
+	Guard  func(ctx context.Context, dir string, lease time.Duration) (Guard, error)
+	Close  func() error // optional: ends what Open started
+}
+
+// Probe is one series and what makes its attempts.
+type Probe struct {
+	probes.Series
+	Guardrail string // the attempts are for this guardrail only, and Plane is empty
+	// Run makes the attempts until ctx ends, and hands each to out, which may be called concurrently.
+	Run func(ctx context.Context, t0 time.Time, out func(probes.Sample)) error
+}
+
+// Recovery is what an operator does to bring the gateway back. Both may be repeated.
+type Recovery struct {
+	Promote func(ctx context.Context, region string) error
+	Restore func(ctx context.Context) error
+}
+
+// Run runs the drill through its whole lifecycle and judges what was recorded. Cancelling ctx aborts it: whatever was
+// injected is reverted first.
+//
+// The result is nil only if there is no evidence directory of the run. The error wraps ErrRefused if the drill was not
+// ready, and context.Canceled if it was interrupted; in both cases nothing was injected. All other ends of a drill,
+// failed, aborted and dirty ones too, are results without an error, unless evidence could not be written.
+func (r *Runner) Run(ctx context.Context) (*Result, error) {
+	t0 := time.Now()
+	rec, err := createRecord(r, t0)
+	if err != nil {
+		return nil, err
+	}
+	d := &drill{Runner: r, record: rec, screens: newStream(r.Events)}
+	refusal := d.run(ctx)
+	err = errors.Join(d.failed(), d.leave(), d.close())
+	result, judged := d.judge()
+	d.screens.tell(Event{At: d.offset(), Result: result})
+	d.screens.close()
+	return result, errors.Join(refusal, err, judged)
+}
+
+// drill is one run of a Runner.
+type drill struct {
+	*Runner
+	*record
+	*Site
+	screens  *stream
+	meter    *meter
+	plan     *scenarios.Plan
+	prepared map[string]fleet.Undo // by step
+	guard    Guard
+	heart    *heart
+	patrol   *patrol
+	faults   faults
+	abort    context.CancelCauseFunc // ends what happens between arming and reverting
+}
+
+// run is the lifecycle. An error says that nothing was injected.
+func (d *drill) run(ctx context.Context) error {
+	err := d.prepare(ctx)
+	if err == nil {
+		err = d.breakAndMend(ctx)
+	}
+	if d.meter != nil {
+		d.meter.stop()
+	}
+	d.closeMeasurements()
+	d.note(entryClock, clockFact{Drift: d.drift().Seconds()})
+	d.note(entryEnd, endFact{Clean: d.faults.clean()})
+	return err
+}
+
+// stage is a phase with what happens in it.
+type stage struct {
+	phase Phase
+	do    func(context.Context) error
+}
+
+// prepare goes from Planned to Armed, without touching anything.
+func (d *drill) prepare(ctx context.Context) error {
+	for _, s := range []stage{
+		{Planned, d.begin},
+		{Validated, d.validate},
+		{Preflight, d.preflight},
+		{Announced, d.announce},
+		{Baseline, d.baseline},
+		{Armed, d.arm},
+	} {
+		err := d.enter(s.phase, "")
+		if err == nil {
+			err = s.do(ctx)
+		}
+		if err != nil {
+			return d.refuse(ctx, s.phase, err)
+		}
+	}
+	return nil
+}
+
+// breakAndMend goes from Injecting to Clean or Dirty. Whatever happens in between, what was injected is reverted.
+func (d *drill) breakAndMend(ctx context.Context) error {
+	broken, cancel := context.WithCancelCause(ctx)
+	d.abort = cancel
+	d.patrol = startPatrol(broken, d)
+	if err := d.breakIt(broken); err != nil {
+		d.aborting(broken, err)
+	}
+	cancel(nil)
+	d.patrol.wait()
+	d.mend(context.WithoutCancel(ctx))
+	if d.faults.none() && ctx.Err() != nil {
+		return fmt.Errorf("interrupted before anything was injected: %w", context.Canceled)
+	}
+	return nil
+}
+
+// breakIt goes from Injecting to Sustain.
+func (d *drill) breakIt(ctx context.Context) error {
+	for _, a := range d.plan.Actions {
+		if err := d.act(ctx, a); err != nil {
+			return err
+		}
+	}
+	for _, s := range []stage{
+		{Observing, d.awaitRecovery},
+		{Recovered, d.stopDeadline},
+		{Sustain, d.sustain},
+	} {
+		if err := errors.Join(d.enter(s.phase, ""), s.do(ctx)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mend goes from Reverting to Clean or Dirty.
+func (d *drill) mend(ctx context.Context) {
+	d.enter(Reverting, "")
+	if d.revert(ctx) {
+		d.enter(Settling, "")
+		d.settle(ctx)
+		d.enter(Reconciling, "")
+		d.reconcile(ctx)
+	}
+	d.scan(ctx)
+	if d.faults.clean() {
+		d.enter(Clean, "")
+		d.releaseGuard()
+		return
+	}
+	d.enter(Dirty, "run gwdr drill revert "+d.record.run.ID)
+	d.abandonGuard()
+}
+
+// enter journals the transition before anything of the phase happens.
+func (d *drill) enter(p Phase, detail string) error {
+	err := d.note(entryPhase, phaseFact{Phase: p, Detail: detail})
+	d.screens.tell(Event{At: d.offset(), Phase: &PhaseEvent{Phase: p, Detail: detail}})
+	return err
+}
+
+// refuse records why the drill ends before anything was injected.
+func (d *drill) refuse(ctx context.Context, p Phase, err error) error {
+	fact := AbortFact{Cause: AbortRefused, Reason: fmt.Sprintf("%s: %v", p, err)}
+	switch {
+	case ctx.Err() != nil:
+		fact = AbortFact{Cause: AbortSignal, Reason: "interrupted before anything was injected"}
+		err = fmt.Errorf("%s: %w", fact.Reason, context.Canceled)
+	case d.failed() != nil || p == Planned && !errors.Is(err, ErrRefused):
+		fact.Cause = AbortError
+	case !errors.Is(err, ErrRefused):
+		err = fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	if d.guard != nil {
+		d.releaseGuard()
+	}
+	d.note(entryAbort, fact)
+	return err
+}
+
+// begin opens the site.
+func (d *drill) begin(ctx context.Context) (err error) {
+	if d.Site, err = d.Open(ctx); err != nil {
+		return err
+	}
+	d.meter = newMeter(d)
+	return nil
+}
+
+// leave ends what begin started.
+func (d *drill) leave() error {
+	if d.Site == nil || d.Site.Close == nil {
+		return nil
+	}
+	if err := d.Site.Close(); err != nil {
+		return fmt.Errorf("leave the fleet: %w", err)
+	}
+	return nil
+}
+
+// drift returns how far the monotonic clock went apart from the wall clock since t0.
+func (d *drill) drift() time.Duration {
+	now := time.Now()
+	return now.Sub(d.t0) - now.Round(0).Sub(d.t0.Round(0))
+}
+
+// judge reads the evidence back, so that the verdict rests on nothing that others cannot read.
+func (d *drill) judge() (*Result, error) {
+	facts, scenario, err := ReadFacts(d.record.run.Dir)
+	if err != nil {
+		return &Result{Schema: Schema, ID: d.record.run.ID, Scenario: d.record.run.Scenario, Verdict: Errored,
+			Reason: err.Error(), Clean: d.faults.clean(), Evidence: d.record.run.Dir}, err
+	}
+	return Judge(scenario, facts), nil
+}

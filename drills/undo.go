@@ -1,0 +1,68 @@
+package drills
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"gwdr/fleet"
+)
+
+// undoLog keeps undo records safe before their faults are injected: undo.jsonl.
+type undoLog struct{ file *os.File }
+
+func createUndoLog(dir string) (*undoLog, error) {
+	f, err := os.OpenFile(filepath.Join(dir, UndoFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("create undo log: %w", err)
+	}
+	return &undoLog{f}, syncDir(dir)
+}
+
+// append returns when the record is safe on disk.
+func (l *undoLog) append(u fleet.Undo) error {
+	line, err := json.Marshal(u)
+	if err == nil {
+		_, err = l.file.Write(append(line, '\n'))
+	}
+	if err == nil {
+		err = l.file.Sync()
+	}
+	if err != nil {
+		return fmt.Errorf("write undo record %s: %w", u.Fault.ID, err)
+	}
+	return nil
+}
+
+func (l *undoLog) close() error { return l.file.Close() }
+
+// readUndos returns a run's undo records, oldest first. A torn last line belongs to a fault that was not injected.
+func readUndos(dir string) ([]fleet.Undo, error) {
+	b, err := os.ReadFile(filepath.Join(dir, UndoFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	} else if err != nil {
+		return nil, fmt.Errorf("read undo log: %w", err)
+	}
+	var undos []fleet.Undo
+	for line := range bytes.Lines(b[:bytes.LastIndexByte(b, '\n')+1]) {
+		var u fleet.Undo
+		if err := json.Unmarshal(line, &u); err != nil {
+			return nil, fmt.Errorf("read undo log: record %d: %w", len(undos)+1, err)
+		}
+		undos = append(undos, u)
+	}
+	return undos, nil
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

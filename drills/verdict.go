@@ -1,0 +1,164 @@
+package drills
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"gwdr/probes"
+	"gwdr/scenarios"
+)
+
+// promises judges every objective.
+func (j *judgement) promises() {
+	for _, o := range j.scenario.Objectives {
+		r := ObjectiveResult{ID: o.ID, Metric: o.Metric, Plane: o.Plane}
+		switch {
+		case o.LE != nil:
+			r.Target = "<= " + o.LE.String()
+		case o.EQ != nil:
+			r.Target = fmt.Sprintf("== %d", *o.EQ)
+		}
+		switch o.Metric {
+		case scenarios.MetricRTA:
+			j.judgeRTA(&r, o)
+		case scenarios.MetricRPA:
+			j.judgeRPA(&r, o)
+		case scenarios.MetricResurrected:
+			j.judgeResurrected(&r, *o.EQ)
+		case scenarios.MetricFailed:
+			failed := j.result.Requests.Failed
+			r.Value = fmt.Sprintf("%d of %d requests", failed, j.result.Requests.Sent)
+			r.Verdict = verdictIf(int64(failed) == *o.EQ)
+		}
+		j.result.Objectives = append(j.result.Objectives, r)
+	}
+}
+
+func verdictIf(ok bool) Verdict {
+	if ok {
+		return Pass
+	}
+	return Fail
+}
+
+// within judges a bracket against a bound.
+func within(low, high, target time.Duration) Verdict {
+	switch {
+	case high <= target:
+		return Pass
+	case low > target:
+		return Fail
+	}
+	return Inconclusive
+}
+
+func (j *judgement) judgeRTA(r *ObjectiveResult, o scenarios.Objective) {
+	rta, ok := probes.Worst(j.estimates, probes.Plane(o.Plane))
+	switch {
+	case !ok:
+		r.Value, r.Verdict = "not measured", Inconclusive
+		return
+	case !rta.Recovered && !j.sawDeadline():
+		r.Value, r.Verdict = fmt.Sprintf("> %s, then the drill ended", round(rta.High)), verdictUnless(rta.High > o.LE.D(), Fail)
+	case !rta.Recovered:
+		r.Value, r.Verdict = fmt.Sprintf("> %s", j.scenario.Recovered.Deadline), Fail
+	case rta.Impact == probes.NoImpact:
+		r.Value, r.Verdict = "0s (no impact)", Pass
+	default:
+		r.Value = fmt.Sprintf("%s (±%s)", round(rta.High), round(rta.Error))
+		r.Verdict = within(rta.Low, rta.High, o.LE.D())
+	}
+	r.LowS, r.HighS = rta.Low.Seconds(), rta.High.Seconds()
+}
+
+// verdictUnless returns v if it is certain, else Inconclusive.
+func verdictUnless(certain bool, v Verdict) Verdict {
+	if certain {
+		return v
+	}
+	return Inconclusive
+}
+
+func (j *judgement) sawDeadline() bool {
+	return slices.ContainsFunc(j.facts.Aborts, func(a AbortFact) bool { return a.Cause == AbortDeadline })
+}
+
+func (j *judgement) judgeRPA(r *ObjectiveResult, o scenarios.Objective) {
+	l := j.loss
+	r.LowS, r.HighS = l.RPA.Low.Seconds(), l.RPA.High.Seconds()
+	switch lost := gone(l); {
+	case l.Checked == 0 && lost == 0:
+		r.Value, r.Verdict = "not measured", Inconclusive
+	case lost == 0:
+		r.Value, r.Verdict = fmt.Sprintf("0 of %d changes lost", l.Checked), verdictUnless(l.Unread == 0, Pass)
+	case l.RPA.Open:
+		r.Value = fmt.Sprintf("at least %s, %d of %d changes lost", round(l.RPA.Low), lost, l.Checked)
+		r.Verdict = verdictUnless(l.RPA.Low > o.LE.D(), Fail)
+	default:
+		r.Value = fmt.Sprintf("%s (%s to %s), %d of %d changes lost", round(l.RPA.Point), round(l.RPA.Low), round(l.RPA.High), lost, l.Checked)
+		r.Verdict = within(l.RPA.Low, l.RPA.High, o.LE.D())
+	}
+}
+
+func (j *judgement) judgeResurrected(r *ObjectiveResult, want int64) {
+	l := j.loss
+	r.Value = fmt.Sprintf("%d of %d changes", l.Resurrected, l.Checked)
+	r.Verdict = verdictIf(int64(l.Resurrected) == want)
+	if r.Verdict == Pass && (l.Checked == 0 || l.Unread > 0) {
+		r.Value, r.Verdict = fmt.Sprintf("%s, %d could not be read back", r.Value, l.Unread), Inconclusive
+	}
+}
+
+// verdict folds everything into one word and its reason. What makes the drill itself worthless comes before what it found.
+func (j *judgement) verdict() (Verdict, string) {
+	f := &j.facts
+	for _, a := range f.Aborts {
+		switch a.Cause {
+		case AbortInject, AbortError, AbortRefused:
+			return Errored, a.Reason
+		case AbortVerify:
+			return Inconclusive, a.Reason
+		case AbortDeadline: // is judged below
+		default:
+			return Aborted, a.Reason
+		}
+	}
+	if !f.Complete {
+		return Errored, "the record has no end: the drill was killed"
+	}
+	if i := slices.IndexFunc(f.Faults, func(f FaultFacts) bool { return !f.Verified }); i >= 0 || len(f.Faults) == 0 {
+		return Inconclusive, "not every fault was verified to be in effect"
+	}
+	if len(j.guards) > 0 {
+		return Inconclusive, "the measurement cannot be trusted: " + j.guards[0].String()
+	}
+	return j.verdictOfPromises()
+}
+
+func (j *judgement) verdictOfPromises() (Verdict, string) {
+	if missed := j.withVerdict(Fail); len(missed) > 0 {
+		return Fail, "objectives missed: " + strings.Join(missed, ", ")
+	}
+	if s := j.facts.Settled; s != nil && !s.OK {
+		return Fail, "the steady state did not come back after the revert: " + s.Detail
+	}
+	if open := j.withVerdict(Inconclusive); len(open) > 0 {
+		return Inconclusive, "not decided by the measurement: " + strings.Join(open, ", ")
+	}
+	if j.sawDeadline() {
+		return Inconclusive, j.facts.Aborts[0].Reason
+	}
+	return Pass, fmt.Sprintf("all %d objectives met", len(j.result.Objectives))
+}
+
+func (j *judgement) withVerdict(v Verdict) []string {
+	var ids []string
+	for _, o := range j.result.Objectives {
+		if o.Verdict == v {
+			ids = append(ids, o.ID+" ("+o.Value+")")
+		}
+	}
+	return ids
+}

@@ -1,0 +1,198 @@
+package sshsig
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const namespace = "gwdr-point-v1"
+
+func TestRoundTrip(t *testing.T) {
+	signer := NewSigner("test")
+	file, err := signer.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := ParseSigner(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	message := []byte("hello\n")
+	signature := again.Sign(namespace, message)
+	if !bytes.Equal(signature, signer.Sign(namespace, message)) {
+		t.Error("the same key signs the same message in two ways")
+	}
+	trusted := Trusted{}.Trust("other", NewSigner("").Public()).Trust("ops", signer.Public(), namespace)
+	principal, err := trusted.Verify(namespace, message, signature)
+	if err != nil || principal != "ops" {
+		t.Errorf("Verify = %q, %v; want ops", principal, err)
+	}
+}
+
+func TestVerifyRefuses(t *testing.T) {
+	signer, other := NewSigner(""), NewSigner("")
+	message := []byte("hello\n")
+	trusted := Trusted{}.Trust("ops", signer.Public(), namespace, "x")
+	flipped := signer.Sign(namespace, message)
+	flipped[200] ^= 1
+	for name, c := range map[string]struct {
+		namespace string
+		message   string
+		signature []byte
+	}{
+		"other message":          {namespace, "hallo\n", signer.Sign(namespace, message)},
+		"signed for another":     {namespace, "hello\n", signer.Sign("x", message)},
+		"namespace not allowed":  {"y", "hello\n", signer.Sign("y", message)},
+		"unknown key":            {namespace, "hello\n", other.Sign(namespace, message)},
+		"flipped byte":           {namespace, "hello\n", flipped},
+		"empty":                  {namespace, "hello\n", nil},
+		"text before the armor":  {namespace, "hello\n", append([]byte("x\n"), signer.Sign(namespace, message)...)},
+		"text after the armor":   {namespace, "hello\n", append(signer.Sign(namespace, message), 'x')},
+		"far too long to be one": {namespace, "hello\n", bytes.Repeat([]byte("-----BEGIN SSH SIGNATURE-----\n"), 1000)},
+	} {
+		if principal, err := trusted.Verify(c.namespace, []byte(c.message), c.signature); err == nil {
+			t.Errorf("%s: verified as %s", name, principal)
+		}
+	}
+	if _, err := (Trusted{}).Verify(namespace, message, signer.Sign(namespace, message)); err == nil {
+		t.Error("the zero Trusted trusts somebody")
+	}
+}
+
+func TestTrustedFile(t *testing.T) {
+	key := NewSigner("").Public()
+	rsa := "human ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQC7 comment\n"
+	file := "# comment\n\nops,dr namespaces=\"a,b\" " + key.String() + " me@host\n" + rsa + "any " + key.String() + "\n"
+	trusted, err := ParseTrusted([]byte(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "ops,dr namespaces=\"a,b\" " + key.String() + "\nany " + key.String() + "\n"
+	if diff := cmp.Diff(want, string(trusted.Marshal())); diff != "" {
+		t.Error(diff)
+	}
+	for _, bad := range []string{
+		"ops", "ops ssh-ed25519", "ops ssh-ed25519 !!", `ops namespaces="gwdr-*" ` + key.String(), "ops namespaces=a " + key.String(),
+		`ops valid-before="20300101" ` + key.String(), "ops cert-authority " + key.String(), `ops namespaces="" ` + key.String(),
+		`ops namespaces="a",cert-authority ` + key.String(), key.String(),
+	} {
+		if _, err := ParseTrusted([]byte(bad)); err == nil {
+			t.Errorf("ParseTrusted(%q) succeeded", bad)
+		}
+	}
+}
+
+func TestParseSignerRefuses(t *testing.T) {
+	dir := t.TempDir()
+	for name, args := range map[string][]string{
+		"passphrase": {"-t", "ed25519", "-N", "secret"},
+		"ecdsa":      {"-t", "ecdsa", "-N", ""},
+	} {
+		path := filepath.Join(dir, name)
+		run(t, nil, "ssh-keygen", append(args, "-q", "-f", path)...)
+		if _, err := ParseSigner(read(t, path)); err == nil {
+			t.Errorf("%s: key was accepted", name)
+		}
+	}
+	if _, err := ParseSigner([]byte("no key")); err == nil {
+		t.Error("text was accepted as a key")
+	}
+}
+
+// TestOpenSSH has ssh-keygen check our signature, and us its own, made with our key file.
+func TestOpenSSH(t *testing.T) {
+	dir := t.TempDir()
+	signer := NewSigner("gwdr")
+	key, err := signer.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	trusted := Trusted{}.Trust("ops", signer.Public(), namespace)
+	message := []byte("what was signed\n")
+	for name, content := range map[string][]byte{
+		"key": key, "allowed_signers": trusted.Marshal(), "message": message, "ours.sig": signer.Sign(namespace, message),
+	} {
+		write(t, filepath.Join(dir, name), content)
+	}
+	allowed := filepath.Join(dir, "allowed_signers")
+	out := run(t, message, "ssh-keygen", "-Y", "verify", "-f", allowed, "-I", "ops", "-n", namespace, "-s", filepath.Join(dir, "ours.sig"))
+	if !strings.Contains(out, "Good") || !strings.Contains(out, signer.Public().Fingerprint()) {
+		t.Errorf("ssh-keygen -Y verify said %q", out)
+	}
+	for _, hash := range []string{"sha256", "sha512"} {
+		path := filepath.Join(dir, hash)
+		write(t, path, message)
+		run(t, nil, "ssh-keygen", "-Y", "sign", "-O", "hashalg="+hash, "-f", filepath.Join(dir, "key"), "-n", namespace, path)
+		theirs := read(t, path+".sig")
+		if _, err := trusted.Verify(namespace, message, theirs); err != nil {
+			t.Errorf("%s: %v", hash, err)
+		}
+		if ours := signer.Sign(namespace, message); hash == "sha512" && !bytes.Equal(ours, theirs) {
+			t.Errorf("signatures differ:\n%s%s", ours, theirs)
+		}
+	}
+}
+
+func FuzzVerify(f *testing.F) {
+	signer := NewSigner("")
+	message := []byte("hello\n")
+	valid := signer.Sign(namespace, message)
+	f.Add(valid)
+	f.Add([]byte("-----BEGIN SSH SIGNATURE-----\nU1NIU0lH\n-----END SSH SIGNATURE-----\n"))
+	f.Add([]byte{})
+	trusted := Trusted{}.Trust("ops", signer.Public())
+	f.Fuzz(func(t *testing.T, signature []byte) {
+		_, err := trusted.Verify(namespace, []byte("another message"), signature)
+		if err == nil {
+			t.Errorf("signature of another message verified: %q", signature)
+		}
+	})
+}
+
+func FuzzParseTrusted(f *testing.F) {
+	key := NewSigner("").Public().String()
+	f.Add("ops namespaces=\"a,b\" " + key)
+	f.Add("ops ssh-rsa AAAA\n# comment\n\"a b\" " + key)
+	f.Fuzz(func(t *testing.T, file string) {
+		trusted, err := ParseTrusted([]byte(file))
+		if err != nil {
+			return
+		}
+		if trusted.Len() > strings.Count(file, "\n")+1 {
+			t.Errorf("%d keys from %q", trusted.Len(), file)
+		}
+	})
+}
+
+func run(t *testing.T, stdin []byte, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Stdin = bytes.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %v: %v\n%s", name, args, err, out)
+	}
+	return string(out)
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func write(t *testing.T, path string, content []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,317 @@
+package tui
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/charmbracelet/lipgloss"
+	"github.com/charmbracelet/x/ansi"
+
+	"gwdr/drills"
+	"gwdr/probes"
+)
+
+// looks are the styles. They use the terminal's own sixteen colours, so that they fit any theme, and no meaning rests on
+// a colour alone.
+type looks struct {
+	title, soft, good, bad, warn, head lipgloss.Style
+}
+
+func newLooks(r *lipgloss.Renderer) looks {
+	color := func(c string) lipgloss.Style { return r.NewStyle().Foreground(lipgloss.Color(c)) }
+	return looks{title: r.NewStyle().Bold(true), soft: r.NewStyle().Faint(true), good: color("2"), bad: color("1").Bold(true),
+		warn: color("3"), head: color("4").Bold(true)}
+}
+
+// The smallest window that is drawn for; a smaller one shows the upper left of it.
+const (
+	minWidth  = 60
+	minHeight = 12
+	indent    = 13 // of what follows a label
+)
+
+// view draws the state into a window, never wider or higher than it.
+func (k looks) view(s *state, asking bool, width, height int) string {
+	if width == 0 || height == 0 {
+		return ""
+	}
+	wide := max(width, minWidth)
+	lines := slices.Concat(k.header(s, wide), k.planes(s, wide), k.regions(s), k.actions(s))
+	room := max(height, minHeight) - len(lines) - 1
+	lines = append(lines, k.notes(s, room)...)
+	lines = lines[:min(len(lines), height-1)]
+	for len(lines) < height-1 {
+		lines = append(lines, "")
+	}
+	lines = append(lines, k.help(s, asking))
+	for i, line := range lines {
+		lines[i] = ansi.Truncate(line, width, "…")
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (k looks) header(s *state, width int) []string {
+	left := k.title.Render("gwdr drill "+oneLine(s.info.Scenario)) + "  " + oneLine(s.info.Title)
+	right := k.soft.Render(oneLine(s.info.Fleet)) + "  " + k.title.Render(seconds(s.now))
+	return []string{" " + spread(left, right, width-2), "", " " + k.stepper(s), ""}
+}
+
+// spread puts left and right at the ends of a line.
+func spread(left, right string, width int) string {
+	left = ansi.Truncate(left, max(width-ansi.StringWidth(right)-1, 0), "…")
+	return left + strings.Repeat(" ", max(width-ansi.StringWidth(left)-ansi.StringWidth(right), 1)) + right
+}
+
+// stages are the steps that the stepper shows, each with the phases it stands for.
+func stages() []stage {
+	return []stage{
+		{"prepare", []drills.Phase{drills.Planned, drills.Validated, drills.Preflight, drills.Announced}},
+		{"baseline", []drills.Phase{drills.Baseline, drills.Armed}},
+		{"break", []drills.Phase{drills.Injecting}},
+		{"recover", []drills.Phase{drills.Observing, drills.Recovering}},
+		{"sustain", []drills.Phase{drills.Recovered, drills.Sustain}},
+		{"revert", []drills.Phase{drills.Reverting, drills.Settling}},
+		{"reconcile", []drills.Phase{drills.Reconciling, drills.Clean, drills.Dirty, drills.Reported}},
+	}
+}
+
+type stage struct {
+	name   string
+	phases []drills.Phase
+}
+
+// stepOf returns the stage of a phase, or -1.
+func stepOf(p drills.Phase) int {
+	return slices.IndexFunc(stages(), func(g stage) bool { return slices.Contains(g.phases, p) })
+}
+
+func (k looks) stepper(s *state) string {
+	var parts []string
+	for i, g := range stages() {
+		switch {
+		case i < s.reached, s.result != nil:
+			parts = append(parts, k.good.Render("✓")+" "+g.name)
+		case i == s.reached && s.aborting:
+			parts = append(parts, k.bad.Render("■ "+g.name))
+		case i == s.reached:
+			parts = append(parts, k.head.Render("● "+g.name))
+		default:
+			parts = append(parts, k.soft.Render("○ "+g.name))
+		}
+	}
+	return strings.Join(parts, "  ")
+}
+
+// planes draws each plane's clock and success.
+func (k looks) planes(s *state, width int) []string {
+	lines := []string{k.clock(s, "DATA PLANE", probes.DataPlane, width)}
+	var fresh, kept []*line
+	for _, l := range s.of(probes.DataPlane) {
+		if l.reused {
+			kept = append(kept, l)
+		} else {
+			fresh = append(fresh, l)
+		}
+	}
+	lines = append(lines, k.spark(s, "new conns", fresh, width)...)
+	lines = append(lines, k.spark(s, "kept alive", kept, width)...)
+	lines = append(lines, k.clock(s, "ADMIN API", probes.ControlPlane, width))
+	lines = append(lines, k.spark(s, "success", s.of(probes.ControlPlane), width)...)
+	return append(lines, k.ledger(s), "")
+}
+
+func (k looks) ledger(s *state) string {
+	text := fmt.Sprintf("%d acknowledged", s.changes[probes.Acked])
+	if n := s.changes[probes.Rejected]; n > 0 {
+		text += k.warn.Render(fmt.Sprintf("  %d rejected", n))
+	}
+	if n := s.changes[probes.Indeterminate]; n > 0 {
+		text += k.warn.Render(fmt.Sprintf("  %d indeterminate", n))
+	}
+	return label("changes") + text
+}
+
+func label(name string) string { return fmt.Sprintf("   %-*s", indent-3, name) + " " }
+
+// clock draws how long the plane has been down, against the promise.
+func (k looks) clock(s *state, name string, plane probes.Plane, width int) string {
+	c, promised := s.clock(plane), s.info.RTO[plane]
+	var status string
+	switch {
+	case c.down:
+		status = k.bad.Render("down for " + seconds(c.elapsed))
+	case c.hit:
+		status = k.good.Render("back after " + duration(c.elapsed))
+	case s.broken:
+		status = "no impact seen"
+	default:
+		status = k.soft.Render("steady")
+	}
+	left := " " + k.head.Render(fmt.Sprintf("%-*s", indent-1, name)) + " " + status
+	if promised == 0 {
+		return left
+	}
+	right := "RTO " + duration(promised)
+	if s.broken && c.hit {
+		right += " " + k.gauge(c.elapsed, promised)
+	}
+	return spread(left, right, width-1)
+}
+
+// gauge draws the share of the promise that is used up.
+func (k looks) gauge(elapsed, promised time.Duration) string {
+	const width = 16
+	share := float64(elapsed) / float64(promised)
+	full := min(int(share*width+0.5), width)
+	style := k.good
+	switch {
+	case share > 1:
+		style = k.bad
+	case share > 0.7:
+		style = k.warn
+	}
+	return style.Render(strings.Repeat("█", full)) + k.soft.Render(strings.Repeat("░", width-full)) + style.Render(fmt.Sprintf("%5.0f%%", share*100))
+}
+
+// spark draws the success of the last slices of time, the newest at the right, and the share now.
+func (k looks) spark(s *state, name string, lines []*line, width int) []string {
+	if len(lines) == 0 {
+		return nil
+	}
+	cells := merged(lines)
+	room := min(width-indent-1-8, maxCells)
+	cells = cells[max(0, len(cells)-room):]
+	worst, any := 1.0, false
+	for _, l := range lines {
+		if share, known := l.success(s.now); known {
+			worst, any = min(worst, share), true
+		}
+	}
+	text := label(name) + k.bars(cells) + strings.Repeat(" ", room-len(cells))
+	if !any {
+		return []string{text}
+	}
+	return []string{text + k.tone(worst).Render(fmt.Sprintf("%6.1f%%", worst*100))}
+}
+
+// bars draws a cell by its height; runs of one colour are drawn at once.
+func (k looks) bars(cells []cell) string {
+	var b strings.Builder
+	for start := 0; start < len(cells); {
+		end := start + 1
+		for end < len(cells) && toneOf(cells[end]) == toneOf(cells[start]) {
+			end++
+		}
+		var run strings.Builder
+		for _, c := range cells[start:end] {
+			run.WriteRune(bar(c))
+		}
+		b.WriteString(k.byTone(toneOf(cells[start])).Render(run.String()))
+		start = end
+	}
+	return b.String()
+}
+
+func bar(c cell) rune {
+	if c.sent == 0 {
+		return ' '
+	}
+	return []rune("▁▂▃▄▅▆▇")[c.ok*6/c.sent]
+}
+
+// tone is how good a share is: 0 good, 1 partly, 2 bad.
+func toneOf(c cell) int {
+	switch {
+	case c.ok == c.sent:
+		return 0
+	case c.ok*2 >= c.sent:
+		return 1
+	}
+	return 2
+}
+
+func (k looks) byTone(tone int) lipgloss.Style {
+	return []lipgloss.Style{k.good, k.warn, k.bad}[tone]
+}
+
+func (k looks) tone(share float64) lipgloss.Style {
+	return k.byTone(toneOf(cell{ok: int(share * 1000), sent: 1000}))
+}
+
+// regions draws a line per region with its instances.
+func (k looks) regions(s *state) []string {
+	byRegion := map[string][]string{}
+	var order []string
+	for _, in := range s.instances {
+		region := cmp.Or(in.Region, string(in.Role))
+		if byRegion[region] == nil {
+			order = append(order, region)
+		}
+		mark := k.good.Render("●")
+		if !in.Running {
+			mark = k.bad.Render("✗")
+		}
+		byRegion[region] = append(byRegion[region], mark+" "+oneLine(in.ID))
+	}
+	var lines []string
+	for _, region := range order {
+		lines = append(lines, " "+k.head.Render(fmt.Sprintf("%-*s", indent-1, oneLine(region)))+" "+strings.Join(byRegion[region], "  "))
+	}
+	if len(lines) > 0 {
+		lines = append(lines, "")
+	}
+	return lines
+}
+
+// actions draws the faults and the recovery actions, each with what became of it.
+func (k looks) actions(s *state) []string {
+	var lines []string
+	for _, f := range s.faults {
+		mark := k.bad.Render("● " + f.what)
+		if f.what == "reverted" {
+			mark = k.good.Render("✓ reverted")
+		} else if f.what == "verified" {
+			mark = k.bad.Render("● in effect, verified")
+		}
+		lines = append(lines, label(oneLine(f.id))+mark+"  "+oneLine(f.kind+" "+strings.Join(f.targets, ", ")))
+	}
+	for _, t := range s.steps {
+		mark := k.warn.Render("● running")
+		if t.err != nil {
+			mark = k.bad.Render("✗ failed")
+		} else if t.done {
+			mark = k.good.Render("✓ done")
+		}
+		lines = append(lines, label(oneLine(t.id))+mark+"  "+oneLine(t.action))
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	return append(append([]string{" " + k.head.Render("ACTIONS")}, lines...), "")
+}
+
+// notes draws the last messages that there is room for.
+func (k looks) notes(s *state, room int) []string {
+	var lines []string
+	for _, n := range s.notes[max(0, len(s.notes)-max(room, 0)):] {
+		text := n.text
+		if n.bad {
+			text = k.bad.Render(text)
+		}
+		lines = append(lines, k.soft.Render(fmt.Sprintf("%*s", indent, seconds(n.at)))+" "+text)
+	}
+	return lines
+}
+
+func (k looks) help(s *state, asking bool) string {
+	switch {
+	case asking:
+		return k.bad.Render(" Abort and revert all faults?") + "  y yes  n no  ctrl-c leave now"
+	case s.aborting:
+		return k.warn.Render(" Aborting: reverting all faults.") + "  ctrl-c leave now"
+	}
+	return k.soft.Render(" q abort the drill and revert all faults")
+}

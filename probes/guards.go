@@ -1,0 +1,180 @@
+package probes
+
+import (
+	"fmt"
+	"time"
+)
+
+// The bounds of the guards.
+const (
+	baselineOK  = 0.999                 // share of ok attempts in the baseline
+	controlOK   = 0.99                  // share of ok attempts of a control target, throughout
+	maxDrift    = 50 * time.Millisecond // between the monotonic and the wall clock
+	coarseShare = 10                    // 1/R + L may be so small a part of the promise
+)
+
+// Quality says how far the measurement of a series can be trusted.
+type Quality struct {
+	Baseline   time.Duration `json:"baseline_ns"`    // how long the baseline [From, Inject) was observed
+	BaselineOK float64       `json:"baseline_ok"`    // share of its attempts that were ok
+	OK         float64       `json:"ok"`             // share of the attempts in [From, Until) that were ok
+	Down       bool          `json:"down,omitempty"` // there was an outage in [From, Until)
+	LagP99     time.Duration `json:"lag_p99_ns"`     // from due to sent, from From until stability was shown
+	Unknown    int           `json:"unknown"`        // attempts not made where the first affected and the first ok one lie
+	Missing    int           `json:"missing"`        // attempts that the record lacks
+}
+
+// Guards are the conditions without which a measurement is inconclusive.
+type Guards struct {
+	Baseline time.Duration           // how long the baseline must have been
+	Targets  map[Plane]time.Duration // the smallest promised RTA of each plane that has one
+	Drift    time.Duration           // of the monotonic against the wall clock during the drill
+}
+
+// Finding is a guard that did not hold.
+type Finding struct {
+	Guard  string `json:"guard"` // baseline, control, lag, unknown, missing, resolution, drift
+	Series string `json:"series,omitempty"`
+	Text   string `json:"text"`
+}
+
+// String returns the finding as a sentence for people.
+func (f Finding) String() string {
+	if f.Series == "" {
+		return f.Guard + ": " + f.Text
+	}
+	return f.Guard + ": " + f.Series + ": " + f.Text
+}
+
+// Check returns every guard that does not hold, in the order of the estimates; none means that the measurement can be
+// judged.
+func (g Guards) Check(estimates []Estimate) []Finding {
+	var all []Finding
+	control := false
+	for _, e := range estimates {
+		if e.Series.Control {
+			control = true
+			all = append(all, g.checkControl(e)...)
+		} else {
+			all = append(all, g.checkSeries(e)...)
+		}
+	}
+	if !control {
+		all = append(all, Finding{Guard: "control", Text: "no control target was probed"})
+	}
+	if g.Drift.Abs() >= maxDrift {
+		text := fmt.Sprintf("clocks drifted apart by %s, %s is the limit", g.Drift, maxDrift)
+		all = append(all, Finding{Guard: "drift", Text: text})
+	}
+	return all
+}
+
+// checkControl holds a control target to the definition of up: it was never down, and at least 99 % ok.
+func (g Guards) checkControl(e Estimate) []Finding {
+	if !e.Quality.Down && e.Quality.OK >= controlOK {
+		return nil
+	}
+	return []Finding{{Guard: "control", Series: e.Series.Name, Text: fmt.Sprintf(
+		"only %.1f%% ok, though no fault touched it: the prober itself was disturbed", 100*e.Quality.OK)}}
+}
+
+func (g Guards) checkSeries(e Estimate) []Finding {
+	var all []Finding
+	add := func(guard, format string, args ...any) {
+		all = append(all, Finding{Guard: guard, Series: e.Series.Name, Text: fmt.Sprintf(format, args...)})
+	}
+	q := e.Quality
+	if q.Baseline < g.Baseline || q.Baseline == 0 {
+		add("baseline", "observed for %s, not %s", round(q.Baseline), g.Baseline)
+	}
+	if q.BaselineOK < baselineOK {
+		add("baseline", "%.2f%% ok, %.1f%% is the least", 100*q.BaselineOK, 100*baselineOK)
+	}
+	if q.LagP99 >= e.Series.Interval/2 {
+		add("lag", "attempts were sent late: p99 %s, half an interval is %s", round(q.LagP99), e.Series.Interval/2)
+	}
+	if q.Unknown > 0 {
+		add("unknown", "%d attempts were not made at the edges of the outage", q.Unknown)
+	}
+	if q.Missing > 0 {
+		add("missing", "the record lacks %d attempts", q.Missing)
+	}
+	if target, ok := g.Targets[e.Series.Plane]; ok && e.RTA.Error > target/coarseShare {
+		add("resolution", "1/R + L is %s: too coarse for a promise of %s", round(e.RTA.Error), target)
+	}
+	return all
+}
+
+func round(d time.Duration) time.Duration { return d.Round(time.Millisecond / 10) }
+
+func qualityOf(s Series, samples []Sample, w Window, r RTA) Quality {
+	baseline, all := between(samples, w.From, w.Inject), between(samples, w.From, w.Until)
+	q := Quality{
+		BaselineOK: okShare(baseline, w.Limit), OK: okShare(all, w.Limit), Down: len(outages(s, all, w)) > 0,
+		Unknown: unknownAtEdges(samples, w, r), Missing: missing(samples),
+	}
+	if n := len(baseline); n > 0 {
+		q.Baseline = baseline[n-1].Due - baseline[0].Due + 2*s.Interval
+	}
+	decisive := w.Until
+	if r.Recovered {
+		decisive = r.StableAt
+	}
+	q.LagP99 = lag(between(samples, w.From, decisive))
+	return q
+}
+
+// okShare returns the share of samples that is good; of none, all are.
+func okShare(samples []Sample, limit time.Duration) float64 {
+	if len(samples) == 0 {
+		return 1
+	}
+	ok := 0
+	for i := range samples {
+		if judge(&samples[i], limit) == good {
+			ok++
+		}
+	}
+	return float64(ok) / float64(len(samples))
+}
+
+// lag returns the p99 of the time from due to sent.
+func lag(samples []Sample) time.Duration {
+	h := newHistogram()
+	for i := range samples {
+		record(h, samples[i].Sent-samples[i].Due)
+	}
+	return at(h, 99)
+}
+
+// unknownAtEdges counts the attempts that were not made where the estimate takes its bounds from: between the last ok and
+// the first affected attempt, and between the last affected one and the next that was ok.
+func unknownAtEdges(samples []Sample, w Window, r RTA) int {
+	if r.Impact == NoImpact {
+		return 0
+	}
+	unknown, sinceOK := 0, 0
+	for i := range samples {
+		s := &samples[i]
+		switch {
+		case s.Class != Unknown:
+			if s.Due == r.FirstAffected {
+				unknown += sinceOK
+			}
+			sinceOK = 0
+		case s.Due > w.Inject+r.Low && s.Due < w.Inject+r.Point:
+			unknown++
+		default:
+			sinceOK++
+		}
+	}
+	return unknown
+}
+
+// missing counts the gaps in the sequence numbers.
+func missing(samples []Sample) int {
+	if len(samples) == 0 {
+		return 0
+	}
+	return int(samples[len(samples)-1].Seq-samples[0].Seq) + 1 - len(samples)
+}

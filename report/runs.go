@@ -1,0 +1,111 @@
+package report
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"gwdr/drills"
+)
+
+// chained is what the chain of runs needs of one report.
+type chained struct {
+	Run    drills.Run
+	Hash   string // of report.json; empty if there is none
+	Result drills.Result
+}
+
+// population reads the reports of all runs in the evidence directory, by run number.
+func population(evidence string) ([]chained, error) {
+	runs, err := drills.Runs(evidence)
+	if err != nil {
+		return nil, err
+	}
+	var all []chained
+	for _, run := range runs {
+		c := chained{Run: run}
+		data, err := os.ReadFile(filepath.Join(run.Dir, drills.ReportFile))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("read runs: %w", err)
+		}
+		if err == nil {
+			c.Hash = hashOf(data)
+			if err := json.NewDecoder(bytes.NewReader(data)).Decode(&c.Result); err != nil {
+				return nil, fmt.Errorf("read runs: %s: %w", run.ID, err)
+			}
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+// straightPasses counts how often in a row the scenario has passed, up to and with result.
+func straightPasses(evidence string, result *drills.Result) (int, error) {
+	all, err := population(evidence)
+	if err != nil {
+		return 0, err
+	}
+	if result.Verdict != drills.Pass {
+		return 0, nil
+	}
+	passes := 1
+	for _, c := range slices.Backward(all) {
+		if c.Run.No >= result.RunNo || c.Run.Scenario != result.Scenario {
+			continue
+		}
+		if c.Result.Verdict != drills.Pass {
+			break
+		}
+		passes++
+	}
+	return passes, nil
+}
+
+// passBound is the 95 % lower bound of the probability of passing after n straight passes: 0.05^(1/n).
+func passBound(n int) float64 { return math.Pow(0.05, 1/float64(max(n, 1))) }
+
+// checkChain says what is wrong with the numbers and links of the runs.
+func checkChain(all []chained) []string {
+	var problems []string
+	add := func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) }
+	numbered := slices.DeleteFunc(slices.Clone(all), func(c chained) bool { return c.Run.No == 0 })
+	for i, c := range numbered {
+		before := chained{}
+		if i > 0 {
+			before = numbered[i-1]
+		}
+		switch {
+		case i > 0 && c.Run.No == before.Run.No:
+			add("run %d is there twice: %s and %s", c.Run.No, before.Run.ID, c.Run.ID)
+			continue
+		case c.Run.No != before.Run.No+1:
+			add("%s missing before %s", missingRuns(before.Run.No+1, c.Run.No-1), c.Run.ID)
+			continue
+		}
+		if c.Hash == "" {
+			continue // a run that was killed; what follows it cannot name it
+		}
+		if c.Result.RunNo != c.Run.No {
+			add("%s is run %d in its journal and run %d in its report", c.Run.ID, c.Run.No, c.Result.RunNo)
+		}
+		if c.Result.Previous != before.Hash {
+			add("%s follows report %s, the report of run %d is %s", c.Run.ID, cmp.Or(short(c.Result.Previous), "none"),
+				before.Run.No, cmp.Or(short(before.Hash), "missing"))
+		}
+	}
+	return problems
+}
+
+func missingRuns(from, to int) string {
+	if from == to {
+		return fmt.Sprintf("run %d is", from)
+	}
+	return fmt.Sprintf("runs %d to %d are", from, to)
+}

@@ -1,0 +1,146 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/olekukonko/tablewriter"
+	"github.com/olekukonko/tablewriter/renderer"
+	"github.com/olekukonko/tablewriter/tw"
+
+	"gwdr/drills"
+	"gwdr/scenarios"
+)
+
+// Text writes the result for a terminal or a log: the verdict, what was promised and achieved, and what lies behind it.
+// Control characters from the evidence are taken out.
+func Text(w io.Writer, r *drills.Result) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s  %s: %s\n", strings.ToUpper(string(r.Verdict)), oneLine(r.Scenario), oneLine(r.Title))
+	if r.Reason != "" {
+		fmt.Fprintf(&b, "%s\n", oneLine(r.Reason))
+	}
+	if !r.Clean {
+		b.WriteString("DIRTY: a fault may still be in effect\n")
+	}
+	if len(r.Objectives) > 0 {
+		b.WriteString("\n")
+		if err := objectivesTable(&b, r.Objectives); err != nil {
+			return err
+		}
+	}
+	b.WriteString("\n")
+	for _, l := range textLines(r) {
+		fmt.Fprintf(&b, "%-10s %s\n", l[0], oneLine(l[1]))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func objectivesTable(w io.Writer, objectives []drills.ObjectiveResult) error {
+	rows := [][]string{{"Objective", "Metric", "Promised", "Achieved", "Verdict"}}
+	for _, o := range objectives {
+		metric := strings.TrimSpace(strings.ToUpper(o.Metric) + " " + o.Plane)
+		if o.Metric != scenarios.MetricRTA && o.Metric != scenarios.MetricRPA {
+			metric = o.Metric
+		}
+		rows = append(rows, []string{o.ID, metric, o.Target, o.Value, string(o.Verdict)})
+	}
+	return table(w, rows, 26)
+}
+
+// table writes rows under a header, the first row; cells are wrapped at width characters.
+func table(w io.Writer, rows [][]string, width int) error {
+	t := tablewriter.NewTable(w,
+		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{Symbols: tw.NewSymbols(tw.StyleLight)})),
+		tablewriter.WithHeaderAutoFormat(tw.Off), tablewriter.WithHeaderAlignment(tw.AlignLeft), tablewriter.WithRowAlignment(tw.AlignLeft),
+		tablewriter.WithRowAutoWrap(tw.WrapNormal), tablewriter.WithRowMaxWidth(width+2)) // and its padding
+	t.Header(clean(rows[0]))
+	for _, row := range rows[1:] {
+		if err := t.Append(clean(row)); err != nil {
+			return fmt.Errorf("write table: %w", err)
+		}
+	}
+	if err := t.Render(); err != nil {
+		return fmt.Errorf("write table: %w", err)
+	}
+	return nil
+}
+
+// clean makes every cell one line.
+func clean(row []string) []string {
+	cells := make([]string, len(row))
+	for i, cell := range row {
+		cells[i] = oneLine(cell)
+	}
+	return cells
+}
+
+// textLines are what follows the table, as a word and what there is to say of it.
+func textLines(r *drills.Result) [][2]string {
+	lines := [][2]string{
+		{"run", fmt.Sprintf("%d, %s, %s, %s", r.RunNo, r.Fleet, utc(r.Started), human(r.Ended.Sub(r.Started).Seconds()))},
+	}
+	for _, f := range r.Faults {
+		lines = append(lines, [2]string{"fault", faultLine(f)})
+	}
+	if q := r.Requests; q.Sent > 0 {
+		lines = append(lines, [2]string{"requests", fmt.Sprintf("%s: %s ok, %s slow, %s failed; %s not sent in time",
+			grouped(q.Sent), grouped(q.OK), grouped(q.Slow), grouped(q.Failed), grouped(q.Unknown))})
+	}
+	if r.RPA.Statement != "" {
+		lines = append(lines, [2]string{"changes", r.RPA.Statement})
+	}
+	for _, f := range r.Findings {
+		lines = append(lines, [2]string{"finding", f})
+	}
+	return append(lines, [2]string{"evidence", r.Evidence})
+}
+
+func faultLine(f drills.FaultResult) string {
+	state := []string{f.Kind + " " + strings.Join(f.Targets, ", "), "injected", "verified", "reverted"}
+	if f.Injected == nil {
+		state[1] = "never injected"
+	}
+	if !f.Verified {
+		state[2] = "not verified"
+	}
+	if f.Reverted == nil {
+		state[3] = "NOT reverted"
+	}
+	return f.ID + ": " + strings.Join(state, ", ")
+}
+
+// VerificationText writes a list of the checks and, if there are any, of the differences.
+func VerificationText(w io.Writer, v *Verification) error {
+	var b strings.Builder
+	word := "VERIFIED"
+	if !v.Verified {
+		word = "NOT VERIFIED"
+	}
+	fmt.Fprintf(&b, "%s  %s, reported %s, recomputed %s\n\n", word, oneLine(v.Run), dash(string(v.Reported)), dash(string(v.Recomputed)))
+	checks := [][]string{{"Check", "", "Found"}}
+	for _, c := range v.Checks {
+		mark := "ok"
+		if !c.OK {
+			mark = "FAILED"
+		}
+		checks = append(checks, []string{c.Name, mark, c.Detail})
+	}
+	if err := table(&b, checks, 52); err != nil {
+		return err
+	}
+	if len(v.Differences) > 0 {
+		b.WriteString("\n")
+		differences := [][]string{{"Field", "Reported", "Recomputed"}}
+		for _, d := range v.Differences {
+			differences = append(differences, []string{d.Field, dash(d.Reported), dash(d.Recomputed)})
+		}
+		if err := table(&b, differences, 26); err != nil {
+			return err
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}

@@ -1,0 +1,212 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"gwdr/drills"
+	"gwdr/internal/sshsig"
+)
+
+func trusting(signer *sshsig.Signer) sshsig.Trusted {
+	return sshsig.Trusted{}.Trust("ops", signer.Public(), Namespace)
+}
+
+func TestVerify(t *testing.T) {
+	signer := sshsig.NewSigner("")
+	_, dir := chain(t, 3, signer)
+	v, err := Verify(dir, trusting(signer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !v.Verified || v.RunNo != 3 || v.SignedBy != "ops" || v.Recomputed != drills.Pass || len(v.Differences) != 0 {
+		t.Errorf("unexpected verification: %+v", v)
+	}
+}
+
+// edit changes a file of the evidence.
+func edit(t *testing.T, path string, change func([]byte) []byte) {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, change(data), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func flip(at int) func([]byte) []byte {
+	return func(data []byte) []byte {
+		data[(at+len(data))%len(data)] ^= 1
+		return data
+	}
+}
+
+func replace(old, with string) func([]byte) []byte {
+	return func(data []byte) []byte { return bytes.Replace(data, []byte(old), []byte(with), 1) }
+}
+
+// TestVerifyTampered changes each artefact in turn: every change must be found, and named.
+func TestVerifyTampered(t *testing.T) {
+	signer := sshsig.NewSigner("")
+	trusted := trusting(signer)
+	for name, c := range map[string]struct {
+		file   string
+		change func([]byte) []byte
+		want   []string // checks that must fail
+	}{
+		"sample":      {drills.SamplesFile, flip(2000), []string{checkFiles, checkRecomputed}},
+		"ledger":      {drills.LedgerFile, flip(500), []string{checkFiles, checkRecomputed}},
+		"read-back":   {drills.ReadbackFile, flip(300), []string{checkFiles, checkRecomputed}},
+		"settled":     {drills.FinalFile, flip(300), []string{checkFiles, checkRecomputed}},
+		"plan":        {drills.PlanFile, replace("le: 5s", "le: 9s"), []string{checkFiles, checkPlan, checkRecomputed}},
+		"journal":     {drills.JournalFile, replace("verified", "Verified"), []string{checkFiles, checkJournal, checkRecomputed}},
+		"journal end": {drills.JournalFile, func(b []byte) []byte { return b[:bytes.LastIndexByte(b[:len(b)-1], '\n')+1] }, []string{checkFiles, checkRecomputed}},
+		"undo":        {drills.UndoFile, flip(0), []string{checkFiles}},
+		"report":      {drills.ReportFile, replace(`"verdict": "pass"`, `"verdict": "fail"`), []string{checkFiles, checkSignature, checkRecomputed}},
+		"page":        {HTMLFile, replace("Passed", "Failed"), []string{checkFiles}},
+		"manifest":    {ManifestFile, flip(60), []string{checkSignature}},
+		"attestation": {AttestationFile, replace(`"payload": "ey`, `"payload": "eX`), []string{checkSignature}},
+		"signature":   {AttestationFile, flip(-20), []string{checkSignature}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, dir := chain(t, 1, signer)
+			edit(t, filepath.Join(dir, c.file), c.change)
+			expectFailure(t, dir, trusted, c.want...)
+		})
+	}
+}
+
+// expectFailure verifies and expects exactly the named checks to fail, among those that a change can spare.
+func expectFailure(t *testing.T, dir string, trusted sshsig.Trusted, checks ...string) *Verification {
+	t.Helper()
+	v, err := Verify(dir, trusted)
+	if !errors.Is(err, ErrIntegrity) {
+		t.Fatalf("Verify: %v, want an integrity error", err)
+	}
+	failed := map[string]bool{}
+	for _, c := range v.Checks {
+		if !c.OK {
+			failed[c.Name] = true
+		}
+	}
+	for _, name := range checks {
+		if !failed[name] {
+			t.Errorf("check %s did not fail", name)
+		}
+		if !strings.Contains(err.Error(), name+": ") {
+			t.Errorf("the error does not name %s: %v", name, err)
+		}
+	}
+	return v
+}
+
+// TestVerifyForgery has the attacker repair manifest and signature after the change, with a key that is not trusted, and
+// with one that is: then only the recomputation finds it.
+func TestVerifyForgery(t *testing.T) {
+	signer := sshsig.NewSigner("")
+	dir := newRun().write(t, t.TempDir())
+	result := judged(t, dir)
+	result.Objectives[0].HighS /= 2
+	result.Objectives[0].Value = "199ms (±40ms)"
+	if err := Write(dir, result, signer); err != nil {
+		t.Fatal(err)
+	}
+	v := expectFailure(t, dir, trusting(signer), checkRecomputed)
+	if len(v.Differences) != 2 || v.Differences[0].Field != "objectives[0].high_s" || v.Differences[1].Field != "objectives[0].value" {
+		t.Errorf("differences are %v", v.Differences)
+	}
+	if d := v.Differences[1]; d.Reported != `"199ms (±40ms)"` || d.Recomputed != `"398ms (±40ms)"` {
+		t.Errorf("difference does not name both values: %v", d)
+	}
+	expectFailure(t, dir, trusting(sshsig.NewSigner("")), checkSignature, checkRecomputed)
+}
+
+func TestVerifyFilesComeAndGo(t *testing.T) {
+	signer := sshsig.NewSigner("")
+	for name, c := range map[string]struct {
+		do   func(dir string) error
+		want string
+	}{
+		"samples gone":     {func(dir string) error { return os.Remove(filepath.Join(dir, drills.SamplesFile)) }, checkFiles},
+		"attestation gone": {func(dir string) error { return os.Remove(filepath.Join(dir, AttestationFile)) }, checkSignature},
+		"manifest gone":    {func(dir string) error { return os.Remove(filepath.Join(dir, ManifestFile)) }, checkFiles},
+		"report gone":      {func(dir string) error { return os.Remove(filepath.Join(dir, drills.ReportFile)) }, checkRecomputed},
+		"file added":       {func(dir string) error { return os.WriteFile(filepath.Join(dir, drills.RevertFile), nil, 0o600) }, checkFiles},
+		"link": {func(dir string) error {
+			return os.Symlink("/dev/zero", filepath.Join(dir, "x"))
+		}, checkFiles},
+		"foreign review": {func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "manifest.json.sig"), sshsig.NewSigner("").Sign(Namespace, []byte("x")), 0o600)
+		}, checkReviews},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, dir := chain(t, 1, signer)
+			if err := c.do(dir); err != nil {
+				t.Fatal(err)
+			}
+			expectFailure(t, dir, trusting(signer), c.want)
+		})
+	}
+	if _, err := Verify(t.TempDir(), trusting(signer)); err == nil || errors.Is(err, ErrIntegrity) {
+		t.Errorf("an empty directory: %v", err)
+	}
+}
+
+func TestVerifyReview(t *testing.T) {
+	signer, reviewer := sshsig.NewSigner(""), sshsig.NewSigner("")
+	_, dir := chain(t, 1, signer)
+	manifest, err := os.ReadFile(filepath.Join(dir, ManifestFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "manifest.json.sig"), reviewer.Sign(Namespace, manifest), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	v, err := Verify(dir, trusting(signer).Trust("audit", reviewer.Public(), Namespace))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := v.Checks[2]; c.Name != checkReviews || c.Detail != "signed by audit" {
+		t.Errorf("review is not reported: %+v", c)
+	}
+}
+
+// TestVerifyRuns takes runs away, doubles and changes them: the population is never complete again.
+func TestVerifyRuns(t *testing.T) {
+	signer := sshsig.NewSigner("")
+	path := func(evidence string, no int) string { return filepath.Join(evidence, (&run{no: no}).id()) }
+	for name, c := range map[string]struct {
+		do   func(evidence string) error
+		want string
+	}{
+		"gap":        {func(e string) error { return os.RemoveAll(path(e, 2)) }, "run 2 is missing"},
+		"first gone": {func(e string) error { return os.RemoveAll(path(e, 1)) }, "run 1 is missing"},
+		"report of a run gone": {func(e string) error { return os.Remove(filepath.Join(path(e, 2), drills.ReportFile)) },
+			"the report of run 2 is missing"},
+		"duplicate": {func(e string) error {
+			return os.CopyFS(strings.TrimSuffix(path(e, 2), "0002")+"ffff", os.DirFS(path(e, 2)))
+		}, "run 2 is there twice"},
+		"report of a run changed": {func(e string) error {
+			return os.WriteFile(filepath.Join(path(e, 2), drills.ReportFile), []byte(`{"run_no": 2}`), 0o600)
+		}, "follows report"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			evidence, dir := chain(t, 3, signer)
+			if err := c.do(evidence); err != nil {
+				t.Fatal(err)
+			}
+			v := expectFailure(t, dir, trusting(signer), checkRuns)
+			text, _ := json.Marshal(v.Checks)
+			if !strings.Contains(string(text), c.want) {
+				t.Errorf("%s is not in %s", c.want, text)
+			}
+		})
+	}
+}

@@ -1,0 +1,140 @@
+package scenarios
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v3"
+
+	"gwdr/fleet"
+)
+
+// Plan is a scenario with its targets resolved against a fleet: exactly what a drill will do.
+type Plan struct {
+	Scenario *Scenario     `json:"scenario"`
+	Actions  []Action      `json:"actions"`
+	Worst    time.Duration `json:"-"` // the longest that the drill may take before its faults are reverted and settled
+}
+
+// Action is a step with the instances that it touches, by id.
+type Action struct {
+	Step    Step     `json:"step"`
+	Targets []string `json:"targets,omitempty"`
+}
+
+// ErrUnsafe is wrapped by Scenario.Plan when the drill would touch more than the scenario's safety section allows.
+var ErrUnsafe = errors.New("plan is not safe")
+
+// Plan resolves the steps' targets against the instances of the fleet, and holds them against the caps: how many each
+// target may match, how many instances the drill may touch, and how many regions must stay healthy. The error wraps
+// fleet.ErrNoTarget or ErrUnsafe.
+func (s *Scenario) Plan(instances []fleet.Instance) (*Plan, error) {
+	p := &Plan{Scenario: s, Worst: s.worstCase()}
+	touched := map[string]bool{}
+	for _, step := range s.Steps {
+		a := Action{Step: step}
+		if step.Fault != "" {
+			targets, err := s.resolve(step, instances)
+			if err != nil {
+				return nil, fmt.Errorf("plan step %s: %w", step.ID, err)
+			}
+			for _, in := range targets {
+				a.Targets = append(a.Targets, in.ID)
+				touched[in.ID] = true
+			}
+		}
+		p.Actions = append(p.Actions, a)
+	}
+	if len(touched) > s.Safety.MaxTargets {
+		return nil, fmt.Errorf("%w: %d instances would be touched, safety.maxTargets allows %d", ErrUnsafe, len(touched), s.Safety.MaxTargets)
+	}
+	if kept := healthyRegions(instances, touched); len(kept) < s.Safety.KeepHealthyRegions {
+		return nil, fmt.Errorf("%w: %d regions would keep a data instance running (%s), safety.keepHealthyRegions demands %d",
+			ErrUnsafe, len(kept), strings.Join(kept, ", "), s.Safety.KeepHealthyRegions)
+	}
+	return p, nil
+}
+
+func (s *Scenario) resolve(step Step, instances []fleet.Instance) ([]fleet.Instance, error) {
+	t := s.Targets[step.Target]
+	matched := t.Select.Select(instances)
+	matched = slices.DeleteFunc(matched, func(in fleet.Instance) bool { return in.Role == fleet.Edge }) // where clients come in is no target
+	switch n := len(matched); {
+	case n == 0:
+		return nil, fmt.Errorf("target %s: %w", step.Target, fleet.ErrNoTarget)
+	case n < t.Expect.Min:
+		return nil, fmt.Errorf("target %s: %w: matches %d instances, expects at least %d", step.Target, ErrUnsafe, n, t.Expect.Min)
+	case t.Expect.Max > 0 && n > t.Expect.Max:
+		return nil, fmt.Errorf("target %s: %w: matches %d instances, expects at most %d", step.Target, ErrUnsafe, n, t.Expect.Max)
+	}
+	return matched, nil
+}
+
+// healthyRegions returns the regions in which a data instance runs that the drill does not touch.
+func healthyRegions(instances []fleet.Instance, touched map[string]bool) []string {
+	var regions []string
+	for _, in := range instances {
+		if in.Role == fleet.Data && in.Running && !touched[in.ID] && !slices.Contains(regions, in.Region) {
+			regions = append(regions, in.Region)
+		}
+	}
+	return regions
+}
+
+// worstCase adds up what the scenario allows each phase to take: a baseline that may be awaited three times over,
+// recovery until the deadline, sustain, revert and settling.
+func (s *Scenario) worstCase() time.Duration {
+	return (3*s.SteadyState.Baseline + s.Recovered.Deadline + 3*s.Revert.Settle).D() + s.Sustain()
+}
+
+// YAML returns the plan as a scenario file that Parse reads, defaults filled in, with the resolved targets in comments
+// above: what a drill keeps as evidence of what was planned. The same plan gives the same bytes.
+func (p *Plan) YAML() ([]byte, error) {
+	var b bytes.Buffer
+	for _, a := range p.Actions {
+		if a.Step.Fault != "" {
+			fmt.Fprintf(&b, "# %s: %s %s\n", a.Step.ID, a.Step.Fault, strings.Join(a.Targets, " "))
+		}
+	}
+	enc := yaml.NewEncoder(&b)
+	enc.SetIndent(2)
+	if err := errors.Join(enc.Encode(p.Scenario), enc.Close()); err != nil {
+		return nil, fmt.Errorf("write plan of %s: %w", p.Scenario.Metadata.Name, err)
+	}
+	return b.Bytes(), nil
+}
+
+// Hash identifies a plan by its file: the hex SHA-256 of what YAML returns.
+func Hash(plan []byte) string {
+	sum := sha256.Sum256(plan)
+	return hex.EncodeToString(sum[:])
+}
+
+// Instances returns the instances that a lab of this topology has, all running: each region's control plane and data
+// instances, and the edge in front.
+func (t Topology) Instances() []fleet.Instance {
+	var all []fleet.Instance
+	for _, r := range t.Regions {
+		all = append(all, fleet.Instance{ID: r.Name + "-control", Region: r.Name, Role: fleet.Control, Running: true})
+		for i := range r.Instances {
+			all = append(all, fleet.Instance{ID: fmt.Sprintf("%s-%d", r.Name, i+1), Region: r.Name, Role: fleet.Data, Running: true})
+		}
+	}
+	all = append(all, fleet.Instance{ID: "edge", Role: fleet.Edge, Running: true})
+	slices.SortFunc(all, func(a, b fleet.Instance) int { return strings.Compare(a.ID, b.ID) })
+	return all
+}
+
+func (t Topology) names() []string {
+	names := make([]string, len(t.Regions))
+	for i, r := range t.Regions {
+		names[i] = r.Name
+	}
+	return names
+}
