@@ -38,6 +38,7 @@ func runChild(args []string) error {
 	flags := flag.NewFlagSet(args[1], flag.ContinueOnError)
 	dir, topology := flags.String("dir", "", ""), flags.String("topology", "", "")
 	file, listen := flags.String("file", "", ""), flags.String("listen", "", "")
+	flags.String("log-level", "", "")
 	owner, untilEOF := flags.Bool("owner-stdin", false, ""), flags.Bool("exit-on-stdin-eof", false, "")
 	if args[0] == "serve" {
 		return fakeGateway(ctx, args[1:])

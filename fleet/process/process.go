@@ -59,6 +59,11 @@ const (
 	maxInstances = 32 // data instances of all regions
 )
 
+// Equal reports whether both are the same lab.
+func (t Topology) Equal(other Topology) bool {
+	return t.Replication == other.Replication && slices.Equal(t.Regions, other.Regions) && slices.Equal(t.Links, other.Links)
+}
+
 var namePattern = regexp.MustCompile(`^[a-z][a-z0-9-]{0,30}$`)
 
 // Validate reports why there can be no such lab.

@@ -76,7 +76,7 @@ func launch(d layout, o Options) (*starting, error) {
 	}
 	defer outWrite.Close()
 	s := &starting{over: make(chan struct{}), out: out}
-	s.cmd = exec.Command(o.Executable, "lab", "supervise", "--dir", string(d), "--topology", string(topology))
+	s.cmd = exec.Command(o.Executable, "lab", "supervise", "--dir", string(d), "--topology", string(topology), "--log-level", "info")
 	s.cmd.Dir = string(d)
 	s.cmd.Env = append([]string{"HOME=" + d.nodes()}, o.Env...)
 	s.cmd.Stdout, s.cmd.Stderr = outWrite, log
