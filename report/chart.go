@@ -212,7 +212,7 @@ func (c *chart) latency() {
 	top := c.y + panelGap
 	bottom := top + latencyPanel
 	y := c.latencyScale(bottom, top)
-	c.text("panel", "start", plotLeft, top-11, "Latency of right answers, from the due time: p50 thin, p99 thick (logarithmic)")
+	c.text("panel", "start", plotLeft, top-11, "Latency of right answers: p50 thin, p99 thick, logarithmic")
 	for _, v := range y.ticks(0) {
 		c.line("grid", plotLeft, y.pos(v), plotRight, y.pos(v))
 		c.text("tick", "end", plotLeft-10, y.pos(v)+4, human(v))

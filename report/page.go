@@ -19,7 +19,7 @@ type page struct {
 	Chart      picture
 	Legend     []group
 	Attempts   *picture
-	AttemptsOf string
+	AttemptsOf closeUp
 	Phases     []phaseRow
 	Faults     []faultRow
 	Planes     []planeRow
@@ -44,7 +44,7 @@ func newPage(b *Bundle) page {
 	}
 	if u, ok := b.closeUp(s); ok {
 		drawn := attemptsChart(u)
-		p.Attempts, p.AttemptsOf = &drawn, u.Label
+		p.Attempts, p.AttemptsOf = &drawn, u
 	}
 	return p
 }

@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,7 +25,8 @@ type state struct {
 	phase     drills.Phase
 	reached   int // the last step of the stepper that was entered
 	injected  time.Duration
-	broken    bool // something was injected
+	broken    bool          // something was injected
+	reverting time.Duration // since when; what comes after does not count against the promise
 	lines     []*line
 	changes   map[probes.Result]int
 	faults    []fault
@@ -106,6 +108,9 @@ func (s *state) enter(at time.Duration, p drills.PhaseEvent) {
 	if i := stepOf(p.Phase); i >= 0 {
 		s.reached = i
 	}
+	if p.Phase == drills.Reverting && s.reverting == 0 {
+		s.reverting = at
+	}
 	bad := p.Phase == drills.Aborting || p.Phase == drills.Dirty
 	s.aborting = s.aborting || p.Phase == drills.Aborting
 	if p.Detail != "" || bad {
@@ -162,7 +167,7 @@ func (s *state) sample(a probes.Sample) {
 	l := s.lines[i]
 	l.reused = l.reused || a.Reused
 	l.count(a)
-	if s.broken && a.Done > s.injected {
+	if s.broken && a.Done > s.injected && (s.reverting == 0 || a.Due < s.reverting) {
 		l.recovery(a)
 	}
 }
@@ -212,7 +217,7 @@ type clock struct {
 	elapsed time.Duration
 }
 
-// clock runs from the injection until every series of the plane is back.
+// clock runs from the injection until every series of the plane is back, or the faults are reverted.
 func (s *state) clock(plane probes.Plane) clock {
 	var c clock
 	for _, l := range s.of(plane) {
@@ -224,7 +229,7 @@ func (s *state) clock(plane probes.Plane) clock {
 		c.elapsed = max(c.elapsed, l.back-s.injected)
 	}
 	if c.down {
-		c.elapsed = s.now - s.injected
+		c.elapsed = cmp.Or(s.reverting, s.now) - s.injected
 	}
 	return c
 }
