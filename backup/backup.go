@@ -83,6 +83,7 @@ type Policy struct {
 	Offsite   int           // copies at other sites
 	Immutable int           // copies that the writer cannot alter or delete
 	MaxAge    time.Duration // of the newest point; 0 is no bound
+	Simulated bool          // a lab: copies that share a device count as declared, with a note that says so
 }
 
 // Point is a committed snapshot: the content of point.json.
@@ -106,10 +107,11 @@ type Point struct {
 type Pack struct {
 	SHA256 string   `json:"sha256"` // of the ciphertext; names the object
 	Size   int64    `json:"size"`
-	Count  int      `json:"count"`  // entities
-	First  string   `json:"first"`  // hex SHA-256 of the first record's name
-	Last   string   `json:"last"`   // hex SHA-256 of the last record's name
-	Blocks []string `json:"blocks"` // sha256 of each MiB of the ciphertext
+	Raw    int64    `json:"raw_size"` // of the tar inside, in bytes
+	Count  int      `json:"count"`    // entities
+	First  string   `json:"first"`    // hex SHA-256 of the first record's name
+	Last   string   `json:"last"`     // hex SHA-256 of the last record's name
+	Blocks []string `json:"blocks"`   // sha256 of each MiB of the ciphertext
 }
 
 // Found is a verified Point, and where it was found.

@@ -6,6 +6,10 @@ import "github.com/spf13/cobra"
 func commands(a *app) []*cobra.Command {
 	return []*cobra.Command{
 		newReportCommand(a),
+		newInitCommand(a),
+		newBackupCommand(a),
+		newRestoreCommand(a),
+		newDrillCommand(a),
 		newVersionCommand(a),
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,25 +18,42 @@ type lock struct{ file *os.File }
 // errLocked is wrapped by takeLock when another process holds the lock.
 var errLocked = errors.New("evidence directory is in use")
 
-// takeLock takes the lock without waiting; holder says who has it, for the error that the next one gets.
+// lockPatience is how long a lock is waited for: those who only look hold it for a moment.
+const lockPatience = time.Second
+
+// takeLock takes the lock; holder says who has it, for the error that the next one gets.
 func takeLock(evidence, holder string) (*lock, error) {
+	l, err := openLock(evidence, unix.LOCK_EX)
+	for began := time.Now(); errors.Is(err, errLocked) && time.Since(began) < lockPatience; l, err = openLock(evidence, unix.LOCK_EX) {
+		time.Sleep(20 * time.Millisecond)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(l.file.Truncate(0), writeAt(l.file, fmt.Sprintf("%s, process %d\n", holder, os.Getpid()))); err != nil {
+		l.file.Close()
+		return nil, fmt.Errorf("lock evidence directory: %w", err)
+	}
+	return l, nil
+}
+
+// openLock tries once; how is LOCK_EX, or LOCK_SH for those who only look.
+func openLock(evidence string, how int) (*lock, error) {
 	f, err := os.OpenFile(filepath.Join(evidence, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock evidence directory: %w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		who := readHolder(f)
-		f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%w by %s", errLocked, who)
-		}
-		return nil, fmt.Errorf("lock evidence directory: %w", err)
+	err = unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
+	switch {
+	case err == nil:
+		return &lock{f}, nil
+	case errors.Is(err, unix.EWOULDBLOCK):
+		err = fmt.Errorf("%w by %s", errLocked, readHolder(f))
+	default:
+		err = fmt.Errorf("lock evidence directory: %w", err)
 	}
-	if err := errors.Join(f.Truncate(0), writeAt(f, fmt.Sprintf("%s, process %d\n", holder, os.Getpid()))); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("lock evidence directory: %w", err)
-	}
-	return &lock{f}, nil
+	f.Close()
+	return nil, err
 }
 
 func (l *lock) release() error { return l.file.Close() }

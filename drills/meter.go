@@ -184,12 +184,11 @@ func (m *meter) quiesce() {
 	}
 }
 
-// stop ends the measurement and closes its record.
+// stop ends the measurement.
 func (m *meter) stop() {
 	if m.cancel != nil {
 		m.quiesce()
 		m.cancel()
 		m.probing.Wait()
 	}
-	m.drill.closeMeasurements()
 }

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"gwdr/fleet"
 	"gwdr/internal/journal"
 )
@@ -33,7 +35,7 @@ func Orphans(evidence string) ([]Orphan, error) {
 	if _, err := os.Stat(evidence); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	l, err := takeLock(evidence, "a look for orphans")
+	l, err := openLock(evidence, unix.LOCK_SH)
 	if errors.Is(err, errLocked) {
 		return nil, nil
 	} else if err != nil {

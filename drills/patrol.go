@@ -66,6 +66,9 @@ func (p *patrol) watch(ctx context.Context) {
 // breach says why the drill must end now.
 func (p *patrol) breach() error {
 	d := p.drill
+	if err := d.heart.missed(); err != nil {
+		return err
+	}
 	if stopped(d.Evidence) {
 		return abortf(AbortStop, "a %s file was created", stopFile)
 	}

@@ -15,19 +15,27 @@ import (
 // Runner runs one drill. All fields are required unless they say otherwise.
 type Runner struct {
 	Scenario *scenarios.Scenario
+	// Open opens what the drill is to break, and starts it if need be. It is called once it is known that no other drill is
+	// at work here. Its error wraps ErrRefused if what is there is not what the scenario needs.
+	Open     func(ctx context.Context) (*Site, error)
+	Evidence string      // directory of all runs
+	Tool     string      // what writes the evidence
+	Events   func(Event) // optional; may be slow, then it misses some
+	Patience Patience
+	Log      *slog.Logger
+}
+
+// Site is where a drill takes place.
+type Site struct {
 	Fleet    fleet.Fleet
 	Probes   []Probe
 	Admin    probes.Admin // nil: no change ledger
 	Recovery Recovery
 	// Backup returns a backup no older than maxAge that was verified at two locations or more, and takes one if there is
 	// none. With maxAge 0 it always takes one. Only called if the scenario asks for backups.
-	Backup   func(ctx context.Context, maxAge time.Duration) (Backup, error)
-	Guard    func(ctx context.Context, dir string, lease time.Duration) (Guard, error)
-	Evidence string      // directory of all runs
-	Tool     string      // what wrote the evidence
-	Events   func(Event) // optional; may be slow, then it misses some
-	Patience Patience
-	Log      *slog.Logger
+	Backup func(ctx context.Context, maxAge time.Duration) (Backup, error)
+	Guard  func(ctx context.Context, dir string, lease time.Duration) (Guard, error)
+	Close  func() error // optional: ends what Open started
 }
 
 // Probe is one series and what makes its attempts.
@@ -57,9 +65,8 @@ func (r *Runner) Run(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	d := &drill{Runner: r, record: rec, screens: newStream(r.Events)}
-	d.meter = newMeter(d)
 	refusal := d.run(ctx)
-	err = errors.Join(d.failed(), d.close())
+	err = errors.Join(d.failed(), d.leave(), d.close())
 	result, judged := d.judge()
 	d.screens.tell(Event{At: d.offset(), Result: result})
 	d.screens.close()
@@ -70,12 +77,13 @@ func (r *Runner) Run(ctx context.Context) (*Result, error) {
 type drill struct {
 	*Runner
 	*record
+	*Site
 	screens  *stream
 	meter    *meter
 	plan     *scenarios.Plan
 	prepared map[string]fleet.Undo // by step
 	guard    Guard
-	endBeat  context.CancelFunc
+	heart    *heart
 	patrol   *patrol
 	faults   faults
 	abort    context.CancelCauseFunc // ends what happens between arming and reverting
@@ -87,7 +95,10 @@ func (d *drill) run(ctx context.Context) error {
 	if err == nil {
 		err = d.breakAndMend(ctx)
 	}
-	d.meter.stop()
+	if d.meter != nil {
+		d.meter.stop()
+	}
+	d.closeMeasurements()
 	d.note(entryClock, clockFact{Drift: d.drift().Seconds()})
 	d.note(entryEnd, endFact{Clean: d.faults.clean()})
 	return err
@@ -105,11 +116,15 @@ func (d *drill) prepare(ctx context.Context) error {
 		{Planned, d.begin},
 		{Validated, d.validate},
 		{Preflight, d.preflight},
-		{Announced, d.announce},
+		{Announced, func(context.Context) error { return nil }},
 		{Baseline, d.baseline},
 		{Armed, d.arm},
 	} {
-		err := d.enter(s.phase, "")
+		detail := ""
+		if s.phase == Announced {
+			detail = d.announcement()
+		}
+		err := d.enter(s.phase, detail)
 		if err == nil {
 			err = s.do(ctx)
 		}
@@ -189,9 +204,9 @@ func (d *drill) refuse(ctx context.Context, p Phase, err error) error {
 	case ctx.Err() != nil:
 		fact = AbortFact{Cause: AbortSignal, Reason: "interrupted before anything was injected"}
 		err = fmt.Errorf("%s: %w", fact.Reason, context.Canceled)
-	case d.failed() != nil:
+	case d.failed() != nil || p == Planned && !errors.Is(err, ErrRefused):
 		fact.Cause = AbortError
-	default:
+	case !errors.Is(err, ErrRefused):
 		err = fmt.Errorf("%w: %w", ErrRefused, err)
 	}
 	if d.guard != nil {
@@ -199,6 +214,26 @@ func (d *drill) refuse(ctx context.Context, p Phase, err error) error {
 	}
 	d.note(entryAbort, fact)
 	return err
+}
+
+// begin opens the site.
+func (d *drill) begin(ctx context.Context) (err error) {
+	if d.Site, err = d.Open(ctx); err != nil {
+		return err
+	}
+	d.meter = newMeter(d)
+	return nil
+}
+
+// leave ends what begin started.
+func (d *drill) leave() error {
+	if d.Site == nil || d.Site.Close == nil {
+		return nil
+	}
+	if err := d.Site.Close(); err != nil {
+		return fmt.Errorf("leave the fleet: %w", err)
+	}
+	return nil
 }
 
 // drift returns how far the monotonic clock went apart from the wall clock since t0.

@@ -33,6 +33,7 @@ func (g *fakeGuard) Abandon() error        { g.left = true; return nil }
 // lab is a runner of region-loss on a world.
 type lab struct {
 	*Runner
+	*Site
 	world *world
 	guard *fakeGuard
 }
@@ -44,13 +45,16 @@ func newLab(t *testing.T) *lab {
 		t.Fatal(err)
 	}
 	l := &lab{world: newWorld(), guard: &fakeGuard{gone: make(chan struct{})}}
-	l.Runner = &Runner{
-		Scenario: s, Fleet: l.world, Probes: l.world.probes(), Admin: l.world,
+	l.Site = &Site{
+		Fleet: l.world, Probes: l.world.probes(), Admin: l.world,
 		Recovery: Recovery{Promote: l.world.promote},
 		Backup: func(context.Context, time.Duration) (Backup, error) {
 			return Backup{Point: "p1", Time: time.Now(), Locations: []string{"local", "nas"}}, nil
 		},
-		Guard:    func(context.Context, string, time.Duration) (Guard, error) { return l.guard, nil },
+		Guard: func(context.Context, string, time.Duration) (Guard, error) { return l.guard, nil },
+	}
+	l.Runner = &Runner{
+		Scenario: s, Open: func(context.Context) (*Site, error) { return l.Site, nil },
 		Evidence: t.TempDir(), Tool: "test", Log: slog.New(slog.DiscardHandler),
 	}
 	return l
@@ -311,6 +315,85 @@ func TestDirtyBlocks(t *testing.T) {
 		second, err := l.run(t, t.Context())
 		if err != nil || second.Verdict != Pass || second.RunNo != 2 {
 			t.Errorf("second run: %+v, %v", second, err)
+		}
+	})
+}
+
+// TestTwoAtOnce shows that the second drill is refused before it opens anything.
+func TestTwoAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, second := newLab(t), newLab(t)
+		second.Evidence = l.Evidence
+		second.Runner.Open = func(context.Context) (*Site, error) { t.Error("opened"); return nil, errors.New("opened") }
+		l.on(Sustain, func() {
+			r, err := second.Run(t.Context())
+			if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "another drill (region-loss)") || r != nil {
+				t.Errorf("second drill: %v", err)
+			}
+			if left, err := Orphans(l.Evidence); len(left) > 0 || err != nil {
+				t.Errorf("a running drill is taken for an orphan: %v, %v", left, err)
+			}
+		})
+		if r, err := l.run(t, t.Context()); err != nil || r.Verdict != Pass {
+			t.Errorf("first drill: %v, %v", r, err)
+		}
+	})
+}
+
+// TestSiteFails shows what comes of a site that cannot be opened, and of one that cannot be left.
+func TestSiteFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		l.Runner.Open = func(context.Context) (*Site, error) { return nil, errors.New("port in use") }
+		if r, err := l.run(t, t.Context()); err == nil || errors.Is(err, ErrRefused) || r.Verdict != Errored || !r.Clean {
+			t.Errorf("not opened: %+v, %v", r, err)
+		}
+		l.Runner.Open = func(context.Context) (*Site, error) { return l.Site, nil }
+		l.Site.Close = func() error { return errors.New("it does not end") }
+		if r, err := l.run(t, t.Context()); err == nil || r.Verdict != Pass || r.RunNo != 2 || r.Previous != "" {
+			t.Errorf("not left: %+v, %v", r, err)
+		}
+	})
+}
+
+// TestScreensMayHang shows that a screen which never returns does not hold up the drill.
+func TestScreensMayHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		hang := make(chan struct{})
+		defer close(hang)
+		l.Events = func(Event) { <-hang }
+		if r, err := l.run(t, t.Context()); err != nil || r.Verdict != Pass {
+			t.Errorf("%+v, %v", r, err)
+		}
+	})
+}
+
+// TestEvidenceIsChecked changes one byte of each file that the facts are read from.
+func TestEvidenceIsChecked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		r, err := l.run(t, t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{JournalFile, SamplesFile, LedgerFile, ReadbackFile, FinalFile, PlanFile} {
+			path := filepath.Join(r.Evidence, name)
+			whole, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			changed := slices.Clone(whole)
+			changed[len(changed)/2] ^= 0xff
+			if err := os.WriteFile(path, changed, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := ReadFacts(r.Evidence); !errors.Is(err, ErrEvidence) {
+				t.Errorf("%s: a changed byte gives %v", name, err)
+			}
+			if err := os.WriteFile(path, whole, 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
 }

@@ -9,6 +9,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
+	"unicode/utf8"
 )
 
 // Kind names what an Entity is. The value is the word used in the API path, in packs and in reports.
@@ -76,13 +78,25 @@ func (r Ref) Validate() error {
 	if r.Kind.rank() == len(referenceOrder) {
 		return fmt.Errorf("unknown kind %q", r.Kind)
 	}
-	if r.ID == "" || len(r.ID) > MaxIDLength {
+	if len(r.ID) > MaxIDLength {
 		return fmt.Errorf("%s id must have 1 to %d bytes, not %d", r.Kind, MaxIDLength, len(r.ID))
 	}
-	for _, c := range r.ID {
-		if c < 0x20 || c == 0x7f || c == '\uFFFD' {
-			return fmt.Errorf("%s id %q holds a control character", r.Kind, r.ID)
+	return r.wellFormed()
+}
+
+// wellFormed reports why the reference cannot even be written down: the digest, paths and JSON need UTF-8 without
+// control characters. It knows no kinds, as a driver may add some.
+func (r Ref) wellFormed() error {
+	for name, text := range map[string]string{"kind": string(r.Kind), "id": r.ID} {
+		if text == "" {
+			return fmt.Errorf("entity %q has no %s", r.String(), name)
+		}
+		if strings.ContainsFunc(text, isControl) {
+			return fmt.Errorf("%s of entity %q holds a control character or is not UTF-8", name, r.String())
 		}
 	}
 	return nil
 }
+
+// isControl also holds for what invalid UTF-8 decodes to.
+func isControl(c rune) bool { return c < 0x20 || c == 0x7f || c == utf8.RuneError }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -54,7 +53,18 @@ func (s *State) Counts() map[Kind]int {
 
 // Refs returns all references in reference order, then by id.
 func (s *State) Refs() []Ref {
-	return slices.SortedFunc(maps.Keys(s.bodies), Ref.Compare)
+	ids := make(map[Kind][]string, len(referenceOrder)) // sorted kind by kind: plain strings compare fastest
+	for r := range s.bodies {
+		ids[r.Kind] = append(ids[r.Kind], r.ID)
+	}
+	refs := make([]Ref, 0, len(s.bodies))
+	for _, k := range slices.SortedFunc(maps.Keys(ids), Kind.Compare) {
+		slices.Sort(ids[k])
+		for _, id := range ids[k] {
+			refs = append(refs, Ref{Kind: k, ID: id})
+		}
+	}
+	return refs
 }
 
 // All yields the entities in reference order, then by id.
@@ -91,8 +101,12 @@ func (s *State) Kind(k Kind) iter.Seq[Entity] {
 // `kind NUL id NUL hex(sha256(body)) LF`, sorted by kind in reference order, then by id.
 func (s *State) Digest() string {
 	h := sha256.New()
+	var line []byte
 	for e := range s.All() {
-		fmt.Fprintf(h, "%s\x00%s\x00%x\n", e.Kind, e.ID, sha256.Sum256(e.Body))
+		sum := sha256.Sum256(e.Body)
+		line = append(append(append(line[:0], e.Kind...), 0), e.ID...)
+		line = append(hex.AppendEncode(append(line, 0), sum[:]), '\n')
+		h.Write(line)
 	}
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -37,33 +38,48 @@ func NewToken() Token {
 // Reveal returns the text to hand to the key's holder, once. String never does.
 func (t Token) Reveal() string {
 	head := tokenPrefix + t.ID + "_" + base64.RawURLEncoding.EncodeToString(t.secret[:])
-	return fmt.Sprintf("%s_%08x", head, crc32.ChecksumIEEE([]byte(head)))
+	return head + "_" + checksum(head)
 }
 
 // String names the token without its secret.
 func (t Token) String() string { return tokenPrefix + t.ID + "_***" }
 
+// GoString does what String does, for %#v.
+func (t Token) GoString() string { return t.String() }
+
+// Sum returns the SHA-256 of the secret.
+func (t Token) Sum() [sha256.Size]byte { return sha256.Sum256(t.secret[:]) }
+
 // Hash returns what KeyBody.Hash holds: the hex SHA-256 of the secret.
 func (t Token) Hash() string {
-	sum := sha256.Sum256(t.secret[:])
+	sum := t.Sum()
 	return hex.EncodeToString(sum[:])
 }
 
-// ParseToken reads the text of a token. The error wraps ErrToken and never repeats the text.
+// ParseToken reads the text of a token; each token has exactly one. The error wraps ErrToken and never repeats the text.
 func ParseToken(text string) (Token, error) {
 	rest, ok := strings.CutPrefix(text, tokenPrefix)
 	if !ok || len(rest) != 16+1+43+1+8 || rest[16] != '_' || rest[60] != '_' {
 		return Token{}, fmt.Errorf("%w: not of the form gwk_<id>_<secret>_<crc>", ErrToken)
 	}
-	head := text[:len(text)-9]
-	if fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(head))) != rest[61:] {
+	if checksum(text[:len(text)-9]) != rest[61:] {
 		return Token{}, fmt.Errorf("%w: checksum does not match", ErrToken)
 	}
 	t := Token{ID: rest[:16]}
+	if strings.Trim(t.ID, "0123456789abcdef") != "" {
+		return Token{}, fmt.Errorf("%w: id is not 16 lower-case hex digits", ErrToken)
+	}
 	secret, err := base64.RawURLEncoding.Strict().DecodeString(rest[17:60])
 	if err != nil || len(secret) != len(t.secret) {
 		return Token{}, fmt.Errorf("%w: secret is not base64url", ErrToken)
 	}
 	copy(t.secret[:], secret)
 	return t, nil
+}
+
+// checksum is the CRC-32 (IEEE) of head in 8 hex digits.
+func checksum(head string) string {
+	var sum [4]byte
+	binary.BigEndian.PutUint32(sum[:], crc32.ChecksumIEEE([]byte(head)))
+	return hex.EncodeToString(sum[:])
 }

@@ -1,2 +1,106 @@
-// Package restore brings a gateway's configuration back from whatever the locations still hold.
+// Package restore brings a gateway's configuration back from whatever the locations still hold: it picks the newest
+// point that verifies, lays the revocations known anywhere over it, plans the difference to the live gateway, applies it
+// and proves the result.
 package restore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"gwdr/backup"
+	"gwdr/gateway"
+)
+
+// Restore is one restore of a gateway: Plan, show it to whoever decides, then Apply.
+type Restore struct {
+	Target    gateway.Target
+	Copies    []backup.Copy // any of them may be missing, old or damaged
+	Keys      backup.Keys   // Identities and Trusted
+	At        At
+	Only      []gateway.Kind // kinds to restore; none means all. Key brings Revocation along
+	NoDelete  bool           // keep what the target has and the point has not
+	Witnesses []RevocationSource
+	Patience  time.Duration                                       // how long a location or a witness may take to answer at all; 0 means 15 s
+	Probe     func(ctx context.Context, s *gateway.State) []Check // of the data plane after the restore; may be nil
+	Progress  func(text string)                                   // for people; may be nil
+	Log       *slog.Logger                                        // may be nil
+}
+
+// RevocationSource knows which keys were revoked, perhaps since the last backup: a data plane that is still running.
+type RevocationSource interface {
+	// Revocations returns every revocation known there. The error names the source.
+	Revocations(ctx context.Context) ([]gateway.Entity, error)
+}
+
+// ErrNothing is wrapped when no location holds a point that can be restored.
+var ErrNothing = errors.New("nothing restorable")
+
+// ErrMoved is wrapped when the gateway was changed after the plan was made.
+var ErrMoved = errors.New("gateway was changed since the plan was made")
+
+// ErrDigest is wrapped when the gateway, read back after the restore, is not what was planned.
+var ErrDigest = errors.New("gateway is not what was restored")
+
+// ErrDataPlane is wrapped when the configuration is restored but the data plane does not serve it.
+var ErrDataPlane = errors.New("data plane does not serve the restored configuration")
+
+// Finding is something that the person who restores has to know.
+type Finding struct {
+	Subject string `json:"subject"` // a location, a point, a kind, an entity
+	Text    string `json:"finding"`
+}
+
+// Plan reads the target, the locations and the witnesses, and changes nothing. Without any restorable point the error
+// wraps ErrNothing, and the Plan holds nothing but the findings that say why.
+func (r *Restore) Plan(ctx context.Context) (*Plan, error) {
+	start := time.Now()
+	var (
+		live      *gateway.Export
+		witnessed []gateway.Entity
+		chosen    *selection
+		unheard   []Finding
+	)
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) {
+		if live, err = r.Target.Export(groupCtx); err != nil {
+			return fmt.Errorf("read gateway: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() error {
+		witnessed, unheard = r.askWitnesses(groupCtx)
+		return nil
+	})
+	group.Go(func() (err error) {
+		chosen, err = r.selectPoint(groupCtx)
+		return err
+	})
+	err := group.Wait()
+	if err != nil {
+		return &Plan{Schema: PlanSchema, Findings: slices.Concat(chosen.problems(), unheard)}, err
+	}
+	p := r.compare(live, chosen, slices.Concat(witnessed, chosen.revocations))
+	p.Findings = slices.Concat(chosen.findings, unheard, p.Findings)
+	p.took = time.Since(start)
+	p.EstimateS = estimate(len(p.Changes), p.took).Seconds()
+	return p, nil
+}
+
+func (r *Restore) progress(format string, args ...any) {
+	if r.Progress != nil {
+		r.Progress(fmt.Sprintf(format, args...))
+	}
+}
+
+func (r *Restore) log() *slog.Logger {
+	if r.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return r.Log
+}

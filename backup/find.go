@@ -1,0 +1,148 @@
+package backup
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"gwdr/internal/sshsig"
+)
+
+// Find returns the points that verify at any of the copies, newest first, and what stands in the way of finding more: a
+// copy that cannot be read, a point that does not verify. To Find, a point that does not verify does not exist.
+func Find(ctx context.Context, copies []Copy, trusted sshsig.Trusted) ([]Found, []Problem) {
+	return findWithin(ctx, copies, trusted, patience)
+}
+
+func findWithin(ctx context.Context, copies []Copy, trusted sshsig.Trusted, patience time.Duration) ([]Found, []Problem) {
+	holdings := survey(ctx, copies, trusted, patience)
+	var problems []Problem
+	for _, h := range holdings {
+		problems = append(problems, h.problems...)
+	}
+	return merge(holdings), problems
+}
+
+// holding is what one copy holds.
+type holding struct {
+	copy     Copy
+	objects  map[string]int64 // sizes by full name
+	points   []Found          // that verify
+	damaged  map[string]bool  // full names of objects with a problem
+	problems []Problem
+	err      error // the copy could not be read at all
+}
+
+func newProblem(c Copy, object string, err error) Problem {
+	return Problem{Copy: c.Name, Object: object, Err: err, Text: err.Error()}
+}
+
+// survey reads the points of every copy.
+func survey(ctx context.Context, copies []Copy, trusted sshsig.Trusted, patience time.Duration) []holding {
+	holdings := make([]holding, len(copies))
+	var wg sync.WaitGroup
+	for i, c := range copies {
+		wg.Go(func() {
+			holdings[i] = holding{copy: c, objects: map[string]int64{}, damaged: map[string]bool{}}
+			if err := holdings[i].read(ctx, trusted, patience); err != nil {
+				holdings[i] = holding{copy: c, err: err, problems: []Problem{newProblem(c, "", err)}}
+			}
+		})
+	}
+	wg.Wait()
+	return holdings
+}
+
+// read lists the copy and reads its points, some at a time. A copy that does not answer one request gets no other.
+func (h *holding) read(ctx context.Context, trusted sshsig.Trusted, patience time.Duration) error {
+	listed := onOne(ctx, h.copy, patience, func(ctx context.Context, c Copy) ([]Object, error) {
+		return c.Location.List(ctx, formatRoot)
+	})
+	if listed.err != nil {
+		return listed.err
+	}
+	var points []Object
+	for _, o := range listed.value {
+		h.objects[o.Name] = o.Size
+		if _, name, ok := splitObject(o.Name); ok && strings.HasPrefix(name, pointsDir) {
+			points = append(points, o)
+		}
+	}
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
+	const atOnce = 8
+	slots := make(chan struct{}, atOnce)
+	found := make([]answer[Found], len(points))
+	var wg sync.WaitGroup
+	for i, o := range points {
+		slots <- struct{}{}
+		wg.Go(func() {
+			found[i] = onOne(ctx, h.copy, patience, func(ctx context.Context, c Copy) (Found, error) {
+				return fetchPoint(ctx, c, o, trusted)
+			})
+			if errors.Is(found[i].err, errSilent) {
+				giveUp(found[i].err)
+			}
+			<-slots
+		})
+	}
+	wg.Wait()
+	h.sort(points, found)
+	return context.Cause(ctx)
+}
+
+// sort puts each point where it belongs.
+func (h *holding) sort(points []Object, found []answer[Found]) {
+	for i, o := range points {
+		if err := found[i].err; err != nil {
+			h.damaged[o.Name] = true
+			h.problems = append(h.problems, newProblem(h.copy, o.Name, err))
+			continue
+		}
+		h.points = append(h.points, found[i].value)
+	}
+}
+
+func fetchPoint(ctx context.Context, c Copy, o Object, trusted sshsig.Trusted) (Found, error) {
+	lineage, file, _ := splitObject(o.Name)
+	name, ok := strings.CutSuffix(file, pointEnding)
+	if !ok {
+		return Found{}, fmt.Errorf("%w: not a point", ErrIntegrity)
+	}
+	content, err := readObject(ctx, c.Location, o.Name, maxPoint)
+	if err != nil {
+		return Found{}, err
+	}
+	found, err := readPoint(content, lineage, name, trusted)
+	if err != nil {
+		return Found{}, fmt.Errorf("%w: %w", ErrIntegrity, err)
+	}
+	found.Copies = []string{c.Name}
+	return found, nil
+}
+
+// merge joins the points of all copies, newest first.
+func merge(holdings []holding) []Found {
+	index := map[string]int{}
+	var all []Found
+	for _, h := range holdings {
+		for _, f := range h.points {
+			key := f.Object() + f.SHA256
+			if i, ok := index[key]; ok {
+				all[i].Copies = append(all[i].Copies, h.copy.Name)
+				continue
+			}
+			index[key] = len(all)
+			all = append(all, f)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Found) int {
+		return cmp.Or(b.Time.Compare(a.Time), cmp.Compare(b.Revision, a.Revision), cmp.Compare(a.Name, b.Name))
+	})
+	return all
+}

@@ -1,0 +1,165 @@
+package backup
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"filippo.io/age"
+
+	"gwdr/gateway"
+)
+
+// Load returns the state that the point holds, and how many entities came from which copy. It reads from the copies in
+// turn and takes from each what is whole, down to blocks of a MiB: several damaged copies may make a good one, whose
+// entities then count for "a+b". Without any way to the signed content the error wraps ErrIntegrity, unless the copies
+// just cannot be reached.
+func Load(ctx context.Context, found Found, copies []Copy, identities []age.Identity) (*gateway.State, map[string]int, error) {
+	state := gateway.NewState()
+	provenance := map[string]int{}
+	for _, pack := range found.Packs {
+		from, err := loadPack(ctx, found, pack, copies, identities, state)
+		if err != nil {
+			return nil, nil, fmt.Errorf("load %s: %w", found.Name, err)
+		}
+		provenance[from] += pack.Count
+	}
+	if digest := state.Digest(); digest != found.Digest {
+		return nil, nil, fmt.Errorf("load %s: %w: state has the digest %.12s, not %.12s", found.Name, ErrIntegrity, digest, found.Digest)
+	}
+	return state, provenance, nil
+}
+
+func loadPack(ctx context.Context, found Found, pack Pack, copies []Copy, identities []age.Identity, state *gateway.State) (from string, err error) {
+	if len(identities) == 0 {
+		return "", fmt.Errorf("%w: no identity to decrypt with", ErrIntegrity)
+	}
+	// Ciphertext: it may lie on disk.
+	spool, err := os.CreateTemp("", "gwdr-pack-*")
+	if err != nil {
+		return "", fmt.Errorf("fetch pack: %w", err)
+	}
+	defer spool.Close()
+	os.Remove(spool.Name())
+	from, err = fetchPack(ctx, found, pack, copies, spool)
+	if err != nil {
+		return "", err
+	}
+	if err := openPack(io.NewSectionReader(spool, 0, pack.Size), pack, identities, state); err != nil {
+		return "", fmt.Errorf("%w: %w", ErrIntegrity, err)
+	}
+	return from, nil
+}
+
+// fetchPack writes the pack to the file and returns the names of the copies that it came from, joined by +.
+func fetchPack(ctx context.Context, found Found, pack Pack, copies []Copy, file *os.File) (string, error) {
+	good := make([]bool, len(pack.Blocks))
+	var from []string
+	var errs []error
+	for _, c := range likeliest(found, copies) {
+		fresh, err := fetchBlocks(ctx, c, found.PackObject(pack), pack, file, good)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", c.Name, err))
+		}
+		if fresh {
+			from = append(from, c.Name)
+		}
+		if !slices.Contains(good, false) {
+			return strings.Join(from, "+"), nil
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	errs = append(errs, fmt.Errorf("no location has all of pack %.8s", pack.SHA256))
+	return "", errors.Join(errs...)
+}
+
+// likeliest puts the copies that hold the point before the others, which may hold its packs all the same.
+func likeliest(found Found, copies []Copy) []Copy {
+	sorted := slices.Clone(copies)
+	slices.SortStableFunc(sorted, func(a, b Copy) int {
+		return boolToInt(!slices.Contains(found.Copies, a.Name)) - boolToInt(!slices.Contains(found.Copies, b.Name))
+	})
+	return sorted
+}
+
+func boolToInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// fetchBlocks writes those blocks of the pack to the file that are not good yet and that the copy has whole, and marks
+// them. fresh says whether there were any.
+func fetchBlocks(ctx context.Context, c Copy, object string, pack Pack, file *os.File, good []bool) (fresh bool, err error) {
+	have := slices.Clone(good) // the reader may be left behind, and go on
+	a := onOne(ctx, c, allowance(patience, pack.Size), func(ctx context.Context, c Copy) ([]bool, error) {
+		return readBlocks(ctx, c.Location, object, pack, func(i int, block []byte) error {
+			if have[i] {
+				return nil
+			}
+			_, err := file.WriteAt(block, int64(i)*blockSize)
+			return err
+		})
+	})
+	for i, whole := range a.value {
+		fresh = fresh || whole && !good[i]
+		good[i] = good[i] || whole
+	}
+	return fresh, a.err
+}
+
+// readBlocks reads the object, hands every block that is whole to use, and returns which ones were. The error wraps
+// ErrIntegrity if the object is not the pack.
+func readBlocks(ctx context.Context, l Location, object string, pack Pack, use func(i int, block []byte) error) ([]bool, error) {
+	whole := make([]bool, len(pack.Blocks))
+	r, err := l.Get(ctx, object)
+	if errors.Is(err, ErrNotExist) {
+		return whole, fmt.Errorf("%w: %w", ErrIntegrity, err)
+	}
+	if err != nil {
+		return whole, err
+	}
+	defer r.Close()
+	buffer := make([]byte, blockSize)
+	for i, sum := range pack.Blocks {
+		block := buffer[:min(blockSize, pack.Size-int64(i)*blockSize)]
+		if _, err := io.ReadFull(r, block); err == io.EOF || err == io.ErrUnexpectedEOF {
+			return whole, fmt.Errorf("%w: %s is shorter than its pack", ErrIntegrity, object)
+		} else if err != nil {
+			return whole, fmt.Errorf("read %s: %w", object, err)
+		}
+		if got := sha256.Sum256(block); hex.EncodeToString(got[:]) != sum {
+			continue
+		}
+		if err := use(i, block); err != nil {
+			return whole, err
+		}
+		whole[i] = true
+	}
+	if damaged := count(whole, false); damaged > 0 {
+		return whole, fmt.Errorf("%w: %d of %d blocks of %s are damaged", ErrIntegrity, damaged, len(whole), object)
+	}
+	if n, err := r.Read(make([]byte, 1)); n > 0 || err != nil && err != io.EOF {
+		return whole, fmt.Errorf("%w: %s is longer than its pack", ErrIntegrity, object)
+	}
+	return whole, nil
+}
+
+func count(list []bool, value bool) int {
+	n := 0
+	for _, v := range list {
+		if v == value {
+			n++
+		}
+	}
+	return n
+}

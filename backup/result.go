@@ -1,0 +1,94 @@
+package backup
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"gwdr/gateway"
+)
+
+// Result is the outcome of a backup; its JSON is the contract gwdr/backup/v1.
+type Result struct {
+	Schema      string               `json:"schema"`
+	Lineage     string               `json:"lineage"`
+	Parent      string               `json:"parent,omitempty"`
+	Point       string               `json:"point"` // Found.Name
+	Revision    int64                `json:"revision"`
+	Time        time.Time            `json:"consistency_time"`
+	Entities    map[gateway.Kind]int `json:"entities"`
+	Unreachable []gateway.Kind       `json:"unreachable"`
+	Bytes       int64                `json:"bytes"` // of the packs, at each location
+	Duration    float64              `json:"duration_s"`
+	Locations   []LocationResult     `json:"locations"`
+	Policy      PolicyResult         `json:"policy"`
+}
+
+// LocationResult is what one location came to.
+type LocationResult struct {
+	Name       string  `json:"name"`
+	Media      string  `json:"media"`
+	Site       string  `json:"site"`
+	Domain     string  `json:"domain,omitempty"` // locations with the same one fail together
+	CreateOnly bool    `json:"create_only"`      // tested
+	Immutable  bool    `json:"immutable"`        // tested
+	OK         bool    `json:"ok"`               // the point is there
+	Bytes      int64   `json:"bytes"`            // sent for this point
+	CaughtUp   int     `json:"caught_up"`        // earlier points that it lacked and now has
+	Duration   float64 `json:"duration_s"`
+	Error      string  `json:"error,omitempty"`
+	Note       string  `json:"note,omitempty"`
+}
+
+func newResult(f Found, deliveries []delivery, policy Policy) *Result {
+	r := &Result{
+		Schema: "gwdr/backup/v1", Lineage: f.Lineage, Parent: f.Parent, Point: f.Name, Revision: f.Revision, Time: f.Time,
+		Entities: f.Counts, Unreachable: f.Unreachable, Bytes: f.Size(),
+	}
+	var standings []Standing
+	for _, d := range deliveries {
+		l := LocationResult{
+			Name: d.copy.Name, Media: d.copy.Media, Site: d.copy.Site, Domain: d.value.domain,
+			CreateOnly: d.value.capabilities.CreateOnly, Immutable: d.value.capabilities.Immutable,
+			OK: d.value.ok, Bytes: d.value.bytes, CaughtUp: d.value.earlier, Duration: d.took.Seconds(), Note: d.value.note,
+		}
+		if d.err != nil {
+			l.Error = d.err.Error()
+		}
+		r.Locations = append(r.Locations, l)
+		standings = append(standings, Standing{Copy: d.copy, Domain: l.Domain, Immutable: l.Immutable, Holds: l.OK, Newest: f.Time})
+	}
+	r.Policy = CheckPolicy(policy, standings, f.Time)
+	return r
+}
+
+// Stored returns the number of locations that have the point.
+func (r *Result) Stored() int {
+	n := 0
+	for _, l := range r.Locations {
+		if l.OK {
+			n++
+		}
+	}
+	return n
+}
+
+// Complete reports whether every location has the point and the policy is met.
+func (r *Result) Complete() bool {
+	for _, l := range r.Locations {
+		if l.Error != "" {
+			return false
+		}
+	}
+	return r.Stored() == len(r.Locations) && r.Policy.Satisfied
+}
+
+func (r *Result) errors(deliveries []delivery) error {
+	var errs []error
+	for _, d := range deliveries {
+		if d.err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", d.copy.Name, d.err))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,188 @@
+package backup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"gwdr/internal/sshsig"
+)
+
+// Verification is what Verify found; its JSON is the contract gwdr/verify/v1.
+type Verification struct {
+	Schema    string                 `json:"schema"`
+	Points    int                    `json:"points"`    // that were read in full
+	Decrypted int                    `json:"decrypted"` // of them: decrypted, and found to be the state that was signed
+	Locations []LocationVerification `json:"locations"`
+	Lost      []string               `json:"lost"` // points that cannot be restored from all locations together
+}
+
+// LocationVerification is what Verify found at one location.
+type LocationVerification struct {
+	Name     string    `json:"name"`
+	Points   int       `json:"points"` // whose signature is valid
+	Bytes    int64     `json:"bytes"`  // of packs, read
+	Problems []Problem `json:"problems"`
+}
+
+// Sound reports whether nothing is wrong anywhere.
+func (v *Verification) Sound() bool {
+	return v.Restorable() && !slices.ContainsFunc(v.Locations, func(l LocationVerification) bool { return len(l.Problems) > 0 })
+}
+
+// Restorable reports whether there is a point, and all locations together have every point whole.
+func (v *Verification) Restorable() bool { return v.Points > 0 && len(v.Lost) == 0 }
+
+// VerifyOptions say how much Verify reads. The zero value reads the newest point.
+type VerifyOptions struct {
+	All bool // read every point
+}
+
+// errMissing is the problem of a location that came later, or was away for long.
+var errMissing = errors.New("missing here, but another location has it")
+
+// Verify reads points and their packs at every copy, byte for byte, and decrypts them if there is an identity.
+func Verify(ctx context.Context, copies []Copy, keys Keys, options VerifyOptions) (*Verification, error) {
+	holdings := survey(ctx, copies, keys.Trusted, patience)
+	found := merge(holdings)
+	v := &Verification{Schema: "gwdr/verify/v1", Lost: lostPoints(holdings, found)}
+	if !options.All && len(found) > 1 {
+		found = found[:1]
+	}
+	v.Points = len(found)
+	whole := map[string][]bool{} // blocks of each pack's object that some copy has
+	for i, a := range scrub(ctx, holdings, found, keys.Trusted) {
+		l := LocationVerification{Name: a.copy.Name, Points: len(holdings[i].points), Bytes: a.value.bytes,
+			Problems: append(append([]Problem{}, holdings[i].problems...), a.value.problems...)}
+		if a.err != nil {
+			l.Problems = append(l.Problems, newProblem(a.copy, "", a.err))
+		}
+		v.Locations = append(v.Locations, l)
+		for object, blocks := range a.value.whole {
+			whole[object] = union(whole[object], blocks)
+		}
+	}
+	for _, f := range found {
+		v.judge(ctx, f, whole, copies, keys)
+	}
+	return v, ctx.Err()
+}
+
+// lostPoints returns the points that do not verify anywhere.
+func lostPoints(holdings []holding, found []Found) []string {
+	lost := []string{}
+	for _, h := range holdings {
+		for object := range h.damaged {
+			known := slices.ContainsFunc(found, func(f Found) bool { return f.Object() == object })
+			if name := strings.TrimSuffix(object, pointEnding); !known && !slices.Contains(lost, name) {
+				lost = append(lost, name)
+			}
+		}
+	}
+	slices.Sort(lost)
+	return lost
+}
+
+// judge says whether the point can be restored.
+func (v *Verification) judge(ctx context.Context, f Found, whole map[string][]bool, copies []Copy, keys Keys) {
+	for _, pack := range f.Packs {
+		if blocks := whole[f.PackObject(pack)]; len(blocks) == 0 || slices.Contains(blocks, false) {
+			v.Lost = append(v.Lost, lineageRoot(f.Lineage)+f.Name)
+			return
+		}
+	}
+	if len(keys.Identities) == 0 {
+		return
+	}
+	if _, _, err := Load(ctx, f, copies, keys.Identities); err != nil {
+		v.Lost = append(v.Lost, fmt.Sprintf("%s%s: %v", lineageRoot(f.Lineage), f.Name, err))
+		return
+	}
+	v.Decrypted++
+}
+
+// scrubbed is what reading one copy's packs came to.
+type scrubbed struct {
+	bytes    int64
+	whole    map[string][]bool
+	problems []Problem
+}
+
+func scrub(ctx context.Context, holdings []holding, points []Found, trusted sshsig.Trusted) []answer[scrubbed] {
+	byName := map[string]*holding{}
+	copies := make([]Copy, len(holdings))
+	for i := range holdings {
+		copies[i] = holdings[i].copy
+		byName[copies[i].Name] = &holdings[i]
+	}
+	var total int64
+	for _, f := range points {
+		total += f.Size()
+	}
+	return onEach(ctx, copies, allowance(patience, total), func(ctx context.Context, c Copy) (scrubbed, error) {
+		s := scrubbed{whole: map[string][]bool{}}
+		if byName[c.Name].err != nil {
+			return s, nil // told already
+		}
+		seen := map[string]bool{}
+		for _, f := range points {
+			s.point(ctx, byName[c.Name], f, trusted, seen)
+		}
+		return s, ctx.Err()
+	})
+}
+
+// point reads what the copy holds of one point. seen holds the lineages and packs that were read already.
+func (s *scrubbed) point(ctx context.Context, h *holding, f Found, trusted sshsig.Trusted, seen map[string]bool) {
+	if !slices.Contains(f.Copies, h.copy.Name) && !h.damaged[f.Object()] {
+		s.problem(h.copy, f.Object(), errMissing)
+	}
+	if repo := lineageRoot(f.Lineage) + repoFile; !seen[repo] {
+		seen[repo] = true
+		if err := checkRepo(ctx, h.copy, repo, f.Lineage, trusted); err != nil {
+			s.problem(h.copy, repo, err)
+		}
+	}
+	for _, pack := range f.Packs {
+		object := f.PackObject(pack)
+		if seen[object] {
+			continue
+		}
+		seen[object] = true
+		blocks, err := readBlocks(ctx, h.copy.Location, object, pack, func(_ int, block []byte) error {
+			s.bytes += int64(len(block))
+			return nil
+		})
+		s.whole[object] = blocks
+		if err != nil {
+			s.problem(h.copy, object, err)
+		}
+	}
+}
+
+func (s *scrubbed) problem(c Copy, object string, err error) {
+	s.problems = append(s.problems, newProblem(c, object, err))
+}
+
+func checkRepo(ctx context.Context, c Copy, object, lineage string, trusted sshsig.Trusted) error {
+	content, err := readObject(ctx, c.Location, object, maxPoint)
+	if err != nil {
+		return err
+	}
+	if _, err := readRepo(content, lineage, trusted); err != nil {
+		return fmt.Errorf("%w: %w", ErrIntegrity, err)
+	}
+	return nil
+}
+
+func union(a, b []bool) []bool {
+	if a == nil {
+		return slices.Clone(b)
+	}
+	for i := range a {
+		a[i] = a[i] || b[i]
+	}
+	return a
+}

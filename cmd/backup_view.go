@@ -1,0 +1,208 @@
+package cmd
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/olekukonko/tablewriter"
+	"github.com/olekukonko/tablewriter/renderer"
+	"github.com/olekukonko/tablewriter/tw"
+
+	"gwdr/backup"
+	"gwdr/gateway"
+)
+
+// table writes rows under a header, without lines: a log can hold it and awk can read it.
+func table(w io.Writer, header []string, rows [][]string) error {
+	var b strings.Builder
+	t := tablewriter.NewTable(&b,
+		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{
+			Borders: tw.BorderNone, Symbols: tw.NewSymbols(tw.StyleNone),
+			Settings: tw.Settings{Lines: tw.LinesNone, Separators: tw.SeparatorsNone},
+		})),
+		tablewriter.WithHeaderAutoFormat(tw.Off), tablewriter.WithHeaderAlignment(tw.AlignLeft),
+		tablewriter.WithRowAlignment(tw.AlignLeft), tablewriter.WithRowAutoWrap(tw.WrapNone),
+		tablewriter.WithPadding(tw.Padding{Right: "  ", Overwrite: true}))
+	t.Header(header)
+	for _, row := range rows {
+		if err := t.Append(row); err != nil {
+			return fmt.Errorf("write table: %w", err)
+		}
+	}
+	if err := t.Render(); err != nil {
+		return fmt.Errorf("write table: %w", err)
+	}
+	for line := range strings.Lines(b.String()) {
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// size shows a number of bytes.
+func size(n int64) string {
+	switch {
+	case n >= 1e9:
+		return fmt.Sprintf("%.1f GB", float64(n)/1e9)
+	case n >= 1e6:
+		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	case n >= 1e3:
+		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+	}
+	return fmt.Sprintf("%d B", n)
+}
+
+// inventory shows how many entities of each kind there are.
+func inventory(counts map[gateway.Kind]int) string {
+	var parts []string
+	for _, kind := range slices.SortedFunc(maps.Keys(counts), gateway.Kind.Compare) {
+		parts = append(parts, fmt.Sprintf("%d %s", counts[kind], kind))
+	}
+	if len(parts) == 0 {
+		return "nothing"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// singleLine keeps text from elsewhere from breaking a table or a terminal.
+func singleLine(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x20 || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, text)
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+// showBackup writes the result of a backup.
+func (a *app) showBackup(r *backup.Result) error {
+	if a.JSON {
+		return a.writeJSON(r)
+	}
+	fmt.Fprintf(a.Stdout, "point     %s\n", r.Point)
+	fmt.Fprintf(a.Stdout, "lineage   %s, revision %d\n", r.Lineage, r.Revision)
+	if r.Parent != "" {
+		fmt.Fprintf(a.Stdout, "parent    %s\n", r.Parent)
+	}
+	fmt.Fprintf(a.Stdout, "content   %s: %s in %.1f s\n", inventory(r.Entities), size(r.Bytes), r.Duration)
+	if len(r.Unreachable) > 0 {
+		fmt.Fprintf(a.Stdout, "MISSING   the gateway would not give: %v\n", r.Unreachable)
+	}
+	fmt.Fprintln(a.Stdout)
+	var rows [][]string
+	for _, l := range r.Locations {
+		rows = append(rows, []string{l.Name, l.Media, l.Site, outcome(l), size(l.Bytes), fmt.Sprintf("%.2f s", l.Duration),
+			yesNo(l.CreateOnly), yesNo(l.Immutable)})
+	}
+	if err := table(a.Stdout, []string{"LOCATION", "MEDIA", "SITE", "STATE", "SENT", "TIME", "CREATE-ONLY", "IMMUTABLE"}, rows); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.Stdout)
+	for _, l := range r.Locations {
+		if text := strings.Trim(l.Error+"; "+l.Note, "; "); text != "" {
+			fmt.Fprintf(a.Stdout, "%s: %s\n", l.Name, singleLine(text))
+		}
+	}
+	a.showPolicy(r.Policy)
+	return nil
+}
+
+func outcome(l backup.LocationResult) string {
+	switch {
+	case !l.OK:
+		return "FAILED"
+	case l.Error != "":
+		return "incomplete"
+	case l.CaughtUp > 0:
+		return "ok, +" + strconv.Itoa(l.CaughtUp) + " earlier"
+	}
+	return "ok"
+}
+
+func (a *app) showPolicy(p backup.PolicyResult) {
+	verdict := "met"
+	if !p.Satisfied {
+		verdict = "NOT MET"
+	}
+	fmt.Fprintf(a.Stdout, "3-2-1     %s: %d copies (%d with the live one), %d media, %d off-site, %d immutable\n",
+		verdict, p.Copies, p.WithLive, p.Media, p.Offsite, p.Immutable)
+	for _, finding := range p.Findings {
+		fmt.Fprintf(a.Stdout, "          %s\n", finding)
+	}
+}
+
+// showPoints writes a list of points.
+func (a *app) showPoints(list pointList) error {
+	if a.JSON {
+		return a.writeJSON(list)
+	}
+	if len(list.Points) == 0 && len(list.Problems) == 0 {
+		a.progress("there is no point yet; 'gwdr backup' takes one")
+	}
+	if len(list.Points) > 0 {
+		var rows [][]string
+		for _, p := range list.Points {
+			n := 0
+			for _, k := range p.Entities {
+				n += k
+			}
+			rows = append(rows, []string{strings.TrimPrefix(p.Name, "points/"), p.Time.Format(time.RFC3339), strconv.FormatInt(p.Revision, 10),
+				strconv.Itoa(n), size(p.Bytes), p.Lineage[:8], strings.Join(p.Locations, ",")})
+		}
+		if err := table(a.Stdout, []string{"POINT", "TIME", "REVISION", "ENTITIES", "SIZE", "LINEAGE", "LOCATIONS"}, rows); err != nil {
+			return err
+		}
+	}
+	writeProblems(a.Stdout, list.Problems)
+	return nil
+}
+
+func writeProblems(w io.Writer, problems []backup.Problem) {
+	for _, p := range problems {
+		where := p.Copy
+		if p.Object != "" {
+			where += " " + p.Object
+		}
+		fmt.Fprintf(w, "PROBLEM at %s: %s\n", singleLine(where), singleLine(p.Text))
+	}
+}
+
+// showVerification writes what a verification found.
+func (a *app) showVerification(v *backup.Verification, reader bool) error {
+	if a.JSON {
+		return a.writeJSON(v)
+	}
+	var rows [][]string
+	for _, l := range v.Locations {
+		rows = append(rows, []string{l.Name, strconv.Itoa(l.Points), size(l.Bytes), strconv.Itoa(len(l.Problems))})
+	}
+	if err := table(a.Stdout, []string{"LOCATION", "POINTS", "READ", "PROBLEMS"}, rows); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.Stdout)
+	for _, l := range v.Locations {
+		writeProblems(a.Stdout, l.Problems)
+	}
+	for _, lost := range v.Lost {
+		fmt.Fprintf(a.Stdout, "LOST %s\n", singleLine(lost))
+	}
+	decrypted := fmt.Sprintf("%d of %d decrypted", v.Decrypted, v.Points)
+	if !reader {
+		decrypted = "not decrypted: no identity is configured"
+	}
+	fmt.Fprintf(a.Stdout, "read %d points, %s\n", v.Points, decrypted)
+	return nil
+}

@@ -1,0 +1,183 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"gwdr/drills"
+	"gwdr/internal/tui"
+	"gwdr/probes"
+	"gwdr/report"
+	"gwdr/scenarios"
+)
+
+func newDrillCommand(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "drill",
+		Short: "Break the gateway on purpose, and measure how it comes back",
+		Long: `A drill runs a scenario: it makes sure that all is well and can be undone, breaks something on purpose, times the recovery
+from the clients' side, counts what was lost, reverts every fault, and writes evidence that can be computed again.
+
+A guard process reverts the faults if the drill is killed. A file named STOP in the evidence directory ends every drill
+and blocks new ones.`,
+		Example: `  gwdr drill list
+  gwdr drill run region-loss
+  gwdr drill run my-scenario.yaml --dry-run
+  gwdr drill revert`,
+	}
+	cmd.AddCommand(newDrillRunCommand(a), newDrillListCommand(a), newDrillShowCommand(a), newDrillRevertCommand(a), newDrillGuardCommand(a))
+	return cmd
+}
+
+// drillRunOptions are the flags of gwdr drill run.
+type drillRunOptions struct {
+	dryRun   bool
+	evidence string
+}
+
+func newDrillRunCommand(a *app) *cobra.Command {
+	var opts drillRunOptions
+	cmd := &cobra.Command{
+		Use:   "run NAME|FILE",
+		Short: "Run a drill",
+		Long: `Run takes a scenario of the catalogue by its name ('gwdr drill list'), or a scenario file, through the whole lifecycle, and
+prints what was promised and what was achieved. Without a running lab of the scenario's topology it starts one of its own,
+and ends it afterwards.
+
+Interrupting it once aborts the drill: every fault is reverted, and gwdr ends with code 5. Interrupting it twice ends gwdr at
+once, and the guard process reverts.`,
+		Example: `  gwdr drill run region-loss
+  gwdr drill run region-loss --dry-run
+  gwdr drill run my-scenario.yaml --json --evidence /var/lib/gwdr/evidence`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return runDrill(cmd.Context(), a, args[0], opts) },
+	}
+	cmd.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show targets, actions, the undo plan and the worst-case duration, and touch nothing")
+	cmd.Flags().StringVar(&opts.evidence, "evidence", "", "`directory` for the evidence of all runs (default: as configured, or ./evidence)")
+	return cmd
+}
+
+func runDrill(ctx context.Context, a *app, name string, opts drillRunOptions) error {
+	s, err := loadScenario(name)
+	if err != nil {
+		return err
+	}
+	if opts.dryRun {
+		return a.dryRun(s)
+	}
+	keys, err := a.openKeys() // whoever cannot sign the report should hear it before
+	if err != nil {
+		return err
+	}
+	if opts.evidence != "" {
+		a.Config.Evidence = opts.evidence
+		if err := a.Config.resolve(); err != nil {
+			return err
+		}
+	}
+	ctx, abort := context.WithCancel(ctx)
+	defer abort()
+	show, closeScreen := a.drillScreen(ctx, s, abort)
+	r := &drills.Runner{Scenario: s, Open: a.openSite(s), Evidence: a.Config.Evidence, Tool: "gwdr " + version(), Events: show, Log: a.Log}
+	result, err := r.Run(ctx)
+	closeScreen()
+	if result != nil {
+		if written := report.Write(result.Evidence, result, keys.Signer); written != nil {
+			err = errors.Join(err, written)
+		}
+		err = errors.Join(err, a.showDrill(result))
+	}
+	return drillError(result, err)
+}
+
+// loadScenario tells a scenario that nobody knows, or that is not valid, from one that cannot be read.
+func loadScenario(name string) (*scenarios.Scenario, error) {
+	s, err := scenarios.Load(name)
+	switch problems := (scenarios.Problems)(nil); {
+	case errors.As(err, &problems):
+		return nil, usageError(err)
+	case errors.Is(err, scenarios.ErrUnknown):
+		return nil, withHint(usageError(err), "'gwdr drill list' tells what each is for; a file's name ends in .yaml")
+	case err != nil:
+		return nil, usageError(err)
+	}
+	return s, nil
+}
+
+// drillScreen returns what takes the drill's events, and what ends the screen when there are no more.
+func (a *app) drillScreen(ctx context.Context, s *scenarios.Scenario, abort func()) (show func(drills.Event), end func()) {
+	if a.Quiet {
+		return nil, func() {}
+	}
+	events, done := make(chan drills.Event, 256), make(chan struct{})
+	go func() {
+		defer close(done)
+		var err error
+		if a.interactive() {
+			err = tui.Run(context.WithoutCancel(ctx), a.Stdin, a.Stdout, events, drillInfo(s), abort)
+		} else {
+			err = tui.Plain(a.Stderr, events)
+		}
+		if err != nil && !errors.Is(err, tui.ErrLeft) {
+			a.Log.Warn("screen", "err", err)
+		}
+		for range events { // the drill goes on without it
+		}
+	}()
+	return func(e drills.Event) { events <- e }, func() { close(events); <-done }
+}
+
+func drillInfo(s *scenarios.Scenario) tui.Info {
+	info := tui.Info{Scenario: s.Metadata.Name, Title: s.Metadata.Title, Fleet: s.Fleet, RTO: map[probes.Plane]time.Duration{}}
+	for _, o := range s.Objectives {
+		if o.Metric == scenarios.MetricRTA {
+			info.RTO[probes.Plane(o.Plane)] = o.LE.D()
+		}
+	}
+	for _, p := range seriesOf(s) {
+		info.Series = append(info.Series, p.Series)
+	}
+	return info
+}
+
+// showDrill writes the result, and what to do next.
+func (a *app) showDrill(r *drills.Result) error {
+	if a.JSON {
+		return a.writeJSON(r)
+	}
+	if err := report.Text(a.Stdout, r); err != nil {
+		return err
+	}
+	next := "gwdr report verify " + r.Evidence
+	if !r.Clean {
+		next = "gwdr drill revert " + r.ID
+	}
+	_, err := fmt.Fprintf(a.Stdout, "%-10s %s\n", "next", next)
+	return err
+}
+
+// drillError maps a drill's end to the exit code. A fault that may still be in effect wins over everything.
+func drillError(r *drills.Result, err error) error {
+	orphan := (*drills.OrphanError)(nil)
+	switch {
+	case r != nil && !r.Clean:
+		return withHint(exitWith(exitDirty, errors.Join(errors.New("a fault may still be in effect"), err)), "'gwdr drill revert %s' cleans up", r.ID)
+	case errors.As(err, &orphan):
+		return withHint(exitWith(exitRefused, err), "'gwdr drill revert %s' cleans up", orphan.Orphan.ID)
+	case errors.Is(err, drills.ErrRefused):
+		return exitWith(exitRefused, err)
+	case errors.Is(err, context.Canceled):
+		return exitWith(exitInterrupted, err)
+	case err != nil:
+		return err
+	}
+	code := map[drills.Verdict]int{drills.Fail: exitMissed, drills.Inconclusive: exitInconclusive, drills.Aborted: exitAborted, drills.Errored: exitError}[r.Verdict]
+	if code == exitDone {
+		return nil
+	}
+	return exitWith(code, nil) // the result says why
+}

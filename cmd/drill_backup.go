@@ -1,0 +1,94 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"gwdr/backup"
+	"gwdr/drills"
+	"gwdr/gateway"
+	"gwdr/gateway/native"
+	"gwdr/restore"
+)
+
+// drillBackups takes and restores the backups of a drill.
+type drillBackups struct {
+	admin *native.Client // the leading control plane
+	job   backup.Job
+	log   *slog.Logger
+}
+
+// fresh returns the newest backup of this very store if it is not older than maxAge and verifies at enough locations, and
+// else takes one.
+func (b *drillBackups) fresh(ctx context.Context, maxAge time.Duration) (drills.Backup, error) {
+	if maxAge > 0 {
+		status, err := b.admin.Brief(ctx)
+		if err != nil {
+			return drills.Backup{}, err
+		}
+		found, _ := backup.Find(ctx, b.job.Copies, b.job.Keys.Trusted)
+		if len(found) > 0 && found[0].Store == status.Store && time.Since(found[0].Time) <= maxAge {
+			if kept, err := b.verified(ctx); err == nil && len(kept.Locations) > 1 {
+				return kept, nil
+			}
+		}
+	}
+	if _, err := backup.Take(ctx, b.job); err != nil {
+		return drills.Backup{}, err
+	}
+	return b.verified(ctx)
+}
+
+// verified reads the newest backup back from every location, byte for byte, and opens it with the current key.
+func (b *drillBackups) verified(ctx context.Context) (drills.Backup, error) {
+	found, problems := backup.Find(ctx, b.job.Copies, b.job.Keys.Trusted)
+	if len(found) == 0 {
+		var errs []error
+		for _, p := range problems {
+			errs = append(errs, p.Err)
+		}
+		return drills.Backup{}, errors.Join(append(errs, errors.New("no location has a backup"))...)
+	}
+	v, err := backup.Verify(ctx, b.job.Copies, b.job.Keys, backup.VerifyOptions{})
+	if err != nil {
+		return drills.Backup{}, err
+	}
+	if !v.Restorable() || v.Decrypted == 0 {
+		return drills.Backup{}, fmt.Errorf("backup %s cannot be restored", found[0].Name)
+	}
+	kept := drills.Backup{Point: found[0].Name, Time: found[0].Time, Age: time.Since(found[0].Time)}
+	for _, l := range v.Locations {
+		if len(l.Problems) == 0 && slices.Contains(found[0].Copies, l.Name) {
+			kept.Locations = append(kept.Locations, l.Name)
+		}
+	}
+	return kept, nil
+}
+
+// restore brings the newest backup back into the target, with every revocation that the witnesses know. The drill's ledger
+// writes to the target as soon as it takes writes again, so what is there beyond the backup is no difference.
+func (b *drillBackups) restore(ctx context.Context, target *native.Client, witnesses []restore.RevocationSource) error {
+	r := &restore.Restore{Target: target, Copies: b.job.Copies, Keys: b.job.Keys, Witnesses: witnesses, NoDelete: true, Log: b.log}
+	plan, err := r.Plan(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = r.Apply(ctx, plan)
+	if !errors.Is(err, restore.ErrDigest) {
+		return err
+	}
+	after, readErr := target.Export(ctx)
+	if readErr != nil {
+		return errors.Join(err, readErr)
+	}
+	for _, c := range gateway.Diff(plan.Wanted, after.State) {
+		if c.Op != gateway.Create {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,152 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"gwdr/drills"
+	"gwdr/fleet"
+	"gwdr/fleet/process"
+	"gwdr/gateway"
+	"gwdr/gateway/native"
+	"gwdr/restore"
+	"gwdr/scenarios"
+)
+
+// openSite opens the scenario's fleet for a drill.
+func (a *app) openSite(s *scenarios.Scenario) func(context.Context) (*drills.Site, error) {
+	return func(ctx context.Context) (*drills.Site, error) {
+		if s.Fleet != "lab" {
+			return nil, fmt.Errorf("%w: fleet %q has no driver that can break it; only the lab can be drilled", drills.ErrRefused, s.Fleet)
+		}
+		lab, owned, err := a.openDrillLab(ctx, s.Topology)
+		if err != nil {
+			return nil, err
+		}
+		site, err := a.labSite(ctx, s, lab)
+		if err != nil && owned {
+			err = errors.Join(err, downLab(lab))
+		}
+		if err == nil && owned {
+			site.Close = func() error { return downLab(lab) }
+		}
+		return site, err
+	}
+}
+
+// openDrillLab returns the running lab if it has the topology, and else starts one that ends with the drill and its guard.
+func (a *app) openDrillLab(ctx context.Context, t scenarios.Topology) (lab *process.Lab, owned bool, err error) {
+	want := labTopology(t)
+	lab, err = process.Open(a.Config.LabDir())
+	switch {
+	case err == nil && !lab.Topology().Equal(want):
+		return nil, false, withHint(fmt.Errorf("%w: a lab of another topology is running", drills.ErrRefused),
+			"end it with 'gwdr lab down': the drill starts a lab of its own")
+	case err == nil || !errors.Is(err, process.ErrNoLab):
+		return lab, false, err
+	}
+	lab, err = a.startLab(ctx, process.Options{Dir: a.Config.LabDir(), Executable: a.Executable, Topology: want, Owned: true, Log: a.Log})
+	return lab, err == nil, err
+}
+
+func labTopology(t scenarios.Topology) process.Topology {
+	want := process.Topology{Replication: t.Replication}
+	for _, r := range t.Regions {
+		want.Regions = append(want.Regions, process.Region{Name: r.Name, Instances: r.Instances})
+	}
+	return want
+}
+
+func downLab(lab *process.Lab) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	defer cancel()
+	return lab.Down(ctx)
+}
+
+// labSite is the lab as a drill needs it.
+func (a *app) labSite(ctx context.Context, s *scenarios.Scenario, lab *process.Lab) (*drills.Site, error) {
+	instances, err := lab.Instances(ctx)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := labKeys(lab)
+	if err != nil {
+		return nil, err
+	}
+	all, err := labProbes{edge: lab.Edge(), echo: lab.Echo(), keys: keys}.all(s, instances)
+	if err != nil {
+		return nil, err
+	}
+	admin := labClient(lab)
+	job, err := a.backupJob(ctx, admin)
+	if err != nil {
+		return nil, err
+	}
+	backups := &drillBackups{admin: admin, job: job, log: a.Log}
+	operator := &labOperator{lab: lab, backups: backups}
+	guard := drills.GuardCommand{Args: []string{a.Executable, "drill", "guard"}}
+	if owner := lab.OwnerFile(); owner != nil {
+		guard.Files = []*os.File{owner}
+	}
+	return &drills.Site{
+		Fleet: lab, Probes: all, Backup: backups.fresh, Guard: guard.Start,
+		Admin: &ledgerAdmin{writer: admin, token: lab.AdminToken(), instances: lab.Instances, http: &http.Client{
+			Transport: &http.Transport{MaxIdleConnsPerHost: ledgerParallel}}},
+		Recovery: drills.Recovery{Promote: operator.promote, Restore: operator.restore},
+	}, nil
+}
+
+// labOperator does on the lab what an operator does in a disaster.
+type labOperator struct {
+	lab     *process.Lab
+	backups *drillBackups
+}
+
+func (o *labOperator) client(url string) *native.Client {
+	return &native.Client{URL: url, Token: o.lab.AdminToken()}
+}
+
+// promote makes the region's control plane the leader.
+func (o *labOperator) promote(ctx context.Context, region string) error {
+	instances, err := o.lab.Instances(ctx)
+	if err != nil {
+		return err
+	}
+	for _, in := range (fleet.Selector{Region: region, Role: fleet.Control}).Select(instances) {
+		_, err := o.client(in.AdminURL).Promote(ctx)
+		return err
+	}
+	return fmt.Errorf("promote %s: %w", region, fleet.ErrNoTarget)
+}
+
+// restore brings the newest backup back into the control plane that waits for one. The data planes tell which keys were
+// revoked since.
+func (o *labOperator) restore(ctx context.Context) error {
+	instances, err := o.lab.Instances(ctx)
+	if err != nil {
+		return err
+	}
+	var target *native.Client
+	var witnesses []restore.RevocationSource
+	for _, in := range instances {
+		switch in.Role {
+		case fleet.Control:
+			client := o.client(in.AdminURL)
+			if status, err := client.Brief(ctx); err == nil && status.Mode == gateway.ModeBlank {
+				target = client
+			}
+		case fleet.Data:
+			if in.Running {
+				witnesses = append(witnesses, o.client(in.AdminURL))
+			}
+		}
+	}
+	if target == nil {
+		return errors.New("no control plane waits for a restore")
+	}
+	return o.backups.restore(ctx, target, witnesses)
+}

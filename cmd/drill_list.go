@@ -1,0 +1,174 @@
+package cmd
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"gwdr/drills"
+	"gwdr/report"
+	"gwdr/scenarios"
+)
+
+// drillList is the document of gwdr drill list --json.
+type drillList struct {
+	Schema    string           `json:"schema"` // gwdr/drills/v1
+	Scenarios []listedScenario `json:"scenarios"`
+	Runs      []listedRun      `json:"runs"`
+}
+
+type listedScenario struct {
+	Name       string   `json:"name"`
+	Title      string   `json:"title"`
+	Fleet      string   `json:"fleet"`
+	Class      string   `json:"class"`
+	Tags       []string `json:"tags"`
+	Objectives []string `json:"objectives"`
+}
+
+type listedRun struct {
+	drills.Run
+	Verdict string `json:"verdict"`
+}
+
+func newDrillListCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Short:   "List the scenarios that there are, and the runs so far",
+		Example: "  gwdr drill list --json",
+		Args:    cobra.NoArgs,
+		RunE:    func(*cobra.Command, []string) error { return runDrillList(a) },
+	}
+}
+
+func runDrillList(a *app) error {
+	all, err := scenarios.Catalogue()
+	if err != nil {
+		return err
+	}
+	list := drillList{Schema: "gwdr/drills/v1", Scenarios: []listedScenario{}, Runs: []listedRun{}}
+	for _, s := range all {
+		l := listedScenario{Name: s.Metadata.Name, Title: s.Metadata.Title, Fleet: s.Fleet, Class: s.Metadata.Class, Tags: s.Metadata.Tags}
+		for _, o := range s.Objectives {
+			l.Objectives = append(l.Objectives, promise(o))
+		}
+		list.Scenarios = append(list.Scenarios, l)
+	}
+	runs, err := drills.Runs(a.Config.Evidence)
+	if err != nil {
+		return err
+	}
+	for _, run := range runs {
+		list.Runs = append(list.Runs, listedRun{run, runVerdict(run)})
+	}
+	if err := a.warnOrphans(); err != nil {
+		return err
+	}
+	if a.JSON {
+		return a.writeJSON(list)
+	}
+	return list.write(a.Stdout)
+}
+
+// runVerdict reads the verdict off the run's report.
+func runVerdict(run drills.Run) string {
+	var result struct {
+		Verdict string `json:"verdict"`
+	}
+	text, err := os.ReadFile(filepath.Join(run.Dir, drills.ReportFile))
+	if err == nil {
+		err = json.Unmarshal(text, &result)
+	}
+	if err != nil {
+		return "no report"
+	}
+	return result.Verdict
+}
+
+// warnOrphans says which runs may have left a fault behind.
+func (a *app) warnOrphans() error {
+	left, err := drills.Orphans(a.Config.Evidence)
+	if err != nil {
+		return err
+	}
+	for _, o := range left {
+		fmt.Fprintf(a.Stderr, "gwdr: ORPHANED: %s\nhint: 'gwdr drill revert %s' cleans up\n", o, o.ID)
+	}
+	return nil
+}
+
+func (l drillList) write(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "SCENARIO\tTITLE\tPROMISES")
+	for _, s := range l.Scenarios {
+		fmt.Fprintf(t, "%s\t%s\t%s\n", s.Name, s.Title, strings.Join(s.Objectives, "; "))
+	}
+	if len(l.Runs) > 0 {
+		fmt.Fprintln(t, "\nRUN\tSTARTED\tVERDICT\tEVIDENCE")
+		for _, r := range l.Runs {
+			verdict := r.Verdict
+			if !r.Clean {
+				verdict += ", not clean"
+			}
+			fmt.Fprintf(t, "%d\t%s\t%s\t%s\n", r.No, r.Started.UTC().Format(time.DateTime), verdict, r.Dir)
+		}
+	}
+	return t.Flush()
+}
+
+func newDrillShowCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "show NAME|FILE|RUN",
+		Short: "Show a scenario, or what a run found",
+		Example: `  gwdr drill show region-loss
+  gwdr drill show 20261121T024601Z-region-loss-a1b2`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return runDrillShow(a, args[0]) },
+	}
+}
+
+func runDrillShow(a *app, name string) error {
+	dir := filepath.Join(a.Config.Evidence, filepath.Base(name))
+	if _, err := os.Stat(filepath.Join(dir, drills.JournalFile)); err == nil {
+		return a.showRun(dir)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	s, err := loadScenario(name)
+	if err != nil {
+		return err
+	}
+	if a.JSON {
+		return a.writeJSON(s)
+	}
+	text, err := (&scenarios.Plan{Scenario: s}).YAML()
+	if err != nil {
+		return err
+	}
+	_, err = a.Stdout.Write(text)
+	return err
+}
+
+// showRun judges the run again from its record.
+func (a *app) showRun(dir string) error {
+	facts, s, err := drills.ReadFacts(dir)
+	if errors.Is(err, drills.ErrEvidence) {
+		return exitWith(exitIntegrity, err)
+	} else if err != nil {
+		return err
+	}
+	result := drills.Judge(s, facts)
+	if a.JSON {
+		return a.writeJSON(result)
+	}
+	return report.Text(a.Stdout, result)
+}

@@ -1,0 +1,115 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"gwdr/drills"
+	"gwdr/fleet"
+	"gwdr/probes"
+	"gwdr/scenarios"
+)
+
+// drillSeries is one series of a drill: what is asked for, and how.
+type drillSeries struct {
+	probes.Series
+	probe scenarios.Probe
+	fresh bool // a new connection for each attempt
+}
+
+// The control target is the upstream itself, past the gateway: what disturbs it disturbed the prober.
+const echoSeries = "control target"
+
+// guardrailEvery is the time between two attempts at an instance that a guardrail watches.
+const guardrailEvery = 100 * time.Millisecond
+
+// seriesOf returns every probe of the scenario with fresh and with kept-alive connections, and the control target.
+func seriesOf(s *scenarios.Scenario) []drillSeries {
+	var all []drillSeries
+	for _, p := range s.SteadyState.Probes {
+		for _, fresh := range []bool{true, false} {
+			all = append(all, drillSeries{probe: p, fresh: fresh, Series: probes.Series{
+				Name: probeName(p, fresh), Plane: probes.DataPlane, Interval: p.Every.D(), Timeout: p.Timeout.D()}})
+		}
+	}
+	quickest := all[0].Series
+	for _, series := range all {
+		if series.Interval < quickest.Interval {
+			quickest = series.Series
+		}
+	}
+	quickest.Name, quickest.Control = echoSeries, true
+	return append(all, drillSeries{Series: quickest, probe: scenarios.Probe{Key: scenarios.NoKey}, fresh: true})
+}
+
+func probeName(p scenarios.Probe, fresh bool) string {
+	mode := "keepalive"
+	if fresh {
+		mode = "fresh"
+	}
+	return fmt.Sprintf("%s/%s/%s", p.Route, p.Key, mode)
+}
+
+// labProbes makes the probers of a drill on a lab.
+type labProbes struct {
+	edge, echo string            // base URLs
+	keys       map[string]string // tokens of the seeded keys, by the word in the scenario
+}
+
+// all returns the probers of the scenario: its own, and those of its guardrails.
+func (l labProbes) all(s *scenarios.Scenario, instances []fleet.Instance) ([]drills.Probe, error) {
+	var all []drills.Probe
+	for _, series := range seriesOf(s) {
+		base := l.edge
+		if series.Control {
+			base = l.echo
+		}
+		request, err := l.request(base, series.probe, series.fresh)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, drills.Probe{Series: series.Series, Run: runProber(series.Series, request)})
+	}
+	for _, g := range s.Guardrails {
+		if g.Success == nil {
+			continue
+		}
+		for _, in := range g.Select.Select(instances) {
+			if in.Role != fleet.Data {
+				continue
+			}
+			request, err := l.request(in.URL, s.SteadyState.Probes[0], false)
+			if err != nil {
+				return nil, err
+			}
+			series := probes.Series{Name: "guardrail " + g.Name + " " + in.ID, Interval: guardrailEvery, Timeout: time.Second}
+			all = append(all, drills.Probe{Series: series, Guardrail: g.Name, Run: runProber(series, request)})
+		}
+	}
+	return all, nil
+}
+
+// request is what the probe sends to base. Only an answer that comes from the upstream repeats the nonce.
+func (l labProbes) request(base string, p scenarios.Probe, fresh bool) (probes.Request, error) {
+	r := probes.Request{URL: base + "/" + strings.TrimPrefix(p.Route, "/"), Expect: p.Expect.Status, Fresh: fresh,
+		Echo: p.Expect.Status == 0 || p.Expect.Status == http.StatusOK}
+	if p.Key == scenarios.NoKey {
+		return r, nil
+	}
+	token, ok := l.keys[p.Key]
+	if !ok {
+		return r, fmt.Errorf("%w: the lab has no %s key", drills.ErrRefused, p.Key)
+	}
+	r.Header = map[string]string{"Authorization": "Bearer " + token}
+	return r, nil
+}
+
+func runProber(series probes.Series, request probes.Request) func(context.Context, time.Time, func(probes.Sample)) error {
+	return func(ctx context.Context, t0 time.Time, out func(probes.Sample)) error {
+		p := probes.Prober{Series: series, Request: request, T0: t0, Out: out}
+		return p.Run(ctx)
+	}
+}

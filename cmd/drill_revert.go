@@ -1,0 +1,135 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"gwdr/drills"
+)
+
+// revertResult is the document of gwdr drill revert --json.
+type revertResult struct {
+	Schema string             `json:"schema"` // gwdr/revert/v1
+	Clean  bool               `json:"clean"`
+	Runs   []*drills.Reverted `json:"runs"`
+}
+
+func newDrillRevertCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "revert [RUN]",
+		Short: "Revert what a drill has left behind",
+		Long: `Revert replays the undo log of a run that did not end clean, in reverse order, and shows that no fault of it is left. Without
+RUN it does so for every such run. It may be repeated, and does nothing where nothing is left.`,
+		Example: `  gwdr drill revert
+  gwdr drill revert 20261121T024601Z-region-loss-a1b2`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return runDrillRevert(cmd.Context(), a, first(args)) },
+	}
+}
+
+func runDrillRevert(ctx context.Context, a *app, run string) error {
+	dirs, err := a.toRevert(run)
+	if err != nil {
+		return err
+	}
+	reverter := &drills.Reverter{Open: openUndo, Log: a.Log}
+	result := revertResult{Schema: "gwdr/revert/v1", Clean: true, Runs: []*drills.Reverted{}}
+	var failed error
+	for _, dir := range dirs {
+		reverted, err := reverter.Revert(ctx, dir)
+		if errors.Is(err, drills.ErrRefused) {
+			return withHint(exitWith(exitRefused, err), "wait until it has ended, or interrupt it")
+		}
+		failed = errors.Join(failed, err)
+		if reverted == nil {
+			result.Clean = false
+			continue
+		}
+		result.Runs = append(result.Runs, reverted)
+		result.Clean = result.Clean && reverted.Clean
+	}
+	if err := a.showReverted(result); err != nil {
+		return err
+	}
+	if !result.Clean {
+		return exitWith(exitDirty, errors.Join(errors.New("a fault may still be in effect"), failed))
+	}
+	return failed
+}
+
+// toRevert returns the directory of the run, or those of all runs that did not end clean.
+func (a *app) toRevert(run string) ([]string, error) {
+	if run == "" {
+		left, err := drills.Orphans(a.Config.Evidence)
+		var dirs []string
+		for _, o := range left {
+			dirs = append(dirs, o.Dir)
+		}
+		return dirs, err
+	}
+	dir, err := a.findRun(run)
+	if err != nil {
+		return nil, usageError(err)
+	}
+	runs, err := drills.Runs(filepath.Dir(dir))
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range runs {
+		if r.ID == filepath.Base(dir) && !r.Clean {
+			return []string{r.Dir}, nil
+		}
+	}
+	return nil, nil
+}
+
+func (a *app) showReverted(r revertResult) error {
+	if a.JSON {
+		return a.writeJSON(r)
+	}
+	if len(r.Runs) == 0 && r.Clean {
+		_, err := fmt.Fprintln(a.Stdout, "clean: no drill has left anything behind")
+		return err
+	}
+	for _, run := range r.Runs {
+		state := "clean"
+		if !run.Clean {
+			state = "DIRTY"
+		}
+		line := fmt.Sprintf("%s: %s", state, run.Run)
+		if len(run.Reverted) > 0 {
+			line += "; reverted " + strings.Join(run.Reverted, ", ")
+		}
+		if len(run.Leftovers) > 0 {
+			line += "; in effect: " + strings.Join(run.Leftovers, ", ")
+		}
+		if _, err := fmt.Fprintln(a.Stdout, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func newDrillGuardCommand(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:    "guard DIR LEASE",
+		Short:  "Revert the run in DIR when stdin ends or falls silent",
+		Hidden: true,
+		Args:   cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			lease, err := time.ParseDuration(args[1])
+			if err != nil {
+				return usageError(err)
+			}
+			reverter := &drills.Reverter{Open: openUndo, Log: a.Log}
+			_, err = reverter.Watch(cmd.Context(), a.Stdin, a.Stdout, args[0], lease)
+			return err
+		},
+	}
+}

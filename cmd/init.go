@@ -1,0 +1,241 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"gwdr/backup"
+	"gwdr/backup/dir"
+)
+
+type initOptions struct {
+	file      string
+	keys      string
+	gateway   string
+	site      string
+	locations []string
+}
+
+func newInitCommand(a *app) *cobra.Command {
+	var opts initOptions
+	cmd := &cobra.Command{
+		Use:   "init",
+		Short: "Write a configuration and keys, and prepare the locations",
+		Long: `Writes gwdr.yaml and new keys, prepares and tests the locations, and says what to store where. It never overwrites
+anything: what is there already is an error.
+
+A location is NAME=URL, with its media, site and lock after commas. URLs are file:///DIRECTORY and
+s3://BUCKET/PREFIX?endpoint=URL&region=REGION; S3 credentials come from the environment, as for every AWS tool.`,
+		Example: `  gwdr init
+  gwdr init --gateway gwdr+http://127.0.0.1:8081 --site dc1 \
+    --location local=file:///var/backups/gwdr,media=disk,site=dc1 \
+    --location nas=file:///mnt/nas/gwdr,media=nas,site=dc1 \
+    --location 'offsite=s3://gwdr-prod/eu?region=eu-west-1,media=object,site=eu-west-1,lock=compliance/30d'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runInit(cmd.Context(), a, opts) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&opts.file, "file", "gwdr.yaml", "configuration `file` to write")
+	flags.StringVar(&opts.keys, "keys", "", "`directory` to make for the keys (default gwdr-keys beside the configuration)")
+	flags.StringVar(&opts.gateway, "gateway", "gwdr+http://127.0.0.1:8081", "`driver+URL` of the gateway")
+	flags.StringVar(&opts.site, "site", "here", "`name` of the site where the gateway is: locations elsewhere are off-site")
+	flags.StringArrayVar(&opts.locations, "location", nil, "`NAME=URL[,media=..][,site=..][,lock=..]`; repeatable (default: one directory beside the configuration)")
+	return cmd
+}
+
+// initResult is the contract gwdr/init/v1.
+type initResult struct {
+	Schema    string              `json:"schema"`
+	File      string              `json:"config"`
+	Keys      string              `json:"keys"`
+	Locations []initLocation      `json:"locations"`
+	Policy    backup.PolicyResult `json:"policy"` // as if every location held a backup
+	Cron      string              `json:"cron"`
+}
+
+type initLocation struct {
+	Name       string `json:"name"`
+	URL        string `json:"url"`
+	Media      string `json:"media"`
+	Site       string `json:"site"`
+	Domain     string `json:"domain"`
+	CreateOnly bool   `json:"create_only"`
+	Immutable  bool   `json:"immutable"`
+}
+
+func runInit(ctx context.Context, a *app, opts initOptions) error {
+	if err := opts.resolve(); err != nil {
+		return err
+	}
+	for _, path := range []string{opts.file, opts.keys} {
+		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+			return withHint(exitWith(exitRefused, fmt.Errorf("initialise: %s is there already, and is not overwritten", path)),
+				"move it away, or name another with --file and --keys")
+		}
+	}
+	locations, err := opts.parseLocations()
+	if err != nil {
+		return usageError(err)
+	}
+	policy := initialPolicy(opts.site, locations)
+	result, err := prepareLocations(ctx, locations, policy)
+	if err != nil {
+		return err
+	}
+	files, err := backup.GenerateKeys(opts.keys)
+	if err != nil {
+		return err
+	}
+	if err := writeNew(opts.file, configText(opts, locations, policy, files)); err != nil {
+		return err
+	}
+	result.File, result.Keys = opts.file, opts.keys
+	result.Cron = fmt.Sprintf("7 * * * * %s --config %s --quiet backup", shellWord(a.Executable), shellWord(opts.file))
+	return a.showInit(result)
+}
+
+// resolve makes the paths absolute, so that the configuration works from anywhere.
+func (o *initOptions) resolve() (err error) {
+	if o.file, err = filepath.Abs(o.file); err != nil {
+		return err
+	}
+	if o.keys == "" {
+		o.keys = filepath.Join(filepath.Dir(o.file), "gwdr-keys")
+	}
+	o.keys, err = filepath.Abs(o.keys)
+	return err
+}
+
+// namedLocation is a location of the configuration that is being written.
+type namedLocation struct {
+	name string
+	LocationConfig
+}
+
+func (o initOptions) parseLocations() ([]namedLocation, error) {
+	if len(o.locations) == 0 {
+		u := url.URL{Scheme: "file", Path: filepath.Join(filepath.Dir(o.file), "gwdr-backups")}
+		return []namedLocation{{"local", LocationConfig{URL: u.String(), Media: "disk", Site: o.site}}}, nil
+	}
+	var locations []namedLocation
+	for _, text := range o.locations {
+		l, err := parseLocation(text)
+		if err != nil {
+			return nil, fmt.Errorf("--location %s: %w", text, err)
+		}
+		if slices.ContainsFunc(locations, func(other namedLocation) bool { return other.name == l.name }) {
+			return nil, fmt.Errorf("--location %s: there are two of this name", text)
+		}
+		locations = append(locations, l)
+	}
+	return locations, nil
+}
+
+// parseLocation reads NAME=URL[,media=..][,site=..][,lock=..].
+func parseLocation(text string) (namedLocation, error) {
+	parts := strings.Split(text, ",")
+	name, address, _ := strings.Cut(parts[0], "=")
+	l := namedLocation{name: strings.ToLower(name), LocationConfig: LocationConfig{URL: address}} // viper folds case
+	if name == "" || address == "" || strings.Trim(l.name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+		return l, errors.New("not of the form NAME=URL, with a name of letters, digits, - and _")
+	}
+	for _, part := range parts[1:] {
+		key, value, _ := strings.Cut(part, "=")
+		switch key {
+		case "media":
+			l.Media = value
+		case "site":
+			l.Site = value
+		case "lock":
+			l.Lock = value
+		default:
+			return l, fmt.Errorf("%q is none of media, site, lock", key)
+		}
+	}
+	return l, nil
+}
+
+// initialPolicy is 3-2-1, and -1 if there is a lock.
+func initialPolicy(site string, locations []namedLocation) backup.Policy {
+	p := backup.Policy{Site: site, Copies: 3, Media: 2, Offsite: 1, MaxAge: 2 * time.Hour}
+	if slices.ContainsFunc(locations, func(l namedLocation) bool { return l.Lock != "" }) {
+		p.Immutable = 1
+	}
+	return p
+}
+
+// prepareLocations initialises and tests every location.
+func prepareLocations(ctx context.Context, locations []namedLocation, policy backup.Policy) (*initResult, error) {
+	result := &initResult{Schema: "gwdr/init/v1"}
+	var standings []backup.Standing
+	for _, named := range locations {
+		c, err := openCopy(ctx, named.name, named.LocationConfig)
+		if err != nil {
+			return nil, usageError(err)
+		}
+		l, err := prepareLocation(ctx, c)
+		if err != nil {
+			return nil, fmt.Errorf("prepare location %s: %w", c.Name, err)
+		}
+		result.Locations = append(result.Locations, l)
+		standings = append(standings, backup.Standing{Copy: c, Domain: l.Domain, Immutable: l.Immutable, Holds: true, Newest: time.Now()})
+	}
+	result.Policy = backup.CheckPolicy(policy, standings, time.Now())
+	return result, nil
+}
+
+func prepareLocation(ctx context.Context, c backup.Copy) (initLocation, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if d, ok := c.Location.(*dir.Location); ok {
+		if err := d.Init(); err != nil {
+			return initLocation{}, err
+		}
+	}
+	l := initLocation{Name: c.Name, URL: c.URL, Media: c.Media, Site: c.Site}
+	prober, ok := c.Location.(backup.Prober)
+	if !ok {
+		return l, nil
+	}
+	capabilities, err := prober.Probe(ctx)
+	if err != nil {
+		return l, err
+	}
+	l.CreateOnly, l.Immutable = capabilities.CreateOnly, capabilities.Immutable
+	l.Domain, err = prober.Domain(ctx)
+	return l, err
+}
+
+// writeNew writes a file that was not there.
+func writeNew(path, text string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("write configuration: %w", err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return fmt.Errorf("write configuration: %w", err)
+	}
+	_, err = f.WriteString(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("write configuration: %w", err)
+	}
+	return nil
+}
+
+// shellWord quotes text for a shell if need be.
+func shellWord(text string) string {
+	if strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+=:") == "" && text != "" {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+}

@@ -1,0 +1,161 @@
+package cmd
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"gwdr/backup"
+	"gwdr/backup/dir"
+	"gwdr/backup/s3"
+)
+
+// openCopies returns the configured locations, those at the gateway's own site first; or the lab's, when nothing is
+// configured.
+func (a *app) openCopies(ctx context.Context) ([]backup.Copy, error) {
+	if a.labLocations() {
+		return labCopies(a.Config.LabDir())
+	}
+	if len(a.Config.Locations) == 0 {
+		return nil, withHint(usageError(errors.New("no locations are configured")), "'gwdr init --location NAME=URL' writes a configuration")
+	}
+	var copies []backup.Copy
+	for _, name := range slices.Sorted(maps.Keys(a.Config.Locations)) {
+		c, err := openCopy(ctx, name, a.Config.Locations[name])
+		if err != nil {
+			return nil, usageError(err)
+		}
+		copies = append(copies, c)
+	}
+	slices.SortStableFunc(copies, func(x, y backup.Copy) int {
+		return cmp.Compare(distance(x, a.Config.Policy.Site), distance(y, a.Config.Policy.Site))
+	})
+	return copies, nil
+}
+
+func distance(c backup.Copy, site string) int {
+	if c.Site == site {
+		return 0
+	}
+	return 1
+}
+
+// labLocations reports whether the lab's own locations are used.
+func (a *app) labLocations() bool { return a.Config.Lab() && len(a.Config.Locations) == 0 }
+
+// openCopy opens one configured location. It sends nothing yet.
+func openCopy(ctx context.Context, name string, c LocationConfig) (backup.Copy, error) {
+	opened := backup.Copy{Name: name, URL: c.URL, Media: c.Media, Site: c.Site}
+	scheme, _, _ := strings.Cut(c.URL, ":")
+	var err error
+	switch scheme {
+	case "file":
+		opened.Location, err = openDir(c)
+	case "s3":
+		opened.Location, err = openS3(ctx, c)
+	default:
+		err = fmt.Errorf("%q is neither file:///DIRECTORY nor s3://BUCKET/PREFIX", c.URL)
+	}
+	if err != nil {
+		return backup.Copy{}, fmt.Errorf("location %s: %w", name, err)
+	}
+	return opened, nil
+}
+
+func openDir(c LocationConfig) (backup.Location, error) {
+	u, err := url.Parse(c.URL)
+	if err != nil || u.Host != "" || u.RawQuery != "" || !filepath.IsAbs(u.Path) {
+		return nil, fmt.Errorf("%q is not of the form file:///DIRECTORY", c.URL)
+	}
+	if c.Lock != "" {
+		return nil, errors.New("a directory cannot be locked; lock is for s3 locations")
+	}
+	return &dir.Location{Dir: filepath.Clean(u.Path)}, nil
+}
+
+func openS3(ctx context.Context, c LocationConfig) (backup.Location, error) {
+	options, err := s3.ParseURL(c.URL)
+	if err != nil {
+		return nil, err
+	}
+	if options.Lock, err = s3.ParseLock(c.Lock); err != nil {
+		return nil, err
+	}
+	return s3.Open(ctx, options)
+}
+
+// labSite is where the lab's gateway is said to be.
+const labSite = "dc1"
+
+// labCopies returns the three locations of the lab in labDir: directories that stand for a disk, a NAS and an object
+// store elsewhere.
+func labCopies(labDir string) ([]backup.Copy, error) {
+	if _, err := os.Stat(labDir); err != nil {
+		return nil, withHint(fmt.Errorf("open the lab's locations: %w", err),
+			"start a lab with 'gwdr lab up', or name your gateway and its locations in gwdr.yaml ('gwdr init')")
+	}
+	copies := []backup.Copy{
+		{Name: "local", Media: "disk", Site: labSite},
+		{Name: "nas", Media: "nas", Site: labSite},
+		{Name: "offsite", Media: "object", Site: "dc2"},
+	}
+	for i, c := range copies {
+		l := &dir.Location{Dir: filepath.Join(labDir, "locations", c.Name)}
+		if err := l.Init(); err != nil {
+			return nil, err
+		}
+		copies[i].URL, copies[i].Location = "file://"+l.Dir, l
+	}
+	return copies, nil
+}
+
+// backupPolicy is the configured 3-2-1 rule. On the lab's own locations it is simulated.
+func (a *app) backupPolicy() backup.Policy {
+	c := a.Config.Policy
+	p := backup.Policy{Site: c.Site, Copies: c.Copies, Media: c.Media, Offsite: c.Offsite, Immutable: c.Immutable, MaxAge: c.MaxAge}
+	if a.labLocations() {
+		p.Site, p.Simulated = labSite, true
+	}
+	return p
+}
+
+// openKeys returns the configured keys, or the lab's, which it makes at the first use.
+func (a *app) openKeys() (backup.Keys, error) {
+	c := a.Config.Keys
+	files := backup.KeyFiles{Recipients: c.Recipients, Identity: c.Identity, Signing: c.Signing, Trusted: c.Trusted}
+	if len(c.Recipients) == 0 && c.Identity == "" && c.Signing == "" && c.Trusted == "" {
+		if !a.labLocations() {
+			return backup.Keys{}, withHint(usageError(errors.New("no keys are configured")), "'gwdr init' makes keys and a configuration that names them")
+		}
+		var err error
+		if files, err = labKeys(filepath.Join(a.Config.State, "keys")); err != nil {
+			return backup.Keys{}, err
+		}
+	}
+	return backup.ReadKeys(files)
+}
+
+// labKeys returns the keys in dir. Of two processes that make them at once, one does.
+func labKeys(dir string) (backup.KeyFiles, error) {
+	if _, err := os.Stat(dir); err == nil {
+		return backup.FindKeys(dir)
+	}
+	files, err := backup.GenerateKeys(dir)
+	if err == nil {
+		return files, nil
+	}
+	if found, findErr := backup.FindKeys(dir); findErr == nil {
+		return found, nil
+	} else if !errors.Is(findErr, fs.ErrNotExist) {
+		err = findErr
+	}
+	return backup.KeyFiles{}, err
+}

@@ -1,0 +1,212 @@
+package cmd
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"gwdr/backup"
+	"gwdr/gateway"
+	"gwdr/restore"
+)
+
+// restoreOptions are the flags of gwdr restore.
+type restoreOptions struct {
+	at       string
+	from     []string
+	only     []string
+	to       string
+	probes   []string
+	plan     bool
+	noDelete bool
+	yes      bool
+	verbose  bool
+}
+
+func newRestoreCommand(a *app) *cobra.Command {
+	var opts restoreOptions
+	cmd := &cobra.Command{
+		Use:   "restore",
+		Short: "Bring the gateway's configuration back from the backups",
+		Long: `Restore brings the gateway's configuration back: it takes the newest point that verifies at any location, lays every
+revocation known anywhere over it (a revoked key never comes back), shows what it would change, applies that, reads the
+gateway back and probes the data plane. What a location lost or somebody tampered with is passed over, and said.
+
+Restoring again is safe: it changes only what differs. A restore that would change or delete what the gateway has now
+asks first. docs/restore.md is the page for the worst day.`,
+		Example: `  gwdr restore --plan                       # what would happen
+  gwdr restore                              # the newest point, into the configured gateway
+  gwdr restore --at 2h --only routes        # the routes as they were two hours ago
+  gwdr restore --from offsite --to gwdr+http://127.0.0.1:8081`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runRestore(cmd.Context(), a, opts) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&opts.at, "at", "", "`time` (2006-01-02T15:04:05Z), duration back from now (2h, 3d) or point to restore (default: the newest point)")
+	flags.StringSliceVar(&opts.from, "from", nil, "only from this `location`, by its name in gwdr.yaml (repeatable; default: whatever any of them has)")
+	flags.StringSliceVar(&opts.only, "only", nil, "only these `kinds`: routes, specs, keys, upstreams, consumers, certs, settings, revocations; keys bring their revocations along")
+	flags.StringVar(&opts.to, "to", "", "restore to the gateway at this `URL`, such as gwdr+http://127.0.0.1:8081 (default: the configured one)")
+	flags.StringSliceVar(&opts.probes, "probe", nil, "probe the data plane at this `URL` afterwards (repeatable; default: what is known of it)")
+	flags.BoolVar(&opts.plan, "plan", false, "show what would be done, and do nothing")
+	flags.BoolVar(&opts.noDelete, "no-delete", false, "keep what the gateway has and the point has not")
+	flags.BoolVar(&opts.yes, "yes", false, "do not ask before changing or deleting what the gateway has")
+	flags.BoolVarP(&opts.verbose, "verbose", "v", false, "show every change, and the difference of the bodies, without secrets")
+	return cmd
+}
+
+func runRestore(ctx context.Context, a *app, opts restoreOptions) error {
+	r, err := newRestore(ctx, a, opts)
+	if err != nil {
+		return err
+	}
+	return a.restore(ctx, r, opts)
+}
+
+// restore plans, asks if it must, and applies.
+func (a *app) restore(ctx context.Context, r *restore.Restore, opts restoreOptions) error {
+	plan, err := r.Plan(ctx)
+	if err != nil {
+		return a.noPlan(plan, err)
+	}
+	if opts.plan {
+		return a.showPlan(plan, opts.verbose)
+	}
+	if err := a.agree(plan, opts); err != nil {
+		return err
+	}
+	result, err := r.Apply(ctx, plan)
+	return errors.Join(a.showResult(result), restoreError(result, err))
+}
+
+// newRestore opens all that a restore needs.
+func newRestore(ctx context.Context, a *app, opts restoreOptions) (*restore.Restore, error) {
+	at, err := restore.ParseAt(opts.at, time.Now())
+	if err != nil {
+		return nil, usageError(fmt.Errorf("--at: %w", err))
+	}
+	only, err := parseKinds(opts.only)
+	if err != nil {
+		return nil, usageError(fmt.Errorf("--only: %w", err))
+	}
+	keys, err := a.openKeys()
+	if err != nil {
+		return nil, err
+	}
+	copies, err := a.openCopies(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if copies, err = pickCopies(copies, opts.from); err != nil {
+		return nil, usageError(fmt.Errorf("--from: %w", err))
+	}
+	o, err := a.openGateway(ctx, opts.to)
+	if err != nil {
+		return nil, err
+	}
+	r := &restore.Restore{Target: o.Target, Copies: copies, Keys: keys, At: at, Only: only, NoDelete: opts.noDelete,
+		Witnesses: o.Witnesses, Log: a.Log, Progress: func(text string) { a.progress("%s", text) }}
+	if urls := append(o.DataURLs, opts.probes...); len(urls) > 0 {
+		r.Probe = restore.DataPlane{URLs: urls, Client: &http.Client{Timeout: 2 * time.Second}}.Probe
+	}
+	return r, nil
+}
+
+// parseKinds reads the kinds of --only, in the plural or singular.
+func parseKinds(texts []string) ([]gateway.Kind, error) {
+	var kinds []gateway.Kind
+	for _, text := range texts {
+		kind := gateway.Kind(strings.TrimSuffix(strings.ToLower(strings.TrimSpace(text)), "s"))
+		if !slices.Contains(gateway.Kinds(), kind) {
+			return nil, fmt.Errorf("%q is none of the gateway's kinds: routes, specs, keys, upstreams, consumers, certs, settings, revocations", text)
+		}
+		kinds = append(kinds, kind)
+	}
+	return kinds, nil
+}
+
+// pickCopies returns the copies with the given names, in that order; all of them if no names are given.
+func pickCopies(copies []backup.Copy, wanted []string) ([]backup.Copy, error) {
+	if len(wanted) == 0 {
+		return copies, nil
+	}
+	var picked []backup.Copy
+	var known []string
+	for _, c := range copies {
+		known = append(known, c.Name)
+	}
+	for _, name := range wanted {
+		i := slices.Index(known, name)
+		if i < 0 {
+			return nil, fmt.Errorf("no location is named %q; there are %s", name, strings.Join(known, ", "))
+		}
+		picked = append(picked, copies[i])
+	}
+	return picked, nil
+}
+
+// agree asks whoever restores before anything is changed or deleted. Creation takes nothing away, so it needs no
+// agreement.
+func (a *app) agree(plan *restore.Plan, opts restoreOptions) error {
+	if opts.yes || !plan.Overwrites() {
+		a.noteFindings(plan.Findings)
+		return nil
+	}
+	loss := fmt.Sprintf("%s would be changed and %s deleted", count(plan.Total.Update, "entity"), count(plan.Total.Delete, "entity"))
+	if a.JSON || !isTerminal(a.Stdin) || !isTerminal(a.Stderr) {
+		a.noteFindings(plan.Findings)
+		if a.JSON {
+			if err := a.writeJSON(plan); err != nil {
+				return err
+			}
+		}
+		return withHint(exitWith(exitRefused, fmt.Errorf("restore refused: %s, and nobody agreed", loss)),
+			"look at 'gwdr restore --plan', then add --yes; --no-delete keeps what the point does not have")
+	}
+	if err := writePlan(a.Stderr, plan, a.painter(a.Stderr), opts.verbose); err != nil {
+		return err
+	}
+	fmt.Fprintf(a.Stderr, "\n%s. Type restore to go on: ", loss)
+	answer, err := bufio.NewReader(a.Stdin).ReadString('\n')
+	if strings.TrimSpace(answer) != "restore" {
+		return exitWith(exitRefused, errors.Join(errors.New("restore refused: nothing was changed"), ignoreEOF(err)))
+	}
+	return nil
+}
+
+// noPlan says why nothing can be restored.
+func (a *app) noPlan(plan *restore.Plan, err error) error {
+	if a.JSON {
+		if err := a.writeJSON(plan); err != nil {
+			return err
+		}
+	}
+	a.noteFindings(plan.Findings)
+	if errors.Is(err, restore.ErrNothing) {
+		return withHint(exitWith(exitIntegrity, err), "'gwdr backup verify' shows what each location still holds; docs/restore.md says what to try next")
+	}
+	return err
+}
+
+// restoreError maps what came of a restore to its exit code.
+func restoreError(result *restore.Result, err error) error {
+	switch {
+	case err != nil && result.Incomplete != nil && len(result.Incomplete.Made) > 0:
+		return withHint(exitWith(exitError, err), "restore again when the gateway is well: only what is missing is changed")
+	case errors.Is(err, restore.ErrDataPlane):
+		return withHint(exitWith(exitMissed, err), "the configuration is restored; look at the instances' /ready and logs")
+	case errors.Is(err, restore.ErrDigest):
+		return withHint(exitWith(exitIntegrity, err), "stop other writers, then restore again: only what differs is changed")
+	case errors.Is(err, restore.ErrMoved):
+		return withHint(exitWith(exitRefused, err), "run it again: it plans anew")
+	case errors.Is(err, gateway.ErrNotLeader):
+		return withHint(err, "name the control plane that leads with --to, or promote this one")
+	}
+	return err
+}

@@ -1,0 +1,176 @@
+package cmd
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/creack/pty"
+
+	"gwdr/backup"
+	"gwdr/backup/backuptest"
+	"gwdr/gateway"
+	"gwdr/gateway/gatewaytest"
+	"gwdr/restore"
+)
+
+// restoreRig is gwdr restore between a gateway and locations in memory.
+type restoreRig struct {
+	*app
+	gateway  *gatewaytest.Gateway
+	restorer *restore.Restore
+	memories []*backuptest.Memory
+	out, err *bytes.Buffer
+}
+
+// newRestoreRig has one backup of the sample configuration.
+func newRestoreRig(t *testing.T) *restoreRig {
+	rig := &restoreRig{gateway: gatewaytest.New(gatewaytest.Sample()...), out: new(bytes.Buffer), err: new(bytes.Buffer)}
+	rig.app = &app{Stdin: strings.NewReader(""), Stdout: rig.out, Stderr: rig.err, Env: func(string) string { return "" },
+		Log: slog.New(slog.DiscardHandler), Config: &Config{}}
+	keys := backuptest.NewKeys(t)
+	copies, memories := backuptest.Copies()
+	rig.memories = memories
+	if _, err := backup.Take(t.Context(), backup.Job{Source: rig.gateway, Gateway: "test", Copies: copies, Keys: keys, Spool: t.TempDir()}); err != nil {
+		t.Fatal(err)
+	}
+	rig.restorer = &restore.Restore{Target: rig.gateway, Copies: copies, Keys: keys}
+	return rig
+}
+
+// run returns the exit code.
+func (rig *restoreRig) run(t *testing.T, opts restoreOptions) int {
+	return rig.fail(t.Context(), rig.restore(t.Context(), rig.restorer, opts))
+}
+
+func (rig *restoreRig) revision(t *testing.T) int64 {
+	t.Helper()
+	e, err := rig.gateway.Export(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e.Revision
+}
+
+var changedOrders = entityOf(gateway.Route, "orders", `{"path":"/changed","upstream":"echo"}`)
+
+func TestRestoreExitCodes(t *testing.T) {
+	for name, test := range map[string]struct {
+		setUp  func(rig *restoreRig)
+		opts   restoreOptions
+		code   int
+		stderr string
+		same   bool // the gateway stays as it is
+	}{
+		"into an empty gateway": {setUp: func(rig *restoreRig) { rig.gateway.Wipe() }},
+		"nothing to do":         {setUp: func(*restoreRig) {}, same: true},
+		"a plan":                {setUp: func(rig *restoreRig) { rig.gateway.Wipe() }, opts: restoreOptions{plan: true}, same: true},
+		"nobody agrees": {
+			setUp: func(rig *restoreRig) { rig.gateway.Put(changedOrders) }, code: exitRefused,
+			stderr: "1 entity would be changed and 0 entities deleted, and nobody agreed", same: true,
+		},
+		"agreed before": {setUp: func(rig *restoreRig) { rig.gateway.Put(changedOrders) }, opts: restoreOptions{yes: true}},
+		"nothing restorable": {
+			setUp: func(rig *restoreRig) {
+				for _, m := range rig.memories {
+					m.Break(backuptest.Dead)
+				}
+			},
+			code: exitIntegrity, stderr: "! nas: cannot be read: list: connection refused", same: true,
+		},
+		"the gateway fails": {
+			setUp: func(rig *restoreRig) { rig.gateway.Wipe(); rig.gateway.FailApply(2, errors.New("disk full")) },
+			code:  exitError, stderr: "2 of 11 changes were made, the last was create of upstream/a/b c%2F?&=ü\"\\.., as read back",
+		},
+		"the data plane fails": {
+			setUp: func(rig *restoreRig) {
+				rig.gateway.Wipe()
+				rig.restorer.Probe = restore.DataPlane{URLs: []string{"http://127.0.0.1:0"}, Within: 1}.Probe
+			},
+			code: exitMissed, stderr: "data plane does not serve",
+		},
+	} {
+		rig := newRestoreRig(t)
+		test.setUp(rig)
+		before := rig.revision(t)
+		if code := rig.run(t, test.opts); code != test.code {
+			t.Errorf("%s: exit code %d, want %d\n%s", name, code, test.code, rig.err)
+		}
+		if !strings.Contains(rig.err.String(), test.stderr) {
+			t.Errorf("%s: no %q in\n%s", name, test.stderr, rig.err)
+		}
+		if same := rig.revision(t) == before; same != test.same {
+			t.Errorf("%s: gateway unchanged: %v", name, same)
+		}
+	}
+}
+
+func TestRestoreJSON(t *testing.T) {
+	for name, test := range map[string]struct {
+		setUp  func(rig *restoreRig)
+		opts   restoreOptions
+		schema string
+		has    []string
+	}{
+		"result": {func(rig *restoreRig) { rig.gateway.Wipe() }, restoreOptions{}, restore.ResultSchema,
+			[]string{"lineage", "parent", "point", "recovered_revision", "recovery_point_time", "provenance", "created", "updated", "deleted", "unchanged",
+				"revocations_applied", "digest_expected", "digest_actual", "verified", "duration_s"}},
+		"plan": {func(rig *restoreRig) { rig.gateway.Wipe() }, restoreOptions{plan: true}, restore.PlanSchema, []string{"point", "kinds", "changes", "estimate_s"}},
+		"failure": {func(rig *restoreRig) { rig.gateway.Wipe(); rig.gateway.FailApply(2, io.ErrUnexpectedEOF) }, restoreOptions{}, restore.ResultSchema,
+			[]string{"incomplete"}},
+		"refusal": {func(rig *restoreRig) { rig.gateway.Put(changedOrders) }, restoreOptions{}, restore.PlanSchema, []string{"total"}},
+		"nothing": {func(rig *restoreRig) { rig.restorer.At = restore.At{Point: "none"} }, restoreOptions{}, restore.PlanSchema, []string{"findings"}},
+	} {
+		rig := newRestoreRig(t)
+		rig.JSON = true
+		test.setUp(rig)
+		rig.run(t, test.opts)
+		decoder := json.NewDecoder(rig.out)
+		var doc map[string]any
+		if err := decoder.Decode(&doc); err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if decoder.More() || doc["schema"] != test.schema {
+			t.Errorf("%s: schema %v, more %v", name, doc["schema"], decoder.More())
+		}
+		for _, field := range test.has {
+			if _, ok := doc[field]; !ok {
+				t.Errorf("%s: no %s", name, field)
+			}
+		}
+	}
+}
+
+// TestRestoreAsks: on a terminal one sees the plan and types the answer.
+func TestRestoreAsks(t *testing.T) {
+	for answer, code := range map[string]int{"restore\n": exitDone, "yes\n": exitRefused, "\x04": exitRefused} {
+		rig := newRestoreRig(t)
+		rig.gateway.Put(changedOrders)
+		terminal, tty, err := pty.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		rig.Stdin, rig.Stderr = tty, tty
+		if _, err := terminal.WriteString(answer); err != nil {
+			t.Fatal(err)
+		}
+		seen := make(chan string)
+		go func() {
+			raw, _ := io.ReadAll(terminal) // a closed terminal ends with an error on Linux
+			seen <- string(raw)
+		}()
+		if got := rig.run(t, restoreOptions{}); got != code {
+			t.Errorf("%q: exit code %d, want %d", answer, got, code)
+		}
+		tty.Close()
+		if text := <-seen; !strings.Contains(text, yellow+"~ route/orders"+plain) || !strings.Contains(text, "Type restore to go on: ") {
+			t.Errorf("%q: %s", answer, text)
+		}
+		terminal.Close()
+	}
+}

@@ -1,0 +1,204 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"gwdr/gateway"
+	"gwdr/restore"
+)
+
+// The colours of a plan, as ANSI escapes.
+const (
+	green  = "\x1b[32m"
+	yellow = "\x1b[33m"
+	red    = "\x1b[31m"
+	plain  = "\x1b[0m"
+)
+
+// painter returns a function that colours text, if w is a terminal that a person looks at.
+func (a *app) painter(w io.Writer) func(colour, text string) string {
+	if a.Plain || a.Env("NO_COLOR") != "" || a.Env("TERM") == "dumb" || !isTerminal(w) {
+		return func(_, text string) string { return text }
+	}
+	return func(colour, text string) string { return colour + text + plain }
+}
+
+// noteFindings writes to stderr what the person who restores has to know.
+func (a *app) noteFindings(findings []restore.Finding) {
+	paint := a.painter(a.Stderr)
+	for _, f := range condense(findings) {
+		fmt.Fprintln(a.Stderr, paint(yellow, "! "+f.Subject+": "+f.Text))
+	}
+}
+
+// findingsShown bounds the findings on one subject: a location that lost all its points says so often enough.
+const findingsShown = 3
+
+func condense(findings []restore.Finding) []restore.Finding {
+	seen := map[string]int{}
+	var shown []restore.Finding
+	for _, f := range findings {
+		if seen[f.Subject]++; seen[f.Subject] <= findingsShown {
+			shown = append(shown, f)
+		}
+	}
+	for i, f := range shown {
+		if more := seen[f.Subject] - findingsShown; more > 0 && (i+1 == len(shown) || shown[i+1].Subject != f.Subject) {
+			shown[i].Text += fmt.Sprintf(" (and %d more like this)", more)
+		}
+	}
+	return shown
+}
+
+func (a *app) showPlan(plan *restore.Plan, verbose bool) error {
+	if a.JSON {
+		return a.writeJSON(plan)
+	}
+	return writePlan(a.Stdout, plan, a.painter(a.Stdout), verbose)
+}
+
+// changesShown bounds the changes that a plan lists unless one asks for all.
+const changesShown = 20
+
+// writePlan writes the plan for people.
+func writePlan(w io.Writer, p *restore.Plan, paint func(colour, text string) string, verbose bool) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Restore point %s\n", path.Base(p.Point))
+	fmt.Fprintf(&b, "  taken %s (%s ago), revision %d of lineage %s, read from %s\n", p.Time.UTC().Format("2006-01-02 15:04:05 UTC"),
+		time.Since(p.Time).Round(time.Second), p.Revision, p.Lineage, provenance(p.Provenance))
+	for _, f := range condense(p.Findings) {
+		fmt.Fprintln(&b, paint(yellow, "  ! "+f.Subject+": "+f.Text))
+	}
+	fmt.Fprintln(&b)
+	writeChanges(&b, p, paint, verbose)
+	writeCounts(&b, p)
+	if p.Revoked > 0 {
+		fmt.Fprintf(&b, "%s made after the point, or unknown to it, stay in force.\n", count(p.Revoked, "revocation"))
+	}
+	if len(p.Changes) == 0 {
+		fmt.Fprintln(&b, "The gateway is as in the point: nothing to change.")
+	} else {
+		fmt.Fprintf(&b, "Takes about %s.\n", max(time.Second, time.Duration(p.EstimateS*float64(time.Second)).Round(time.Second)))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// writeChanges lists the changes: the first of each operation, or all of them with the difference of their bodies.
+func writeChanges(w io.Writer, p *restore.Plan, paint func(colour, text string) string, verbose bool) {
+	marks := map[gateway.Op]struct{ colour, sign string }{gateway.Create: {green, "+"}, gateway.Update: {yellow, "~"}, gateway.Delete: {red, "-"}}
+	shown := map[gateway.Op]int{}
+	for _, c := range p.Changes {
+		if shown[c.Op]++; !verbose && shown[c.Op] > changesShown {
+			continue
+		}
+		mark := marks[c.Op]
+		fmt.Fprintln(w, paint(mark.colour, mark.sign+" "+printable(c.Entity.Ref.String())))
+		if verbose {
+			writeDiff(w, c, paint)
+		}
+	}
+	for _, op := range []gateway.Op{gateway.Create, gateway.Update, gateway.Delete} {
+		if more := shown[op] - changesShown; more > 0 && !verbose {
+			fmt.Fprintln(w, paint(marks[op].colour, fmt.Sprintf("%s %d more (-v shows all)", marks[op].sign, more)))
+		}
+	}
+	if len(p.Changes) > 0 {
+		fmt.Fprintln(w)
+	}
+}
+
+// writeCounts writes one line per kind and the total.
+func writeCounts(w io.Writer, p *restore.Plan) {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "kind\tcreate\tupdate\tdelete\tunchanged\t")
+	line := func(name string, n restore.Counts) {
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t\n", name, n.Create, n.Update, n.Delete, n.Unchanged)
+	}
+	for _, k := range slices.SortedFunc(maps.Keys(p.Kinds), gateway.Kind.Compare) {
+		line(string(k), p.Kinds[k])
+	}
+	line("total", p.Total)
+	t.Flush()
+}
+
+// showResult writes the result.
+func (a *app) showResult(r *restore.Result) error {
+	if a.JSON {
+		return a.writeJSON(r)
+	}
+	if r.Incomplete != nil || r.Actual == "" {
+		return nil // the error says it all
+	}
+	verdict := "verified"
+	if !r.Verified {
+		verdict = "NOT verified"
+	}
+	dataPlane := "not probed"
+	if len(r.DataPlane) > 0 {
+		served := len(slices.DeleteFunc(slices.Clone(r.DataPlane), func(c restore.Check) bool { return !c.OK }))
+		dataPlane = fmt.Sprintf("%d of %d checks passed", served, len(r.DataPlane))
+	}
+	equal := "as planned"
+	if r.Actual != r.Expected {
+		equal = "NOT as planned, which is " + r.Expected
+	}
+	_, err := fmt.Fprintf(a.Stdout, `Restored point %s in %.1f s: %s
+  recovery point  %s, revision %d
+  parent          %s
+  read from       %s
+  changes         %d created, %d updated, %d deleted, %d unchanged; %s applied
+  digest          %s, %s
+  data plane      %s
+`, path.Base(r.Point), r.Duration, verdict, r.Time.UTC().Format(time.RFC3339), r.Revision, r.Parent, provenance(r.Provenance),
+		r.Created, r.Updated, r.Deleted, r.Unchanged, count(r.Revoked, "revocation"), r.Actual, equal, dataPlane)
+	return err
+}
+
+// provenance says how much was read from where.
+func provenance(objects map[string]int) string {
+	var parts []string
+	for _, name := range slices.Sorted(maps.Keys(objects)) {
+		parts = append(parts, fmt.Sprintf("%s (%s)", name, count(objects[name], "entity")))
+	}
+	if len(parts) == 0 {
+		return "nowhere"
+	}
+	return strings.Join(parts, ", ")
+}
+
+// count returns the number with its noun.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	if stem, ok := strings.CutSuffix(noun, "y"); ok {
+		return fmt.Sprintf("%d %sies", n, stem)
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// printable keeps what a stranger chose, such as an id, from steering the terminal.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r < 0x20 || r >= 0x7f && r < 0xa0 {
+			return '\uFFFD'
+		}
+		return r
+	}, text)
+}
+
+func ignoreEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,167 @@
+package drills
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"gwdr/fleet"
+	"gwdr/probes"
+	"gwdr/scenarios"
+)
+
+const ms = time.Millisecond
+
+// recorded returns the facts of a drill of region-loss that went well: 5 s of baseline, a fault at 5 s, an outage of the
+// data plane of 200 ms and of the control plane of 400 ms, one change of 100 lost, revert at 10 s, end at 15 s.
+func recorded(t *testing.T) (*scenarios.Scenario, Facts) {
+	t.Helper()
+	s, err := scenarios.Load("region-loss")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := Facts{
+		ID: "run", RunNo: 1, Baseline: Span{To: 5 * time.Second}, Complete: true, Scanned: true, Settled: &SettledFact{OK: true},
+		Phases: []TimelineEntry{{Phase: Injecting, OffsetS: 5}, {Phase: Reverting, OffsetS: 10}},
+		Faults: []FaultFacts{{ID: "power-cut", Kind: fleet.Kill, Injected: 5 * time.Second, InjectedAt: time.Unix(5, 0), Verified: true,
+			Reverted: true, RevertedAt: time.Unix(10, 0)}},
+		Series: []probes.Series{
+			{Name: "clients", Plane: probes.DataPlane, Interval: 20 * ms, Timeout: time.Second},
+			{Name: "echo", Plane: probes.DataPlane, Interval: 20 * ms, Timeout: time.Second, Control: true},
+			{Name: probes.AdminSeries, Plane: probes.ControlPlane, Interval: 40 * ms, Timeout: time.Second},
+		},
+	}
+	f.outage("clients", 20*ms, 5*time.Second, 5200*ms)
+	f.outage("echo", 20*ms, 0, 0)
+	f.outage(probes.AdminSeries, 40*ms, 5*time.Second, 5400*ms)
+	for seq := int64(1); seq <= 100; seq++ {
+		at := time.Duration(seq) * 50 * ms
+		c := probes.Change{Seq: seq, Kind: probes.RouteChange, ID: "r" + time.Duration(seq).String()}
+		f.Ledger = append(f.Ledger, probes.Entry{Change: c, Due: at - 10*ms, Sent: at - 10*ms, Done: at - 5*ms, Result: probes.Acked})
+		if seq < 100 {
+			f.Survivors = append(f.Survivors, probes.Observation{Region: "us-west", Kind: c.Kind, ID: c.ID, Version: seq, Data: seq})
+		} else {
+			f.Survivors = append(f.Survivors, probes.Observation{Region: "us-west", Kind: c.Kind, ID: c.ID})
+		}
+	}
+	f.Final = f.Survivors
+	return s, f
+}
+
+// outage adds 15 s of attempts of a series, and those due within [from, to) fail.
+func (f *Facts) outage(series string, every, from, to time.Duration) {
+	for seq := int64(0); seq < int64(15*time.Second/every); seq++ {
+		due := time.Duration(seq) * every
+		s := probes.Sample{Series: series, Seq: seq, Due: due, Sent: due, Done: due + 2*ms, Class: probes.OK}
+		if due >= from && due < to {
+			s.Class = probes.FailRefused
+		}
+		f.Samples = append(f.Samples, s)
+	}
+}
+
+func TestJudge(t *testing.T) {
+	for name, test := range map[string]struct {
+		change  func(s *scenarios.Scenario, f *Facts)
+		verdict Verdict
+		reason  string
+		dirty   bool
+	}{
+		"pass": {func(*scenarios.Scenario, *Facts) {}, Pass, "all 4 objectives met", false},
+		"outage too long": {func(s *scenarios.Scenario, f *Facts) {
+			*s.Objectives[0].LE = scenarios.Duration(2 * time.Second)
+			f.fail("clients", 5*time.Second, 7500*ms)
+		}, Fail, "rto (2.5s (±40ms))", false},
+		"never back": {func(s *scenarios.Scenario, f *Facts) {
+			f.fail("clients", 5*time.Second, time.Hour)
+			f.Aborts = []AbortFact{{AbortDeadline, "not recovered within 1m0s"}}
+		}, Fail, "rto (> 1m0s)", false},
+		"record ends too early": {func(s *scenarios.Scenario, f *Facts) { f.fail("clients", 5*time.Second, time.Hour) }, Inconclusive, "rto", false},
+		"bracket over target":   {func(s *scenarios.Scenario, f *Facts) { *s.Objectives[0].LE = scenarios.Duration(190 * ms) }, Inconclusive, "", false},
+		"resurrected":           {func(_ *scenarios.Scenario, f *Facts) { f.resurrect() }, Fail, "no-resurrection", false},
+		"lost only in the end":  {func(_ *scenarios.Scenario, f *Facts) { f.Final = absent(f.Final, 30) }, Fail, "rpo", false},
+		"lost all":              {func(_ *scenarios.Scenario, f *Facts) { f.Survivors = absent(f.Survivors, 0) }, Fail, "rpo (at least", false},
+		"not read back":         {func(_ *scenarios.Scenario, f *Facts) { f.Survivors, f.Final = nil, nil }, Inconclusive, "not measured", false},
+		"not verified":          {func(_ *scenarios.Scenario, f *Facts) { f.Faults[0].Verified = false }, Inconclusive, "verified", false},
+		"not settled": {func(_ *scenarios.Scenario, f *Facts) { f.Settled = &SettledFact{Detail: "us-east-1 is not running"} },
+			Fail, "us-east-1 is not running", false},
+		"control target failed": {func(_ *scenarios.Scenario, f *Facts) { f.fail("echo", 5*time.Second, 5200*ms) }, Inconclusive, "control", false},
+		"unsteady baseline":     {func(_ *scenarios.Scenario, f *Facts) { f.fail("clients", time.Second, 1020*ms) }, Inconclusive, "baseline", false},
+		"clock stepped":         {func(_ *scenarios.Scenario, f *Facts) { f.Drift = time.Second }, Inconclusive, "drift", false},
+		"too coarse":            {func(s *scenarios.Scenario, f *Facts) { *s.Objectives[0].LE = scenarios.Duration(300 * ms) }, Inconclusive, "resolution", false},
+		"missed within guards":  {func(s *scenarios.Scenario, f *Facts) { *s.Objectives[1].LE = scenarios.Duration(300 * ms) }, Inconclusive, "resolution", false},
+		"killed":                {func(_ *scenarios.Scenario, f *Facts) { f.Complete = false }, Errored, "killed", false},
+		"guardrail": {func(_ *scenarios.Scenario, f *Facts) { f.Aborts = []AbortFact{{AbortGuardrail, "survivor is down"}} },
+			Aborted, "survivor is down", false},
+		"inject": {func(_ *scenarios.Scenario, f *Facts) { f.Aborts = []AbortFact{{AbortInject, "no permission"}} }, Errored, "no permission", false},
+		"deadline though all is well": {func(_ *scenarios.Scenario, f *Facts) { f.Aborts = []AbortFact{{AbortDeadline, "promote was not due"}} },
+			Inconclusive, "promote was not due", false},
+		"not reverted": {func(_ *scenarios.Scenario, f *Facts) { f.Faults[0].Reverted = false }, Pass, "", true},
+		"leftover":     {func(_ *scenarios.Scenario, f *Facts) { f.Leftovers = []string{"power-cut"} }, Pass, "", true},
+		"not scanned":  {func(_ *scenarios.Scenario, f *Facts) { f.Scanned = false }, Pass, "", true},
+		"failed requests": {func(s *scenarios.Scenario, f *Facts) {
+			zero := int64(0)
+			s.Objectives = append(s.Objectives, scenarios.Objective{ID: "none-failed", Metric: scenarios.MetricFailed, EQ: &zero})
+		}, Fail, "none-failed (10 of 750 requests)", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, f := recorded(t)
+			test.change(s, &f)
+			r := Judge(s, f)
+			if r.Verdict != test.verdict || !strings.Contains(r.Reason, test.reason) || r.Clean == test.dirty {
+				t.Errorf("%s: %s, clean %v; want %s: %s, clean %v; %v", r.Verdict, r.Reason, r.Clean, test.verdict, test.reason, !test.dirty, r.Findings)
+			}
+		})
+	}
+}
+
+func (f *Facts) fail(series string, from, to time.Duration) {
+	for i := range f.Samples {
+		if s := &f.Samples[i]; s.Series == series && s.Due >= from && s.Due < to {
+			s.Class = probes.FailRefused
+		}
+	}
+}
+
+// resurrect adds a key whose acknowledged revocation is gone.
+func (f *Facts) resurrect() {
+	for seq, kind := range map[int64]probes.ChangeKind{101: probes.KeyChange, 102: probes.RevokeChange} {
+		c := probes.Change{Seq: seq, Kind: kind, ID: "key"}
+		f.Ledger = append(f.Ledger, probes.Entry{Change: c, Sent: time.Duration(seq) * ms, Done: time.Duration(seq) * ms, Result: probes.Acked})
+	}
+	f.Survivors = append(f.Survivors, probes.Observation{Region: "us-west", Kind: probes.KeyChange, ID: "key", Version: 101, Data: -1})
+}
+
+// absent returns the observations with all but the first keep objects gone.
+func absent(seen []probes.Observation, keep int) []probes.Observation {
+	var all []probes.Observation
+	for i, o := range seen {
+		if i >= keep {
+			o.Version, o.Data = 0, 0
+		}
+		all = append(all, o)
+	}
+	return all
+}
+
+func TestJudgeNumbers(t *testing.T) {
+	s, f := recorded(t)
+	r := Judge(s, f)
+	if rta := r.RTA["data"]; rta.LowS != 0.18 || rta.PointS != 0.2 || rta.HighS != 0.202 || rta.ErrorS != 0.04 {
+		t.Errorf("data RTA %+v", rta)
+	}
+	if rta := r.RTA["control"]; rta.HighS != 0.402 {
+		t.Errorf("control RTA %+v", rta)
+	}
+	if r.Requests != (Requests{Sent: 750, OK: 740, Failed: 10}) {
+		t.Errorf("requests %+v", r.Requests)
+	}
+	if r.RPA.Lost != 1 || r.RPA.LowS != 0.005 || r.RPA.HighS != 0.06 || r.RPA.ByKind["route"] != 1 {
+		t.Errorf("RPA %+v", r.RPA)
+	}
+	for _, o := range r.Objectives {
+		if o.Verdict != Pass || o.Value == "" || o.Target == "" {
+			t.Errorf("objective %+v", o)
+		}
+	}
+}

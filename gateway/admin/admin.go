@@ -1,0 +1,187 @@
+// Package admin is the admin API of the bundled gateway: JSON over HTTP, one Server for a process, whether it is a control
+// plane, a data plane, or both.
+package admin
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"gwdr/gateway"
+	"gwdr/gateway/store"
+)
+
+// DataPlane is what the API tells of a data plane.
+type DataPlane interface {
+	// Ready reports whether a configuration is loaded.
+	Ready() bool
+	// State returns what is served.
+	State() (gateway.Header, *gateway.State)
+	// Report returns what is served, in short, and whatever else the data plane has to say, for GET /v1/status.
+	Report() (gateway.Status, any)
+}
+
+// Server answers the admin API. Its fields are the options; at least one of Store and Data is set.
+type Server struct {
+	Instance, Region, Role string
+
+	Store    *store.Store    // nil on a mere data plane
+	Data     DataPlane       // nil on a mere control plane
+	Tokens   Tokens          // empty: whoever reaches the listener is an admin
+	Metrics  http.Handler    // serves GET /metrics; nil: 404
+	Stopping <-chan struct{} // closed when the process begins to stop: watches end; nil: never
+	Log      *slog.Logger    // gets each change as "admin change"; nil discards
+
+	digest digestCache
+}
+
+// digestCache keeps the digest of the last revision asked for, as it costs a read of everything.
+type digestCache struct {
+	sync.Mutex
+	store    string
+	revision int64
+	digest   string
+	counts   map[gateway.Kind]int
+}
+
+// Bounds on what a request may hold, in bytes, and how long it may take.
+const (
+	maxEntity  = 48 << 20
+	maxAsk     = 64 << 10
+	maxApply   = 512 << 20
+	maxTime    = time.Minute     // for one request
+	maxStream  = 5 * time.Minute // for a whole state
+	maxSilence = 10 * time.Second
+)
+
+// Handler returns the API as one handler.
+func (s *Server) Handler() http.Handler {
+	if s.Log == nil {
+		s.Log = slog.New(slog.DiscardHandler)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /health", s.health)
+	mux.HandleFunc("GET /ready", s.ready)
+	mux.HandleFunc("GET /leader", s.leader)
+	if s.Metrics != nil {
+		mux.Handle("GET /metrics", s.Metrics)
+	}
+	mux.HandleFunc("GET /v1/status", s.allow(status, s.status))
+	mux.HandleFunc("GET /v1/state", s.allow(export, s.state))
+	if s.Store != nil {
+		s.controlRoutes(mux)
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s.fail(w, r, &refusal{status: http.StatusNotFound, code: "no_endpoint", text: "no such endpoint: " + r.Method + " " + r.URL.Path})
+	})
+	return http.NewCrossOriginProtection().Handler(withDeadline(mux))
+}
+
+func (s *Server) controlRoutes(mux *http.ServeMux) {
+	mux.HandleFunc("GET /v1/watch", s.allow(export, s.watch))
+	mux.HandleFunc("GET /v1/{kind}", s.allow(read, s.list))
+	// {id...} and not {id}: ids hold slashes, and ServeMux takes an id that is only an escaped slash for the end of the path
+	mux.HandleFunc("GET /v1/{kind}/{id...}", s.allow(read, s.get))
+	mux.HandleFunc("PUT /v1/{kind}/{id...}", s.allow(write, s.put))
+	mux.HandleFunc("DELETE /v1/{kind}/{id...}", s.allow(write, s.delete))
+	mux.HandleFunc("POST /v1/keys", s.allow(write, s.issueKey))
+	mux.HandleFunc("POST /v1/keys/{id}/revoke", s.allow(write, s.revokeKey))
+	mux.HandleFunc("POST /v1/apply", s.allow(write, s.apply))
+	mux.HandleFunc("POST /v1/import/openapi", s.allow(write, s.importOpenAPI))
+	mux.HandleFunc("POST /v1/promote", s.allow(lead, s.promote))
+}
+
+// withDeadline bounds the time of a request. Handlers that stream move the bound.
+func withDeadline(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, until := http.NewResponseController(w), time.Now().Add(maxTime)
+		_ = c.SetReadDeadline(until) // a ResponseWriter without deadlines is a test's
+		_ = c.SetWriteDeadline(until)
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		w.Header().Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, map[string]string{"status": "ok", "instance": s.Instance})
+}
+
+// ready answers 200 when the process serves what its role is to serve. Its control plane is open before it listens.
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+	if s.Data != nil && !s.Data.Ready() {
+		s.fail(w, r, &refusal{status: http.StatusServiceUnavailable, code: "not_ready", text: "no configuration is loaded"})
+		return
+	}
+	answer(w, http.StatusOK, map[string]string{"status": "ready", "instance": s.Instance})
+}
+
+// leader answers 200 only if this control plane takes writes.
+func (s *Server) leader(w http.ResponseWriter, r *http.Request) {
+	if s.Store == nil {
+		s.fail(w, r, &refusal{status: http.StatusServiceUnavailable, code: "not_leader", text: "no control plane runs here"})
+		return
+	}
+	role := s.Store.Role()
+	if role.Mode != gateway.ModeLeader {
+		s.fail(w, r, &refusal{status: http.StatusServiceUnavailable, code: "not_leader", text: (&store.NotLeaderError{Role: role}).Error()})
+		return
+	}
+	answer(w, http.StatusOK, role)
+}
+
+// status answers what the instance is. With ?brief=true digest and counts are left out.
+func (s *Server) status(w http.ResponseWriter, r *http.Request) {
+	var out struct {
+		gateway.Status
+		Data any `json:"data,omitempty"` // what the data plane adds
+	}
+	if s.Data != nil {
+		out.Status, out.Data = s.Data.Report()
+	}
+	if s.Store != nil {
+		var err error
+		if out.Status, err = s.storeStatus(r.Context(), r.URL.Query().Get("brief") == "true"); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+	}
+	out.Instance, out.Region, out.Role = s.Instance, s.Region, s.Role
+	answer(w, http.StatusOK, out)
+}
+
+func (s *Server) storeStatus(ctx context.Context, brief bool) (gateway.Status, error) {
+	role, origin := s.Store.Role(), s.Store.Origin()
+	out := gateway.Status{Store: s.Store.ID(), Epoch: role.Epoch, Mode: role.Mode, Leader: role.Leader,
+		LeaderStore: origin.Store, Applied: origin.Revision}
+	revision, err := s.Store.Revision(ctx)
+	out.Revision = revision
+	if err != nil || brief {
+		return out, err
+	}
+	c := &s.digest
+	c.Lock()
+	defer c.Unlock()
+	if c.digest == "" || c.revision != revision || c.store != out.Store {
+		h, state, err := s.Store.State(ctx)
+		if err != nil {
+			return out, err
+		}
+		c.store, c.revision, c.digest, c.counts = h.Store, h.Revision, state.Digest(), state.Counts()
+	}
+	out.Revision, out.Digest, out.Counts = c.revision, c.digest, c.counts
+	return out, nil
+}
+
+// promote makes this control plane the leader of a new epoch.
+func (s *Server) promote(w http.ResponseWriter, r *http.Request) {
+	epoch, err := s.Store.Promote(r.Context())
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.audit(r, "promote", "epoch", epoch)
+	answer(w, http.StatusOK, map[string]int64{"epoch": epoch})
+}

@@ -1,0 +1,97 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"gwdr/gateway"
+	"gwdr/gateway/store"
+)
+
+// refusal is an error with the status, the word for programs and the next step for people that go with it.
+type refusal struct {
+	status     int
+	code       string
+	text, hint string
+	applied    int // changes that were made nevertheless
+	err        error
+}
+
+func (e *refusal) Error() string { return e.text }
+func (e *refusal) Unwrap() error { return e.err }
+
+func badRequest(err error) *refusal {
+	return &refusal{status: http.StatusBadRequest, code: "bad_request", text: err.Error(), err: err}
+}
+
+// invalid says that what was sent is understood but cannot be stored.
+func invalid(err error) *refusal {
+	return &refusal{status: http.StatusUnprocessableEntity, code: "invalid", text: err.Error(), err: err}
+}
+
+// answer writes v as JSON.
+func answer(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v) // the client is gone
+}
+
+// fail answers the error as {"error","code","hint"}, and "applied" where some changes were made.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	known := classify(err)
+	if known.status == http.StatusInternalServerError && r.Context().Err() == nil {
+		s.Log.Error("admin request failed", "method", r.Method, "path", r.URL.Path, "error", err)
+	}
+	if known.status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", `Bearer realm="gwdr admin"`)
+	}
+	body := map[string]any{"error": known.text, "code": known.code}
+	if known.hint != "" {
+		body["hint"] = known.hint
+	}
+	if known.applied > 0 {
+		body["applied"] = known.applied
+	}
+	answer(w, known.status, body)
+}
+
+// classify finds the refusal that stands for the error.
+func classify(err error) *refusal {
+	known, tooLarge, follower := (*refusal)(nil), (*http.MaxBytesError)(nil), (*store.NotLeaderError)(nil)
+	if errors.As(err, &known) {
+		return known
+	}
+	known = &refusal{status: http.StatusInternalServerError, code: "internal", text: err.Error(), err: err}
+	switch {
+	case errors.As(err, &follower):
+		known.status, known.code, known.text = http.StatusConflict, "not_leader", follower.Error()
+		known.hint = "send changes to the leader, or promote this control plane if the leader is lost"
+		if follower.Role.Mode == gateway.ModeBlank {
+			known.hint = "the store lost its content: restore a backup"
+		}
+	case errors.As(err, &tooLarge):
+		known.status, known.code = http.StatusRequestEntityTooLarge, "too_large"
+	case errors.Is(err, gateway.ErrNotFound):
+		known.status, known.code = http.StatusNotFound, "not_found"
+	case errors.Is(err, gateway.ErrMissing):
+		known.status, known.code, known.hint = http.StatusUnprocessableEntity, "missing", "create what it refers to first"
+	case errors.Is(err, gateway.ErrConflict):
+		known.status, known.code, known.hint = http.StatusConflict, "conflict", "read it again and decide anew"
+	case errors.Is(err, gateway.ErrCompacted):
+		known.status, known.code, known.hint = http.StatusGone, "compacted", "read /v1/state and watch from its revision"
+	case errors.Is(err, store.ErrFull):
+		known.status, known.code = http.StatusInsufficientStorage, "full"
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		known.status, known.code = http.StatusServiceUnavailable, "cancelled"
+	}
+	return known
+}
+
+// audit records a change that was made, and by whom. It is never given a secret.
+func (s *Server) audit(r *http.Request, op string, args ...any) {
+	s.Log.Info("admin change", append([]any{"op", op, "by", roleOf(r), "from", r.RemoteAddr}, args...)...)
+}

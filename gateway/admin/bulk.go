@@ -1,0 +1,137 @@
+package admin
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+
+	"gwdr/gateway"
+	"gwdr/gateway/openapi"
+)
+
+// apply makes the changes of an NDJSON body, in order. Nothing is changed before all of it is read and understood.
+//
+// As a restore (X-Gwdr-Restore: true) bodies are taken as they are: a recovery tool may not lose what this version does not
+// understand. Otherwise they must be what PUT takes, but for references, which may come later in the list.
+func (s *Server) apply(w http.ResponseWriter, r *http.Request) {
+	bulk, err := bulkOf(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	changes, err := readChanges(http.MaxBytesReader(w, r.Body, maxApply), bulk.Restore)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	applied, revision, err := s.Store.Apply(r.Context(), changes, bulk)
+	if applied > 0 || err == nil {
+		s.audit(r, "apply", "changes", applied, "of", len(changes), "restore", bulk.Restore, "revision", revision)
+	}
+	if err != nil {
+		known := *classify(err)
+		known.applied = applied
+		s.fail(w, r, &known)
+		return
+	}
+	answer(w, http.StatusOK, map[string]int64{"applied": int64(applied), "revision": revision})
+}
+
+func bulkOf(r *http.Request) (bulk gateway.Bulk, err error) {
+	bulk.Restore = r.Header.Get("X-Gwdr-Restore") == "true"
+	if bulk.Restore && !roleOf(r).allowed(lead) {
+		return bulk, &refusal{status: http.StatusForbidden, code: "forbidden", text: fmt.Sprintf("role %s may not restore", roleOf(r))}
+	}
+	if text := r.Header.Get("X-Gwdr-Base-Revision"); text != "" {
+		if bulk.Base, err = strconv.ParseInt(text, 10, 64); err != nil || bulk.Base < 1 {
+			return bulk, badRequest(fmt.Errorf("X-Gwdr-Base-Revision must be a revision, not %q", text))
+		}
+	}
+	return bulk, nil
+}
+
+func readChanges(body io.Reader, restore bool) (changes []gateway.Change, err error) {
+	dec := json.NewDecoder(bufio.NewReaderSize(body, 64<<10))
+	for {
+		var c gateway.Change
+		if err := dec.Decode(&c); errors.Is(err, io.EOF) {
+			return changes, nil
+		} else if err != nil {
+			return nil, unreadable(fmt.Errorf("change %d: %w", len(changes)+1, err))
+		}
+		if err := checkChange(c, restore); err != nil {
+			return nil, invalid(fmt.Errorf("change %d: %w", len(changes)+1, err))
+		}
+		changes = append(changes, c)
+	}
+}
+
+func checkChange(c gateway.Change, restore bool) error {
+	switch {
+	case restore || c.Op == gateway.Delete && c.Entity.Kind != gateway.Revocation:
+		return c.Entity.Validate()
+	case c.Op == gateway.Delete:
+		return errors.New("a revocation is for good")
+	}
+	return gateway.Check(c.Entity)
+}
+
+// importOpenAPI stores a document as a spec, byte for byte, and makes a route for each of its operations: ?id= of the spec,
+// ?upstream= that the routes lead to, ?host= of the routes, ?prefix=true for /<id> before each path, ?auth= key or none.
+// Routes that an earlier version of the spec had and this one lacks are deleted.
+func (s *Server) importOpenAPI(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	spec := gateway.Ref{Kind: gateway.Spec, ID: query.Get("id")}
+	upstream := gateway.Ref{Kind: gateway.Upstream, ID: query.Get("upstream")}
+	if err := errors.Join(spec.Validate(), upstream.Validate()); err != nil {
+		s.fail(w, r, badRequest(err))
+		return
+	}
+	document, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEntity))
+	if err != nil {
+		s.fail(w, r, unreadable(err))
+		return
+	}
+	how := openapi.Import{Spec: spec.ID, Upstream: upstream.ID, Host: query.Get("host"), Prefix: query.Get("prefix") == "true", Auth: query.Get("auth")}
+	routes, skipped, err := how.Routes(document)
+	if err != nil {
+		s.fail(w, r, invalid(err))
+		return
+	}
+	if _, err := s.Store.Get(r.Context(), upstream); err != nil {
+		s.fail(w, r, invalid(err))
+		return
+	}
+	s.storeSpec(w, r, gateway.Entity{Ref: spec, Body: document}, routes, skipped)
+}
+
+// storeSpec brings the spec and its routes to what they are to be.
+func (s *Server) storeSpec(w http.ResponseWriter, r *http.Request, spec gateway.Entity, routes []gateway.Entity, skipped []openapi.Skipped) {
+	_, state, err := s.Store.StateOf(r.Context(), gateway.Route)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	before := gateway.NewState()
+	for e := range state.Kind(gateway.Route) {
+		for _, ref := range references(e) {
+			if ref == spec.Ref {
+				before.Put(e)
+			}
+		}
+	}
+	after := gateway.NewState(append(routes, spec)...)
+	applied, revision, err := s.Store.Apply(r.Context(), gateway.Diff(before, after), gateway.Bulk{})
+	if err != nil {
+		known := *classify(err)
+		known.applied = applied
+		s.fail(w, r, &known)
+		return
+	}
+	s.audit(r, "import", "kind", gateway.Spec, "id", spec.ID, "routes", len(routes), "skipped", len(skipped), "revision", revision)
+	answer(w, http.StatusOK, map[string]any{"spec": spec.ID, "routes": len(routes), "skipped": append([]openapi.Skipped{}, skipped...), "revision": revision})
+}

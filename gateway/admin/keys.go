@@ -1,0 +1,78 @@
+package admin
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"gwdr/gateway"
+)
+
+// issueKey makes a key. The answer is the only place where its token ever is.
+func (s *Server) issueKey(w http.ResponseWriter, r *http.Request) {
+	var ask struct {
+		Consumer string     `json:"consumer"`
+		Scopes   []string   `json:"scopes"`
+		Expires  *time.Time `json:"expires"`
+	}
+	if err := decode(w, r, &ask); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	token := gateway.NewToken()
+	e := gateway.Entity{Ref: gateway.Ref{Kind: gateway.Key, ID: token.ID}, Body: gateway.Encode(gateway.KeyBody{
+		Consumer: ask.Consumer, Hash: token.Hash(), Scopes: ask.Scopes, Created: time.Now().UTC(), Expires: ask.Expires})}
+	revision, _, err := s.Store.Put(r.Context(), e, gateway.Condition{Absent: true, Refs: references(e)})
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.audit(r, "issue", "kind", gateway.Key, "id", token.ID, "consumer", ask.Consumer, "revision", revision)
+	answer(w, http.StatusCreated, map[string]any{"id": token.ID, "token": token.Reveal(), "revision": revision})
+}
+
+// revokeKey puts a revocation for a key that is there. Revoking it again changes nothing.
+func (s *Server) revokeKey(w http.ResponseWriter, r *http.Request) {
+	var ask struct {
+		Reason string `json:"reason"`
+	}
+	if err := decode(w, r, &ask); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	key := gateway.Ref{Kind: gateway.Key, ID: r.PathValue("id")}
+	if _, err := s.Store.Get(r.Context(), key); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	e := gateway.Entity{Ref: gateway.Ref{Kind: gateway.Revocation, ID: key.ID},
+		Body: gateway.Encode(gateway.RevocationBody{At: time.Now().UTC(), Reason: ask.Reason})}
+	revision, _, err := s.Store.Put(r.Context(), e, gateway.Condition{Absent: true})
+	if errors.Is(err, gateway.ErrConflict) {
+		var item gateway.Item
+		item, err = s.Store.Get(r.Context(), e.Ref)
+		revision = item.Revision
+	}
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.audit(r, "revoke", "kind", gateway.Key, "id", key.ID, "reason", ask.Reason, "revision", revision)
+	answer(w, http.StatusOK, map[string]any{"id": key.ID, "revision": revision})
+}
+
+// decode reads a small JSON body; none at all leaves v as it is.
+func decode(w http.ResponseWriter, r *http.Request, v any) error {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxAsk))
+	if err != nil {
+		return unreadable(err)
+	}
+	if len(body) == 0 {
+		return nil
+	}
+	if err := gateway.Decode(body, v); err != nil {
+		return badRequest(err)
+	}
+	return nil
+}

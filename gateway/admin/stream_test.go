@@ -1,0 +1,220 @@
+package admin_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"net/http/httptest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gwdr/gateway"
+	"gwdr/gateway/admin"
+	"gwdr/gateway/native"
+	"gwdr/gateway/store"
+)
+
+var errEnough = errors.New("enough")
+
+// collect returns the batches with changes after from, up to the revision.
+func collect(ctx context.Context, watch func(context.Context, int64, func(gateway.Batch) error) error, from, to int64) (batches []gateway.Batch, err error) {
+	err = watch(ctx, from, func(b gateway.Batch) error {
+		if len(b.Changes) > 0 {
+			batches = append(batches, b)
+		}
+		if b.Revision >= to {
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return batches, err
+}
+
+func keys(n int) (changes []gateway.Change) {
+	for i := range n {
+		id := strings.Repeat("k", 1+i%7) + string(rune('a'+i%26)) + time.Duration(i).String()
+		changes = append(changes, gateway.Change{Op: gateway.Create, Entity: entity(gateway.Key, id, `{"hash":"x"}`)})
+	}
+	return changes
+}
+
+func TestStateAndWatch(t *testing.T) {
+	s, ctx := start(t, &admin.Server{}), t.Context()
+	h, state, err := s.State(ctx)
+	if err != nil || h.Store != s.store.ID() || h.Epoch != 1 || state.Len() != 0 {
+		t.Fatalf("%+v with %d entities, %v", h, state.Len(), err)
+	}
+	first := s.put(t, entity(gateway.Upstream, "u", echo))
+	last, err := s.ApplyBulk(ctx, keys(1000), gateway.Bulk{Restore: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for from, want := range map[int64]int{h.Revision: 2, first: 1, last: 0} {
+		got, err := collect(ctx, s.Watch, from, last)
+		if err != nil || len(got) != want {
+			t.Errorf("from %d: %d batches, %v", from, len(got), err)
+		}
+		if want > 0 && len(got[want-1].Changes) != 1000 {
+			t.Errorf("from %d: a revision was split", from)
+		}
+	}
+	exported, err := s.Export(ctx)
+	if err != nil || exported.State.Len() != 1001 || exported.Revision != last || exported.Store != h.Store || exported.Time.IsZero() {
+		t.Errorf("%+v, %v", exported, err)
+	}
+	s.expect(t, 400, "unknown kind", "GET", "/v1/state?kind=x", "")
+	s.expect(t, 400, "from must be", "GET", "/v1/watch", "")
+}
+
+func TestWatchOfTheUnknown(t *testing.T) {
+	s, ctx := start(t, &admin.Server{}), t.Context()
+	first := s.put(t, entity(gateway.Upstream, "u", echo))
+	s.put(t, entity(gateway.Upstream, "u", echo))
+	last := s.put(t, entity(gateway.Upstream, "u", echo))
+	if err := s.store.Compact(ctx, last); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(t, 410, "compacted", "GET", "/v1/watch?from=2", "")
+	other := &native.Follower{Client: *s.Client}
+	other.Resume("another")
+	for name, watch := range map[string]func(context.Context, int64, func(gateway.Batch) error) error{"store": s.Watch, "other store": other.Watch} {
+		if _, err := collect(ctx, watch, first, last); !errors.Is(err, gateway.ErrCompacted) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := collect(ctx, s.Watch, last+1, last); !errors.Is(err, gateway.ErrCompacted) {
+		t.Errorf("the future: %v", err)
+	}
+}
+
+func TestStoppingEndsWatches(t *testing.T) {
+	stopping := make(chan struct{})
+	s := start(t, &admin.Server{Stopping: stopping})
+	err := s.Watch(t.Context(), 1, func(gateway.Batch) error {
+		if stopping != nil {
+			close(stopping)
+			stopping = nil
+		}
+		return nil
+	})
+	if err == nil || errors.Is(err, context.Canceled) {
+		t.Errorf("watch ended with %v", err)
+	}
+}
+
+func TestApply(t *testing.T) {
+	s, ctx := start(t, &admin.Server{}), t.Context()
+	revision, err := s.ApplyBulk(ctx, keys(2500), gateway.Bulk{Restore: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.ApplyBulk(ctx, keys(1), gateway.Bulk{Restore: true, Base: revision - 1}); !errors.Is(err, gateway.ErrConflict) {
+		t.Errorf("old base: %v", err)
+	}
+	if _, err := s.ApplyBulk(ctx, keys(1), gateway.Bulk{}); err == nil || !strings.Contains(err.Error(), "hash must be") {
+		t.Errorf("keys without a hash: %v", err)
+	}
+	good := `{"op":"create","kind":"setting","id":"s","body":"e30="}` + "\n"
+	for body, want := range map[string]string{
+		good + `{"op":"create","kind":"setting"`:                              "change 2",
+		good + `{"op":"drop","kind":"setting","id":"x"}`:                      "unknown op",
+		good + `{"op":"create","kind":"setting","id":"x"}`:                    "lacks a body",
+		good + `{"op":"create","kind":"setting","id":"x","body":"%"}`:         "change 2",
+		good + `{"op":"delete","kind":"revocation","id":"x"}`:                 "for good",
+		good + `{"op":"create","kind":"gadget","id":"x","body":""}`:           "unknown kind",
+		good + `{"op":"create","kind":"route","id":"x","body":"e30="}` + "\n": "change 2",
+	} {
+		if status, answer := s.ask(t, "POST", "/v1/apply", body); status/100 != 4 || !strings.Contains(answer, want) {
+			t.Errorf("%s: %d %s", body, status, answer)
+		}
+	}
+	_, state, err := s.State(ctx)
+	if err != nil || state.Counts()[gateway.Setting] != 0 {
+		t.Errorf("a refused list was applied in part: %v, %v", state.Counts(), err)
+	}
+	s.expect(t, 200, `"applied":1`, "POST", "/v1/apply", good)
+	s.expect(t, 200, `"applied":0`, "POST", "/v1/apply", "")
+}
+
+// A wiped control plane answers reads, refuses writes, and takes a restore.
+func TestBlankOverHTTP(t *testing.T) {
+	dir, ctx := t.TempDir(), t.Context()
+	st, err := store.Open(ctx, store.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	st.Close()
+	if err := os.RemoveAll(filepath.Join(dir, "store")); err != nil {
+		t.Fatal(err)
+	}
+	if st, err = store.Open(ctx, store.Options{Dir: dir}); err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	ts := httptest.NewServer((&admin.Server{Store: st}).Handler())
+	defer ts.Close()
+	s := server{Client: &native.Client{URL: ts.URL}, store: st, url: ts.URL}
+	s.expect(t, 409, "blank", "PUT", "/v1/upstream/u", echo)
+	s.expect(t, 409, "restore a backup", "POST", "/v1/promote", "")
+	s.expect(t, 503, "blank", "GET", "/leader", "")
+	if _, err := s.ApplyBulk(ctx, nil, gateway.Bulk{}); !errors.Is(err, gateway.ErrNotLeader) {
+		t.Errorf("apply: %v", err)
+	}
+	if h, _, err := s.State(ctx); err != nil || h.Store != "" {
+		t.Errorf("state of the blank store: %+v, %v", h, err)
+	}
+	if err := s.Apply(ctx, keys(10)); err != nil {
+		t.Fatal(err)
+	}
+	if status, err := s.Status(ctx); err != nil || status.Mode != gateway.ModeLeader || status.Store == "" || status.Epoch != 2 {
+		t.Errorf("restored: %+v, %v", status, err)
+	}
+}
+
+func TestImport(t *testing.T) {
+	s, ctx := start(t, &admin.Server{}), t.Context()
+	document := []byte("openapi: 3.0.0\npaths:\n  /a: {get: {}, post: {}}\n  /b/{id}: {get: {}}\n  '/bad/{': {get: {}}\n")
+	if _, err := s.ImportOpenAPI(ctx, "shop", "u", "", document); err == nil || !strings.Contains(err.Error(), "upstream/u") {
+		t.Errorf("import without upstream: %v", err)
+	}
+	s.put(t, entity(gateway.Upstream, "u", echo))
+	s.put(t, entity(gateway.Route, "own", `{"path":"/own","upstream":"u"}`))
+	routes, err := s.ImportOpenAPI(ctx, "shop", "u", "api.example.com", document)
+	if err != nil || routes != 3 {
+		t.Fatalf("%d routes, %v", routes, err)
+	}
+	item, err := s.Get(ctx, gateway.Ref{Kind: gateway.Spec, ID: "shop"})
+	if err != nil || string(item.Body) != string(document) {
+		t.Errorf("stored document: %q, %v", item.Body, err)
+	}
+	document = []byte(`{"swagger":"2.0","paths":{"/a":{"get":{}}}}`)
+	if _, err := s.ImportOpenAPI(ctx, "shop", "u", "", document); err != nil {
+		t.Fatal(err)
+	}
+	_, state, err := s.State(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for r := range state.Kind(gateway.Route) {
+		got = append(got, r.ID)
+	}
+	if diff := cmp.Diff([]string{"own", "shop:GET:/a"}, got); diff != "" {
+		t.Errorf("routes after the second version: %s", diff)
+	}
+	s.expect(t, 200, `"skipped":[{"operation":"GET /x{"`, "POST", "/v1/import/openapi?id=s&upstream=u", `{"openapi":"3","paths":{"/x{":{"get":{}}}}`)
+	s.expect(t, 422, "neither 2 nor 3", "POST", "/v1/import/openapi?id=s&upstream=u", `{"openapi":"9"}`)
+	s.expect(t, 400, "no id", "POST", "/v1/import/openapi?upstream=u", `{}`)
+	if status, err := http.Get(s.url + "/metrics"); err != nil || status.StatusCode != 404 {
+		t.Errorf("metrics without a handler: %v, %v", status, err)
+	}
+}

@@ -1,0 +1,80 @@
+package gateway_test
+
+import (
+	"strings"
+	"testing"
+
+	"gwdr/gateway"
+)
+
+func TestCheckPasses(t *testing.T) {
+	for _, e := range []gateway.Entity{
+		entity(gateway.Route, "a", `{"path":"/orders/{id}","upstream":"echo","methods":["GET"],"hosts":["api.example"]}`),
+		entity(gateway.Route, "b", `{"path":"/","upstream":"x","auth":"none","headers":{"X-A":"1"},"timeout":"250ms"}`),
+		entity(gateway.Upstream, "a", `{"endpoints":[]}`),
+		entity(gateway.Upstream, "b", `{"endpoints":[{"url":"http://[::1]:80/"}],"balance":"failover","health":{"path":"/ready"}}`),
+		entity(gateway.Key, "a", `{"hash":"`+strings.Repeat("aB", 32)+`","created":"2026-01-01T00:00:00Z"}`),
+		entity(gateway.Revocation, "a", `{"at":"2026-01-01T00:00:00Z"}`),
+		entity(gateway.Consumer, "a", `{"name":"shop"}`),
+		entity(gateway.Spec, "a", "openapi: 3.1.0"),
+	} {
+		if err := gateway.Check(e); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestCheckRefuses(t *testing.T) {
+	for body, kind := range map[string]gateway.Kind{
+		``:                                 gateway.Route,
+		`[]`:                               gateway.Route,
+		`{"path":"/"}`:                     gateway.Route,
+		`{"path":"orders","upstream":"a"}`: gateway.Route,
+		`{"path":"/","upstream":"a","scopse":["b"]}`:                   gateway.Route,
+		`{"path":"/","upstream":"a"} {}`:                               gateway.Route,
+		`{"path":"/","upstream":"a","auth":"basic"}`:                   gateway.Route,
+		`{"path":"/","upstream":"a","auth":"none","scopes":["a"]}`:     gateway.Route,
+		`{"path":"/","upstream":"a","methods":["get"]}`:                gateway.Route,
+		`{"path":"/","upstream":"a","hosts":["a:80"]}`:                 gateway.Route,
+		`{"path":"/","upstream":"a","headers":{"Content-Length":"1"}}`: gateway.Route,
+		`{"path":"/","upstream":"a","headers":{"X-A":"b\r\nX-B: c"}}`:  gateway.Route,
+		`{"path":"/","upstream":"a","timeout":"-1s"}`:                  gateway.Route,
+		`{"endpoints":[{"url":"ftp://a"}]}`:                            gateway.Upstream,
+		`{"endpoints":[{"url":"http://"}]}`:                            gateway.Upstream,
+		`{"endpoints":[{"url":"http://a/b"}]}`:                         gateway.Upstream,
+		`{"endpoints":[{"url":"http://u:p@a"}]}`:                       gateway.Upstream,
+		`{"endpoints":[],"balance":"random"}`:                          gateway.Upstream,
+		`{"endpoints":[],"retries":-2}`:                                gateway.Upstream,
+		`{"endpoints":[],"health":{"path":"ready"}}`:                   gateway.Upstream,
+		`{"endpoints":[],"health":{"path":"/ready","unhealthy":-1}}`:   gateway.Upstream,
+		`{"hash":"abc"}`: gateway.Key,
+		`{"hash":"` + strings.Repeat("0", 63) + `","created":"2026-01-01T00:00:00Z"}`:  gateway.Key,
+		`{"hash":"` + strings.Repeat("0", 66) + `","created":"2026-01-01T00:00:00Z"}`:  gateway.Key,
+		`{"hash":"` + strings.Repeat("zz", 32) + `","created":"2026-01-01T00:00:00Z"}`: gateway.Key,
+	} {
+		if err := gateway.Check(entity(kind, "x", body)); err == nil {
+			t.Errorf("%s %s passes", kind, body)
+		}
+	}
+	if err := gateway.Check(entity("plugin", "x", "{}")); err == nil {
+		t.Error("an unknown kind passes")
+	}
+}
+
+func TestErrorsKeepAPasswordInAnEndpoint(t *testing.T) {
+	for _, url := range []string{"http://u:hunter2@a", "http://u:hunter2@a b"} {
+		err := gateway.Check(entity(gateway.Upstream, "x", `{"endpoints":[{"url":"`+url+`"}]}`))
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("error is %v", err)
+		}
+	}
+}
+
+func FuzzCheck(f *testing.F) {
+	f.Add("route", `{"path":"/orders/{id}","upstream":"echo","headers":{"X-A":"1"}}`)
+	f.Add("upstream", `{"endpoints":[{"url":"http://a:1"}],"health":{"path":"/"}}`)
+	f.Add("key", `{"hash":"00"}`)
+	f.Fuzz(func(t *testing.T, kind, body string) {
+		_ = gateway.Check(entity(gateway.Kind(kind), "x", body)) // must not panic
+	})
+}

@@ -1,0 +1,225 @@
+package proxy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"sync/atomic"
+	"time"
+)
+
+// replayLimit bounds the request bodies that are kept in memory for another attempt, in bytes.
+const replayLimit = 64 << 10
+
+var (
+	errTimeout    = errors.New("no response header in time")
+	errLost       = errors.New("endpoint fell silent")
+	errNoEndpoint = errors.New("upstream has no endpoint")
+	errClientBody = errors.New("request body cannot be read")
+)
+
+// exchange is one request on its way: the http.RoundTripper of its own httputil.ReverseProxy.
+type exchange struct {
+	gateway  *Gateway
+	route    *route
+	upstream *upstream
+	body     func() (io.ReadCloser, error) // the body for the next attempt
+	once     *onceBody                     // set when there can be only one attempt that reads the body
+	safe     bool                          // the request may be made twice
+	tried    []*endpoint
+}
+
+// serve passes the request on and answers it.
+func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
+	proxy := httputil.ReverseProxy{
+		Rewrite:        x.rewrite,
+		Transport:      x,
+		ModifyResponse: x.gateway.stamp,
+		ErrorHandler:   x.fail,
+		BufferPool:     &x.gateway.buffers,
+		ErrorLog:       x.gateway.proxyLog,
+	}
+	proxy.ServeHTTP(w, r)
+}
+
+// rewrite makes the upstream's request. The client's path, query and Host pass as they are; the reverse proxy has already
+// dropped hop-by-hop headers and what the client claims to have been forwarded for.
+func (x *exchange) rewrite(p *httputil.ProxyRequest) {
+	p.SetXForwarded()
+	p.Out.URL.RawQuery = p.In.URL.RawQuery // the gateway decides nothing by it, so it need not be cleaned
+	if x.route.guarded {
+		stripKey(p.Out.Header)
+	}
+	for name, values := range x.route.headers {
+		p.Out.Header[name] = values
+	}
+}
+
+// RoundTrip tries endpoints until one answers. Nothing of an answer has been passed on before it returns, so that a
+// request that may be made twice is made again elsewhere, and so is one that no endpoint has seen.
+func (x *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
+	if err := x.prepare(req); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancelCause(req.Context())
+	limit := time.AfterFunc(x.timeout(), func() { cancel(errTimeout) })
+	resp, err := x.try(ctx, req)
+	if !limit.Stop() && err == nil {
+		resp.Body.Close()
+		err = errTimeout
+	}
+	if err != nil {
+		cancel(err)
+	}
+	return resp, err // the context ends with the client's request, after the response body is passed on
+}
+
+func (x *exchange) timeout() time.Duration {
+	if x.route.timeout > 0 {
+		return x.route.timeout
+	}
+	return x.upstream.timeout
+}
+
+func (x *exchange) try(ctx context.Context, req *http.Request) (*http.Response, error) {
+	failure := errNoEndpoint
+	for range x.upstream.retries + 1 {
+		e := x.upstream.pick(x.tried)
+		if e == nil {
+			break
+		}
+		if len(x.tried) > 0 {
+			x.gateway.metrics.retries.Inc()
+		}
+		x.tried = append(x.tried, e)
+		resp, err := x.attempt(ctx, e, req)
+		if err == nil {
+			e.worked()
+			return resp, nil
+		}
+		if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTimeout) {
+			return nil, context.Cause(ctx) // the client is gone, which says nothing about the endpoint
+		}
+		unreachable := isDial(err)
+		e.broke(unreachable)
+		if ctx.Err() != nil {
+			return nil, errTimeout
+		}
+		failure = fmt.Errorf("endpoint %s: %w", e.url.Host, err)
+		if !x.mayRetry(unreachable) {
+			break
+		}
+	}
+	return nil, failure
+}
+
+// attempt asks one endpoint. A request that could be made elsewhere does not wait for an endpoint that falls silent.
+func (x *exchange) attempt(ctx context.Context, e *endpoint, req *http.Request) (*http.Response, error) {
+	stop := func() bool { return true }
+	if x.safe && x.upstream.stop != nil && len(x.upstream.endpoints) > 1 {
+		var cancel context.CancelCauseFunc
+		ctx, cancel = context.WithCancelCause(ctx)
+		stop = context.AfterFunc(e.lost.Load(), func() { cancel(errLost) })
+	}
+	out := req.WithContext(ctx)
+	target := *req.URL
+	target.Scheme, target.Host = e.url.Scheme, e.url.Host
+	out.URL = &target
+	if x.body != nil {
+		out.Body, _ = x.body()
+		if x.safe {
+			out.GetBody = x.body // for the transport's own second attempt
+		}
+	}
+	resp, err := x.upstream.transport.RoundTrip(out)
+	if !stop() && err == nil {
+		resp.Body.Close()
+		err = errLost
+	}
+	if err != nil && errors.Is(context.Cause(ctx), errLost) {
+		return nil, errLost
+	}
+	return resp, err
+}
+
+// prepare finds out whether the request can be made twice.
+func (x *exchange) prepare(req *http.Request) error {
+	x.safe = isIdempotent(req.Method)
+	switch {
+	case req.Body == nil || req.Body == http.NoBody:
+	case x.safe && req.ContentLength > 0 && req.ContentLength <= replayLimit:
+		kept := make([]byte, req.ContentLength)
+		if _, err := io.ReadFull(req.Body, kept); err != nil {
+			return fmt.Errorf("%w: %w", errClientBody, err)
+		}
+		x.body = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(kept)), nil }
+	default:
+		x.safe = false
+		x.once = &onceBody{Reader: req.Body}
+		x.body = func() (io.ReadCloser, error) { return x.once, nil }
+	}
+	if _, there := req.Header["Idempotency-Key"]; x.safe && !there {
+		req.Header["Idempotency-Key"] = nil // is not sent, but lets the transport try again when an idle connection is dead
+	}
+	return nil
+}
+
+// mayRetry reports whether another attempt does no harm, given that the last one could not even connect.
+func (x *exchange) mayRetry(unreachable bool) bool {
+	if x.safe {
+		return true
+	}
+	return unreachable && (x.once == nil || !x.once.read.Load())
+}
+
+// onceBody is a request body that cannot be sent twice. Closing it is left to the server that it came from.
+type onceBody struct {
+	io.Reader
+	read atomic.Bool
+}
+
+func (b *onceBody) Read(p []byte) (int, error) {
+	b.read.Store(true)
+	return b.Reader.Read(p)
+}
+
+func (b *onceBody) Close() error { return nil }
+
+func isIdempotent(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return true
+	}
+	return false
+}
+
+// isDial reports whether the endpoint could not be reached at all, so that it has seen nothing of the request.
+func isDial(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "dial"
+}
+
+// fail answers for an upstream that did not.
+func (x *exchange) fail(w http.ResponseWriter, r *http.Request, err error) {
+	answer := refusal{status: http.StatusBadGateway, text: "the upstream cannot be reached"}
+	switch {
+	case r.Context().Err() != nil:
+		answer = refusal{status: statusClientGone, text: "the client is gone"}
+	case errors.Is(err, errTimeout):
+		answer = refusal{status: http.StatusGatewayTimeout, text: "the upstream did not answer in time"}
+	case errors.Is(err, errNoEndpoint):
+		answer = refusal{status: http.StatusServiceUnavailable, text: "the upstream has no endpoint"}
+	case errors.Is(err, errClientBody):
+		answer = refusal{status: http.StatusBadRequest, text: "the request body ends early"}
+	}
+	x.gateway.log.Debug("request failed", "route", x.route.id, "upstream", x.upstream.id, "status", answer.status, "error", err)
+	answer.write(w)
+}
+
+// statusClientGone is what nginx logs for a client that did not wait; nobody receives it.
+const statusClientGone = 499

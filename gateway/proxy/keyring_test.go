@@ -1,0 +1,140 @@
+package proxy
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"gwdr/gateway"
+)
+
+func TestKeys(t *testing.T) {
+	past, future := time.Now().Add(-time.Second), time.Now().Add(time.Hour)
+	live, liveText := keyEntity([]string{"read", "write"}, &future)
+	weak, weakText := keyEntity([]string{"read"}, nil)
+	expired, expiredText := keyEntity([]string{"read", "write"}, &past)
+	revoked, revokedText := keyEntity([]string{"read", "write"}, nil)
+	other := gateway.NewToken()
+	forged := other.Reveal() // a known id with another secret
+	impostor := entity(gateway.Key, other.ID, gateway.KeyBody{Hash: gateway.NewToken().Hash()})
+	b := backend(t, "echo")
+	g := newGateway(t, Options{}, upstreamOf("echo", b.URL), live, weak, expired, revoked, impostor,
+		entity(gateway.Revocation, revoked.ID, gateway.RevocationBody{}),
+		entity(gateway.Route, "scoped", gateway.RouteBody{Path: "/scoped", Upstream: "echo", Scopes: []string{"read", "write"}}),
+		entity(gateway.Route, "keyed", gateway.RouteBody{Path: "/keyed", Upstream: "echo"}))
+	url := serve(t, g)
+	bearer := func(text string) []string { return []string{"Authorization", "Bearer " + text} }
+	for name, c := range map[string]struct {
+		path   string
+		header []string
+		status int
+		text   string
+	}{
+		"bearer":              {"/scoped", bearer(liveText), 200, ""},
+		"lower-case scheme":   {"/scoped", []string{"Authorization", "bearer  " + liveText}, 200, ""},
+		"own header":          {"/scoped", []string{"X-Api-Key", liveText}, 200, ""},
+		"another's bearer":    {"/scoped", []string{"X-Api-Key", liveText, "Authorization", "Bearer eyJ"}, 200, ""},
+		"none":                {"/keyed", nil, 401, "required"},
+		"basic":               {"/keyed", []string{"Authorization", "Basic Z3drXw=="}, 401, "required"},
+		"empty":               {"/keyed", []string{"X-Api-Key", ""}, 401, "malformed"},
+		"malformed":           {"/keyed", bearer("gwk_nonsense"), 401, "malformed"},
+		"cut":                 {"/keyed", bearer(liveText[:len(liveText)-1]), 401, "malformed"},
+		"unknown":             {"/keyed", bearer(gateway.NewToken().Reveal()), 401, "not valid"},
+		"wrong secret":        {"/keyed", bearer(forged), 401, "not valid"},
+		"expired":             {"/keyed", bearer(expiredText), 401, "expired"},
+		"revoked":             {"/keyed", bearer(revokedText), 401, "revoked"},
+		"too weak":            {"/scoped", bearer(weakText), 403, "lacks scope write"},
+		"weak is enough":      {"/keyed", bearer(weakText), 200, ""},
+		"two keys":            {"/keyed", []string{"X-Api-Key", liveText, "X-Api-Key", liveText}, 401, "required"},
+		"two ways":            {"/keyed", append(bearer(liveText), "X-Api-Key", weakText), 401, "required"},
+		"in the query is not": {"/keyed?api_key=" + liveText, nil, 401, "required"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := get(t, url+c.path, c.header...)
+			if got.Status != c.status || !strings.Contains(got.Body, c.text) {
+				t.Errorf("answer is %d %s", got.Status, got.Body)
+			}
+			if challenge := got.Header.Get("WWW-Authenticate"); (challenge != "") != (c.status == 401) {
+				t.Errorf("challenge is %q", challenge)
+			}
+		})
+	}
+}
+
+func TestRevocationOutlivesEverything(t *testing.T) {
+	key, text := keyEntity(nil, nil)
+	revocation := entity(gateway.Revocation, key.ID, gateway.RevocationBody{})
+	b := backend(t, "echo")
+	base := []gateway.Entity{upstreamOf("echo", b.URL), entity(gateway.Route, "r", gateway.RouteBody{Path: "/", Upstream: "echo"})}
+	g := newGateway(t, Options{}, append(base, key)...)
+	url := serve(t, g)
+	expect := func(when string, status int) {
+		t.Helper()
+		if got := get(t, url, "X-Api-Key", text); got.Status != status {
+			t.Fatalf("%s: %d %s", when, got.Status, got.Body)
+		}
+	}
+	expect("live", 200)
+	update := func(revision int64, changes ...gateway.Change) {
+		t.Helper()
+		if err := g.Update(gateway.Batch{Revision: revision, Changes: changes}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	update(2, gateway.Change{Op: gateway.Create, Entity: revocation})
+	expect("revoked", 401)
+	update(3, gateway.Change{Op: gateway.Delete, Entity: key})
+	expect("deleted", 401)
+	update(4, gateway.Change{Op: gateway.Create, Entity: key})
+	expect("put again", 401)
+	update(5, gateway.Change{Op: gateway.Delete, Entity: revocation})
+	expect("revocation deleted", 401)
+	if err := g.Load(gateway.Header{Store: "b", Revision: 1}, gateway.NewState(append(base, key)...)); err != nil {
+		t.Fatal(err)
+	}
+	expect("restored from before the revocation", 401)
+	if _, s := g.State(); s.Counts()[gateway.Revocation] != 1 {
+		t.Error("the instance does not tell what it knows")
+	}
+}
+
+func TestOneKeyAmongManyChangesAlone(t *testing.T) {
+	ring := &keyring{}
+	edit := ring.edit()
+	for i := range 5_000 {
+		token := gateway.KeyBody{Hash: fmt.Sprintf("%064x", i)}
+		if err := edit.apply(gateway.Change{Op: gateway.Create, Entity: entity(gateway.Key, fmt.Sprint(i), token)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := edit.ring
+	edit = before.edit()
+	if err := edit.apply(gateway.Change{Op: gateway.Delete, Entity: entity(gateway.Key, "77", nil)}); err != nil {
+		t.Fatal(err)
+	}
+	after := edit.ring
+	if before.get("77") == nil || after.get("77") != nil {
+		t.Error("the edit is seen where it should not be, or not where it should")
+	}
+	for i := range 5_000 {
+		if id := fmt.Sprint(i); id != "77" && (before.get(id) == nil || after.get(id) != before.get(id)) {
+			t.Fatalf("key %s was touched", id)
+		}
+	}
+}
+
+func FuzzAuthenticate(f *testing.F) {
+	f.Add("Bearer gwk_0123456789abcdef_x", "gwk_", "x-api-key")
+	f.Fuzz(func(t *testing.T, authorization, key, name string) {
+		h := http.Header{"Authorization": {authorization}, keyHeader: {key}}
+		if refusal := (&keyring{}).authenticate(h, nil, time.Now()); refusal == nil {
+			t.Errorf("%v opens an empty ring", h)
+		}
+		stripKey(h)
+		if text, ok := presentedKey(h); ok {
+			t.Errorf("%q is left", text)
+		}
+	})
+}

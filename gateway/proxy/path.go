@@ -1,0 +1,90 @@
+package proxy
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+)
+
+// errPath is returned for a path that two servers may read as two different resources.
+var errPath = errors.New("path is ambiguous or holds dot segments or control characters")
+
+// match returns the request's route; nil without an error means that no route matches. It looks the decoded path up.
+// What the upstream makes of an escaped slash, an empty segment, a backslash, a matrix parameter or a second escape is not
+// known, so such a path must lead to the same route however it is read: no request reaches through one route what
+// another one guards.
+func (r *router) match(req *http.Request) (*route, error) {
+	host, path := hostName(req.Host), req.URL.Path
+	if !strings.HasPrefix(path, "/") {
+		return nil, errPath
+	}
+	found := r.find(host, req.Method, path)
+	if isPlain(req.URL) {
+		return found, nil
+	}
+	for _, read := range []func(*url.URL) (string, bool){lenient, opaque} {
+		other, ok := read(req.URL)
+		if !ok || r.find(host, req.Method, other) != found {
+			return nil, errPath
+		}
+	}
+	return found, nil
+}
+
+// isPlain reports whether there is only one way to read the path.
+func isPlain(u *url.URL) bool {
+	if u.RawPath != "" || strings.Contains(u.Path, "//") || strings.Contains(u.Path, "/.") {
+		return false
+	}
+	for i := range len(u.Path) {
+		if c := u.Path[i]; c < 0x20 || c >= 0x7f || c == '\\' || c == ';' || c == '%' {
+			return false
+		}
+	}
+	return true
+}
+
+// lenient reads the path as a forgiving server would: it decodes again and again, takes a backslash for a slash, cuts
+// matrix parameters off, and merges slashes. A dot segment, a control character or bad UTF-8 is not ok.
+func lenient(u *url.URL) (path string, ok bool) {
+	path = u.Path
+	for strings.Contains(path, "%") {
+		again, err := url.PathUnescape(path)
+		if err != nil || again == path {
+			break
+		}
+		path = again
+	}
+	if !utf8.ValidString(path) || strings.ContainsFunc(path, func(c rune) bool { return c < 0x20 || c == 0x7f }) {
+		return "", false
+	}
+	segments := strings.Split(strings.ReplaceAll(path, `\`, "/"), "/")
+	kept := segments[:1]
+	for i, s := range segments[1:] {
+		s, _, _ = strings.Cut(s, ";")
+		if s == "." || s == ".." {
+			return "", false
+		}
+		if s != "" || i == len(segments)-2 {
+			kept = append(kept, s)
+		}
+	}
+	return strings.Join(kept, "/"), true
+}
+
+// opaque reads an escaped slash as a part of its segment. The stand-in for it is in no path that is served.
+func opaque(u *url.URL) (path string, ok bool) {
+	escaped := strings.ReplaceAll(strings.ReplaceAll(u.EscapedPath(), "%2F", "%00"), "%2f", "%00")
+	path, err := url.PathUnescape(escaped)
+	return path, err == nil
+}
+
+// hostName returns the host of a Host header as routes name it: without port and final dot, in lower case.
+func hostName(host string) string {
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		host = host[:i]
+	}
+	return strings.ToLower(strings.TrimSuffix(host, "."))
+}

@@ -1,0 +1,172 @@
+// Package proxy is the data plane of the bundled gateway: it serves a gateway.State, compiled into an immutable
+// configuration that is swapped as a whole, and keeps the last good one when the next is bad or its source is gone.
+package proxy
+
+import (
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gwdr/gateway"
+)
+
+// Options say how a Gateway runs. The zero value works.
+type Options struct {
+	Instance string // sent as X-Gwdr-Instance unless the upstream says another; empty means not at all
+	Region   string // likewise X-Gwdr-Region
+	LastGood string // file that keeps the last good configuration; empty means none
+	Metrics  prometheus.Registerer
+	Log      *slog.Logger
+}
+
+// Gateway is the data plane: an http.Handler. All methods may be called concurrently.
+type Gateway struct {
+	options  Options
+	log      *slog.Logger
+	proxyLog *log.Logger
+	metrics  *metrics
+	buffers  bufferPool
+	live     atomic.Pointer[config] // nil until something is loaded
+	keeper   *keeper
+
+	mu       sync.Mutex                     // guards what follows
+	want     gateway.Header                 // of live, or of what pending leads to
+	state    *gateway.State                 // what live was compiled from
+	pending  map[gateway.Ref]gateway.Change // changes that could not be compiled yet
+	rejected string                         // why not
+	digest   string                         // of state; empty when it must be computed
+	unsaved  bool                           // state is newer than what the keeper knows of
+}
+
+// New returns a Gateway that has nothing loaded yet and answers 503. Close it.
+func New(o Options) (*Gateway, error) {
+	g := &Gateway{options: o, log: o.Log, state: gateway.NewState()}
+	if g.log == nil {
+		g.log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	}
+	g.proxyLog = slog.NewLogLogger(g.log.Handler(), slog.LevelDebug)
+	g.metrics = newMetrics(g)
+	if o.Metrics != nil {
+		if err := g.metrics.register(o.Metrics); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	if o.LastGood != "" {
+		g.keeper = newKeeper(o.LastGood, g.State, g.log)
+	}
+	return g, nil
+}
+
+// Close ends the health checks and writes the last good configuration if that is still to be done. Requests under way
+// are the http.Server's to wait for; Follow must have returned.
+func (g *Gateway) Close() error {
+	g.mu.Lock()
+	if c := g.live.Load(); c != nil {
+		for _, u := range c.upstreams {
+			u.close()
+		}
+	}
+	g.mu.Unlock()
+	if g.keeper == nil {
+		return nil
+	}
+	return g.keeper.close()
+}
+
+// readyPath answers 200 once a configuration is loaded. All paths below its directory are the gateway's own.
+const readyPath = "/.gwdr/ready"
+
+// ServeHTTP finds the request's route, checks its key and passes it on.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/.gwdr/") {
+		g.serveOwn(w, r)
+		return
+	}
+	start := time.Now()
+	rec := &recorder{ResponseWriter: w}
+	defer func() { g.metrics.observe(rec.status, time.Since(start)) }() // also when the reverse proxy aborts the answer
+	if f := g.serve(rec, r, start); f != nil {
+		g.identify(rec.Header())
+		f.write(rec)
+	}
+}
+
+func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, now time.Time) *refusal {
+	c := g.live.Load()
+	if c == nil {
+		return &refusal{status: http.StatusServiceUnavailable, text: "no configuration is loaded"}
+	}
+	route, err := c.router.match(r)
+	if err != nil {
+		return &refusal{status: http.StatusBadRequest, text: err.Error()}
+	}
+	if route == nil {
+		return c.router.refuse(r)
+	}
+	if route.guarded {
+		if f := c.keys.authenticate(r.Header, route.scopes, now); f != nil {
+			return f
+		}
+	}
+	x := &exchange{gateway: g, route: route, upstream: c.upstreams[route.upstream]}
+	x.serve(w, r)
+	return nil
+}
+
+// refuse tells a path that is not there from one that is there for other methods.
+func (r *router) refuse(req *http.Request) *refusal {
+	methods := r.methods(hostName(req.Host), req.URL.Path)
+	if len(methods) == 0 {
+		return &refusal{status: http.StatusNotFound, text: "no route matches"}
+	}
+	return &refusal{status: http.StatusMethodNotAllowed, text: "the route does not take this method",
+		allow: strings.Join(methods, ", ")}
+}
+
+func (g *Gateway) serveOwn(w http.ResponseWriter, r *http.Request) {
+	g.identify(w.Header())
+	switch {
+	case r.URL.Path != readyPath:
+		(&refusal{status: http.StatusNotFound, text: "no such page of the gateway"}).write(w)
+	case g.live.Load() == nil:
+		(&refusal{status: http.StatusServiceUnavailable, text: "no configuration is loaded"}).write(w)
+	default:
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"ready":true}`+"\n")
+	}
+}
+
+// stamp says which instance answered, unless another gwdr behind it has said so.
+func (g *Gateway) stamp(resp *http.Response) error {
+	g.identify(resp.Header)
+	return nil
+}
+
+func (g *Gateway) identify(h http.Header) {
+	if g.options.Instance != "" && h.Get("X-Gwdr-Instance") == "" {
+		h.Set("X-Gwdr-Instance", g.options.Instance)
+	}
+	if g.options.Region != "" && h.Get("X-Gwdr-Region") == "" {
+		h.Set("X-Gwdr-Region", g.options.Region)
+	}
+}
+
+// bufferPool lends the reverse proxy its copy buffers.
+type bufferPool struct{ pool sync.Pool }
+
+func (p *bufferPool) Get() []byte {
+	if b, ok := p.pool.Get().(*[32 << 10]byte); ok {
+		return b[:]
+	}
+	return make([]byte, 32<<10)
+}
+
+func (p *bufferPool) Put(b []byte) { p.pool.Put((*[32 << 10]byte)(b)) }

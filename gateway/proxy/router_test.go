@@ -1,0 +1,311 @@
+package proxy
+
+import (
+	"bufio"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"gwdr/gateway"
+)
+
+// routerOf builds a router from lines "id [METHOD[,METHOD]] [host]/path".
+func routerOf(t testing.TB, lines ...string) *router {
+	t.Helper()
+	routes := map[string]*route{}
+	for _, line := range lines {
+		fields := strings.Fields(line)
+		body := gateway.RouteBody{Upstream: "x", Path: fields[len(fields)-1]}
+		if host, path, ok := strings.Cut(body.Path, "/"); ok && host != "" {
+			body.Hosts, body.Path = []string{host}, "/"+path
+		}
+		if len(fields) == 3 {
+			body.Methods = strings.Split(fields[1], ",")
+		}
+		r, err := newRoute(fields[0], gateway.Encode(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		routes[fields[0]] = r
+	}
+	return newRouter(routes)
+}
+
+func request(t testing.TB, line string) *http.Request {
+	t.Helper()
+	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(line + " HTTP/1.1\r\nHost: h.example:8080\r\n\r\n")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// answer is the id of the route that a request line leads to, "-" for none, "!" for a refused path.
+func answer(t testing.TB, r *router, line string) string {
+	found, err := r.match(request(t, line))
+	switch {
+	case err != nil:
+		return "!"
+	case found == nil:
+		return "-"
+	}
+	return found.id
+}
+
+func TestMostSpecificRouteWins(t *testing.T) {
+	r := routerOf(t,
+		"root /",
+		"orders GET /orders", "order GET /orders/{id}", "order-new /orders/new", "order-put PUT /orders/{id}",
+		"order-json GET /orders/{id}.json", "order-v GET /orders/v{n}.json", "order-cancel POST /orders/{id}:cancel",
+		"item GET /orders/{id}/items/{item}", "export GET /orders/export/{kind}/all", "deep GET /orders/{id}/{x}/{y}",
+		"files GET /files/{path...}", "file-index GET /files/", "file-a GET /files/a",
+		"host h.example/orders/{id}/here", "other other.example/orders/{id}",
+		"twin-b GET /twins/{b}", "twin-a GET /twins/{a}",
+		"any /any/{x}", "any-get GET /any/{y}",
+		"space /a%20b/{x}",
+	)
+	for line, want := range map[string]string{
+		"GET /":                              "root",
+		"GET /orders":                        "orders",
+		"HEAD /orders":                       "orders",
+		"GET /orders/":                       "-",
+		"GET /orders/7":                      "order",
+		"PUT /orders/7":                      "order-put",
+		"GET /orders/new":                    "order-new",
+		"PUT /orders/new":                    "order-new",
+		"GET /orders/7.json":                 "order-json",
+		"GET /orders/v7.json":                "order-v",
+		"GET /orders/v.json":                 "order-json",
+		"POST /orders/7:cancel":              "order-cancel",
+		"POST /orders/7":                     "-",
+		"GET /orders/7:cancel":               "order",
+		"GET /orders/7/items/8":              "item",
+		"GET /orders/export/pdf/all":         "export",
+		"GET /orders/export/pdf/some":        "deep",
+		"GET /orders/export/items/8":         "item",
+		"GET /files":                         "-",
+		"GET /files/":                        "file-index",
+		"GET /files/a":                       "file-a",
+		"GET /files/a/b":                     "files",
+		"GET /files/b/c/":                    "files",
+		"GET /orders/7/here":                 "host",
+		"GET http://OTHER.example./orders/7": "other",
+		"GET http://third.example/orders/7":  "order",
+		"GET /twins/1":                       "twin-a",
+		"GET /any/1":                         "any-get",
+		"POST /any/1":                        "any",
+		"GET /Orders":                        "-",
+		"GET /a%20b/c":                       "space",
+	} {
+		if got := answer(t, r, line); got != want {
+			t.Errorf("%s leads to %s, want %s", line, got, want)
+		}
+	}
+	if len(r.shadowed) != 1 || r.shadowed[0] != "twin-b" {
+		t.Errorf("shadowed routes are %v", r.shadowed)
+	}
+}
+
+func TestNoPathReachesARouteThatItDoesNotName(t *testing.T) {
+	r := routerOf(t, "public /public/{rest...}", "admin /admin/{rest...}", "order /orders/{id}", "secret /orders/a/secret",
+		"home /home", "apis /v1/{rest...}", "at /at(path='{p}')")
+	for line, want := range map[string]string{
+		"GET /public/a":                            "public",
+		"GET /public/../admin/x":                   "!",
+		"GET /public/%2e%2e/admin/x":               "!",
+		"GET /public/.%2E/admin/x":                 "!",
+		"GET /public/..%2fadmin/x":                 "!",
+		"GET /public/%2e%2e%2fadmin/x":             "!",
+		"GET /public/%252e%252e/admin/x":           "!",
+		"GET /public/%25252e%25252e%25252fad":      "!",
+		`GET /public/..\admin\x`:                   "!",
+		"GET /public/..%5cadmin":                   "!",
+		"GET /public/..;/admin/x":                  "!",
+		"GET /public/..;a=b/admin/x":               "!",
+		"GET /public/./a":                          "!",
+		"GET /public/.":                            "!",
+		"GET /public/a%00":                         "!",
+		"GET /public/%c0%ae%c0%ae/admin":           "!",
+		"GET //admin/x":                            "!",
+		"GET /public//a":                           "public",
+		"GET /public/http://a.example/":            "public",
+		"GET /public/...":                          "public",
+		"GET /public/.well-known/x":                "public",
+		"GET /public/a;v=1/b":                      "public",
+		"GET /admin;x/y":                           "!",
+		"GET /orders/a%2Fsecret":                   "!",
+		"GET /orders/a%2Fb":                        "!",
+		"GET /orders%2Fa":                          "!",
+		"GET /orders/a%252Fsecret":                 "!",
+		`GET /orders/a\secret`:                     "!",
+		"GET /orders/100%25":                       "order",
+		"GET /orders/%F0%9F%92%A1":                 "order",
+		"GET /%68ome":                              "home",
+		"GET /home/":                               "-",
+		"GET /home//":                              "-",
+		"GET /v1/route/GET%20%2Forders%2F%7Bid%7D": "apis",
+		"GET /v1/route/a%2F..%2Fb":                 "!",
+		"OPTIONS *":                                "!",
+	} {
+		if got := answer(t, r, line); got != want {
+			t.Errorf("%s leads to %s, want %s", line, got, want)
+		}
+	}
+}
+
+func TestMethodsOfAPath(t *testing.T) {
+	r := routerOf(t, "a GET,HEAD /orders/{id}", "b PUT /orders/7", "c POST h.example/orders/{id}", "d DELETE /orders/{rest...}")
+	for path, want := range map[string]string{"/orders/7": "DELETE GET HEAD POST PUT", "/orders/8": "DELETE GET HEAD POST", "/x": ""} {
+		if got := strings.Join(r.methods("h.example", path), " "); got != want {
+			t.Errorf("%s takes %q, want %q", path, got, want)
+		}
+	}
+}
+
+// slowFind looks at every route: the definition that the router must agree with.
+func slowFind(routes map[string]*route, host, method, path string) *route {
+	var best *route
+	for _, id := range slices.Sorted(maps.Keys(routes)) {
+		r := routes[id]
+		if matchesSlowly(r, host, method, path) && (best == nil || better(r, best, method)) {
+			best = r
+		}
+	}
+	return best
+}
+
+func matchesSlowly(r *route, host, method, path string) bool {
+	if len(r.hosts) > 0 && !slices.Contains(r.hosts, host) {
+		return false
+	}
+	if !slices.Contains(r.methods, method) && !slices.Contains(r.methods, "") {
+		return false
+	}
+	segments := strings.Split(path[1:], "/")
+	n := len(r.template.Segments)
+	if len(segments) < n || (len(segments) == n) == r.template.Rest {
+		return false
+	}
+	for i, s := range r.template.Segments {
+		if !s.Match(segments[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func better(a, b *route, method string) bool {
+	if host := len(a.hosts) > 0; host != (len(b.hosts) > 0) {
+		return host
+	}
+	for i := range max(len(a.template.Segments), len(b.template.Segments)) {
+		x, y := rankAt(a, i), rankAt(b, i)
+		if c := slices.Compare(x[:2], y[:2]); c != 0 {
+			return c < 0
+		}
+		if x[0] == "1" {
+			if c := bySpecificity(a.template.Segments[i], b.template.Segments[i]); c != 0 {
+				return c < 0
+			}
+		}
+	}
+	return slices.Contains(a.methods, method) && !slices.Contains(b.methods, method)
+}
+
+// rankAt orders text, mixed, parameter, rest.
+func rankAt(r *route, i int) []string {
+	if i >= len(r.template.Segments) {
+		return []string{"3", ""}
+	}
+	s := r.template.Segments[i]
+	if _, text := s.Literal(); text {
+		return []string{"0", ""}
+	}
+	if len(s) == 2 && s[0]+s[1] == "" {
+		return []string{"2", ""}
+	}
+	return []string{"1", ""}
+}
+
+func FuzzRouter(f *testing.F) {
+	f.Add("/a/{x}\n/a/b\n/{y}/b\n/{z...}", "/a/b")
+	f.Add("/{x}.json\n/v{x}.json\n/{x}\n/v{a}{b}", "/v1.json")
+	f.Add("/public/{r...}\n/admin", "/public/..%2f/admin")
+	f.Add("/a//b\n/a/{x}/b\n/a/{r...}", "/a//b")
+	f.Fuzz(func(t *testing.T, paths, target string) {
+		routes := map[string]*route{}
+		for i, path := range strings.Split(paths, "\n") {
+			body := gateway.RouteBody{Upstream: "x", Path: path, Methods: [][]string{nil, {"GET"}, {"POST"}}[i%3]}
+			if i%5 == 4 {
+				body.Hosts = []string{"h.example"}
+			}
+			if r, err := newRoute(fmt.Sprintf("%03d", i), gateway.Encode(body)); err == nil {
+				routes[r.id] = r
+			}
+		}
+		req, err := http.ReadRequest(bufio.NewReader(strings.NewReader("GET " + target + " HTTP/1.1\r\nHost: h.example\r\n\r\n")))
+		if err != nil {
+			return
+		}
+		found, err := newRouter(routes).match(req)
+		if err != nil {
+			return
+		}
+		want := slowFind(routes, hostName(req.Host), "GET", req.URL.Path)
+		if found != want {
+			t.Fatalf("%q leads to %+v, want %+v", target, found, want)
+		}
+		for _, s := range strings.FieldsFunc(req.URL.Path, func(c rune) bool { return c == '/' || c == '\\' }) {
+			if s == ".." || s == "." {
+				t.Fatalf("%q passes with a dot segment", target)
+			}
+		}
+	})
+}
+
+// manyRoutes resemble what imports make of real documents.
+func manyRoutes(n int) map[string]*route {
+	routes := make(map[string]*route, n)
+	for i := range n {
+		path := fmt.Sprintf("/api%d/v1/resources%d/{id}/parts/{part}", i%100, i/100)
+		template, _ := gateway.ParseTemplate(path)
+		id := fmt.Sprintf("route-%06d", i)
+		routes[id] = &route{id: id, methods: []string{"GET"}, template: template, upstream: "x"}
+	}
+	return routes
+}
+
+func BenchmarkLookup(b *testing.B) {
+	for _, n := range []int{10, 1_000, 100_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			r := newRouter(manyRoutes(n))
+			var requests []*http.Request
+			for i := range 64 {
+				i = i * n / 64
+				requests = append(requests, request(b, fmt.Sprintf("GET /api%d/v1/resources%d/7f3a/parts/12", i%100, i/100)))
+			}
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				if found, err := r.match(requests[i%64]); found == nil || err != nil {
+					b.Fatal(requests[i%64].URL, err)
+				}
+				i++
+			}
+		})
+	}
+}
+
+func BenchmarkBuildRouter(b *testing.B) {
+	for _, n := range []int{10_000, 100_000} {
+		routes := manyRoutes(n)
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			for b.Loop() {
+				newRouter(routes)
+			}
+		})
+	}
+}

@@ -1,0 +1,62 @@
+package proxy
+
+import (
+	"maps"
+	"slices"
+
+	"gwdr/gateway"
+)
+
+// Status is what a Gateway serves at the moment.
+type Status struct {
+	Ready     bool                 `json:"ready"` // a configuration is loaded
+	Store     string               `json:"store"`
+	Revision  int64                `json:"revision"`
+	Epoch     int64                `json:"epoch"`
+	Digest    string               `json:"digest"` // of State
+	Counts    map[gateway.Kind]int `json:"counts"`
+	Rejected  string               `json:"rejected,omitempty"` // why a newer configuration is not served
+	Shadowed  []string             `json:"shadowed,omitempty"` // routes that no request reaches, as another is equal
+	Endpoints []EndpointStatus     `json:"endpoints"`
+}
+
+// EndpointStatus is one endpoint of an upstream.
+type EndpointStatus struct {
+	Upstream string `json:"upstream"`
+	URL      string `json:"url"`
+	Priority int    `json:"priority"`
+	Healthy  bool   `json:"healthy"` // requests are sent to it
+}
+
+// Status returns what is served. The digest is computed when it is asked for, once for each configuration.
+func (g *Gateway) Status() Status {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.digest == "" {
+		g.digest = g.state.Digest()
+	}
+	s := Status{Digest: g.digest, Counts: g.state.Counts(), Rejected: g.rejected, Endpoints: []EndpointStatus{}}
+	c := g.live.Load()
+	if c == nil {
+		return s
+	}
+	s.Ready, s.Store, s.Revision, s.Epoch = true, c.header.Store, c.header.Revision, c.header.Epoch
+	s.Shadowed = c.router.shadowed
+	for _, id := range slices.Sorted(maps.Keys(c.upstreams)) {
+		for _, e := range c.upstreams[id].endpoints {
+			s.Endpoints = append(s.Endpoints, EndpointStatus{Upstream: id, URL: e.url.String(), Priority: e.priority,
+				Healthy: e.usable()})
+		}
+	}
+	return s
+}
+
+// Ready reports whether a configuration is loaded.
+func (g *Gateway) Ready() bool { return g.live.Load() != nil }
+
+// State returns a copy of what is served, revocations that its source has lost included.
+func (g *Gateway) State() (gateway.Header, *gateway.State) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.header(), g.state.Clone()
+}

@@ -1,0 +1,161 @@
+// Package replica keeps control planes in several regions to one leader: a follower copies the leader's changes as they
+// come, and an old leader that comes back after another region was promoted sets aside what it alone knows and follows.
+//
+// Replication is asynchronous: what the leader acknowledged last may be missing at a follower that is promoted.
+package replica
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"gwdr/gateway"
+	"gwdr/gateway/native"
+	"gwdr/gateway/store"
+)
+
+// Replica decides on the role of one control plane among its peers.
+type Replica struct {
+	Store *store.Store
+	Peers []native.Client // control planes of the other regions
+	Dir   string          // where forked-epoch<N>.ndjson is written
+	Lead  bool            // lead, if this store never led nor followed and no peer leads
+	Log   *slog.Logger
+}
+
+const (
+	interval     = time.Second            // between two looks at the peers
+	settleWithin = 250 * time.Millisecond // for the look before anything is served
+	lookWithin   = 900 * time.Millisecond // for any other
+)
+
+// leader is a peer that says it takes writes.
+type leader struct {
+	client native.Client
+	status gateway.Status
+}
+
+// Settle asks the peers once and takes the role that follows from their answers. Call it before anything is served, so that
+// an old leader takes no write that is lost when it finds out.
+func (r *Replica) Settle(ctx context.Context) error {
+	found := r.look(ctx, settleWithin)
+	role := r.Store.Role()
+	if found == nil && r.Lead && role.Mode == gateway.ModeFollower && role.Epoch == 0 {
+		_, err := r.Store.Promote(ctx)
+		return err
+	}
+	return r.decide(ctx, found)
+}
+
+// Run looks at the peers each second and copies the leader, until ctx ends.
+func (r *Replica) Run(ctx context.Context) {
+	var copying struct {
+		from   string // URL and store of the leader that is copied
+		cancel context.CancelFunc
+		done   sync.WaitGroup
+	}
+	stop := func() {
+		if copying.cancel != nil {
+			copying.cancel()
+		}
+		copying.done.Wait()
+		copying.from, copying.cancel = "", nil
+	}
+	defer stop()
+	for ctx.Err() == nil {
+		found := r.look(ctx, lookWithin)
+		if err := r.decide(ctx, found); err != nil && ctx.Err() == nil {
+			r.Log.Error("role could not be changed", "error", err)
+		}
+		switch follow, known := r.follows(found); {
+		case !follow && known:
+			stop()
+		case follow && copying.from != found.client.URL+" "+found.status.Store:
+			stop()
+			var copyCtx context.Context
+			copyCtx, copying.cancel = context.WithCancel(ctx)
+			copying.from = found.client.URL + " " + found.status.Store
+			copying.done.Go(func() { r.copy(copyCtx, *found) })
+		}
+		wait(ctx, found)
+	}
+}
+
+// wait lets the time to the next look pass, which is shorter while there is no leader.
+func wait(ctx context.Context, found *leader) {
+	pause := interval
+	if found == nil {
+		pause = interval / 5
+	}
+	select {
+	case <-time.After(pause):
+	case <-ctx.Done():
+	}
+}
+
+// follows reports whether found is to be copied. Nothing is known if no leader answers: the one that is copied may be back in
+// a moment.
+func (r *Replica) follows(found *leader) (follow, known bool) {
+	role := r.Store.Role()
+	switch role.Mode {
+	case gateway.ModeLeader, gateway.ModeBlank:
+		return false, true
+	}
+	if found == nil {
+		return false, false
+	}
+	return found.status.Epoch >= role.Epoch, true
+}
+
+// decide takes the role that follows from what the peers say. An old leader stops taking writes here, and joins the new one
+// in copy.
+func (r *Replica) decide(ctx context.Context, found *leader) error {
+	role := r.Store.Role()
+	if found == nil || found.status.Epoch < role.Epoch {
+		return nil
+	}
+	switch role.Mode {
+	case gateway.ModeLeader:
+		if found.status.Epoch == role.Epoch && r.Store.ID() < found.status.Store {
+			return nil // two were promoted while they could not see each other: the lower id leads
+		}
+		r.Log.Warn("fenced by a later leader", "leader", found.client.URL, "epoch", found.status.Epoch, "led_in", role.Epoch)
+		return r.Store.Fence(ctx, found.client.URL, found.status.Epoch)
+	case gateway.ModeFenced:
+		return nil
+	}
+	return r.Store.Follow(ctx, found.client.URL, found.status.Epoch)
+}
+
+// look asks all peers at once and returns the one that leads in the latest epoch, or nil.
+func (r *Replica) look(ctx context.Context, within time.Duration) *leader {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	answers := make([]*leader, len(r.Peers))
+	var asking sync.WaitGroup
+	for i, peer := range r.Peers {
+		asking.Go(func() {
+			status, err := peer.Brief(ctx)
+			if err != nil {
+				r.Log.Debug("peer does not answer", "peer", peer.URL, "error", err)
+			} else if status.Mode == gateway.ModeLeader {
+				answers[i] = &leader{client: peer, status: status}
+			}
+		})
+	}
+	asking.Wait()
+	var best *leader
+	for _, l := range answers {
+		if l != nil && (best == nil || l.later(best)) {
+			best = l
+		}
+	}
+	return best
+}
+
+// later reports whether l comes before other as the one to follow.
+func (l *leader) later(other *leader) bool {
+	return cmp.Or(cmp.Compare(other.status.Epoch, l.status.Epoch), cmp.Compare(l.status.Store, other.status.Store)) < 0
+}

@@ -1,0 +1,377 @@
+package replica_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gwdr/gateway"
+	"gwdr/gateway/admin"
+	"gwdr/gateway/native"
+	"gwdr/gateway/replica"
+	"gwdr/gateway/store"
+)
+
+// region is a control plane that can go down and come back at its address.
+type region struct {
+	t     *testing.T
+	dir   string
+	lead  bool
+	peers []native.Client
+
+	address *httptest.Server
+	handler atomic.Pointer[http.Handler] // nil while the region is down
+	store   *store.Store
+	stop    context.CancelFunc // ends replica.Run
+	running sync.WaitGroup
+	native.Client
+}
+
+const token = "replica-token-0123456789"
+
+// regions returns n regions that know each other; the first is to lead. None is up yet.
+func regions(t *testing.T, n int) []*region {
+	t.Helper()
+	all := make([]*region, n)
+	for i := range all {
+		r := &region{t: t, dir: t.TempDir(), lead: i == 0}
+		r.address = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+			h := r.handler.Load()
+			if h == nil {
+				panic(http.ErrAbortHandler)
+			}
+			(*h).ServeHTTP(w, req)
+		}))
+		r.Client = native.Client{URL: r.address.URL, Token: "admin-token-0123456789"}
+		t.Cleanup(func() { r.down(); r.address.Close() })
+		all[i] = r
+	}
+	for _, r := range all {
+		for _, other := range all {
+			if other != r {
+				r.peers = append(r.peers, native.Client{URL: other.URL, Token: token})
+			}
+		}
+	}
+	return all
+}
+
+// up opens the store and settles the role, as gwdr serve does, and then serves and replicates.
+func (r *region) up() {
+	r.t.Helper()
+	var err error
+	if r.store, err = store.Open(context.Background(), store.Options{Dir: r.dir, Follower: true}); err != nil {
+		r.t.Fatal(err)
+	}
+	rep := r.replica()
+	if err := rep.Settle(context.Background()); err != nil {
+		r.t.Fatal(err)
+	}
+	r.replicate(rep)
+	r.serve()
+}
+
+func (r *region) replica() *replica.Replica {
+	return &replica.Replica{Store: r.store, Peers: r.peers, Dir: r.dir, Lead: r.lead, Log: slog.New(slog.DiscardHandler)}
+}
+
+func (r *region) replicate(rep *replica.Replica) {
+	ctx, cancel := context.WithCancel(context.Background())
+	r.stop = cancel
+	r.running.Go(func() { rep.Run(ctx) })
+}
+
+func (r *region) serve() {
+	tokens, err := admin.ReadTokens(strings.NewReader("admin:" + r.Token + "\nreplica:" + token))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	h := (&admin.Server{Store: r.store, Tokens: tokens}).Handler()
+	r.handler.Store(&h)
+}
+
+// alone ends the region's replication and hides it from its peers.
+func (r *region) alone() {
+	r.handler.Store(nil)
+	r.address.CloseClientConnections()
+	r.stop()
+	r.running.Wait()
+}
+
+func (r *region) down() {
+	if r.store == nil {
+		return
+	}
+	r.alone()
+	if err := r.store.Close(); err != nil {
+		r.t.Error(err)
+	}
+	r.store = nil
+}
+
+// wipe empties the store of a region that is down.
+func (r *region) wipe() {
+	if err := os.RemoveAll(filepath.Join(r.dir, "store")); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// write puts a setting straight into the store.
+func (r *region) write(kind gateway.Kind, id string) {
+	r.t.Helper()
+	e := gateway.Entity{Ref: gateway.Ref{Kind: kind, ID: id}, Body: []byte(fmt.Sprintf(`{"reason":%q}`, id))}
+	if _, _, err := r.store.Put(context.Background(), e, gateway.Condition{}); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *region) refs() (refs []string) {
+	r.t.Helper()
+	_, s, err := r.store.State(context.Background())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, ref := range s.Refs() {
+		refs = append(refs, ref.String())
+	}
+	return refs
+}
+
+func (r *region) mode() gateway.Mode { return r.store.Role().Mode }
+
+// eventually waits until the regions hold the same entities, and checks which.
+func eventually(t *testing.T, want []string, all ...*region) {
+	t.Helper()
+	var diff string
+	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		diff = ""
+		for _, r := range all {
+			diff += cmp.Diff(want, r.refs())
+		}
+		if diff == "" {
+			return
+		}
+	}
+	t.Fatalf("regions do not converge: %s", diff)
+}
+
+func until(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(15 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not in time: %s", what)
+		}
+	}
+}
+
+func TestFollowerCopies(t *testing.T) {
+	rs := regions(t, 2)
+	a, b := rs[0], rs[1]
+	b.up()
+	if b.mode() != gateway.ModeFollower {
+		t.Fatalf("first alone: %+v", b.store.Role())
+	}
+	a.up()
+	a.write(gateway.Setting, "1")
+	a.write(gateway.Setting, "2")
+	eventually(t, []string{"setting/1", "setting/2"}, a, b)
+	_, err := b.Put(t.Context(), gateway.Entity{Ref: gateway.Ref{Kind: gateway.Setting, ID: "x"}}, gateway.Condition{})
+	if !errors.Is(err, gateway.ErrNotLeader) || !strings.Contains(err.Error(), "follower of "+a.URL) {
+		t.Errorf("write to the follower: %v", err)
+	}
+	mine, theirs := status(t, a), status(t, b)
+	if theirs.LeaderStore != mine.Store || theirs.Applied != mine.Revision || theirs.Digest != mine.Digest || theirs.Epoch != 1 {
+		t.Errorf("leader %+v, follower %+v", mine, theirs)
+	}
+	b.down() // misses some, and goes on from where it was
+	a.write(gateway.Setting, "3")
+	b.up()
+	eventually(t, []string{"setting/1", "setting/2", "setting/3"}, a, b)
+}
+
+func status(t *testing.T, r *region) gateway.Status {
+	t.Helper()
+	s, err := r.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// fork lets b miss the last changes of a, and promotes b.
+func fork(t *testing.T, a, b *region) {
+	t.Helper()
+	a.up()
+	b.up()
+	a.write(gateway.Setting, "both")
+	a.write(gateway.Setting, "deleted later")
+	eventually(t, []string{"setting/both", "setting/deleted later"}, a, b)
+	b.alone()
+	a.write(gateway.Setting, "only a")
+	a.write(gateway.Revocation, "key")
+	if _, err := a.store.Delete(t.Context(), gateway.Ref{Kind: gateway.Setting, ID: "deleted later"}, gateway.Condition{}); err != nil {
+		t.Fatal(err)
+	}
+	a.down()
+	b.replicate(b.replica())
+	b.serve()
+	if epoch, err := b.Promote(t.Context()); epoch != 2 || err != nil {
+		t.Fatalf("promote: %d, %v", epoch, err)
+	}
+	b.write(gateway.Setting, "only b")
+}
+
+func TestOldLeaderReturns(t *testing.T) {
+	rs := regions(t, 2)
+	a, b := rs[0], rs[1]
+	fork(t, a, b)
+	a.up()
+	if mode := a.mode(); mode == gateway.ModeLeader {
+		t.Error("the old leader serves as a leader")
+	}
+	eventually(t, []string{"setting/both", "setting/deleted later", "setting/only b", "revocation/key"}, a, b)
+	want := `{"op":"delete","kind":"setting","id":"deleted later"}
+{"op":"create","kind":"setting","id":"only a","body":"eyJyZWFzb24iOiJvbmx5IGEifQ=="}
+{"op":"create","kind":"revocation","id":"key","body":"eyJyZWFzb24iOiJrZXkifQ=="}
+`
+	got, err := os.ReadFile(filepath.Join(a.dir, "forked-epoch1.ndjson"))
+	if diff := cmp.Diff(want, string(got)); diff != "" || err != nil {
+		t.Errorf("set aside: %v %s", err, diff)
+	}
+	if role := a.store.Role(); role != (store.Role{Mode: gateway.ModeFollower, Epoch: 2, Leader: b.URL}) {
+		t.Errorf("old leader: %+v", role)
+	}
+	b.write(gateway.Setting, "later")
+	eventually(t, b.refs(), a)
+}
+
+// Both run when they see each other again.
+func TestPartitionHeals(t *testing.T) {
+	rs := regions(t, 2)
+	a, b := rs[0], rs[1]
+	fork(t, a, b)
+	b.handler.Store(nil)
+	a.up()
+	if a.mode() != gateway.ModeLeader {
+		t.Fatalf("an old leader whose peers are silent: %+v", a.store.Role())
+	}
+	a.write(gateway.Setting, "in the dark")
+	b.serve()
+	until(t, "old leader is fenced and follows", func() bool { return a.mode() == gateway.ModeFollower })
+	eventually(t, []string{"setting/both", "setting/deleted later", "setting/only b", "revocation/key"}, a, b)
+	got, err := os.ReadFile(filepath.Join(a.dir, "forked-epoch1.ndjson"))
+	if err != nil || !strings.Contains(string(got), "in the dark") {
+		t.Errorf("set aside: %s %v", got, err)
+	}
+}
+
+func TestTwoLeadersOfOneEpoch(t *testing.T) {
+	rs := regions(t, 3)
+	for _, r := range rs {
+		r.up()
+	}
+	for _, r := range rs[1:] {
+		r.alone()
+	}
+	rs[0].down()
+	for i, r := range rs[1:] {
+		if epoch, err := r.store.Promote(t.Context()); err != nil || epoch != rs[1].store.Role().Epoch {
+			t.Fatalf("promote: %d, %v", epoch, err)
+		}
+		r.write(gateway.Setting, fmt.Sprint(i))
+	}
+	for _, r := range rs[1:] {
+		r.replicate(r.replica())
+		r.serve()
+	}
+	lower, higher := rs[1], rs[2]
+	if higher.store.ID() < lower.store.ID() {
+		lower, higher = higher, lower
+	}
+	until(t, "the higher id follows", func() bool { return higher.mode() == gateway.ModeFollower })
+	eventually(t, lower.refs(), lower, higher)
+	if lower.mode() != gateway.ModeLeader {
+		t.Errorf("the lower id is %s", lower.mode())
+	}
+}
+
+func TestWipedFollowerCopiesAnew(t *testing.T) {
+	rs := regions(t, 2)
+	a, b := rs[0], rs[1]
+	a.up()
+	b.up()
+	a.write(gateway.Setting, "1")
+	eventually(t, []string{"setting/1"}, a, b)
+	b.down()
+	b.wipe()
+	b.up()
+	eventually(t, []string{"setting/1"}, a, b)
+}
+
+// A leader that lost its store does not take its followers with it. When a backup without the latest revocation is restored,
+// the follower has it.
+func TestWipedLeaderIsRestored(t *testing.T) {
+	rs := regions(t, 2)
+	a, b := rs[0], rs[1]
+	a.up()
+	b.up()
+	a.write(gateway.Setting, "1")
+	backup, err := a.Export(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.write(gateway.Revocation, "key")
+	eventually(t, []string{"setting/1", "revocation/key"}, a, b)
+	a.down()
+	a.wipe()
+	a.up()
+	if a.mode() != gateway.ModeBlank || len(b.refs()) != 2 {
+		t.Fatalf("wiped leader: %+v, follower has %v", a.store.Role(), b.refs())
+	}
+	if err := a.Apply(t.Context(), gateway.Diff(gateway.NewState(), backup.State)); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "follower has the new store", func() bool { return b.store.Origin().Store == a.store.ID() })
+	eventually(t, []string{"setting/1", "revocation/key"}, a, b)
+	a.write(gateway.Setting, "2")
+	eventually(t, []string{"setting/1", "setting/2", "revocation/key"}, a, b)
+}
+
+// After a promotion, a wiped old leader follows instead of waiting for a restore.
+func TestWipedOldLeaderFollows(t *testing.T) {
+	rs := regions(t, 2)
+	a, b := rs[0], rs[1]
+	fork(t, a, b)
+	a.wipe()
+	a.up()
+	eventually(t, []string{"setting/both", "setting/deleted later", "setting/only b"}, a, b)
+	if a.mode() != gateway.ModeFollower || a.store.ID() == "" {
+		t.Errorf("%+v with id %q", a.store.Role(), a.store.ID())
+	}
+}
+
+func TestNewStoreDoesNotLeadBesideALeader(t *testing.T) {
+	rs := regions(t, 2)
+	a, b := rs[0], rs[1]
+	b.lead = true
+	b.up()
+	if b.mode() != gateway.ModeLeader {
+		t.Fatalf("%+v", b.store.Role())
+	}
+	a.up()
+	if a.mode() != gateway.ModeFollower {
+		t.Errorf("second to come with --leader: %+v", a.store.Role())
+	}
+}

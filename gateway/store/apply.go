@@ -1,0 +1,149 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"gwdr/gateway"
+)
+
+// A transaction of Apply is at most this large. Apply is atomic up to here and ordered beyond.
+const (
+	chunkOps   = 1000
+	chunkBytes = 8 << 20
+)
+
+// Apply makes the changes in the order given, in transactions of up to 1,000, and returns how many were made and the
+// revision of the last. Creates and updates both put; a delete of what is not there does nothing.
+//
+// A blank store takes changes only as a restore, which ends the blank mode with the last transaction: the store gets a
+// new identity and leads in a new epoch. Errors are those of Put.
+func (s *Store) Apply(ctx context.Context, changes []gateway.Change, b gateway.Bulk) (applied int, revision int64, err error) {
+	for _, c := range changes {
+		if err := c.Entity.Validate(); err != nil {
+			return 0, 0, fmt.Errorf("apply: %w", err)
+		}
+	}
+	if b.Restore && s.Role().Mode == gateway.ModeBlank { // one restore at a time, and no change of role meanwhile
+		s.mu.Lock()
+		defer s.mu.Unlock()
+	}
+	t := transfer{Store: s, acted: s.state.Load(), base: b.Base}
+	switch role := t.acted.role; {
+	case role.Mode == gateway.ModeBlank && b.Restore:
+		t.role, t.id = &Role{Mode: gateway.ModeLeader, Epoch: role.Epoch + 1}, newID()
+	case role.Mode != gateway.ModeLeader:
+		return 0, 0, fmt.Errorf("apply: %w", &NotLeaderError{role})
+	}
+	if err := t.run(ctx, changes); err != nil {
+		return t.applied, t.revision, fmt.Errorf("apply: %w", err)
+	}
+	return t.applied, t.revision, nil
+}
+
+// Replicate makes the changes that bring the store from its origin to the given one, and takes note of the new origin
+// in the same transaction as the last of them. The store must follow. One revision of the leader is one revision here.
+func (s *Store) Replicate(ctx context.Context, changes []gateway.Change, to Origin) error {
+	t := transfer{Store: s, acted: s.state.Load(), origin: &to}
+	if mode := t.acted.role.Mode; mode != gateway.ModeFollower && mode != gateway.ModeFenced {
+		return fmt.Errorf("replicate revision %d: store is %s", to.Revision, mode)
+	}
+	if err := t.run(ctx, changes); err != nil {
+		return fmt.Errorf("replicate revision %d: %w", to.Revision, err)
+	}
+	return nil
+}
+
+// transfer is a list of changes on its way into the store.
+type transfer struct {
+	*Store
+	acted  *known  // what the decision to write was based on
+	base   int64   // 0, or no entity may have changed after this revision
+	role   *Role   // role that begins with the last transaction
+	id     string  // identity that goes with role
+	origin *Origin // origin that is reached with the last transaction
+
+	applied  int
+	revision int64
+}
+
+func (t *transfer) run(ctx context.Context, changes []gateway.Change) error {
+	for {
+		n := chunk(changes)
+		last := n == len(changes)
+		if err := t.commit(ctx, changes[:n], last); err != nil {
+			return err
+		}
+		t.applied += n
+		if last {
+			return nil
+		}
+		changes = changes[n:]
+	}
+}
+
+// chunk returns how many of the changes fit into one transaction. etcd refuses to touch a key twice in one.
+func chunk(changes []gateway.Change) int {
+	seen, size := make(map[gateway.Ref]bool, min(len(changes), chunkOps)), 0
+	for i, c := range changes {
+		size += len(c.Entity.Body)
+		if i == chunkOps || seen[c.Entity.Ref] || i > 0 && size > chunkBytes {
+			return i
+		}
+		seen[c.Entity.Ref] = true
+	}
+	return len(changes)
+}
+
+func (t *transfer) commit(ctx context.Context, changes []gateway.Change, last bool) error {
+	ops := t.ops(changes, last)
+	if len(ops) == 0 { // nothing to do
+		return nil
+	}
+	resp, err := t.kv.Txn(ctx).If(append(unmoved(t.base), t.acted.sameMode())...).Then(ops...).Commit()
+	if err != nil {
+		return engineError(err)
+	}
+	if !resp.Succeeded {
+		return t.refusal(ctx, t.acted, gateway.Condition{})
+	}
+	t.revision = resp.Header.Revision
+	if t.base != 0 {
+		t.base = t.revision
+	}
+	return t.note(last)
+}
+
+func (t *transfer) ops(changes []gateway.Change, last bool) []clientv3.Op {
+	ops := make([]clientv3.Op, 0, len(changes)+4)
+	for _, c := range changes {
+		if c.Op == gateway.Delete {
+			ops = append(ops, clientv3.OpDelete(key(c.Entity.Ref)))
+		} else {
+			ops = append(ops, clientv3.OpPut(key(c.Entity.Ref), string(c.Entity.Body)))
+		}
+	}
+	if len(changes) > 0 {
+		ops = append(ops, clientv3.OpPut(keyHead, ""))
+	}
+	if last && t.role != nil {
+		ops = append(ops, roleOps(*t.role, t.id)...)
+	}
+	if last && t.origin != nil {
+		ops = append(ops, clientv3.OpPut(keyApplied, string(gateway.Encode(t.origin))))
+	}
+	return ops
+}
+
+// note takes over what the last transaction changed beside the entities.
+func (t *transfer) note(last bool) error {
+	if last && t.origin != nil {
+		t.learn(func(k *known) { k.origin = *t.origin })
+	}
+	if last && t.role != nil {
+		return t.became(*t.role, t.id, t.revision)
+	}
+	return nil
+}

@@ -1,0 +1,84 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// Limits of the engine. A specification can be tens of megabytes; etcd's own default is 1.5 MB a request.
+const (
+	maxRequestBytes = 64 << 20
+	maxTxnOps       = 4096
+	quotaBytes      = 4 << 30
+	tickMs          = 10
+	electionMs      = 100
+	history         = "1h" // how long the changes stay known to a watch that was away
+)
+
+// startEtcd starts a single-member etcd in dir. It listens nowhere: its client is called in process.
+func startEtcd(ctx context.Context, dir string, log *slog.Logger) (*embed.Etcd, error) {
+	e, err := embed.StartEtcd(etcdConfig(dir, log))
+	if err != nil {
+		return nil, fmt.Errorf("start etcd in %s: %w", dir, err)
+	}
+	select {
+	case <-e.Server.ReadyNotify():
+		return e, nil
+	case <-e.Server.StopNotify():
+		err = fmt.Errorf("etcd in %s stopped while it started", dir)
+	case <-ctx.Done():
+		err = fmt.Errorf("wait for etcd in %s: %w", dir, ctx.Err())
+	}
+	e.Close()
+	return nil, err
+}
+
+func etcdConfig(dir string, log *slog.Logger) *embed.Config {
+	c := embed.NewConfig()
+	c.Name = "gwdr"
+	c.Dir = dir
+	c.InitialCluster = c.InitialClusterFromName(c.Name)
+	c.ListenPeerUrls, c.ListenClientUrls = nil, nil
+	c.TickMs, c.ElectionMs = tickMs, electionMs
+	c.MaxRequestBytes, c.MaxTxnOps, c.QuotaBackendBytes = maxRequestBytes, maxTxnOps, quotaBytes
+	c.SnapshotCount, c.SnapshotCatchUpEntries = 2000, 100 // nobody catches up from a single member: keep memory and WAL short
+	c.MaxSnapFiles, c.MaxWalFiles = 2, 2
+	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModePeriodic, history
+	c.WarningApplyDuration, c.WarningUnaryRequestDuration = time.Minute, time.Minute
+	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.New(zapBridge{log}, zap.WithFatalHook(zapcore.WriteThenPanic)))
+	return c
+}
+
+// zapBridge passes etcd's errors to slog and drops the rest, which etcd has plenty of.
+type zapBridge struct{ log *slog.Logger }
+
+func (b zapBridge) Enabled(level zapcore.Level) bool { return level >= zapcore.ErrorLevel }
+
+func (b zapBridge) With([]zapcore.Field) zapcore.Core { return b }
+
+func (b zapBridge) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if b.Enabled(e.Level) {
+		return ce.AddCore(e, b)
+	}
+	return ce
+}
+
+func (b zapBridge) Write(e zapcore.Entry, fields []zapcore.Field) error {
+	if e.Message == "failed to update storage version" { // said once by every new store; the next commit writes it
+		return nil
+	}
+	enc := zapcore.NewMapObjectEncoder()
+	for _, f := range fields {
+		f.AddTo(enc)
+	}
+	b.log.Error("etcd: "+e.Message, "fields", enc.Fields)
+	return nil
+}
+
+func (b zapBridge) Sync() error { return nil }

@@ -1,0 +1,128 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"gwdr/gateway"
+)
+
+// identify finds out what was opened: a new store, one that is known, or one that lost its content.
+func (s *Store) identify(ctx context.Context, follower bool) error {
+	id, epoch, err := s.readIdentity()
+	if err != nil {
+		return err
+	}
+	if err := s.reload(ctx); err != nil {
+		return err
+	}
+	have := s.state.Load()
+	switch {
+	case have.id != "":
+		if id != have.id || epoch != have.role.Epoch { // stopped between the store and the file: the store decides
+			return s.writeIdentity(have.id, have.role.Epoch)
+		}
+		return nil
+	case id != "":
+		s.log.Warn("store was emptied from outside and waits for a restore", "dir", s.dir, "lost_store", id)
+		s.state.Store(&known{role: Role{Mode: gateway.ModeBlank, Epoch: epoch}, rev: have.rev})
+		return nil
+	}
+	s.fresh = true
+	role := Role{Mode: gateway.ModeLeader, Epoch: 1}
+	if follower {
+		role = Role{Mode: gateway.ModeFollower}
+	}
+	return s.become(ctx, role, newID())
+}
+
+// reload reads the store's identity and role.
+func (s *Store) reload(ctx context.Context) error {
+	resp, err := s.kv.Txn(ctx).Then(clientv3.OpGet(keyStore), clientv3.OpGet(keyMode), clientv3.OpGet(keyApplied)).Commit()
+	if err != nil {
+		return fmt.Errorf("read store identity: %w", err)
+	}
+	k := &known{}
+	if kvs := resp.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
+		k.id = string(kvs[0].Value)
+	}
+	if kvs := resp.Responses[1].GetResponseRange().Kvs; len(kvs) > 0 {
+		k.rev = kvs[0].ModRevision
+		err = errors.Join(err, json.Unmarshal(kvs[0].Value, &k.role))
+	}
+	if kvs := resp.Responses[2].GetResponseRange().Kvs; len(kvs) > 0 {
+		err = errors.Join(err, json.Unmarshal(kvs[0].Value, &k.origin))
+	}
+	if err != nil {
+		return fmt.Errorf("read store identity: %w", err)
+	}
+	s.state.Store(k)
+	return nil
+}
+
+func newID() string {
+	var b [16]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+func (s *Store) identityFile() string { return filepath.Join(s.dir, "store-id") }
+
+// readIdentity returns the id and epoch that the store last had, or "" if there never was one.
+func (s *Store) readIdentity() (id string, epoch int64, err error) {
+	b, err := os.ReadFile(s.identityFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", 0, nil
+	}
+	if err != nil {
+		return "", 0, fmt.Errorf("read store identity: %w", err)
+	}
+	id, rest, _ := strings.Cut(strings.TrimSpace(string(b)), " ")
+	if raw, err := hex.DecodeString(id); err != nil || len(raw) != 16 {
+		return "", 0, fmt.Errorf("read store identity: %s holds no store id", s.identityFile())
+	}
+	if epoch, err = strconv.ParseInt(rest, 10, 64); err != nil {
+		return "", 0, fmt.Errorf("read store identity %s: %w", s.identityFile(), err)
+	}
+	return id, epoch, nil
+}
+
+// writeIdentity puts "<id> <epoch>" outside of etcd, so that a wiped store is told from a new one, and a restored one
+// gets an epoch that nobody has seen.
+func (s *Store) writeIdentity(id string, epoch int64) error {
+	f, err := os.CreateTemp(s.dir, "store-id-*")
+	if err != nil {
+		return fmt.Errorf("write store identity: %w", err)
+	}
+	defer os.Remove(f.Name())
+	_, err = fmt.Fprintf(f, "%s %d\n", id, epoch)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), s.identityFile())
+	}
+	if err == nil {
+		err = syncDir(s.dir)
+	}
+	if err != nil {
+		return fmt.Errorf("write store identity: %w", err)
+	}
+	return nil
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

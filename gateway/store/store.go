@@ -1,0 +1,118 @@
+// Package store keeps the bundled gateway's configuration in an embedded etcd: entities byte for byte, one revision
+// per transaction, a consistent snapshot, and a watch that never splits a revision.
+//
+// Beside the entities it keeps who this store is (a random id that a wipe cannot imitate), whether it takes writes, and
+// the epoch that tells an old leader from a new one. Every write is conditional on that mode, in the same transaction.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+
+	"gwdr/gateway"
+)
+
+// Keys. An entity lies under entities + kind + "/" + id; a kind holds no slash, an id may.
+const (
+	entities   = "/gwdr/e/"
+	keyStore   = "/gwdr/meta/store"   // the store's id
+	keyMode    = "/gwdr/meta/mode"    // Role as JSON
+	keyApplied = "/gwdr/meta/applied" // Origin as JSON
+	keyHead    = "/gwdr/meta/head"    // empty; its revision is that of the last change of any entity
+)
+
+// ErrInUse is wrapped by the error of Open when another process has the store open.
+var ErrInUse = errors.New("store is in use by another process")
+
+// Options say how a store is opened.
+type Options struct {
+	Dir      string       // state directory: etcd lies in Dir/store, the store's identity in Dir/store-id
+	Follower bool         // a store that is new starts as a follower without a leader, not as a leader
+	Log      *slog.Logger // nil discards
+}
+
+// Store is an open store. It is safe for concurrent use.
+type Store struct {
+	dir  string
+	log  *slog.Logger
+	lock *os.File
+	etcd *embed.Etcd
+	kv   *clientv3.Client
+
+	state atomic.Pointer[known]
+
+	mu      sync.Mutex    // guards changed and serialises changes of the role
+	changed chan struct{} // closed when the store's identity changes: watches end
+	fresh   bool
+
+	closing  sync.Once
+	closeErr error
+}
+
+// known is what this process knows about the store, which no other process writes to.
+type known struct {
+	id     string
+	role   Role
+	rev    int64 // revision of keyMode: every write is conditional on it
+	origin Origin
+}
+
+// Open starts the store in o.Dir, which is created if need be. A store whose identity file remains while etcd was
+// emptied opens in gateway.ModeBlank. The error wraps ErrInUse if another process has the directory.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("create state directory: %w", err)
+	}
+	held, err := lock(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	e, err := startEtcd(ctx, filepath.Join(o.Dir, "store"), o.Log)
+	if err != nil {
+		held.Close()
+		return nil, err
+	}
+	s := &Store{dir: o.Dir, log: o.Log, lock: held, etcd: e, kv: v3client.New(e.Server), changed: make(chan struct{})}
+	if err := s.identify(ctx, o.Follower); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// Close stops the store. Everything acknowledged is on disk already. A second Close does nothing.
+func (s *Store) Close() error {
+	s.closing.Do(func() {
+		err := s.kv.Close()
+		if errors.Is(err, context.Canceled) { // what it returns for having stopped
+			err = nil
+		}
+		s.etcd.Close()
+		s.closeErr = errors.Join(err, s.lock.Close())
+	})
+	return s.closeErr
+}
+
+// Stopped returns a channel that is closed when etcd ended by itself, for instance because the disk failed.
+func (s *Store) Stopped() <-chan struct{} { return s.etcd.Server.StopNotify() }
+
+// Fresh reports whether Open made the store.
+func (s *Store) Fresh() bool { return s.fresh }
+
+// ID returns the store's random identity, or "" while the store is blank.
+func (s *Store) ID() string { return s.state.Load().id }
+
+// key returns the etcd key of an entity.
+func key(r gateway.Ref) string { return entities + string(r.Kind) + "/" + r.ID }

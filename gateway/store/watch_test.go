@@ -1,0 +1,133 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gwdr/gateway"
+	"gwdr/gateway/store"
+)
+
+var errEnough = errors.New("enough")
+
+// collect returns the batches with changes after from, up to the revision.
+func collect(ctx context.Context, s *store.Store, from, to int64) (batches []gateway.Batch, err error) {
+	err = s.Watch(ctx, from, func(b gateway.Batch) error {
+		if len(b.Changes) > 0 {
+			batches = append(batches, b)
+		}
+		if b.Revision >= to {
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
+	return batches, err
+}
+
+// A state followed through the watch is the state read at the end, wherever the watch resumes.
+func TestWatchResumes(t *testing.T) {
+	s := open(t, store.Options{Dir: t.TempDir()})
+	ctx := t.Context()
+	start, follower := state(t, s)
+	put(t, s, entity(gateway.Route, "a", "1"))
+	if _, _, err := s.Apply(ctx, creates(gateway.Key, 1000, "{}"), gateway.Bulk{}); err != nil {
+		t.Fatal(err)
+	}
+	put(t, s, entity(gateway.Route, "a", "2"))
+	if _, err := s.Delete(ctx, gateway.Ref{Kind: gateway.Key, ID: "000007"}, gateway.Condition{}); err != nil {
+		t.Fatal(err)
+	}
+	end, want := state(t, s)
+	all, err := collect(ctx, s, start.Revision, end.Revision)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) != 4 || len(all[1].Changes) != 1000 {
+		t.Fatalf("%d batches, the bulk one with %d changes", len(all), len(all[1].Changes))
+	}
+	if diff := cmp.Diff([]gateway.Op{gateway.Create, gateway.Update, gateway.Delete},
+		[]gateway.Op{all[0].Changes[0].Op, all[2].Changes[0].Op, all[3].Changes[0].Op}); diff != "" {
+		t.Error(diff)
+	}
+	for i, b := range all {
+		for _, c := range b.Changes {
+			follower.Apply(c)
+		}
+		rest, err := collect(ctx, s, b.Revision, end.Revision)
+		if i == len(all)-1 {
+			break
+		}
+		if diff := cmp.Diff(all[i+1:], rest); diff != "" || err != nil {
+			t.Fatalf("resumed after %d: %v %s", b.Revision, err, diff)
+		}
+	}
+	if follower.Digest() != want.Digest() {
+		t.Error("the followed state differs from the state read")
+	}
+}
+
+func TestWatchHeartbeat(t *testing.T) {
+	s := open(t, store.Options{Dir: t.TempDir()})
+	h, _ := state(t, s)
+	err := s.Watch(t.Context(), h.Revision, func(b gateway.Batch) error {
+		if len(b.Changes) > 0 || b.Revision != h.Revision {
+			t.Errorf("heartbeat %+v at revision %d", b, h.Revision)
+		}
+		return errEnough
+	})
+	if !errors.Is(err, errEnough) {
+		t.Error(err)
+	}
+}
+
+func TestWatchOfTheUnknown(t *testing.T) {
+	s := open(t, store.Options{Dir: t.TempDir()})
+	first := put(t, s, entity(gateway.Route, "a", "1"))
+	put(t, s, entity(gateway.Route, "a", "2"))
+	last := put(t, s, entity(gateway.Route, "a", "3"))
+	if err := s.Compact(t.Context(), last); err != nil {
+		t.Fatal(err)
+	}
+	for _, from := range []int64{first, last + 1} {
+		if _, err := collect(t.Context(), s, from, last); !errors.Is(err, gateway.ErrCompacted) {
+			t.Errorf("watch from %d: %v", from, err)
+		}
+	}
+	if _, err := s.Since(t.Context(), first); !errors.Is(err, gateway.ErrCompacted) {
+		t.Errorf("since %d: %v", first, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Watch(ctx, last, func(gateway.Batch) error { return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled watch: %v", err)
+	}
+}
+
+func TestSince(t *testing.T) {
+	s := open(t, store.Options{Dir: t.TempDir()})
+	put(t, s, entity(gateway.Route, "before", "1"))
+	from := put(t, s, entity(gateway.Route, "gone", "1"))
+	put(t, s, entity(gateway.Route, "twice", "1"))
+	put(t, s, entity(gateway.Route, "twice", "2"))
+	if _, err := s.Delete(t.Context(), gateway.Ref{Kind: gateway.Route, ID: "gone"}, gateway.Condition{}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Since(t.Context(), from)
+	want := []gateway.Change{
+		{Op: gateway.Delete, Entity: gateway.Entity{Ref: gateway.Ref{Kind: gateway.Route, ID: "gone"}}},
+		{Op: gateway.Update, Entity: entity(gateway.Route, "twice", "2")},
+	}
+	if diff := cmp.Diff(want, got); diff != "" || err != nil {
+		t.Error(err, diff)
+	}
+	head, _ := state(t, s)
+	if got, err := s.Since(t.Context(), head.Revision); len(got) > 0 || err != nil {
+		t.Errorf("since the head: %v, %v", got, err)
+	}
+}

@@ -1,0 +1,110 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"gwdr/gateway"
+)
+
+// ErrFull is wrapped by errors of writes that the store's quota does not allow.
+var ErrFull = errors.New("store is full")
+
+// Put writes the entity and returns the new revision and whether the entity was created. The error wraps
+// gateway.ErrConflict if the condition on the entity or on Base failed, gateway.ErrMissing if one on Refs did, and
+// gateway.ErrNotLeader if the store takes no writes.
+func (s *Store) Put(ctx context.Context, e gateway.Entity, c gateway.Condition) (revision int64, created bool, err error) {
+	if err := e.Validate(); err != nil {
+		return 0, false, err
+	}
+	put := clientv3.OpPut(key(e.Ref), string(e.Body), clientv3.WithPrevKV())
+	resp, err := s.write(ctx, e.Ref, c, put)
+	if err != nil {
+		return 0, false, fmt.Errorf("put %s: %w", e.Ref, err)
+	}
+	return resp.Header.Revision, resp.Responses[0].GetResponsePut().PrevKv == nil, nil
+}
+
+// Delete removes the entity and returns the new revision. Errors are those of Put, or wrap gateway.ErrNotFound.
+func (s *Store) Delete(ctx context.Context, r gateway.Ref, c gateway.Condition) (revision int64, err error) {
+	resp, err := s.write(ctx, r, c, clientv3.OpDelete(key(r)))
+	if err != nil {
+		return 0, fmt.Errorf("delete %s: %w", r, err)
+	}
+	if resp.Responses[0].GetResponseDeleteRange().Deleted == 0 {
+		return 0, fmt.Errorf("delete %s: %w", r, gateway.ErrNotFound)
+	}
+	return resp.Header.Revision, nil
+}
+
+// write runs op in one transaction, if the store leads and c holds.
+func (s *Store) write(ctx context.Context, r gateway.Ref, c gateway.Condition, op clientv3.Op) (*clientv3.TxnResponse, error) {
+	known := s.state.Load()
+	if known.role.Mode != gateway.ModeLeader {
+		return nil, &NotLeaderError{known.role}
+	}
+	resp, err := s.kv.Txn(ctx).If(known.conditions(r, c)...).Then(op, clientv3.OpPut(keyHead, "")).Commit()
+	if err != nil {
+		return nil, engineError(err)
+	}
+	if !resp.Succeeded {
+		return nil, s.refusal(ctx, known, c)
+	}
+	return resp, nil
+}
+
+func (k *known) conditions(r gateway.Ref, c gateway.Condition) []clientv3.Cmp {
+	cmps := []clientv3.Cmp{k.sameMode()}
+	if c.Revision != 0 {
+		cmps = append(cmps, clientv3.Compare(clientv3.ModRevision(key(r)), "=", c.Revision))
+	}
+	if c.Absent {
+		cmps = append(cmps, clientv3.Compare(clientv3.CreateRevision(key(r)), "=", 0))
+	}
+	for _, ref := range c.Refs {
+		cmps = append(cmps, clientv3.Compare(clientv3.CreateRevision(key(ref)), ">", 0))
+	}
+	return append(cmps, unmoved(c.Base)...)
+}
+
+// unmoved is the condition that no entity was changed after the revision base.
+func unmoved(base int64) []clientv3.Cmp {
+	if base == 0 {
+		return nil
+	}
+	return []clientv3.Cmp{clientv3.Compare(clientv3.ModRevision(keyHead), "<", base+1)}
+}
+
+// refusal says which condition made a transaction fail: the role, an entity on which this one depends, or the revision.
+func (s *Store) refusal(ctx context.Context, acted *known, c gateway.Condition) error {
+	resp, err := s.kv.Get(ctx, keyMode, clientv3.WithSerializable())
+	if err != nil {
+		return engineError(err)
+	}
+	if len(resp.Kvs) > 0 && resp.Kvs[0].ModRevision != acted.rev {
+		var now Role
+		if err := json.Unmarshal(resp.Kvs[0].Value, &now); err != nil {
+			return fmt.Errorf("read role: %w", err)
+		}
+		return &NotLeaderError{now}
+	}
+	for _, ref := range c.Refs {
+		if _, err := s.Get(ctx, ref); errors.Is(err, gateway.ErrNotFound) {
+			return fmt.Errorf("%w: %s", gateway.ErrMissing, ref)
+		}
+	}
+	return gateway.ErrConflict
+}
+
+// engineError translates what etcd says.
+func engineError(err error) error {
+	if errors.Is(err, rpctypes.ErrGRPCNoSpace) || errors.Is(err, rpctypes.ErrNoSpace) {
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	return err
+}

@@ -1,0 +1,131 @@
+package restore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"gwdr/gateway"
+)
+
+// readBackTimeout bounds the look at what a failed, or interrupted, restore left.
+const readBackTimeout = 30 * time.Second
+
+// Apply makes the planned changes, reads the target back and probes the data plane. The error wraps ErrMoved if the
+// target is no longer what was planned for, and nothing was changed then; ErrDigest; or ErrDataPlane. If the target
+// fails on the way, Result.Incomplete says what was changed.
+func (r *Restore) Apply(ctx context.Context, p *Plan) (*Result, error) {
+	start := time.Now()
+	res := newResult(p)
+	err := r.apply(ctx, p, res)
+	res.Duration = (p.took + time.Since(start)).Seconds()
+	res.Verified = err == nil
+	return res, err
+}
+
+func (r *Restore) apply(ctx context.Context, p *Plan, res *Result) error {
+	base, err := r.unmoved(ctx, p)
+	if err != nil {
+		res.tally(nil, p.Total)
+		return err
+	}
+	r.progress("making %d changes", len(p.Changes))
+	if err := r.change(ctx, p.Changes, base); err != nil { // also without changes: it ends the target's wait for a restore
+		res.Incomplete = r.incomplete(ctx, p, err)
+		res.tally(res.Incomplete.Made, p.Total)
+		return fmt.Errorf("apply changes: %w; %s", err, res.Incomplete)
+	}
+	res.tally(p.Steps, p.Total)
+	r.progress("reading the gateway back")
+	after, err := r.Target.Export(ctx)
+	if err != nil {
+		return fmt.Errorf("all %d changes were made, but the gateway cannot be read back: %w", len(p.Changes), err)
+	}
+	res.Actual, res.Store = after.State.Digest(), after.Store
+	if res.Actual != res.Expected {
+		return differs(p, after)
+	}
+	return r.probe(ctx, p, res)
+}
+
+// fencedTarget is a Target that can refuse changes when it is no longer at the revision that they were planned for. The
+// error wraps gateway.ErrConflict then.
+type fencedTarget interface {
+	ApplyBulk(ctx context.Context, changes []gateway.Change, b gateway.Bulk) (revision int64, err error)
+}
+
+// change applies the changes to a target that is still at the revision base, as far as the target can tell.
+func (r *Restore) change(ctx context.Context, changes []gateway.Change, base int64) error {
+	target, ok := r.Target.(fencedTarget)
+	if !ok {
+		return r.Target.Apply(ctx, changes)
+	}
+	_, err := target.ApplyBulk(ctx, changes, gateway.Bulk{Base: base, Restore: true})
+	if errors.Is(err, gateway.ErrConflict) {
+		return fmt.Errorf("%w: %w", ErrMoved, err)
+	}
+	return err
+}
+
+// unmoved makes sure that what was shown and agreed to is still what will be done, and returns the target's revision.
+func (r *Restore) unmoved(ctx context.Context, p *Plan) (revision int64, err error) {
+	now, err := r.Target.Export(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read gateway: %w", err)
+	}
+	if now.Store == p.Store && now.Revision == p.Base || now.State.Digest() == p.live.Digest() {
+		return now.Revision, nil
+	}
+	return 0, fmt.Errorf("%w: from revision %d to %d; nothing was restored", ErrMoved, p.Base, now.Revision)
+}
+
+// incomplete finds out what a failed Apply changed: by reading the target, and only if that fails by what it said.
+func (r *Restore) incomplete(ctx context.Context, p *Plan, cause error) *Incomplete {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readBackTimeout)
+	defer cancel()
+	n := &Incomplete{Made: []Step{}, Of: len(p.Changes)}
+	after, err := r.Target.Export(ctx)
+	if err != nil {
+		r.log().Warn("gateway cannot be read after the failed restore", "error", err)
+		if partial := (*gateway.PartialError)(nil); errors.As(cause, &partial) {
+			n.Made = p.Steps[:min(partial.Applied, len(p.Steps))]
+		}
+		return n
+	}
+	n.ReadBack = true
+	for i, c := range p.Changes {
+		if body, there := after.State.Get(c.Entity.Ref); there == (c.Op != gateway.Delete) && bytes.Equal(body, c.Entity.Body) {
+			n.Made = append(n.Made, p.Steps[i])
+		}
+	}
+	return n
+}
+
+// differs names the first few entities that are not as planned.
+func differs(p *Plan, after *gateway.Export) error {
+	var shown []string
+	changes := gateway.Diff(p.Wanted, after.State)
+	for _, c := range changes[:min(3, len(changes))] {
+		shown = append(shown, c.Entity.Ref.String())
+	}
+	return fmt.Errorf("%w: %d entities differ, such as %v: is somebody else writing?", ErrDigest, len(changes), shown)
+}
+
+func (r *Restore) probe(ctx context.Context, p *Plan, res *Result) error {
+	if r.Probe == nil {
+		return nil
+	}
+	r.progress("probing the data plane")
+	res.DataPlane = r.Probe(ctx, p.Wanted)
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("restored, but the data plane was not probed to the end: %w", err)
+	}
+	failed := slices.DeleteFunc(slices.Clone(res.DataPlane), func(c Check) bool { return c.OK })
+	if len(failed) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %d of %d checks failed, such as %s", ErrDataPlane, len(failed), len(res.DataPlane), failed[0])
+}

@@ -1,0 +1,85 @@
+package restore
+
+import (
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"gwdr/backup"
+)
+
+// At says which point to restore: the newest (the zero value), the newest that is not after Time, or the one named Point.
+type At struct {
+	Time  time.Time
+	Point string // as in backup.Found.Name, or enough of it to be unique; with or without points/
+}
+
+// ParseAt reads a time (RFC 3339, or 2006-01-02 15:04[:05] in UTC), a duration that lies back from now (90m, 2h, 3d), or
+// takes the text for a point's name. Empty text is the newest point.
+func ParseAt(text string, now time.Time) (At, error) {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return At{}, nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02T15:04"} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return At{Time: t.UTC()}, nil
+		}
+	}
+	if ago, ok := parseAgo(text); ok {
+		if ago < 0 {
+			return At{}, fmt.Errorf("%q lies in the future", text)
+		}
+		return At{Time: now.Add(-ago).UTC()}, nil
+	}
+	return At{Point: text}, nil
+}
+
+// parseAgo reads what time.ParseDuration reads, and whole days.
+func parseAgo(text string) (time.Duration, bool) {
+	text = strings.TrimSpace(strings.TrimSuffix(text, "ago"))
+	if d, err := time.ParseDuration(text); err == nil {
+		return d, true
+	}
+	days, ok := strings.CutSuffix(text, "d")
+	n, err := strconv.ParseUint(days, 10, 16)
+	return time.Duration(n) * 24 * time.Hour, ok && err == nil
+}
+
+// String says which point is meant, in words.
+func (a At) String() string {
+	switch {
+	case a.Point != "":
+		return "point " + a.Point
+	case !a.Time.IsZero():
+		return "newest point not after " + a.Time.Format(time.RFC3339)
+	}
+	return "newest point"
+}
+
+// candidates returns the points that a allows, in their order.
+func (a At) candidates(found []backup.Found) ([]backup.Found, error) {
+	var matched []backup.Found
+	for _, f := range found {
+		if a.Point != "" && a.names(f) || a.Point == "" && (a.Time.IsZero() || !f.Time.After(a.Time)) {
+			matched = append(matched, f)
+		}
+	}
+	switch {
+	case len(matched) == 0 && a.Point != "":
+		return nil, fmt.Errorf("%w: no location holds a point named %q (nor is that a time, such as 2006-01-02T15:04:05Z or 2h)", ErrNothing, a.Point)
+	case len(matched) == 0 && len(found) > 0:
+		return nil, fmt.Errorf("%w: the oldest point is of %s", ErrNothing, found[len(found)-1].Time.Format(time.RFC3339))
+	case len(matched) == 0:
+		return nil, fmt.Errorf("%w: no location holds a valid point", ErrNothing)
+	case len(matched) > 1 && a.Point != "":
+		return nil, fmt.Errorf("point %q is ambiguous: %s, %s", a.Point, path.Base(matched[0].Name), path.Base(matched[1].Name))
+	}
+	return matched, nil
+}
+
+func (a At) names(f backup.Found) bool {
+	return strings.HasPrefix(path.Base(f.Name), path.Base(strings.TrimSuffix(a.Point, ".tar")))
+}

@@ -1,0 +1,67 @@
+package restore
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"gwdr/backup"
+)
+
+// defaultPatience is how long a location or a witness may take to answer a first, small question.
+const defaultPatience = 15 * time.Second
+
+func (r *Restore) patience() time.Duration {
+	if r.Patience > 0 {
+		return r.Patience
+	}
+	return defaultPatience
+}
+
+// answering returns the copies whose locations answer at all, so that nobody waits for a dead one with the patience that
+// a slow transfer deserves, and names the others.
+func (r *Restore) answering(ctx context.Context, s *selection) []backup.Copy {
+	errs := make([]error, len(r.Copies))
+	var wait sync.WaitGroup
+	for i, c := range r.Copies {
+		wait.Go(func() { errs[i] = answers(ctx, c.Location, r.patience()) })
+	}
+	wait.Wait()
+	var alive []backup.Copy
+	for i, c := range r.Copies {
+		if errs[i] != nil {
+			s.note(c.Name, "cannot be read: %v", errs[i])
+			continue
+		}
+		alive = append(alive, c)
+	}
+	return alive
+}
+
+// answers asks for objects that cannot be there. A driver that does not come back (a dead NFS mount does not) is left
+// behind.
+func answers(ctx context.Context, l backup.Location, patience time.Duration) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("no answer within %s", patience))
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		_, err := l.List(ctx, "gwdr1/none/")
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func names(copies []backup.Copy) string {
+	all := make([]string, len(copies))
+	for i, c := range copies {
+		all[i] = c.Name
+	}
+	return strings.Join(all, ", ")
+}

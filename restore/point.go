@@ -1,0 +1,176 @@
+package restore
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"filippo.io/age"
+
+	"gwdr/backup"
+	"gwdr/gateway"
+)
+
+// selection is the point to restore, what it holds, and what had to be passed over.
+type selection struct {
+	point       backup.Found
+	state       *gateway.State
+	provenance  map[string]int
+	revocations []gateway.Entity // known from other points
+	findings    []Finding
+
+	copies []backup.Copy    // that answer
+	closed map[string]error // why points could not be loaded, by name
+}
+
+// problems is safe on a nil selection: what was found before all failed.
+func (s *selection) problems() []Finding {
+	if s == nil {
+		return nil
+	}
+	return s.findings
+}
+
+func (s *selection) note(subject, format string, args ...any) {
+	s.findings = append(s.findings, Finding{Subject: subject, Text: fmt.Sprintf(format, args...)})
+}
+
+// selectPoint returns the newest point that At allows and that can be loaded; passing one over is never silent. After an
+// error the selection holds nothing but findings.
+func (r *Restore) selectPoint(ctx context.Context) (*selection, error) {
+	r.progress("looking for points at %s", names(r.Copies))
+	s := &selection{closed: map[string]error{}}
+	s.copies = r.answering(ctx, s)
+	found, problems := backup.Find(ctx, s.copies, r.Keys.Trusted)
+	for _, p := range problems {
+		s.note(p.Copy, "%s", strings.TrimPrefix(p.Object+": "+p.Text, ": "))
+	}
+	if err := ctx.Err(); err != nil {
+		return s, fmt.Errorf("find points: %w", err)
+	}
+	candidates, err := r.At.candidates(found)
+	if err != nil {
+		return s, err
+	}
+	if err := r.loadFirst(ctx, s, candidates); err != nil {
+		return s, err
+	}
+	r.judge(s, candidates)
+	s.noteUnverified(found, problems)
+	return s, r.otherRevocations(ctx, s, found)
+}
+
+// loadFirst loads the first candidate that can be loaded and holds anything.
+func (r *Restore) loadFirst(ctx context.Context, s *selection, candidates []backup.Found) error {
+	for _, f := range candidates {
+		name := path.Base(f.Name)
+		if f.Entities() == 0 && r.At.Point == "" {
+			s.note(name, "is empty, passed over: it was taken of a gateway that held nothing")
+			continue
+		}
+		state, provenance, err := r.load(ctx, s, f)
+		if ctx.Err() != nil {
+			return fmt.Errorf("load point %s: %w", name, ctx.Err())
+		}
+		if err != nil {
+			s.note(name, "of %s cannot be restored: %v", f.Time.Format(time.RFC3339), err)
+			continue
+		}
+		s.point, s.state, s.provenance = f, state, provenance
+		return nil
+	}
+	return fmt.Errorf("%w: %s", ErrNothing, s.reason(candidates))
+}
+
+// reason says why none of the candidates was loaded, by the newest that failed.
+func (s *selection) reason(candidates []backup.Found) string {
+	for _, f := range candidates {
+		if err := s.closed[f.Name]; err != nil {
+			return fmt.Sprintf("none of %d points can be loaded; the newest: %v", len(candidates), err)
+		}
+	}
+	return fmt.Sprintf("all of %d points are empty", len(candidates))
+}
+
+// load is backup.Load, but does not try what is known to fail: a point that failed before, or one that is encrypted for
+// others.
+func (r *Restore) load(ctx context.Context, s *selection, f backup.Found) (*gateway.State, map[string]int, error) {
+	if err := s.closed[f.Name]; err != nil {
+		return nil, nil, err
+	}
+	if !opens(r.Keys.Identities, f.Recipients) {
+		s.closed[f.Name] = fmt.Errorf("%w: it is encrypted for %s, and the identity at hand is none of them", backup.ErrIntegrity,
+			strings.Join(f.Recipients, ", "))
+		return nil, nil, s.closed[f.Name]
+	}
+	r.progress("loading point %s from %s", path.Base(f.Name), strings.Join(f.Copies, ", "))
+	state, provenance, err := backup.Load(ctx, f, s.copies, r.Keys.Identities)
+	if err != nil && ctx.Err() == nil {
+		s.closed[f.Name] = err
+	}
+	return state, provenance, err
+}
+
+// opens reports whether one of the identities may open what is encrypted for the recipients, as far as that can be told
+// without trying: of X25519 identities alone.
+func opens(identities []age.Identity, recipients []string) bool {
+	for _, id := range identities {
+		known, ok := id.(*age.X25519Identity)
+		if !ok || slices.Contains(recipients, known.Recipient().String()) {
+			return true
+		}
+	}
+	return len(recipients) == 0
+}
+
+// judge warns of what is loaded but is perhaps not what is wanted.
+func (r *Restore) judge(s *selection, candidates []backup.Found) {
+	name := path.Base(s.point.Name)
+	i := slices.IndexFunc(candidates, func(f backup.Found) bool { return f.Name == s.point.Name && f.SHA256 == s.point.SHA256 })
+	if i > 0 {
+		s.note(name, "is not the newest: %s older than %s, which cannot be used", candidates[0].Time.Sub(s.point.Time).Round(time.Second), path.Base(candidates[0].Name))
+	}
+	if i+1 < len(candidates) {
+		if before := candidates[i+1]; s.point.Entities()*2 < before.Entities() {
+			s.note(name, "holds %d entities, the point before it (%s) %d: was it taken after the loss?", s.point.Entities(), path.Base(before.Name), before.Entities())
+		}
+	}
+	for _, copy := range damagedCopies(s.point, s.provenance) {
+		s.note(copy, "holds point %s but did not give all of it undamaged: read from elsewhere", name)
+	}
+	for _, k := range s.point.Unreachable {
+		s.note(string(k), "could not be read when the point was taken: left as it is")
+	}
+}
+
+// noteUnverified names what looks like a newer point but verifies nowhere.
+func (s *selection) noteUnverified(found []backup.Found, problems []backup.Problem) {
+	seen := map[string]bool{}
+	for _, f := range found {
+		seen[f.Object()] = true
+	}
+	for _, p := range problems {
+		name := path.Base(p.Object)
+		if !seen[p.Object] && path.Base(path.Dir(p.Object)) == "points" && name > path.Base(s.point.Name) {
+			seen[p.Object] = true
+			s.note(strings.TrimSuffix(name, ".tar"), "is newer than what is restored, but verifies at no location")
+		}
+	}
+}
+
+// damagedCopies returns the copies that were tried before the one that made the point whole.
+func damagedCopies(point backup.Found, provenance map[string]int) []string {
+	for i, name := range point.Copies {
+		if provenance[name] > 0 {
+			return point.Copies[:i]
+		}
+	}
+	for joined := range provenance { // a+b: b completed what a has
+		parts := strings.Split(joined, "+")
+		return parts[:len(parts)-1]
+	}
+	return nil
+}

@@ -1,0 +1,58 @@
+package restore
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"slices"
+	"sync"
+
+	"gwdr/backup"
+	"gwdr/gateway"
+)
+
+// askWitnesses returns the revocations that the witnesses know, and names those that did not answer: on the worst day most
+// of them are gone.
+func (r *Restore) askWitnesses(ctx context.Context) ([]gateway.Entity, []Finding) {
+	ctx, cancel := context.WithTimeout(ctx, r.patience())
+	defer cancel()
+	known := make([][]gateway.Entity, len(r.Witnesses))
+	silent := make([][]Finding, len(r.Witnesses))
+	var wait sync.WaitGroup
+	for i, w := range r.Witnesses {
+		wait.Go(func() {
+			var err error
+			if known[i], err = w.Revocations(ctx); err != nil {
+				silent[i] = []Finding{{Subject: fmt.Sprintf("witness %d", i+1),
+					Text: fmt.Sprintf("did not tell its revocations: a key revoked since the point may come back: %v", err)}}
+			}
+		})
+	}
+	wait.Wait()
+	return slices.Concat(known...), slices.Concat(silent...)
+}
+
+// otherRevocations adds what was revoked after, or beside, the selected point: the newest point of each lineage that can
+// be loaded knows every revocation of its lineage before it.
+func (r *Restore) otherRevocations(ctx context.Context, s *selection, found []backup.Found) error {
+	done := map[string]bool{}
+	for _, f := range found {
+		if f.Name == s.point.Name && f.SHA256 == s.point.SHA256 {
+			done[f.Lineage] = true
+		}
+		if done[f.Lineage] || f.Counts[gateway.Revocation] == 0 {
+			continue
+		}
+		state, _, err := r.load(ctx, s, f)
+		if ctx.Err() != nil {
+			return fmt.Errorf("load revocations: %w", ctx.Err())
+		}
+		if err != nil {
+			s.note(path.Base(f.Name), "does not tell its revocations: a key revoked by then may come back: %v", err)
+			continue
+		}
+		done[f.Lineage] = true
+		s.revocations = slices.AppendSeq(s.revocations, state.Kind(gateway.Revocation))
+	}
+	return nil
+}

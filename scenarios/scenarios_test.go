@@ -1,0 +1,233 @@
+package scenarios
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"gwdr/fleet"
+)
+
+func TestCatalogue(t *testing.T) {
+	all, err := Catalogue()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, s := range all {
+		names = append(names, s.Metadata.Name)
+		if len(s.Metadata.FalsePass) == 0 {
+			t.Errorf("%s does not say what could make it pass falsely", s.Metadata.Name)
+		}
+		p, err := s.Plan(s.Topology.Instances())
+		if err != nil {
+			t.Errorf("%s cannot be planned on its own topology: %v", s.Metadata.Name, err)
+			continue
+		}
+		plan, err := p.YAML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := Parse("plan.yaml", plan)
+		if err != nil {
+			t.Fatalf("plan of %s: %v\n%s", s.Metadata.Name, err, plan)
+		}
+		if diff := cmp.Diff(s, again); diff != "" {
+			t.Errorf("plan of %s reads as another scenario (-want +got):\n%s", s.Metadata.Name, diff)
+		}
+	}
+	if diff := cmp.Diff([]string{"instance-crash", "region-loss", "store-wiped"}, names); diff != "" {
+		t.Errorf("catalogue (-want +got):\n%s", diff)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	_, err := Load("region-lost")
+	if !errors.Is(err, ErrUnknown) || !strings.Contains(err.Error(), "region-loss") {
+		t.Errorf("unknown name: %v", err)
+	}
+	if _, err := Load("./absent.yaml"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("absent file: %v", err)
+	}
+	file := filepath.Join(t.TempDir(), "mine.yml")
+	if err := os.WriteFile(file, example(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := Load(file); err != nil || s.Metadata.Name != "region-loss" {
+		t.Errorf("file: %v", err)
+	}
+}
+
+func example(t testing.TB) []byte {
+	t.Helper()
+	b, err := catalogue.ReadFile("catalogue/region-loss.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestParseErrors changes one thing in a valid scenario and wants to be told where, and what is allowed.
+func TestParseErrors(t *testing.T) {
+	for _, test := range []struct{ old, new, want string }{
+		{"kind: Scenario", "kind: Scenery", `s.yaml:2: kind: "Scenery" is none of Scenario`},
+		{"fleet: lab", "flet: lab", "s.yaml:17: flet: unknown field; allowed: apiVersion, kind, metadata, fleet"},
+		{"fault: kill", "fault: nuke", `steps[0].fault: "nuke" is none of kill, store-wipe`},
+		{"target: east", "target: north", `steps[0].target: "north" is none of east`},
+		{"target: east, ", "target: east, colour: red, ", "steps[0].colour: unknown field; allowed: id, fault, target"},
+		{"class: ict-failure", "class: bad-luck", `metadata.class: "bad-luck" is none of cyber`},
+		{"name: region-loss", "name: Region Loss", `metadata.name: "Region Loss" must be`},
+		{"replication: async", "replication: sync", `topology.replication: "sync" is none of none, async`},
+		{"{select: {region: us-east}, expect: {min: 3, max: 3}}", "{select: {}}", "targets.east.select: is empty and matches nothing"},
+		{"{select: {region: us-east},", "{select: {region: mars},", `targets.east.select.region: "mars" is none of us-east, us-west`},
+		{"min: 3, max: 3", "min: 4, max: 3", "min 4 is above max 3"},
+		{"plane: data, le: 5s", "plane: data, le: 5", "time: missing unit in duration"},
+		{"plane: data, le: 5s", "plane: data, le: 2m", "no more than recovered.deadline, 1m0s"},
+		{"plane: data, le: 5s", "plane: data, eq: 5", "metric rta needs le"},
+		{"plane: data, le: 5s", "plane: both, le: 5s", `"both" is none of data, control`},
+		{"metric: resurrected, eq: 0", "metric: resurrected, eq: -1", "is negative"},
+		{"metric: rpa, le: 2s", "metric: luck, le: 2s", `"luck" is none of rta, rpa, resurrected, failed`},
+		{"id: rpo", "id: rto", `"rto" is used twice`},
+		{"key: revoked", "key: lost", `steadyState.probes[1].key: "lost" is none of live, revoked, none`},
+		{"every: 20ms", "every: 1ms", "steadyState.probes[0].every: 1ms must be from 5ms to 1m0s"},
+		{"every: 40ms, kinds: [route, spec, key, revoke]", "every: 40ms, kinds: [rout]", `kinds[0]: "rout" is none of route, spec, key, revoke`},
+		{"status: 401", "status: 4010", "4010 is no HTTP status"},
+		{"status: 401", "status: many", "cannot unmarshal"},
+		{"success: {lt: 0.9, for: 3s}", "success: {lt: 9, for: 3s}", "9 must be above 0 and at most 1"},
+		{"drill: {gt: 5m}", "select: {}", "guardrails[1]: needs exactly one of success, drill"},
+		{"maxTargets: 3", "maxTargets: 0", "safety.maxTargets: 0 must be at least 1"},
+		{"lease: 5s", "lease: 5ms", "safety.lease: 5ms must be from 1s"},
+		{"hold: until-recovered+2s", "hold: forever", `"forever" is neither until-recovered nor until-recovered+5s`},
+		{"when: detected", "when: noticed", `"noticed" is neither detected nor a delay`},
+		{"recover: promote", "recover: pray", `"pray" is none of promote, restore`},
+		{"to: us-west", "to: mars", `steps[1].to: "mars" is none of us-east, us-west`},
+		{"order: reverse", "order: random", `"random" is none of reverse`},
+		{"settle: 20s", "settle: 1s", "revert.settle: 1s must be from 2s"},
+		{"formats: [html, json]", "formats: [html, docx]", `report.formats[1]: "docx" is none of html`},
+		{"ledger: {every: 40ms, kinds: [route, spec, key, revoke]}", "ledger: {}", "needs steadyState.ledger"},
+		{"fleet: lab\n", "fleet: &f lab\n", "anchors and aliases are not supported"},
+		{"fleet: lab\n", "fleet: [lab]\n", "fleet: must be a single value"},
+		{"kind: Scenario\n", "kind: Scenario\nkind: Scenario\n", "already defined"},
+		{"kind: Scenario\n", "kind: Scenario\n---\n", "more than one YAML document"},
+		{"kind: Scenario\n", "kind: \"Scenario\n", "s.yaml"},
+	} {
+		t.Run(test.new, func(t *testing.T) {
+			text := string(example(t))
+			if !strings.Contains(text, test.old) {
+				t.Fatalf("the example has no %q", test.old)
+			}
+			_, err := Parse("s.yaml", []byte(strings.Replace(text, test.old, test.new, 1)))
+			if problems := (Problems)(nil); !errors.As(err, &problems) || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got  %v\nwant %s", err, test.want)
+			}
+		})
+	}
+}
+
+func TestParseEmpty(t *testing.T) {
+	for text, want := range map[string]string{"": "empty", "[]": "not a mapping", "a: b: c": "mapping values", "null": "not a mapping"} {
+		if _, err := Parse("s.yaml", []byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func TestPlanIsSafe(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(s *Scenario, all []fleet.Instance)
+		want   error
+	}{
+		"as written":     {func(*Scenario, []fleet.Instance) {}, nil},
+		"too many":       {func(s *Scenario, _ []fleet.Instance) { s.Safety.MaxTargets = 2 }, ErrUnsafe},
+		"no region left": {func(s *Scenario, _ []fleet.Instance) { s.Safety.KeepHealthyRegions = 2 }, ErrUnsafe},
+		"survivor is ill": {func(_ *Scenario, all []fleet.Instance) {
+			all[len(all)-2].Running, all[len(all)-3].Running = false, false
+		}, ErrUnsafe},
+		"matches nothing": {func(s *Scenario, all []fleet.Instance) {
+			s.Targets["east"] = Target{Select: fleet.Selector{Instance: "x"}}
+		}, fleet.ErrNoTarget},
+		"expects more": {func(s *Scenario, _ []fleet.Instance) {
+			s.Targets["east"] = Target{Select: fleet.Selector{Region: "us-east"}, Expect: Expect{Min: 4}}
+		}, ErrUnsafe},
+		"expects fewer": {func(s *Scenario, _ []fleet.Instance) {
+			s.Targets["east"] = Target{Select: fleet.Selector{Region: "us-east"}, Expect: Expect{Max: 2}}
+		}, ErrUnsafe},
+		"never the edge": {func(s *Scenario, _ []fleet.Instance) {
+			s.Targets["east"] = Target{Select: fleet.Selector{Instance: "edge"}}
+		}, fleet.ErrNoTarget},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := Load("region-loss")
+			if err != nil {
+				t.Fatal(err)
+			}
+			all := s.Topology.Instances()
+			test.change(s, all)
+			if _, err := s.Plan(all); !errors.Is(err, test.want) {
+				t.Errorf("got %v, want %v", err, test.want)
+			}
+		})
+	}
+}
+
+func TestPlan(t *testing.T) {
+	s, err := Load("region-loss")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := s.Plan(s.Topology.Instances())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"us-east-1", "us-east-2", "us-east-control"}, p.Actions[0].Targets); diff != "" {
+		t.Errorf("targets (-want +got):\n%s", diff)
+	}
+	if want := 6*5*time.Second + time.Minute + 3*20*time.Second + 2*time.Second; p.Worst != want {
+		t.Errorf("worst case %s, want %s", p.Worst, want)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	all, err := Catalogue()
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, s := range all {
+		b, err := catalogue.ReadFile("catalogue/" + s.Metadata.Name + ".yaml")
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Add([]byte("a: &a [*a]"))
+	f.Add([]byte("metadata: {name: 1}\n---\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := Parse("s.yaml", b)
+		if err != nil {
+			if problems := (Problems)(nil); !errors.As(err, &problems) || len(problems) == 0 {
+				t.Fatalf("error is no list of problems: %v", err)
+			}
+			return
+		}
+		plan, err := (&Plan{Scenario: s}).YAML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := Parse("plan.yaml", plan)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, plan)
+		}
+		second, err := (&Plan{Scenario: again}).YAML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(plan), string(second)); diff != "" {
+			t.Errorf("a plan that is read and written changes (-want +got):\n%s", diff)
+		}
+	})
+}
