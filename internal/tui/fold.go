@@ -160,16 +160,29 @@ func (s *state) note(at time.Duration, text string, bad bool) {
 }
 
 func (s *state) sample(a probes.Sample) {
-	i := slices.IndexFunc(s.lines, func(l *line) bool { return l.series.Name == a.Series })
-	if i < 0 {
+	l := s.line(a.Series)
+	if l == nil {
 		return
 	}
-	l := s.lines[i]
 	l.reused = l.reused || a.Reused
 	l.count(a)
 	if s.broken && a.Done > s.injected && (s.reverting == 0 || a.Due < s.reverting) {
 		l.recovery(a)
 	}
+}
+
+// line returns the series of that name, or nil. That of the change ledger need not be announced.
+func (s *state) line(name string) *line {
+	i := slices.IndexFunc(s.lines, func(l *line) bool { return l.series.Name == name })
+	if i >= 0 {
+		return s.lines[i]
+	}
+	if name != probes.AdminSeries {
+		return nil
+	}
+	l := &line{series: probes.Series{Name: name, Plane: probes.ControlPlane}}
+	s.lines = append(s.lines, l)
+	return l
 }
 
 // count adds the attempt to its cell. Attempts end in any order.
@@ -198,6 +211,14 @@ func (l *line) recovery(a probes.Sample) {
 	case l.bad && a.Due > l.lastBad && (!l.ok || a.Due < l.okDue):
 		l.ok, l.okDue, l.back = true, a.Due, a.Done
 	}
+}
+
+// up reports whether the instance is running, as far as the events tell: what a fault has hit is down until it is
+// reverted.
+func (s *state) up(in fleet.Instance) bool {
+	return in.Running && !slices.ContainsFunc(s.faults, func(f fault) bool {
+		return f.what != "reverted" && slices.Contains(f.targets, in.ID)
+	})
 }
 
 // success returns the share of ok attempts in the last second or so.

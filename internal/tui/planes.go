@@ -23,9 +23,12 @@ func (k looks) planes(s *state, width int) []string {
 	}
 	lines = append(lines, k.spark(s, "new conns", fresh, width)...)
 	lines = append(lines, k.spark(s, "kept alive", kept, width)...)
-	lines = append(lines, k.clock(s, "ADMIN API", probes.ControlPlane, width))
-	lines = append(lines, k.spark(s, "success", s.of(probes.ControlPlane), width)...)
-	return append(lines, k.ledger(s), "")
+	if admin := s.of(probes.ControlPlane); len(admin) > 0 || s.info.RTO[probes.ControlPlane] > 0 {
+		lines = append(lines, k.clock(s, "ADMIN API", probes.ControlPlane, width))
+		lines = append(lines, k.spark(s, "success", admin, width)...)
+		lines = append(lines, k.ledger(s))
+	}
+	return append(lines, "")
 }
 
 func (k looks) ledger(s *state) string {
