@@ -53,7 +53,7 @@ func (d *drill) inject(ctx context.Context, u fleet.Undo, step scenarios.Step) e
 	if err := errors.Join(d.meter.cut(ctx), context.Cause(ctx)); err != nil {
 		return err
 	}
-	fact := faultFact{ID: u.Fault.ID, Kind: u.Fault.Kind, Targets: u.Targets}
+	fact := faultFact{ID: u.Fault.ID, Kind: u.Fault.Kind, Targets: u.Targets, At: d.offset()}
 	if err := errors.Join(d.enter(Injecting, u.Fault.ID), d.undo.append(u), d.note(entryIntent, fact)); err != nil {
 		return err
 	}
@@ -97,7 +97,7 @@ func (d *drill) verify(ctx context.Context, u fleet.Undo) error {
 		return abortf(AbortVerify, "fault %s is not in effect: %v", u.Fault.ID, err)
 	}
 	d.tellFault(u, "verified", seen)
-	return d.note(entryVerified, faultFact{ID: u.Fault.ID, Detail: seen})
+	return d.note(entryVerified, faultFact{ID: u.Fault.ID, At: d.offset(), Detail: seen})
 }
 
 func (d *drill) tellFault(u fleet.Undo, what, detail string) {

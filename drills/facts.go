@@ -172,7 +172,7 @@ type faultFact struct {
 	ID      string          `json:"id"`
 	Kind    fleet.FaultKind `json:"kind,omitempty"`
 	Targets []string        `json:"targets,omitempty"`
-	At      time.Duration   `json:"at_ns"` // injected: just before the injector was called
+	At      time.Duration   `json:"at_ns"` // when; of an injection just before the injector was called
 	Detail  string          `json:"detail,omitempty"`
 	Error   string          `json:"error,omitempty"`
 	By      string          `json:"by,omitempty"` // who reverted it, if not the drill: guard, revert

@@ -106,7 +106,7 @@ func (d *drill) scan(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, scanPatience)
 	defer cancel()
 	ids, err := d.Fleet.Leftovers(ctx)
-	fact := leftoversFact{IDs: ids}
+	fact := leftoversFact{IDs: append([]string{}, ids...)}
 	if err != nil {
 		fact.Error = err.Error()
 	}

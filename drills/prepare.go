@@ -3,6 +3,7 @@ package drills
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -91,16 +92,16 @@ func (d *drill) takeBackup(ctx context.Context, maxAge time.Duration) error {
 	return d.note(entryBackup, b)
 }
 
-// announce says what is going to happen, and how to stop it.
-func (d *drill) announce(context.Context) error {
+// announcement says what is going to happen, and how to stop it.
+func (d *drill) announcement() string {
 	var targets []string
 	for _, a := range d.plan.Actions {
 		if a.Step.Fault != "" {
 			targets = append(targets, a.Step.Fault+" "+strings.Join(a.Targets, ", "))
 		}
 	}
-	return d.enter(Announced, fmt.Sprintf("[DRILL] %s: %s; at most %s; to abort, interrupt it or create %s",
-		d.Scenario.Metadata.Name, strings.Join(targets, "; "), d.plan.Worst, stopFile))
+	return fmt.Sprintf("[DRILL] %s: %s; at most %s; to abort, interrupt it or create %s",
+		d.Scenario.Metadata.Name, strings.Join(targets, "; "), d.plan.Worst, filepath.Join(d.Evidence, stopFile))
 }
 
 // baseline starts the measurement and waits until the steady state was held for the scenario's time.
@@ -118,7 +119,7 @@ func (d *drill) baseline(ctx context.Context) error {
 		}
 	}
 	length := d.Scenario.SteadyState.Baseline.D()
-	return poll(ctx, 3*length, func(context.Context) error {
+	return poll(ctx, d.Scenario.BaselineLimit(), func(context.Context) error {
 		if d.meter.steadyFor() >= length && d.meter.detector.BaselineHolds(d.offset()) {
 			return nil
 		}

@@ -77,9 +77,9 @@ type RPA struct {
 	LowS          float64        `json:"low_s"`
 	HighS         float64        `json:"high_s"`
 	Acked         int            `json:"acked"`
-	Lost          int            `json:"lost"`
-	Stale         int            `json:"stale"`
-	Resurrected   int            `json:"resurrected"`
+	Lost          int            `json:"lost"`        // absent, or there in a form that nobody wrote
+	Stale         int            `json:"stale"`       // there in an older version, or again after its delete
+	Resurrected   int            `json:"resurrected"` // revoked keys that work again
 	Indeterminate int            `json:"indeterminate"`
 	ByKind        map[string]int `json:"by_kind"`   // lost + stale + resurrected, by kind of change
 	Statement     string         `json:"statement"` // never a bare "RPO 0"

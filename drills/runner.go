@@ -116,11 +116,15 @@ func (d *drill) prepare(ctx context.Context) error {
 		{Planned, d.begin},
 		{Validated, d.validate},
 		{Preflight, d.preflight},
-		{Announced, d.announce},
+		{Announced, func(context.Context) error { return nil }},
 		{Baseline, d.baseline},
 		{Armed, d.arm},
 	} {
-		err := d.enter(s.phase, "")
+		detail := ""
+		if s.phase == Announced {
+			detail = d.announcement()
+		}
+		err := d.enter(s.phase, detail)
 		if err == nil {
 			err = s.do(ctx)
 		}

@@ -87,10 +87,14 @@ func healthyRegions(instances []fleet.Instance, touched map[string]bool) []strin
 	return regions
 }
 
-// worstCase adds up what the scenario allows each phase to take: a baseline that may be awaited three times over,
-// recovery until the deadline, sustain, revert and settling.
+// BaselineLimit returns how long the steady state may take to hold for the whole baseline: another disturbance, such as a
+// busy machine, starts it anew.
+func (s *Scenario) BaselineLimit() time.Duration { return 6 * s.SteadyState.Baseline.D() }
+
+// worstCase adds up what the scenario allows each phase to take: a baseline that is long in coming, recovery until the
+// deadline, sustain, revert and settling.
 func (s *Scenario) worstCase() time.Duration {
-	return (3*s.SteadyState.Baseline + s.Recovered.Deadline + 3*s.Revert.Settle).D() + s.Sustain()
+	return s.BaselineLimit() + s.Recovered.Deadline.D() + s.Sustain() + 3*s.Revert.Settle.D()
 }
 
 // YAML returns the plan as a scenario file that Parse reads, defaults filled in, with the resolved targets in comments

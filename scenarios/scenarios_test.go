@@ -187,7 +187,7 @@ func TestPlan(t *testing.T) {
 	if diff := cmp.Diff([]string{"us-east-1", "us-east-2", "us-east-control"}, p.Actions[0].Targets); diff != "" {
 		t.Errorf("targets (-want +got):\n%s", diff)
 	}
-	if want := 3*5*time.Second + time.Minute + 3*20*time.Second + 2*time.Second; p.Worst != want {
+	if want := 6*5*time.Second + time.Minute + 3*20*time.Second + 2*time.Second; p.Worst != want {
 		t.Errorf("worst case %s, want %s", p.Worst, want)
 	}
 }
