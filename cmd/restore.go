@@ -2,10 +2,10 @@ package cmd
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -62,15 +62,52 @@ asks first. docs/restore.md is the page for the worst day.`,
 }
 
 func runRestore(ctx context.Context, a *app, opts restoreOptions) error {
-	r, err := newRestore(ctx, a, opts)
+	r, err := newRestoration(ctx, a, opts)
 	if err != nil {
 		return err
 	}
-	return a.restore(ctx, r, opts)
+	return r.run(ctx, a, opts)
 }
 
-// restore plans, asks if it must, and applies.
-func (a *app) restore(ctx context.Context, r *restore.Restore, opts restoreOptions) error {
+// restoration is a restore, and where the next backup looks up what its gateway descends from.
+type restoration struct {
+	*restore.Restore
+	Gateway string // its name in the spool
+	Spool   string
+}
+
+// newRestoration opens all that a restore needs.
+func newRestoration(ctx context.Context, a *app, opts restoreOptions) (*restoration, error) {
+	at, err := restore.ParseAt(opts.at, time.Now())
+	if err != nil {
+		return nil, usageError(fmt.Errorf("--at: %w", err))
+	}
+	only, err := parseKinds(opts.only)
+	if err != nil {
+		return nil, usageError(fmt.Errorf("--only: %w", err))
+	}
+	job, err := a.backupJob(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	copies, err := pickCopies(job.Copies, opts.from)
+	if err != nil {
+		return nil, usageError(fmt.Errorf("--from: %w", err))
+	}
+	o, err := a.openGateway(ctx, opts.to)
+	if err != nil {
+		return nil, err
+	}
+	r := &restore.Restore{Target: o.Target, Copies: copies, Keys: job.Keys, At: at, Only: only, NoDelete: opts.noDelete,
+		Witnesses: o.Witnesses, Log: a.Log, Progress: func(text string) { a.progress("%s", text) }}
+	if urls := slices.Concat(o.DataURLs, opts.probes); len(urls) > 0 {
+		r.Probe = restore.DataPlane{URLs: urls}.Probe
+	}
+	return &restoration{Restore: r, Gateway: cmp.Or(opts.to, job.Gateway), Spool: job.Spool}, nil
+}
+
+// run plans, asks if it must, and applies.
+func (r *restoration) run(ctx context.Context, a *app, opts restoreOptions) error {
 	plan, err := r.Plan(ctx)
 	if err != nil {
 		return a.noPlan(plan, err)
@@ -82,40 +119,24 @@ func (a *app) restore(ctx context.Context, r *restore.Restore, opts restoreOptio
 		return err
 	}
 	result, err := r.Apply(ctx, plan)
+	if recordErr := r.record(ctx, result); recordErr != nil {
+		result.Findings = append(result.Findings, restore.Finding{Subject: "lineage", Text: recordErr.Error()})
+		a.noteFindings(result.Findings[len(result.Findings)-1:])
+	}
 	return errors.Join(a.showResult(result), restoreError(result, err))
 }
 
-// newRestore opens all that a restore needs.
-func newRestore(ctx context.Context, a *app, opts restoreOptions) (*restore.Restore, error) {
-	at, err := restore.ParseAt(opts.at, time.Now())
+// record makes the next backup of the gateway start a lineage that names the point as its parent. A restore of some
+// kinds, or one that changed nothing, leaves the gateway what it was.
+func (r *restoration) record(ctx context.Context, result *restore.Result) error {
+	if result.Actual != result.Expected || len(r.Only) > 0 || result.Created+result.Updated+result.Deleted == 0 {
+		return nil
+	}
+	err := backup.RecordRestore(ctx, r.Spool, r.Gateway, result.Store, result.Parent)
 	if err != nil {
-		return nil, usageError(fmt.Errorf("--at: %w", err))
+		return fmt.Errorf("the next backup will not name what was restored as its parent: %w", err)
 	}
-	only, err := parseKinds(opts.only)
-	if err != nil {
-		return nil, usageError(fmt.Errorf("--only: %w", err))
-	}
-	keys, err := a.openKeys()
-	if err != nil {
-		return nil, err
-	}
-	copies, err := a.openCopies(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if copies, err = pickCopies(copies, opts.from); err != nil {
-		return nil, usageError(fmt.Errorf("--from: %w", err))
-	}
-	o, err := a.openGateway(ctx, opts.to)
-	if err != nil {
-		return nil, err
-	}
-	r := &restore.Restore{Target: o.Target, Copies: copies, Keys: keys, At: at, Only: only, NoDelete: opts.noDelete,
-		Witnesses: o.Witnesses, Log: a.Log, Progress: func(text string) { a.progress("%s", text) }}
-	if urls := append(o.DataURLs, opts.probes...); len(urls) > 0 {
-		r.Probe = restore.DataPlane{URLs: urls, Client: &http.Client{Timeout: 2 * time.Second}}.Probe
-	}
-	return r, nil
+	return nil
 }
 
 // parseKinds reads the kinds of --only, in the plural or singular.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -22,8 +23,9 @@ import (
 type restoreRig struct {
 	*app
 	gateway  *gatewaytest.Gateway
-	restorer *restore.Restore
+	restorer *restoration
 	memories []*backuptest.Memory
+	job      backup.Job
 	out, err *bytes.Buffer
 }
 
@@ -35,16 +37,41 @@ func newRestoreRig(t *testing.T) *restoreRig {
 	keys := backuptest.NewKeys(t)
 	copies, memories := backuptest.Copies()
 	rig.memories = memories
-	if _, err := backup.Take(t.Context(), backup.Job{Source: rig.gateway, Gateway: "test", Copies: copies, Keys: keys, Spool: t.TempDir()}); err != nil {
+	rig.job = backup.Job{Source: rig.gateway, Gateway: "test", Copies: copies, Keys: keys, Spool: t.TempDir()}
+	rig.backup(t)
+	rig.restorer = &restoration{&restore.Restore{Target: rig.gateway, Copies: copies, Keys: keys}, rig.job.Gateway, rig.job.Spool}
+	return rig
+}
+
+func (rig *restoreRig) backup(t *testing.T) *backup.Result {
+	t.Helper()
+	res, err := backup.Take(t.Context(), rig.job)
+	if err != nil {
 		t.Fatal(err)
 	}
-	rig.restorer = &restore.Restore{Target: rig.gateway, Copies: copies, Keys: keys}
-	return rig
+	return res
 }
 
 // run returns the exit code.
 func (rig *restoreRig) run(t *testing.T, opts restoreOptions) int {
-	return rig.fail(t.Context(), rig.restore(t.Context(), rig.restorer, opts))
+	return rig.fail(t.Context(), rig.restorer.run(t.Context(), rig.app, opts))
+}
+
+// TestRestoreParent: the backup after a restore starts a lineage that names what was restored.
+func TestRestoreParent(t *testing.T) {
+	rig := newRestoreRig(t)
+	first := rig.backup(t)
+	parent := fmt.Sprintf("%s@%d", first.Lineage, first.Revision)
+	if rig.run(t, restoreOptions{}); rig.backup(t).Lineage != first.Lineage {
+		t.Error("a restore that changed nothing started a lineage")
+	}
+	rig.gateway.Put(changedOrders)
+	if code := rig.run(t, restoreOptions{yes: true}); code != exitDone {
+		t.Fatal(rig.err)
+	}
+	if next := rig.backup(t); next.Lineage == first.Lineage || next.Parent != parent {
+		t.Errorf("lineage %s of parent %q, want another of %s", next.Lineage, next.Parent, parent)
+	}
 }
 
 func (rig *restoreRig) revision(t *testing.T) int64 {

@@ -100,7 +100,7 @@ func TestWritePlan(t *testing.T) {
 	text := b.String()
 	for _, want := range []string{"Restore point 20260304T100000Z-000000000000002a-0011aabb\n", "(1h0m0s ago), revision 42", "read from local (30 entities), nas (1 entity)",
 		"  ! nas: a point is missing (and 2 more like this)\n", "+ route/a\uFFFD[2J\n", "+ 5 more (-v shows all)\n", "~ route/b\n", "- route/c\n",
-		"route      25       1       1          7", "1 revocation made after", "Takes about 2s."} {
+		"route  25      1       1       7", "1 revocation made after", "Takes about 2s."} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}

@@ -7,8 +7,8 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"gwdr/gateway"
@@ -79,7 +79,9 @@ func writePlan(w io.Writer, p *restore.Plan, paint func(colour, text string) str
 	}
 	fmt.Fprintln(&b)
 	writeChanges(&b, p, paint, verbose)
-	writeCounts(&b, p)
+	if err := writeCounts(&b, p); err != nil {
+		return err
+	}
 	if p.Revoked > 0 {
 		fmt.Fprintf(&b, "%s made after the point, or unknown to it, stay in force.\n", count(p.Revoked, "revocation"))
 	}
@@ -117,17 +119,16 @@ func writeChanges(w io.Writer, p *restore.Plan, paint func(colour, text string) 
 }
 
 // writeCounts writes one line per kind and the total.
-func writeCounts(w io.Writer, p *restore.Plan) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "kind\tcreate\tupdate\tdelete\tunchanged\t")
-	line := func(name string, n restore.Counts) {
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t\n", name, n.Create, n.Update, n.Delete, n.Unchanged)
+func writeCounts(w io.Writer, p *restore.Plan) error {
+	var rows [][]string
+	row := func(name string, n restore.Counts) {
+		rows = append(rows, []string{name, strconv.Itoa(n.Create), strconv.Itoa(n.Update), strconv.Itoa(n.Delete), strconv.Itoa(n.Unchanged)})
 	}
 	for _, k := range slices.SortedFunc(maps.Keys(p.Kinds), gateway.Kind.Compare) {
-		line(string(k), p.Kinds[k])
+		row(string(k), p.Kinds[k])
 	}
-	line("total", p.Total)
-	t.Flush()
+	row("total", p.Total)
+	return table(w, []string{"KIND", "CREATE", "UPDATE", "DELETE", "UNCHANGED"}, rows)
 }
 
 // showResult writes the result.

@@ -38,8 +38,8 @@ type app struct {
 	started    bool // the command itself runs: an error is no longer one of usage
 }
 
-// process is what a command line gets from the operating system.
-type process struct {
+// invocation is what a command line gets from the operating system.
+type invocation struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	env            func(string) string
@@ -53,10 +53,10 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer, env func(str
 		fmt.Fprintf(stderr, "gwdr: find this program: %v\n", err)
 		return exitError
 	}
-	return run(args, process{stdin, stdout, stderr, env, executable})
+	return run(args, invocation{stdin, stdout, stderr, env, executable})
 }
 
-func run(args []string, p process) int {
+func run(args []string, p invocation) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once

@@ -51,11 +51,12 @@ type Observation struct {
 	Region  string     `json:"region"`
 	Kind    ChangeKind `json:"kind"` // RouteChange, SpecChange, KeyChange; a revoke is seen at its key
 	ID      string     `json:"id"`
-	Version int64      `json:"version"`         // Seq of the change that made what is there; 0 is absent
-	Data    int64      `json:"data"`            // the version that the data plane answered with; 0 absent; -1 not asked
-	Revoked bool       `json:"revoked"`         // key: the control plane has its revocation
-	Refused bool       `json:"refused"`         // key: the data plane answered 401
-	Error   string     `json:"error,omitempty"` // could not be read; counts as neither lost nor present
+	Version int64      `json:"version"` // Seq of the change that made what is there; 0 is absent
+	Data    int64      `json:"data"`    // the version that the data plane answered with; 0 absent; -1 not asked.
+	// Of a key, Data only says whether the data plane was asked (not -1): what it answered is Refused.
+	Revoked bool   `json:"revoked"`         // key: the control plane has its revocation
+	Refused bool   `json:"refused"`         // key: the data plane answered 401
+	Error   string `json:"error,omitempty"` // could not be read; counts as neither lost nor present
 }
 
 // Admin makes changes and reads them back, through one gateway's own API. Implementations are safe for concurrent use.

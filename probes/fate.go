@@ -22,7 +22,7 @@ func compare(h *history, o Observation) *fates {
 	switch {
 	case h.kind == KeyChange:
 		f.key()
-	case o.Data != -1:
+	case o.Data != -1 && o.Data != o.Version:
 		f.version(o.Data, true)
 	}
 	return f
@@ -75,9 +75,7 @@ func (f *fates) present(e Entry, data bool) {
 		case c.Result != Acked:
 		case c.Change.Seq <= e.Change.Seq:
 			f.mark(c, fate{shown: true})
-		case c.Change.Delete:
-			f.mark(c, fate{class: Resurrected, got: e.Change.Seq, data: data})
-		default:
+		default: // an undone delete too: what is there is older than what was acknowledged
 			f.mark(c, fate{class: Stale, got: e.Change.Seq, data: data})
 		}
 	}

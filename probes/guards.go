@@ -63,7 +63,8 @@ func (g Guards) Check(estimates []Estimate) []Finding {
 		all = append(all, Finding{Guard: "control", Text: "no control target was probed"})
 	}
 	if g.Drift.Abs() >= maxDrift {
-		all = append(all, Finding{Guard: "drift", Text: fmt.Sprintf("clocks drifted apart by %s, %s is the limit", g.Drift, maxDrift)})
+		text := fmt.Sprintf("clocks drifted apart by %s, %s is the limit", g.Drift, maxDrift)
+		all = append(all, Finding{Guard: "drift", Text: text})
 	}
 	return all
 }
@@ -107,47 +108,41 @@ func (g Guards) checkSeries(e Estimate) []Finding {
 func round(d time.Duration) time.Duration { return d.Round(time.Millisecond / 10) }
 
 func qualityOf(s Series, samples []Sample, w Window, r RTA) Quality {
-	q := Quality{BaselineOK: 1, OK: 1, Missing: missing(samples)}
-	baseline, ok := share(samples, w.From, w.Inject, w.Limit)
-	if len(baseline) > 0 {
-		q.BaselineOK = ok
-		q.Baseline = baseline[len(baseline)-1].Due - baseline[0].Due + 2*s.Interval
+	baseline, all := between(samples, w.From, w.Inject), between(samples, w.From, w.Until)
+	q := Quality{
+		BaselineOK: okShare(baseline, w.Limit), OK: okShare(all, w.Limit), Down: len(outages(s, all, w)) > 0,
+		Unknown: unknownAtEdges(samples, w, r), Missing: missing(samples),
 	}
-	var all []Sample
-	if all, ok = share(samples, w.From, w.Until, w.Limit); len(all) > 0 {
-		q.OK = ok
-		q.Down = len(outages(s, all, w)) > 0
+	if n := len(baseline); n > 0 {
+		q.Baseline = baseline[n-1].Due - baseline[0].Due + 2*s.Interval
 	}
 	decisive := w.Until
 	if r.Recovered {
 		decisive = r.StableAt
 	}
-	q.LagP99 = lag(samples, decisive)
-	q.Unknown = unknownAtEdges(samples, w, r)
+	q.LagP99 = lag(between(samples, w.From, decisive))
 	return q
 }
 
-// share returns the samples due in [from, to) and the share of them that is good.
-func share(samples []Sample, from, to time.Duration, limit time.Duration) ([]Sample, float64) {
-	var in []Sample
+// okShare returns the share of samples that is good; of none, all are.
+func okShare(samples []Sample, limit time.Duration) float64 {
+	if len(samples) == 0 {
+		return 1
+	}
 	ok := 0
 	for i := range samples {
-		if s := &samples[i]; s.Due >= from && s.Due < to {
-			in = append(in, *s)
-			if judge(s, limit) == good {
-				ok++
-			}
+		if judge(&samples[i], limit) == good {
+			ok++
 		}
 	}
-	return in, float64(ok) / float64(max(1, len(in)))
+	return float64(ok) / float64(len(samples))
 }
 
-func lag(samples []Sample, until time.Duration) time.Duration {
+// lag returns the p99 of the time from due to sent.
+func lag(samples []Sample) time.Duration {
 	h := newHistogram()
 	for i := range samples {
-		if s := &samples[i]; s.Due < until {
-			record(h, s.Sent-s.Due)
-		}
+		record(h, samples[i].Sent-samples[i].Due)
 	}
 	return at(h, 99)
 }

@@ -23,43 +23,53 @@ type Latency struct {
 // LatencyOf returns the latency of the ok attempts among samples that were due in [from, to). It is counted from the due
 // time, so that a stall counts for every attempt that it delayed. Quantiles are right to three digits.
 func LatencyOf(samples []Sample, from, to time.Duration) Latency {
-	h := newHistogram()
-	for i := range samples {
-		if s := &samples[i]; s.Class == OK && s.Due >= from && s.Due < to {
-			record(h, s.Done-s.Due)
-		}
-	}
+	sortByDue(samples)
+	return latency(between(samples, from, to))
+}
+
+func latency(samples []Sample) Latency {
+	h := okHistogram(samples, forever)
 	return Latency{Count: h.TotalCount(), P50: at(h, 50), P99: at(h, 99), P999: at(h, 99.9)}
 }
 
 // Limit returns L = clamp(3 × p99.9, 20 ms, 1 s) of the ok attempts of a baseline: a valid answer that took longer since
 // its due time is slow. Without any ok attempt it is 1 s.
-func Limit(baseline []Sample) time.Duration {
-	h := newHistogram()
-	for i := range baseline {
-		if s := &baseline[i]; s.Class == OK {
-			record(h, s.Done-s.Due)
-		}
-	}
+func Limit(baseline []Sample) time.Duration { return limitOf(baseline, forever) }
+
+// limitOf returns the Limit of those attempts that had ended before inject: the fault delayed the others.
+func limitOf(baseline []Sample, inject time.Duration) time.Duration {
+	h := okHistogram(baseline, inject)
 	if h.TotalCount() == 0 {
 		return MaxLimit
 	}
 	return min(max(3*at(h, 99.9), MinLimit), MaxLimit)
 }
 
-// Limits returns the Limit of each series from its attempts that were due at or after from and had ended before inject.
+// Limits returns the Limit of each series from its attempts that were due at or after from and had ended before inject: what
+// EstimateOutage takes by itself, for a Detector.
 func Limits(samples []Sample, from, inject time.Duration) map[string]time.Duration {
 	baseline := map[string][]Sample{}
 	for _, s := range samples {
-		if s.Due >= from && s.Done < inject {
+		if s.Due >= from {
 			baseline[s.Series] = append(baseline[s.Series], s)
 		}
 	}
 	limits := make(map[string]time.Duration, len(baseline))
 	for name, b := range baseline {
-		limits[name] = Limit(b)
+		limits[name] = limitOf(b, inject)
 	}
 	return limits
+}
+
+// okHistogram returns the latencies in µs of the ok attempts that had ended before end.
+func okHistogram(samples []Sample, end time.Duration) *hdrhistogram.Histogram {
+	h := newHistogram()
+	for i := range samples {
+		if s := &samples[i]; s.Class == OK && s.Done < end {
+			record(h, s.Done-s.Due)
+		}
+	}
+	return h
 }
 
 // maxRecorded is the longest time that a histogram tells from longer ones.

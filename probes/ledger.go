@@ -49,9 +49,9 @@ func (l *Ledger) Series() Series {
 	return Series{Name: AdminSeries, Plane: ControlPlane, Interval: l.Every, Timeout: l.timeout()}
 }
 
-// Cut makes the ledger leave all objects alone that it has changed so far, and waits until no change of them is in flight,
-// or ctx ends. Call it just before a fault: a later change of the same object would hide what the fault took. The ledger
-// does the same by itself, without waiting, whenever a change is not acknowledged.
+// Cut makes the ledger leave all objects alone that it has changed so far or makes in the next two seconds, and waits until
+// no change of them is in flight, or ctx ends. Call it just before a fault: a later change of the same object would hide
+// what the fault took. The ledger does the same by itself, without waiting, whenever a change is not acknowledged.
 func (l *Ledger) Cut(ctx context.Context) error {
 	for _, done := range l.objects.cut() {
 		select {
@@ -66,8 +66,8 @@ func (l *Ledger) Cut(ctx context.Context) error {
 // Run makes changes until ctx ends, then waits for those in flight, at most Timeout and Every. The error says that the
 // Ledger is not usable, or that an intent could not be made safe; such a change is not sent.
 func (l *Ledger) Run(ctx context.Context) error {
-	if l.Every <= 0 || l.Admin == nil || l.Intent == nil {
-		return errors.New("run ledger: every must be positive, admin and intent set")
+	if l.Every <= 0 || l.T0.IsZero() || l.Admin == nil || l.Intent == nil {
+		return errors.New("run ledger: every must be positive, t0, admin and intent set")
 	}
 	r := &ledgerRun{Ledger: l, kinds: l.Kinds, prefix: l.Prefix}
 	if len(r.kinds) == 0 {

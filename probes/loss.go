@@ -14,10 +14,10 @@ type LossClass string
 
 // The classes, the worst first. Recovered is no loss.
 const (
-	Resurrected LossClass = "resurrected" // acknowledged delete or revocation that is undone
+	Resurrected LossClass = "resurrected" // acknowledged revocation that is undone: a security failure
 	Lost        LossClass = "lost"        // acknowledged, and its object is absent
 	Corrupt     LossClass = "corrupt"     // acknowledged, and its object is something that nobody wrote there
-	Stale       LossClass = "stale"       // acknowledged, and its object is an older version
+	Stale       LossClass = "stale"       // acknowledged, and its object is an older version; also if it was to be deleted
 	Phantom     LossClass = "phantom"     // there, though rejected or never sent
 	Duplicate   LossClass = "duplicate"   // its object is listed twice
 	Recovered   LossClass = "recovered"   // indeterminate, and there
@@ -43,6 +43,7 @@ type Loss struct {
 	Indeterminate int `json:"indeterminate"`
 	Checked       int `json:"checked"` // acknowledged changes that were read back in every region observed
 	Unread        int `json:"unread"`  // acknowledged changes that were not
+	Revoked       int `json:"revoked"` // acknowledged revocations among Checked
 
 	Lost        int `json:"lost"`
 	Stale       int `json:"stale"`
@@ -137,6 +138,9 @@ func (l *Loss) countResults(changes []Entry, r *reading) {
 			l.Acked++
 			if r.read(e) {
 				l.Checked++
+				if e.Change.Kind == RevokeChange {
+					l.Revoked++
+				}
 			} else {
 				l.Unread++
 			}
@@ -207,10 +211,11 @@ func fork(gone []Entry, inject time.Duration) *Fork {
 }
 
 // markHoles finds lost changes that were acknowledged before another one was sent which survived, both before the fault.
+// Revocations are no others: a restore gathers them from wherever they are known, beyond the state that it brings back.
 func (l *Loss) markHoles(gone, kept []Entry, inject time.Duration) {
 	var newest time.Duration
 	for _, e := range kept {
-		if e.Done <= inject {
+		if e.Done <= inject && e.Change.Kind != RevokeChange {
 			newest = max(newest, e.Sent)
 		}
 	}

@@ -3,6 +3,7 @@ package probes
 import (
 	"strconv"
 	"sync"
+	"time"
 )
 
 // objects is what a Ledger has made and may change: for each kind the objects that are free, the one longest untouched
@@ -14,7 +15,11 @@ type objects struct {
 	issued  int
 	revoked int
 	busy    map[*object]struct{}
+	frozen  time.Time // until then objects are made and never changed
 }
+
+// freeze is for how long after a cut no object is used again: the fault that the cut is for comes in that time.
+const freeze = 2 * time.Second
 
 // object is a route, a spec or a key of a Ledger.
 type object struct {
@@ -35,6 +40,7 @@ func (os *objects) next(kind ChangeKind, seq int64, prefix string) (*object, Cha
 	}
 	o, c := os.choose(kind, Change{Seq: seq, Kind: kind}, prefix)
 	o.ended = make(chan struct{})
+	o.cut = time.Now().Before(os.frozen)
 	os.busy[o] = struct{}{}
 	c.ID = o.id
 	return o, c
@@ -93,6 +99,7 @@ func (os *objects) cut() []<-chan struct{} {
 
 func (os *objects) cutLocked() []<-chan struct{} {
 	clear(os.free)
+	os.frozen = time.Now().Add(freeze)
 	var inFlight []<-chan struct{}
 	for o := range os.busy {
 		o.cut = true

@@ -70,12 +70,11 @@ type Estimate struct {
 	Quality  Quality       `json:"quality"`
 }
 
+const forever = time.Duration(1<<63 - 1)
+
 // EstimateAll estimates every series that is described; samples of others are not looked at. The order is that of series.
 func EstimateAll(series []Series, samples []Sample, w Window) []Estimate {
-	of := make(map[string][]Sample, len(series))
-	for _, s := range samples {
-		of[s.Series] = append(of[s.Series], s)
-	}
+	of := bySeries(samples)
 	all := make([]Estimate, len(series))
 	for i, s := range series {
 		all[i] = EstimateOutage(s, of[s.Name], w)
@@ -86,11 +85,12 @@ func EstimateAll(series []Series, samples []Sample, w Window) []Estimate {
 // EstimateOutage estimates one series from its samples, in any order. It is a pure function, and may reorder samples.
 func EstimateOutage(s Series, samples []Sample, w Window) Estimate {
 	if w.Until == 0 {
-		w.Until = 1<<63 - 1
+		w.Until = forever
 	}
-	samples = since(samples, w.From)
+	sortByDue(samples)
+	samples = between(samples, w.From, forever)
 	if w.Limit == 0 {
-		w.Limit = limitBefore(samples, w.Inject)
+		w.Limit = limitOf(between(samples, w.From, w.Inject), w.Inject)
 	}
 	e := Estimate{Series: s, Limit: w.Limit}
 	e.RTA = recovery(s, samples, w)
@@ -102,24 +102,20 @@ func EstimateOutage(s Series, samples []Sample, w Window) Estimate {
 	return e
 }
 
-// since sorts samples by due time and returns those that were due at or after from.
-func since(samples []Sample, from time.Duration) []Sample {
+// sortByDue sorts samples by their due times, if they are not.
+func sortByDue(samples []Sample) {
 	byDue := func(a, b Sample) int { return cmp.Compare(a.Due, b.Due) }
 	if !slices.IsSortedFunc(samples, byDue) {
 		slices.SortFunc(samples, byDue)
 	}
-	i, _ := slices.BinarySearchFunc(samples, from, func(s Sample, d time.Duration) int { return cmp.Compare(s.Due, d) })
-	return samples[i:]
 }
 
-func limitBefore(samples []Sample, inject time.Duration) time.Duration {
-	var baseline []Sample
-	for _, s := range samples {
-		if s.Done < inject {
-			baseline = append(baseline, s)
-		}
-	}
-	return Limit(baseline)
+// between returns the samples, which are sorted, that were due in [from, to).
+func between(samples []Sample, from, to time.Duration) []Sample {
+	due := func(s Sample, d time.Duration) int { return cmp.Compare(s.Due, d) }
+	first, _ := slices.BinarySearchFunc(samples, from, due)
+	last, _ := slices.BinarySearchFunc(samples, to, due)
+	return samples[first:max(first, last)]
 }
 
 // outages returns all outages of the series, whatever caused them.
@@ -153,10 +149,8 @@ func (in incident) outage(s Series, limit time.Duration) Outage {
 func recovery(s Series, samples []Sample, w Window) RTA {
 	t := newTracker(w.Limit, w.Stable)
 	forced := false
+	samples = between(samples, w.From, w.Until)
 	for i := range samples {
-		if samples[i].Due >= w.Until {
-			break
-		}
 		if !forced && samples[i].Done >= w.Inject {
 			t.force(w.Inject)
 			forced = true
@@ -169,20 +163,18 @@ func recovery(s Series, samples []Sample, w Window) RTA {
 	}
 	r.fold(t.incidents(), w.Inject)
 	if !r.Recovered {
-		end := observed(samples, w.Until)
+		end := observed(samples)
 		r.Point, r.High = end-w.Inject, end-w.Inject
 	}
 	r.times(samples, w)
 	return r
 }
 
-// observed returns when the last attempt that was due before until had ended.
-func observed(samples []Sample, until time.Duration) time.Duration {
+// observed returns when the last attempt had ended.
+func observed(samples []Sample) time.Duration {
 	end := time.Duration(0)
 	for i := range samples {
-		if samples[i].Due < until {
-			end = max(end, samples[i].Done)
-		}
+		end = max(end, samples[i].Done)
 	}
 	return end
 }
@@ -217,7 +209,7 @@ func (r *RTA) times(samples []Sample, w Window) {
 	affected := false
 	for i := range samples {
 		s := &samples[i]
-		if s.Done < w.Inject || s.Due >= w.Until || r.Impact == NoImpact {
+		if s.Done < w.Inject || r.Impact == NoImpact {
 			continue
 		}
 		switch o := judge(s, w.Limit); {
@@ -250,9 +242,9 @@ func count(samples []Sample, limit time.Duration) Counts {
 
 func (e *Estimate) latencies(samples []Sample, w Window) {
 	back := w.Inject + e.RTA.High
-	e.Before = LatencyOf(samples, w.From, w.Inject)
-	e.During = LatencyOf(samples, w.Inject, back)
-	e.After = LatencyOf(samples, back, 1<<63-1)
+	e.Before = latency(between(samples, w.From, w.Inject))
+	e.During = latency(between(samples, w.Inject, back))
+	e.After = latency(between(samples, back, forever))
 }
 
 // Worst returns the RTA of a plane over all estimates that are not of a control target. Series are never averaged: the

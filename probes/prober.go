@@ -24,8 +24,8 @@ type Prober struct {
 // Run probes until ctx ends, then waits for the attempts that are in flight, at most Series.Timeout. It returns an error
 // only if the Prober is not usable; the end of ctx is none.
 func (p *Prober) Run(ctx context.Context) error {
-	if p.Series.Interval <= 0 || p.Series.Timeout <= 0 {
-		return errors.New("run prober: interval and timeout must be positive")
+	if p.Series.Interval <= 0 || p.Series.Timeout <= 0 || p.T0.IsZero() || p.Out == nil {
+		return errors.New("run prober: interval and timeout must be positive, t0 and out set")
 	}
 	sender, err := newSender(p.Request)
 	if err != nil {
@@ -106,17 +106,29 @@ func (s schedule) run(ctx context.Context, begin func(seq int64, due time.Durati
 	defer timer.Stop()
 	for seq := int64(0); ; seq++ {
 		due := s.start + time.Duration(seq)*s.interval
-		if wait := due - time.Since(s.t0); wait > 0 {
-			timer.Reset(wait)
-			select {
-			case <-ctx.Done():
-				return
-			case <-timer.C:
-			}
-		}
-		if ctx.Err() != nil {
+		if !s.wait(ctx, timer, due) {
 			return
 		}
 		begin(seq, due)
 	}
+}
+
+// fine is an interval for which the timers of Go are too coarse.
+const fine = 4 * time.Millisecond
+
+// wait returns at due, and false if ctx has ended.
+func (s schedule) wait(ctx context.Context, timer *time.Timer, due time.Duration) bool {
+	left := due - time.Since(s.t0)
+	switch {
+	case left <= 0:
+	case left < s.interval && s.interval <= fine:
+		nap(left)
+	default:
+		timer.Reset(left)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
+		}
+	}
+	return ctx.Err() == nil
 }

@@ -38,6 +38,9 @@ type Lock struct {
 	For  time.Duration
 }
 
+// maxLockDays is what S3 takes: 100 years.
+const maxLockDays = 36500
+
 // ParseLock reads a lock as gwdr.yaml has it: compliance/30d, governance/36h. Empty is none.
 func ParseLock(text string) (Lock, error) {
 	if text == "" {
@@ -52,11 +55,11 @@ func ParseLock(text string) (Lock, error) {
 	if days, ok := strings.CutSuffix(length, "d"); ok {
 		var n int
 		n, err = strconv.Atoi(days)
-		lock.For = time.Duration(n) * 24 * time.Hour
+		lock.For = time.Duration(min(n, maxLockDays+1)) * 24 * time.Hour
 	} else {
 		lock.For, err = time.ParseDuration(length)
 	}
-	if err != nil || lock.For <= 0 || lock.For > 100*365*24*time.Hour {
+	if err != nil || lock.For <= 0 || lock.For > maxLockDays*24*time.Hour {
 		return Lock{}, fmt.Errorf("lock %q has no duration such as 30d or 36h", text)
 	}
 	return lock, nil

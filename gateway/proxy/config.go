@@ -21,7 +21,7 @@ type config struct {
 	keys      *keyring
 }
 
-func emptyConfig() *config { return &config{router: newRouter(nil), keys: &keyring{}} }
+func emptyConfig() *config { return &config{router: &router{}, keys: &keyring{}} }
 
 // route is a RouteBody, ready to serve.
 type route struct {
@@ -41,30 +41,27 @@ type route struct {
 func (c *config) with(h gateway.Header, changes []gateway.Change) (*config, error) {
 	next := *c
 	next.header = h
-	touched := map[gateway.Kind]bool{}
+	e := configEdit{config: &next, keys: c.keys.edit()}
 	for _, change := range changes {
-		touched[change.Entity.Kind] = true
-	}
-	if touched[gateway.Route] {
-		next.routes = clone(c.routes)
-	}
-	if touched[gateway.Upstream] {
-		next.upstreams = clone(c.upstreams)
-	}
-	keys := c.keys.edit()
-	for _, change := range changes {
-		if err := next.apply(change, keys); err != nil {
+		if err := e.apply(change); err != nil {
 			return nil, fmt.Errorf("%s: %w", change.Entity.Ref, err)
 		}
 	}
-	next.keys = keys.ring
-	if touched[gateway.Route] {
-		next.router = newRouter(next.routes)
+	next.keys = e.keys.ring
+	if e.router != nil {
+		next.router = e.router.router
 	}
-	if touched[gateway.Route] || touched[gateway.Upstream] {
-		return &next, next.checkUpstreams()
-	}
-	return &next, nil
+	return &next, e.checkUpstreams()
+}
+
+// configEdit is a configuration in the making.
+type configEdit struct {
+	*config
+	keys   *keyEdit
+	router *routerEdit // nil until a route changes
+	ownUps bool        // the upstreams are the edit's own
+	fresh  []*route    // routes that are new or changed
+	gone   bool        // an upstream was deleted
 }
 
 func clone[V any](m map[string]V) map[string]V {
@@ -74,45 +71,71 @@ func clone[V any](m map[string]V) map[string]V {
 	return maps.Clone(m)
 }
 
-// apply makes the change in the maps and keys, which are the new configuration's own.
-func (c *config) apply(change gateway.Change, keys *keyEdit) error {
-	id, body := change.Entity.ID, change.Entity.Body
+func (e *configEdit) apply(change gateway.Change) error {
 	switch change.Entity.Kind {
 	case gateway.Key, gateway.Revocation:
-		return keys.apply(change)
+		return e.keys.apply(change)
 	case gateway.Route:
-		if change.Op == gateway.Delete {
-			delete(c.routes, id)
-			return nil
-		}
-		r, err := newRoute(id, body)
-		c.routes[id] = r
-		return err
+		return e.applyRoute(change)
 	case gateway.Upstream:
-		if change.Op == gateway.Delete {
-			delete(c.upstreams, id)
-			return nil
-		}
-		u, err := newUpstream(id, body)
-		c.upstreams[id] = u
-		return err
+		return e.applyUpstream(change)
 	}
 	return nil
 }
 
-// checkUpstreams reports a route whose upstream is not there; of several the one with the lowest id.
-func (c *config) checkUpstreams() error {
-	var lost []string
-	for id, r := range c.routes {
-		if c.upstreams[r.upstream] == nil {
-			lost = append(lost, id)
-		}
+func (e *configEdit) applyRoute(change gateway.Change) error {
+	id := change.Entity.ID
+	if e.router == nil {
+		e.router, e.routes = e.config.router.edit(), clone(e.routes)
 	}
-	if len(lost) == 0 {
+	if old := e.routes[id]; old != nil {
+		e.router.remove(old)
+		delete(e.routes, id)
+	}
+	if change.Op == gateway.Delete {
 		return nil
 	}
-	id := slices.Min(lost)
-	return fmt.Errorf("route/%s: upstream %q is not there", id, c.routes[id].upstream)
+	r, err := newRoute(id, change.Entity.Body)
+	if err != nil {
+		return err
+	}
+	e.router.add(r)
+	e.routes[id] = r
+	e.fresh = append(e.fresh, r)
+	return nil
+}
+
+func (e *configEdit) applyUpstream(change gateway.Change) error {
+	id := change.Entity.ID
+	if !e.ownUps {
+		e.upstreams, e.ownUps = clone(e.upstreams), true
+	}
+	if change.Op == gateway.Delete {
+		delete(e.upstreams, id)
+		e.gone = true
+		return nil
+	}
+	u, err := newUpstream(id, change.Entity.Body)
+	e.upstreams[id] = u
+	return err
+}
+
+// checkUpstreams reports a route whose upstream is not there; of several the one with the lowest id.
+func (e *configEdit) checkUpstreams() error {
+	suspects := slices.Values(e.fresh)
+	if e.gone {
+		suspects = maps.Values(e.routes)
+	}
+	var lost *route
+	for r := range suspects {
+		if e.upstreams[r.upstream] == nil && e.routes[r.id] == r && (lost == nil || r.id < lost.id) {
+			lost = r
+		}
+	}
+	if lost == nil {
+		return nil
+	}
+	return fmt.Errorf("route/%s: upstream %q is not there", lost.id, lost.upstream)
 }
 
 func newRoute(id string, body []byte) (*route, error) {
@@ -135,6 +158,7 @@ func newRoute(id string, body []byte) (*route, error) {
 	for _, h := range b.Hosts {
 		r.hosts = append(r.hosts, strings.ToLower(strings.TrimSuffix(h, ".")))
 	}
+	r.hosts, r.methods = distinct(r.hosts), distinct(r.methods)
 	if len(b.Headers) > 0 {
 		r.headers = http.Header{}
 	}
@@ -143,3 +167,5 @@ func newRoute(id string, body []byte) (*route, error) {
 	}
 	return r, nil
 }
+
+func distinct(words []string) []string { return slices.Compact(slices.Sorted(slices.Values(words))) }

@@ -60,23 +60,8 @@ func readState(file string) (gateway.Header, *gateway.State, error) {
 
 // writeState replaces the file so that at any moment there is a whole one, on disk and not only in memory; what was there
 // before stays beside it.
-func writeState(file string, h gateway.Header, s *gateway.State) (err error) {
-	f, err := os.OpenFile(file+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, f.Close())
-		}
-	}()
-	if err := gateway.WriteStream(f, h, s); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
+func writeState(file string, h gateway.Header, s *gateway.State) error {
+	if err := writeSynced(file+".new", h, s); err != nil {
 		return err
 	}
 	if err := keepPrevious(file); err != nil {
@@ -86,6 +71,18 @@ func writeState(file string, h gateway.Header, s *gateway.State) (err error) {
 		return err
 	}
 	return syncDir(filepath.Dir(file))
+}
+
+func writeSynced(file string, h gateway.Header, s *gateway.State) (err error) {
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := gateway.WriteStream(f, h, s); err != nil {
+		return err
+	}
+	return f.Sync()
 }
 
 func previous(file string) string { return file + ".previous" }

@@ -159,9 +159,6 @@ func (g *Gateway) swap(current, next *config) {
 			u.close()
 		}
 	}
-	if next.router != current.router && len(next.router.shadowed) > 0 {
-		g.log.Warn("routes are shadowed by equal ones", "count", len(next.router.shadowed), "first", next.router.shadowed[0])
-	}
 }
 
 func (g *Gateway) healthChanged(u *upstream, e *endpoint, healthy bool) {

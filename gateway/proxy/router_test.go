@@ -4,10 +4,13 @@ import (
 	"bufio"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"gwdr/gateway"
 )
@@ -32,6 +35,14 @@ func routerOf(t testing.TB, lines ...string) *router {
 		routes[fields[0]] = r
 	}
 	return newRouter(routes)
+}
+
+func newRouter(routes map[string]*route) *router {
+	edit := (&router{}).edit()
+	for _, r := range routes {
+		edit.add(r)
+	}
+	return edit.router
 }
 
 func request(t testing.TB, line string) *http.Request {
@@ -104,9 +115,6 @@ func TestMostSpecificRouteWins(t *testing.T) {
 			t.Errorf("%s leads to %s, want %s", line, got, want)
 		}
 	}
-	if len(r.shadowed) != 1 || r.shadowed[0] != "twin-b" {
-		t.Errorf("shadowed routes are %v", r.shadowed)
-	}
 }
 
 func TestNoPathReachesARouteThatItDoesNotName(t *testing.T) {
@@ -154,6 +162,77 @@ func TestNoPathReachesARouteThatItDoesNotName(t *testing.T) {
 			t.Errorf("%s leads to %s, want %s", line, got, want)
 		}
 	}
+}
+
+func TestShadowedRoutes(t *testing.T) {
+	g := newGateway(t, Options{}, upstreamOf("u"), open("a", "/x/{a}", "u"), open("b", "/x/{b}", "u"), open("c", "/x/{c}/", "u"),
+		entity(gateway.Route, "d", gateway.RouteBody{Path: "/x/{d}", Methods: []string{"GET"}, Upstream: "u"}),
+		entity(gateway.Route, "e", gateway.RouteBody{Path: "/x/{e}", Methods: []string{"GET", "PUT"}, Upstream: "u"}),
+		entity(gateway.Route, "f", gateway.RouteBody{Path: "/x/{f}", Methods: []string{"GET"}, Hosts: []string{"h"}, Upstream: "u"}),
+		entity(gateway.Route, "g", gateway.RouteBody{Path: "/x/{g}", Methods: []string{"GET"}, Upstream: "u"}))
+	if d := cmp.Diff([]string{"b", "g"}, g.Status().Shadowed); d != "" {
+		t.Error(d)
+	}
+}
+
+// TestRouterEdits takes routes in and out in any order: each edit must be as if it was built anew, and leave the router it
+// began with as it was.
+func TestRouterEdits(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	segments := []string{"a", "b", "{x}", "{y}", "v{x}", "{x}.json", "", "{r...}"}
+	r, routes := &router{}, map[string]*route{}
+	for i := range 400 {
+		before, answers := r, answersOf(r, routes)
+		beforeRoutes := maps.Clone(routes)
+		edit := r.edit()
+		for range 1 + random.IntN(3) {
+			id := fmt.Sprint(random.IntN(12))
+			if old := routes[id]; old != nil {
+				edit.remove(old)
+				delete(routes, id)
+			}
+			body := gateway.RouteBody{Upstream: "u", Methods: [][]string{nil, {"GET"}, {"POST", "GET"}}[random.IntN(3)],
+				Hosts: [][]string{nil, nil, {"h"}, {"h", "i"}}[random.IntN(4)]}
+			for range 1 + random.IntN(3) {
+				body.Path += "/" + segments[random.IntN(len(segments))]
+			}
+			if added, err := newRoute(id, gateway.Encode(body)); err == nil && random.IntN(3) > 0 {
+				edit.add(added)
+				routes[id] = added
+			}
+		}
+		r = edit.router
+		if d := cmp.Diff(answersOf(newRouter(routes), routes), answersOf(r, routes)); d != "" {
+			t.Fatalf("edit %d: %s", i, d)
+		}
+		if d := cmp.Diff(answers, answersOf(before, beforeRoutes)); d != "" {
+			t.Fatalf("edit %d altered the router before it: %s", i, d)
+		}
+	}
+	edit := r.edit()
+	for _, route := range routes {
+		edit.remove(route)
+	}
+	if edit.router.anyHost != nil || len(edit.router.hosts) > 0 {
+		t.Error("nodes are left although all routes are gone")
+	}
+}
+
+func answersOf(r *router, routes map[string]*route) map[string]string {
+	answers := map[string]string{}
+	for _, path := range []string{"/", "/a", "/b", "/c", "/v1", "/v1.json", "/a/", "/a/b", "/c/b", "/c/v1", "/a/c/b", "/c/c/c.json", "/a//"} {
+		for _, where := range []string{"h GET", "i POST", "j GET", "j PUT"} {
+			host, method, _ := strings.Cut(where, " ")
+			if found := r.find(host, method, path); found != nil {
+				answers[where+path] = found.id
+			}
+			answers[host+path] = strings.Join(r.methods(host, path), ",")
+			if want := slowFind(routes, host, method, path); r.find(host, method, path) != want {
+				answers[where+path] = "is not the best"
+			}
+		}
+	}
+	return answers
 }
 
 func TestMethodsOfAPath(t *testing.T) {

@@ -28,20 +28,21 @@ type EndpointStatus struct {
 	Healthy  bool   `json:"healthy"` // requests are sent to it
 }
 
-// Status returns what is served. The digest is computed when it is asked for, once for each configuration.
+// Status returns what is served. What takes time is computed when it is asked for, once for
+// each configuration.
 func (g *Gateway) Status() Status {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	c := g.live.Load()
 	if g.digest == "" {
-		g.digest = g.state.Digest()
+		g.digest, g.shadowed = g.state.Digest(), c.shadowed()
 	}
 	s := Status{Digest: g.digest, Counts: g.state.Counts(), Rejected: g.rejected, Endpoints: []EndpointStatus{}}
-	c := g.live.Load()
 	if c == nil {
 		return s
 	}
 	s.Ready, s.Store, s.Revision, s.Epoch = true, c.header.Store, c.header.Revision, c.header.Epoch
-	s.Shadowed = c.router.shadowed
+	s.Shadowed = g.shadowed
 	for _, id := range slices.Sorted(maps.Keys(c.upstreams)) {
 		for _, e := range c.upstreams[id].endpoints {
 			s.Endpoints = append(s.Endpoints, EndpointStatus{Upstream: id, URL: e.url.String(), Priority: e.priority,
@@ -49,6 +50,19 @@ func (g *Gateway) Status() Status {
 		}
 	}
 	return s
+}
+
+func (c *config) shadowed() []string {
+	var ids []string
+	if c != nil {
+		for id, r := range c.routes {
+			if c.router.shadows(r) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 // Ready reports whether a configuration is loaded.

@@ -1,0 +1,252 @@
+package probes
+
+import (
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// memory is a network in memory, so that time may be virtual: each dial reaches the handler.
+type memory struct {
+	connections chan net.Conn
+	closed      chan struct{}
+}
+
+func (m *memory) Accept() (net.Conn, error) {
+	select {
+	case c := <-m.connections:
+		return c, nil
+	case <-m.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (m *memory) Close() error   { return nil }
+func (m *memory) Addr() net.Addr { return &net.TCPAddr{} }
+
+func (m *memory) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	client, server := net.Pipe()
+	select {
+	case m.connections <- server:
+		return client, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// serveMemory serves h until the test's bubble ends.
+func serveMemory(t *testing.T, h http.HandlerFunc) *memory {
+	m := &memory{connections: make(chan net.Conn), closed: make(chan struct{})}
+	s := &http.Server{Handler: h}
+	go s.Serve(m)
+	t.Cleanup(func() {
+		close(m.closed)
+		s.Close()
+	})
+	return m
+}
+
+// probe runs a prober for so long against h, in virtual time, and returns its samples in order of ending.
+func probe(t *testing.T, p *Prober, h http.HandlerFunc, length time.Duration) []Sample {
+	t.Helper()
+	var all []Sample
+	p.Request.URL, p.Request.dial = "http://gateway", serveMemory(t, h).dial
+	p.T0 = time.Now()
+	p.Out = func(s Sample) { all = append(all, s) }
+	ctx, cancel := context.WithTimeout(t.Context(), length)
+	defer cancel()
+	if err := p.Run(ctx); err != nil {
+		t.Error(err)
+	}
+	return all
+}
+
+func TestAttemptsAreDueOnScheduleWhateverBecomesOfThem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var n atomic.Int64
+		hang := func(w http.ResponseWriter, r *http.Request) {
+			if n.Add(1)%3 == 0 {
+				<-r.Context().Done()
+			}
+			echo(w, r)
+		}
+		for _, fresh := range []bool{true, false} {
+			samples := probe(t, &Prober{Series: orders, Request: Request{Echo: true, Fresh: fresh}}, hang, 10*time.Second)
+			if len(samples) != 500 {
+				t.Fatalf("%d attempts in 10 s, want 500", len(samples))
+			}
+			slices.SortFunc(samples, func(a, b Sample) int { return int(a.Seq - b.Seq) })
+			phase := samples[0].Due
+			if phase < 0 || phase >= tick {
+				t.Errorf("phase = %v, want in [0, %v)", phase, tick)
+			}
+			for i, s := range samples {
+				if want := phase + time.Duration(i)*tick; s.Seq != int64(i) || s.Due != want || s.Sent != want {
+					t.Fatalf("attempt %d: %+v, want due and sent at %v", i, s, want)
+				}
+				if s.Class == FailTimeout && s.Done != s.Due+orders.Timeout {
+					t.Fatalf("attempt %d timed out after %v, want %v", i, s.Done-s.Due, orders.Timeout)
+				}
+			}
+			if c := count(samples, time.Second); c.OK+c.Failed != 500 || c.Failed < 160 || c.Failed > 170 {
+				t.Errorf("%+v, want a third failed", c)
+			}
+		}
+	})
+}
+
+func TestAnAttemptWithoutASlotIsNotMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+		samples := probe(t, &Prober{Series: orders, MaxInFlight: 10}, hang, time.Second)
+		c := count(samples, time.Second)
+		if c.Failed != 10 || c.Unknown != 40 {
+			t.Errorf("%+v, want 10 timeouts and 40 not made", c)
+		}
+	})
+}
+
+func TestByDefaultThereIsASlotForEveryHungAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hang := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+		if c := count(probe(t, &Prober{Series: orders}, hang, 10*time.Second), time.Second); c.Unknown != 0 {
+			t.Errorf("%+v, want all made", c)
+		}
+	})
+}
+
+func TestSlowAnswersAreOKAsObserved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := func(w http.ResponseWriter, r *http.Request) {
+			time.Sleep(700 * ms)
+			echo(w, r)
+		}
+		samples := probe(t, &Prober{Series: orders, Request: Request{Echo: true}}, slow, time.Second)
+		for _, s := range samples {
+			if s.Class != OK || s.Done-s.Due != 700*ms {
+				t.Fatalf("%+v, want ok after 700 ms: that it is slow is for the estimator to say", s)
+			}
+		}
+		if c := count(samples, limit); c.Slow != len(samples) {
+			t.Errorf("%+v, want all slow", c)
+		}
+	})
+}
+
+func TestProberWaitsForAttemptsInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		hang := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+		samples := probe(t, &Prober{Series: orders}, hang, 100*ms)
+		if len(samples) != 5 || time.Since(begin) > 100*ms+orders.Timeout {
+			t.Errorf("%d samples after %v, want 5 after 2.1s", len(samples), time.Since(begin))
+		}
+	})
+}
+
+func TestAStalledProberIsFound(t *testing.T) {
+	c, lines := child(t, "probe "+serve(t, echo))
+	var samples []Sample
+	read := func(n int) {
+		for len(samples) < n && lines.Scan() {
+			var s Sample
+			if err := json.Unmarshal(lines.Bytes(), &s); err != nil {
+				t.Fatal(err)
+			}
+			samples = append(samples, s)
+		}
+	}
+	read(50)
+	if err := c.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(500 * ms) // the length of the stall, not a wait for anything
+	if err := c.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	read(150)
+	if len(samples) < 150 {
+		t.Fatalf("%d samples, want 150", len(samples))
+	}
+	w := Window{Inject: samples[100].Due, Stable: time.Second, Limit: limit}
+	e := EstimateOutage(orders, samples, w)
+	guards := map[string]bool{}
+	for _, f := range (Guards{}).Check([]Estimate{e}) {
+		guards[f.Guard] = true
+	}
+	if !guards["lag"] || !guards["baseline"] {
+		t.Errorf("lag p99 %v, %.3f ok: the guards found %v, want lag and baseline", e.Quality.LagP99, e.Quality.BaselineOK, guards)
+	}
+}
+
+// BenchmarkProber probes a real server, and reports the processor time that the probers and the server take together as a
+// share of one processor, and how late they send. An operation is an attempt of each series.
+func BenchmarkProber(b *testing.B) {
+	for name, c := range map[string]struct {
+		series   int
+		interval time.Duration
+	}{
+		"1 series at 1000 per s": {1, time.Millisecond},
+		"4 series at 50 per s":   {4, tick},
+	} {
+		b.Run(name, func(b *testing.B) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				b.Fatal(err)
+			}
+			server := &http.Server{Handler: http.HandlerFunc(echo)}
+			go server.Serve(l)
+			defer server.Close()
+			ctx, cancel := context.WithTimeout(b.Context(), time.Duration(b.N)*c.interval)
+			defer cancel()
+			before := processorTime(b)
+			samples := probeAll(ctx, b, "http://"+l.Addr().String(), c.series, c.interval)
+			used := processorTime(b) - before
+			b.ReportMetric(100*used.Seconds()/b.Elapsed().Seconds(), "%cpu")
+			b.ReportMetric(float64(lag(samples).Microseconds()), "lag-p99-us")
+			b.ReportMetric(100*float64(count(samples, time.Second).Unknown)/float64(max(1, len(samples))), "%unknown")
+		})
+	}
+}
+
+// probeAll runs n probers, every other one with fresh connections, until ctx ends.
+func probeAll(ctx context.Context, b *testing.B, url string, n int, interval time.Duration) []Sample {
+	var all []Sample
+	var mu sync.Mutex
+	var probers sync.WaitGroup
+	for i := range n {
+		p := Prober{
+			Series:  Series{Name: strconv.Itoa(i), Interval: interval, Timeout: time.Second},
+			Request: Request{URL: url, Echo: true, Fresh: i%2 == 1}, T0: time.Now(),
+			Out: func(s Sample) {
+				mu.Lock()
+				defer mu.Unlock()
+				all = append(all, s)
+			},
+		}
+		probers.Go(func() {
+			if err := p.Run(ctx); err != nil {
+				b.Error(err)
+			}
+		})
+	}
+	probers.Wait()
+	return all
+}
+
+func processorTime(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
