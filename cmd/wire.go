@@ -9,6 +9,7 @@ func commands(a *app) []*cobra.Command {
 		newBackupCommand(a),
 		newRestoreCommand(a),
 		newDrillCommand(a),
+		newLabCommand(a),
 		newVersionCommand(a),
 	}
 }

@@ -1,0 +1,75 @@
+package process
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+)
+
+func compareIDs(a, b string) int { return strings.Compare(a, b) }
+
+// do makes one request to the supervisor. The error wraps ErrNoLab if that is gone.
+func (l *Lab) do(ctx context.Context, method, path string, in, out any) error {
+	if !l.file.alive() {
+		return l.gone()
+	}
+	var body bytes.Buffer
+	if in != nil {
+		if err := json.NewEncoder(&body).Encode(in); err != nil {
+			return err
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, l.file.Control+path, &body)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+l.file.Token)
+	resp, err := l.http.Do(req)
+	if err != nil {
+		if !l.file.alive() {
+			return l.gone()
+		}
+		return err
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, 8<<20))
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return decodeFailure(resp.Status, answer)
+	}
+	if out == nil {
+		return nil
+	}
+	return json.Unmarshal(answer, out)
+}
+
+func (l *Lab) gone() error {
+	return fmt.Errorf("%w in %s: supervisor %d is gone", ErrNoLab, string(l.dir), l.file.PID)
+}
+
+// remoteError is what the supervisor said, with the cause that it named.
+type remoteError struct {
+	text  string
+	cause error
+}
+
+func (e *remoteError) Error() string { return e.text }
+func (e *remoteError) Unwrap() error { return e.cause }
+
+func decodeFailure(status string, answer []byte) error {
+	var f failure
+	if json.Unmarshal(answer, &f) != nil || f.Error == "" {
+		return fmt.Errorf("supervisor answers %s", status)
+	}
+	if cause := coded()[f.Code]; cause != nil {
+		return &remoteError{f.Error, cause}
+	}
+	return errors.New(f.Error)
+}

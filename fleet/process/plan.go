@@ -1,0 +1,201 @@
+package process
+
+import (
+	"fmt"
+	"strconv"
+
+	"gwdr/fleet"
+	"gwdr/fleet/link"
+)
+
+// Processes of the lab that are no instance of the gateway.
+const (
+	supervisorID = "supervisor"
+	edgeID       = "edge"
+	echoID       = "echo"
+	linksID      = "links"
+
+	roleEcho  fleet.Role = "echo"
+	roleLinks fleet.Role = "links"
+)
+
+// program is one child process: what it is and how it is started, the same way each time.
+type program struct {
+	fleet.Instance          // ID, Region, Role, URL, AdminURL
+	Args           []string // after the executable
+	Listen         string   // host:port of its data plane, or ""
+	Admin          string   // host:port of its admin API
+	Started        string   // URL that answers 200 once it serves
+	Ready          string   // URL that answers 200 once it does its work; it may need a configuration first
+}
+
+// ports returns the addresses that the program listens on.
+func (p program) ports() []string {
+	if p.Listen == "" {
+		return []string{p.Admin}
+	}
+	return []string{p.Listen, p.Admin}
+}
+
+// plan is the whole lab: which processes, with which arguments, on which ports, over which links.
+type plan struct {
+	topology Topology
+	dir      layout
+	programs []program
+	links    linksFile
+	endpoints
+
+	take func() (string, error)
+	err  error // the first of take
+}
+
+// endpoints are the addresses that users of the lab need.
+type endpoints struct {
+	Edge     string            `json:"edge"`
+	Echo     string            `json:"echo"`
+	LinksURL string            `json:"links_url"`
+	Controls map[string]string `json:"controls"` // URL of each region's control plane, directly
+	Links    map[string]string `json:"links"`    // host:port of each link, by id
+}
+
+// newPlan lays the lab out on ports from take.
+func newPlan(dir layout, t Topology, take func() (string, error)) (*plan, error) {
+	p := &plan{topology: t, dir: dir, take: take}
+	p.Controls, p.endpoints.Links = map[string]string{}, map[string]string{}
+	p.addLinks()
+	p.addEcho()
+	admin := make(map[string]string, len(t.Regions))
+	for _, r := range t.Regions {
+		admin[r.Name] = p.port()
+		p.Controls[r.Name] = "http://" + admin[r.Name]
+	}
+	for i, r := range t.Regions {
+		p.addControl(r.Name, i == 0, admin)
+		p.link(edgeTo(controlID(r.Name)), admin[r.Name])
+	}
+	for _, r := range t.Regions {
+		for n := 1; n <= r.Instances; n++ {
+			p.addData(r.Name, dataID(r.Name, n))
+		}
+	}
+	p.addEdge()
+	for _, l := range t.Links {
+		p.link(l.ID, l.To)
+	}
+	if p.err != nil {
+		return nil, p.err
+	}
+	return p, nil
+}
+
+func controlID(region string) string     { return region + "-control" }
+func dataID(region string, n int) string { return region + "-" + strconv.Itoa(n) }
+func edgeTo(id string) string            { return edgeID + "--" + id }
+func peerLink(from, to string) string    { return controlID(from) + "--" + controlID(to) }
+
+func (p *plan) port() string {
+	addr, err := p.take()
+	if err != nil && p.err == nil {
+		p.err = err
+	}
+	return addr
+}
+
+// link adds a link and returns its address.
+func (p *plan) link(id, to string) string {
+	addr := p.port()
+	p.links.Links = append(p.links.Links, link.Spec{ID: id, Listen: addr, To: to})
+	p.endpoints.Links[id] = addr
+	return addr
+}
+
+func (p *plan) addLinks() {
+	addr := p.port()
+	p.links.Listen = addr
+	p.LinksURL = "http://" + addr
+	p.add(program{
+		Instance: fleet.Instance{ID: linksID, Role: roleLinks, AdminURL: p.LinksURL}, Admin: addr,
+		Args:    []string{"lab", "links", "--file", p.dir.links(), "--exit-on-stdin-eof"},
+		Started: p.LinksURL + "/ready", Ready: p.LinksURL + "/ready",
+	})
+}
+
+func (p *plan) addEcho() {
+	addr := p.port()
+	p.Echo = "http://" + addr
+	p.add(program{
+		Instance: fleet.Instance{ID: echoID, Role: roleEcho, URL: p.Echo, AdminURL: p.Echo}, Admin: addr,
+		Args:    []string{"lab", "echo", "--listen", addr, "--exit-on-stdin-eof"},
+		Started: p.Echo + echoReady, Ready: p.Echo + echoReady,
+	})
+}
+
+// addControl adds a region's control plane. Its peers are those of the other regions, over links.
+func (p *plan) addControl(region string, leader bool, admin map[string]string) {
+	id := controlID(region)
+	args := append(p.serve(fleet.Control, id, region, admin[region]), "--replication", p.topology.Replication)
+	if p.topology.Replication == ReplicationAsync {
+		for _, other := range p.topology.Regions {
+			if other.Name != region {
+				args = append(args, "--peer", "http://"+p.link(peerLink(region, other.Name), admin[other.Name]))
+			}
+		}
+		if leader {
+			args = append(args, "--leader")
+		}
+	}
+	url := p.Controls[region]
+	p.add(program{
+		Instance: fleet.Instance{ID: id, Region: region, Role: fleet.Control, AdminURL: url},
+		Args:     args, Admin: admin[region], Started: url + "/ready", Ready: url + "/ready",
+	})
+}
+
+// addData adds a data instance, which follows its region's control plane.
+func (p *plan) addData(region, id string) {
+	listen, admin := p.port(), p.port()
+	through := p.link(edgeTo(id), listen)
+	args := append(p.serve(fleet.Data, id, region, admin), "--listen", listen, "--control", p.Controls[region])
+	p.add(program{
+		Instance: fleet.Instance{
+			ID: id, Region: region, Role: fleet.Data, URL: "http://" + through, AdminURL: "http://" + admin,
+		},
+		Args: args, Listen: listen, Admin: admin,
+		Started: "http://" + admin + "/health", Ready: "http://" + admin + "/ready",
+	})
+}
+
+// addEdge adds the edge: an ordinary data plane that has its configuration on disk and follows nobody.
+func (p *plan) addEdge() {
+	listen, admin := p.port(), p.port()
+	p.Edge = "http://" + listen
+	p.add(program{
+		Instance: fleet.Instance{ID: edgeID, Role: fleet.Edge, URL: p.Edge, AdminURL: "http://" + admin},
+		Args:     append(p.serve(fleet.Data, edgeID, "", admin), "--listen", listen), Listen: listen, Admin: admin,
+		Started: "http://" + admin + "/ready", Ready: "http://" + admin + "/ready",
+	})
+}
+
+// serve returns the arguments that every gateway process gets.
+func (p *plan) serve(role fleet.Role, id, region, admin string) []string {
+	args := []string{
+		"serve", "--role", string(role), "--data", p.dir.node(id), "--admin", admin, "--token-file", p.dir.tokens(),
+		"--control-token-file", p.dir.replicaToken(), "--instance", id, "--exit-on-stdin-eof", "--drain", "1s",
+	}
+	if region != "" {
+		args = append(args, "--region", region)
+	}
+	return args
+}
+
+func (p *plan) add(prog program) { p.programs = append(p.programs, prog) }
+
+// program returns the program with the id.
+func (p *plan) program(id string) (program, error) {
+	for _, prog := range p.programs {
+		if prog.ID == id {
+			return prog, nil
+		}
+	}
+	return program{}, fmt.Errorf("the lab has no instance %q", id)
+}

@@ -1,0 +1,29 @@
+package process
+
+import (
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// childAttributes are none: Darwin cannot tie a child to its parent. Children end when their standard input does; one
+// that is stopped ends once it is continued, and the next lab in the same directory ends it otherwise.
+func childAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{} }
+
+// processStart returns when the process was started, in microseconds since 1970, and whether it has ended but was not
+// reaped.
+func processStart(pid int) (start uint64, ended bool, err error) {
+	info, err := unix.SysctlKinfoProc("kern.proc.pid", pid)
+	if err != nil {
+		return 0, false, err
+	}
+	const zombie = 5 // SZOMB of sys/proc.h
+	at := info.Proc.P_starttime
+	return uint64(at.Sec)*1e6 + uint64(at.Usec), info.Proc.P_stat == zombie, nil
+}
+
+// residentBytes is not known.
+func residentBytes(int) int64 { return 0 }
+
+// path returns where to find the program.
+func (e *executable) path() string { return e.name }

@@ -1,0 +1,96 @@
+package process
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+
+	"gwdr/fleet"
+)
+
+// undoData is Undo.Data of this driver: which processes of which lab, in case they are others by now.
+type undoData struct {
+	Dir     string     `json:"dir"` // of the lab
+	Lab     identity   `json:"lab"` // its supervisor
+	Targets []targetID `json:"targets"`
+}
+
+// targetID is a target as it was before the fault.
+type targetID struct {
+	ID       string   `json:"id"`
+	identity          // of its process
+	Ports    []string `json:"ports"` // host:port that it listens on
+}
+
+var faultPattern = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
+
+// kinds are the faults that a lab knows, and whether they can be injected into an instance with the role.
+var kinds = map[fleet.FaultKind]func(fleet.Role) bool{
+	fleet.Kill:      isGateway,
+	fleet.StoreWipe: func(r fleet.Role) bool { return r == fleet.Control },
+}
+
+// isGateway tells the gateway's instances from the lab's other processes.
+func isGateway(r fleet.Role) bool { return r == fleet.Control || r == fleet.Data || r == fleet.Edge }
+
+// checkFault reports why the lab cannot inject f into targets.
+func checkFault(f fleet.Fault, targets []Process) error {
+	can := kinds[f.Kind]
+	if can == nil {
+		return fmt.Errorf("fault %s: %w (the lab has %s and %s)", f.Kind, fleet.ErrUnsupported, fleet.Kill, fleet.StoreWipe)
+	}
+	if len(targets) == 0 {
+		return fmt.Errorf("fault %s: %w", f.ID, fleet.ErrNoTarget)
+	}
+	if !faultPattern.MatchString(f.ID) {
+		return fmt.Errorf("fault id %q is not of the form %s", f.ID, faultPattern)
+	}
+	if f.Lease <= 0 {
+		return fmt.Errorf("fault %s needs a lease", f.ID)
+	}
+	for i, t := range targets {
+		switch {
+		case !can(t.Role):
+			return fmt.Errorf("fault %s of %s, a %s instance: %w", f.Kind, t.ID, t.Role, fleet.ErrUnsupported)
+		case slices.ContainsFunc(targets[:i], func(other Process) bool { return other.ID == t.ID }):
+			return fmt.Errorf("fault %s: target %s is there twice", f.ID, t.ID)
+		case !t.Running && t.Fault != "":
+			return fmt.Errorf("fault %s: %s is down already, by fault %s", f.ID, t.ID, t.Fault)
+		case !t.Running:
+			return fmt.Errorf("fault %s: %s is not running", f.ID, t.ID)
+		}
+	}
+	return nil
+}
+
+// encodeUndo describes how the fault ends.
+func encodeUndo(dir string, lab identity, f fleet.Fault, targets []Process) (fleet.Undo, error) {
+	u := fleet.Undo{Driver: Driver, Fault: f}
+	data := undoData{Dir: dir, Lab: lab}
+	for _, t := range targets {
+		u.Targets = append(u.Targets, t.ID)
+		data.Targets = append(data.Targets, targetID{ID: t.ID, identity: identity{t.PID, t.Start}, Ports: t.Ports})
+	}
+	var err error
+	if u.Data, err = json.Marshal(data); err != nil {
+		return fleet.Undo{}, fmt.Errorf("prepare fault %s: %w", f.ID, err)
+	}
+	return u, nil
+}
+
+// decodeUndo reads what encodeUndo wrote, possibly in another version, and refuses what nobody prepared.
+func decodeUndo(u fleet.Undo) (undoData, error) {
+	if u.Driver != Driver {
+		return undoData{}, fmt.Errorf("undo of fault %s is for driver %q, not %s", u.Fault.ID, u.Driver, Driver)
+	}
+	var data undoData
+	if err := json.Unmarshal(u.Data, &data); err != nil {
+		return undoData{}, fmt.Errorf("read undo of fault %s: %w", u.Fault.ID, err)
+	}
+	broken := func(t targetID) bool { return t.ID == "" || len(t.Ports) == 0 }
+	if data.Dir == "" || data.Lab.PID <= 0 || len(data.Targets) == 0 || slices.ContainsFunc(data.Targets, broken) {
+		return undoData{}, fmt.Errorf("read undo of fault %s: it names no lab or no targets", u.Fault.ID)
+	}
+	return data, nil
+}
