@@ -10,6 +10,7 @@ func commands(a *app) []*cobra.Command {
 		newRestoreCommand(a),
 		newDrillCommand(a),
 		newLabCommand(a),
+		newServeCommand(a),
 		newVersionCommand(a),
 	}
 }

@@ -79,14 +79,14 @@ func (r *Replica) Run(ctx context.Context) {
 			copying.from = found.client.URL + " " + found.status.Store
 			copying.done.Go(func() { r.copy(copyCtx, *found) })
 		}
-		wait(ctx, found)
+		r.wait(ctx, found)
 	}
 }
 
-// wait lets the time to the next look pass, which is shorter while there is no leader.
-func wait(ctx context.Context, found *leader) {
+// wait lets the time to the next look pass, which is shorter for a follower that sees no leader.
+func (r *Replica) wait(ctx context.Context, found *leader) {
 	pause := interval
-	if found == nil {
+	if found == nil && r.Store.Role().Mode == gateway.ModeFollower {
 		pause = interval / 5
 	}
 	select {

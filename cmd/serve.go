@@ -1,0 +1,164 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"gwdr/gateway/admin"
+	"gwdr/gateway/native"
+)
+
+// The values of --role and --replication.
+const (
+	roleAll, roleControl, roleData    = "all", "control", "data"
+	replicationNone, replicationAsync = "none", "async"
+)
+
+type serveOptions struct {
+	role, data, listen, admin  string
+	control, controlTokenFile  string
+	instance, region           string
+	tokenFile, tlsCert, tlsKey string
+	peers                      []string
+	replication                string
+	lead                       bool
+	readyFile                  string
+	exitOnEOF                  bool
+	drain                      time.Duration
+}
+
+func newServeCommand(a *app) *cobra.Command {
+	o := &serveOptions{}
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the bundled gateway",
+		Long: `Run the bundled gateway: a data plane that serves API traffic, a control plane with an embedded etcd and the admin API,
+or both in one process. A data plane keeps its last good configuration on disk and starts from it when the control plane
+is gone. Control planes of several regions follow one leader (--replication async with --peer).`,
+		Example: `  gwdr serve                                              # everything in one process, on this machine only
+  gwdr serve --role control --data /var/lib/gwdr --token-file tokens
+  gwdr serve --role data --data /var/lib/gwdr-data --listen :8080 --control http://127.0.0.1:8081 --control-token-file token`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runServe(cmd.Context(), a, o) },
+	}
+	o.addFlags(cmd)
+	return cmd
+}
+
+func (o *serveOptions) addFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.role, "role", roleAll, "`role` of this process: all, control or data")
+	f.StringVar(&o.data, "data", "", "`directory` for the store and the last good configuration (default gateway in gwdr's state directory)")
+	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "`address` of the data plane")
+	f.StringVar(&o.admin, "admin", "127.0.0.1:8081", "`address` of the admin API, health and metrics")
+	f.StringVar(&o.control, "control", "", "`URL` of the control plane that a data plane follows; without it, the last good configuration serves")
+	f.StringVar(&o.controlTokenFile, "control-token-file", "", "`file` with the token for --control and --peer")
+	f.StringVar(&o.instance, "instance", "", "`name` of this instance, sent as X-Gwdr-Instance")
+	f.StringVar(&o.region, "region", "", "`name` of the region, sent as X-Gwdr-Region")
+	f.StringVar(&o.tokenFile, "token-file", "", "`file` with the admin API's tokens, one role:token a line; roles: admin, operator, viewer, backup, replica")
+	f.StringVar(&o.tlsCert, "tls-cert", "", "`file` with the admin API's certificate chain (PEM)")
+	f.StringVar(&o.tlsKey, "tls-key", "", "`file` with the certificate's key (PEM)")
+	f.StringArrayVar(&o.peers, "peer", nil, "`URL` of another region's control plane; repeatable")
+	f.StringVar(&o.replication, "replication", replicationNone, "`kind` of replication between regions: none or async")
+	f.BoolVar(&o.lead, "leader", false, "lead if the store is new and no peer leads (always so without replication)")
+	f.StringVar(&o.readyFile, "ready-file", "", "`file` to write {\"listen\",\"admin\",\"pid\"} to once everything is served")
+	f.BoolVar(&o.exitOnEOF, "exit-on-stdin-eof", false, "stop when stdin ends: with the process that started this one")
+	f.DurationVar(&o.drain, "drain", 5*time.Second, "how long a stop waits for requests under way")
+}
+
+func runServe(ctx context.Context, a *app, o *serveOptions) error {
+	if err := o.check(); err != nil {
+		return usageError(err)
+	}
+	if o.data == "" {
+		o.data = filepath.Join(a.Config.State, "gateway")
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if o.exitOnEOF {
+		go func() {
+			_, _ = io.Copy(io.Discard, a.Stdin) // an error is an end too
+			cancel()
+		}()
+	}
+	in := &instance{app: a, options: o}
+	err := in.open(ctx)
+	if err == nil {
+		err = in.serve(ctx)
+	}
+	return errors.Join(err, in.close())
+}
+
+// check refuses options that contradict each other.
+func (o *serveOptions) check() error {
+	switch {
+	case !slices.Contains([]string{roleAll, roleControl, roleData}, o.role):
+		return fmt.Errorf("--role %q is none of all, control, data", o.role)
+	case !slices.Contains([]string{replicationNone, replicationAsync}, o.replication):
+		return fmt.Errorf("--replication %q is none of none, async", o.replication)
+	case o.control != "" && o.role != roleData:
+		return errors.New("--control is for --role data: other roles have a store of their own")
+	case o.role == roleData && (len(o.peers) > 0 || o.replication != replicationNone || o.lead):
+		return errors.New("--peer, --replication and --leader are for control planes")
+	case len(o.peers) > 0 && o.replication == replicationNone:
+		return errors.New("--peer needs --replication async")
+	case (o.tlsCert == "") != (o.tlsKey == ""):
+		return errors.New("--tls-cert and --tls-key go together")
+	case !isLoopback(o.admin) && (o.tokenFile == "" || o.tlsCert == ""):
+		return fmt.Errorf("--admin %s is reachable from other machines: that needs --token-file, --tls-cert and --tls-key", o.admin)
+	}
+	return nil
+}
+
+func (o *serveOptions) controls() bool { return o.role != roleData }
+func (o *serveOptions) proxies() bool  { return o.role != roleControl }
+
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// tokens reads --token-file; without one there are none.
+func (o *serveOptions) tokens() (admin.Tokens, error) {
+	if o.tokenFile == "" {
+		return nil, nil
+	}
+	f, err := os.Open(o.tokenFile)
+	if err != nil {
+		return nil, fmt.Errorf("read admin tokens: %w", err)
+	}
+	defer f.Close()
+	tokens, err := admin.ReadTokens(f)
+	if err != nil {
+		return nil, usageError(fmt.Errorf("read admin tokens %s: %w", o.tokenFile, err))
+	}
+	return tokens, nil
+}
+
+// client returns a client of another control plane.
+func (o *serveOptions) client(url string) (native.Client, error) {
+	c := native.Client{URL: url, HTTP: native.NewHTTP()}
+	if o.controlTokenFile == "" {
+		return c, nil
+	}
+	b, err := os.ReadFile(o.controlTokenFile)
+	if err != nil {
+		return c, fmt.Errorf("read control token: %w", err)
+	}
+	c.Token = strings.TrimSpace(string(b))
+	return c, nil
+}

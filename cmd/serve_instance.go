@@ -1,0 +1,184 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gwdr/gateway"
+	"gwdr/gateway/native"
+	"gwdr/gateway/proxy"
+	"gwdr/gateway/replica"
+	"gwdr/gateway/store"
+)
+
+// instance is one running gwdr serve.
+type instance struct {
+	*app
+	options *serveOptions
+
+	metrics *prometheus.Registry
+	store   *store.Store     // nil on a data plane
+	replica *replica.Replica // nil without replication
+	proxy   *proxy.Gateway   // nil on a control plane
+	source  proxy.Source     // what proxy follows; nil: nothing
+}
+
+// open makes the parts, none of which listens yet. An old leader learns of a new one here.
+func (in *instance) open(ctx context.Context) error {
+	in.metrics = prometheus.NewRegistry()
+	if in.options.controls() {
+		if err := in.openControl(ctx); err != nil {
+			return err
+		}
+	}
+	if in.options.proxies() {
+		return in.openData()
+	}
+	return nil
+}
+
+func (in *instance) openControl(ctx context.Context) (err error) {
+	o := in.options
+	in.store, err = store.Open(ctx, store.Options{Dir: o.data, Follower: o.replication == replicationAsync, Log: in.Log})
+	if errors.Is(err, store.ErrInUse) {
+		return withHint(err, "another gwdr serves from this directory: stop it, or choose another --data")
+	}
+	if err != nil {
+		return err
+	}
+	in.measureControl()
+	if o.replication == replicationNone {
+		return nil
+	}
+	in.replica = &replica.Replica{Store: in.store, Dir: o.data, Lead: o.lead, Log: in.Log}
+	for _, url := range o.peers {
+		peer, err := o.client(url)
+		if err != nil {
+			return err
+		}
+		in.replica.Peers = append(in.replica.Peers, peer)
+	}
+	return in.replica.Settle(ctx)
+}
+
+// measureControl adds the control plane's own metrics.
+func (in *instance) measureControl() {
+	gauge := func(name, help string, value func() float64) {
+		in.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
+	}
+	gauge("gwdr_control_leader", "Whether this control plane takes writes.", func() float64 {
+		if in.store.Role().Mode == gateway.ModeLeader {
+			return 1
+		}
+		return 0
+	})
+	gauge("gwdr_control_epoch", "Epoch of the leadership.", func() float64 { return float64(in.store.Role().Epoch) })
+	gauge("gwdr_control_applied_revision", "Newest revision of the leader that is applied here.", func() float64 {
+		return float64(in.store.Origin().Revision)
+	})
+}
+
+func (in *instance) openData() (err error) {
+	o := in.options
+	if err := os.MkdirAll(o.data, 0o700); err != nil {
+		return fmt.Errorf("create data directory: %w", err)
+	}
+	in.proxy, err = proxy.New(proxy.Options{Instance: o.instance, Region: o.region, LastGood: filepath.Join(o.data, "last-good.ndjson"),
+		Metrics: in.metrics, Log: in.Log})
+	if err != nil {
+		return err
+	}
+	if in.store != nil {
+		in.source = in.store
+	} else if o.control != "" {
+		client, err := o.client(o.control)
+		if err != nil {
+			return err
+		}
+		in.source = &native.Follower{Client: client}
+	}
+	err = in.proxy.LoadLastGood()
+	switch {
+	case err == nil:
+	case in.source == nil:
+		return withHint(err, "name a control plane by --control, or put a last good configuration at %s", filepath.Join(o.data, "last-good.ndjson"))
+	case !errors.Is(err, fs.ErrNotExist):
+		in.Log.Error("last good configuration cannot be used, the control plane's is waited for", "error", err)
+	}
+	return nil
+}
+
+// serve listens and serves until ctx ends or a part fails, and then drains.
+func (in *instance) serve(ctx context.Context) error {
+	stopping := make(chan struct{})
+	servers, err := in.listen(stopping)
+	if err != nil {
+		return err
+	}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	if in.replica != nil {
+		running.Go(func() { in.replica.Run(background) })
+	}
+	if in.source != nil {
+		running.Go(func() { in.proxy.Follow(background, in.source) })
+	}
+	failed := make(chan error, len(servers))
+	for _, s := range servers {
+		running.Go(func() { failed <- s.run() })
+	}
+	if err := in.announce(servers); err != nil {
+		return errors.Join(err, in.drain(servers))
+	}
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	case <-in.stopped():
+		err = errors.New("store stopped by itself")
+	}
+	close(stopping)
+	return errors.Join(err, in.drain(servers))
+}
+
+// stopped returns the channel that tells of the store's end; without a store it never does.
+func (in *instance) stopped() <-chan struct{} {
+	if in.store == nil {
+		return nil
+	}
+	return in.store.Stopped()
+}
+
+// close ends the parts that open made.
+func (in *instance) close() error {
+	var errs []error
+	if in.proxy != nil {
+		errs = append(errs, in.proxy.Close())
+	}
+	if in.store != nil {
+		errs = append(errs, in.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// dataPlane shows a proxy to the admin API.
+type dataPlane struct{ *proxy.Gateway }
+
+// Report returns what is served, and how it stands with upstreams and refused configurations.
+func (p dataPlane) Report() (gateway.Status, any) {
+	s := p.Status()
+	return gateway.Status{Store: s.Store, Revision: s.Revision, Epoch: s.Epoch, Digest: s.Digest, Counts: s.Counts}, struct {
+		Revision  int64                  `json:"revision"`
+		Rejected  string                 `json:"rejected,omitempty"`
+		Shadowed  []string               `json:"shadowed,omitempty"`
+		Endpoints []proxy.EndpointStatus `json:"endpoints"`
+	}{s.Revision, s.Rejected, s.Shadowed, s.Endpoints}
+}
