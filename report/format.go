@@ -9,12 +9,14 @@ import (
 	"unicode"
 )
 
-// human writes seconds for people: 0.4ms, 412ms, 4.21s, 1m30s.
+// human writes seconds for people: 20µs, 0.4ms, 412ms, 4.21s, 1m30s.
 func human(seconds float64) string {
 	abs := math.Abs(seconds)
 	switch {
 	case abs == 0:
 		return "0s"
+	case abs < 0.0000995:
+		return trimZero(strconv.FormatFloat(seconds*1e6, 'f', 1, 64)) + "µs"
 	case abs < 0.00995:
 		return trimZero(strconv.FormatFloat(seconds*1e3, 'f', 1, 64)) + "ms"
 	case abs < 0.9995:

@@ -70,6 +70,7 @@ func TestVerifyTampered(t *testing.T) {
 		"journal end": {drills.JournalFile, func(b []byte) []byte { return b[:bytes.LastIndexByte(b[:len(b)-1], '\n')+1] }, []string{checkFiles, checkRecomputed}},
 		"undo":        {drills.UndoFile, flip(0), []string{checkFiles}},
 		"report":      {drills.ReportFile, replace(`"verdict": "pass"`, `"verdict": "fail"`), []string{checkFiles, checkSignature, checkRecomputed}},
+		"field added": {drills.ReportFile, replace(`"verdict": "pass"`, `"verdict": "pass", "certified": true`), []string{checkFiles, checkRecomputed}},
 		"page":        {HTMLFile, replace("Passed", "Failed"), []string{checkFiles}},
 		"manifest":    {ManifestFile, flip(60), []string{checkSignature}},
 		"attestation": {AttestationFile, replace(`"payload": "ey`, `"payload": "eX`), []string{checkSignature}},

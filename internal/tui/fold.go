@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,7 +25,8 @@ type state struct {
 	phase     drills.Phase
 	reached   int // the last step of the stepper that was entered
 	injected  time.Duration
-	broken    bool // something was injected
+	broken    bool          // something was injected
+	reverting time.Duration // since when; what comes after does not count against the promise
 	lines     []*line
 	changes   map[probes.Result]int
 	faults    []fault
@@ -106,6 +108,9 @@ func (s *state) enter(at time.Duration, p drills.PhaseEvent) {
 	if i := stepOf(p.Phase); i >= 0 {
 		s.reached = i
 	}
+	if p.Phase == drills.Reverting && s.reverting == 0 {
+		s.reverting = at
+	}
 	bad := p.Phase == drills.Aborting || p.Phase == drills.Dirty
 	s.aborting = s.aborting || p.Phase == drills.Aborting
 	if p.Detail != "" || bad {
@@ -155,16 +160,29 @@ func (s *state) note(at time.Duration, text string, bad bool) {
 }
 
 func (s *state) sample(a probes.Sample) {
-	i := slices.IndexFunc(s.lines, func(l *line) bool { return l.series.Name == a.Series })
-	if i < 0 {
+	l := s.line(a.Series)
+	if l == nil {
 		return
 	}
-	l := s.lines[i]
 	l.reused = l.reused || a.Reused
 	l.count(a)
-	if s.broken && a.Done > s.injected {
+	if s.broken && a.Done > s.injected && (s.reverting == 0 || a.Due < s.reverting) {
 		l.recovery(a)
 	}
+}
+
+// line returns the series of that name, or nil. That of the change ledger need not be announced.
+func (s *state) line(name string) *line {
+	i := slices.IndexFunc(s.lines, func(l *line) bool { return l.series.Name == name })
+	if i >= 0 {
+		return s.lines[i]
+	}
+	if name != probes.AdminSeries {
+		return nil
+	}
+	l := &line{series: probes.Series{Name: name, Plane: probes.ControlPlane}}
+	s.lines = append(s.lines, l)
+	return l
 }
 
 // count adds the attempt to its cell. Attempts end in any order.
@@ -195,6 +213,14 @@ func (l *line) recovery(a probes.Sample) {
 	}
 }
 
+// up reports whether the instance is running, as far as the events tell: what a fault has hit is down until it is
+// reverted.
+func (s *state) up(in fleet.Instance) bool {
+	return in.Running && !slices.ContainsFunc(s.faults, func(f fault) bool {
+		return f.what != "reverted" && slices.Contains(f.targets, in.ID)
+	})
+}
+
 // success returns the share of ok attempts in the last second or so.
 func (l *line) success(now time.Duration) (share float64, any bool) {
 	var c cell
@@ -212,7 +238,7 @@ type clock struct {
 	elapsed time.Duration
 }
 
-// clock runs from the injection until every series of the plane is back.
+// clock runs from the injection until every series of the plane is back, or the faults are reverted.
 func (s *state) clock(plane probes.Plane) clock {
 	var c clock
 	for _, l := range s.of(plane) {
@@ -224,7 +250,7 @@ func (s *state) clock(plane probes.Plane) clock {
 		c.elapsed = max(c.elapsed, l.back-s.injected)
 	}
 	if c.down {
-		c.elapsed = s.now - s.injected
+		c.elapsed = cmp.Or(s.reverting, s.now) - s.injected
 	}
 	return c
 }

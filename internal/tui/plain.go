@@ -103,8 +103,7 @@ func (t *tally) change(e probes.Entry) {
 
 func (p *plain) progress(at time.Duration) {
 	if t := p.now; t != (tally{}) {
-		p.line(at, "progress", fmt.Sprintf("%d of %d attempts failed", t.failed, t.sent),
-			fmt.Sprintf("%d changes acknowledged, %d not", t.acked, t.unacked))
+		p.line(at, "progress", fmt.Sprintf("%d of %d attempts failed, %d changes acknowledged, %d not", t.failed, t.sent, t.acked, t.unacked), "")
 	}
 	p.now = tally{}
 }

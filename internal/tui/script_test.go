@@ -15,7 +15,6 @@ var demoInfo = Info{
 	Series: []probes.Series{
 		{Name: "orders fresh", Plane: probes.DataPlane, Interval: 20 * time.Millisecond},
 		{Name: "orders keepalive", Plane: probes.DataPlane, Interval: 20 * time.Millisecond},
-		{Name: "admin", Plane: probes.ControlPlane, Interval: 40 * time.Millisecond},
 		{Name: "control", Plane: probes.DataPlane, Interval: 20 * time.Millisecond, Control: true},
 	},
 }
@@ -26,13 +25,12 @@ func ms(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 func demo() []drills.Event {
 	events := []drills.Event{
 		{At: 0, Phase: &drills.PhaseEvent{Phase: drills.Planned}},
-		{At: ms(20), Fleet: demoFleet(true)},
+		{At: ms(20), Fleet: demoFleet()},
 		{At: ms(60), Phase: &drills.PhaseEvent{Phase: drills.Preflight}},
 		{At: ms(950), Phase: &drills.PhaseEvent{Phase: drills.Baseline}},
 		{At: ms(7800), Phase: &drills.PhaseEvent{Phase: drills.Armed}},
 		{At: ms(7900), Phase: &drills.PhaseEvent{Phase: drills.Injecting}},
 		{At: ms(8000), Fault: &drills.FaultEvent{ID: "power-cut", Kind: fleet.Kill, What: "injected", Targets: []string{"us-east-1", "us-east-2", "us-east-control"}}},
-		{At: ms(8020), Fleet: demoFleet(false)},
 		{At: ms(8180), Fault: &drills.FaultEvent{ID: "power-cut", What: "verified", Detail: "no process is alive, ports refuse"}},
 		{At: ms(8200), Phase: &drills.PhaseEvent{Phase: drills.Observing}},
 		{At: ms(8400), Step: &drills.StepEvent{ID: "promote", Action: "promote"}},
@@ -43,7 +41,6 @@ func demo() []drills.Event {
 		{At: ms(15000), Warning: "lease of power-cut was renewed late"},
 		{At: ms(16000), Phase: &drills.PhaseEvent{Phase: drills.Reverting}},
 		{At: ms(17400), Fault: &drills.FaultEvent{ID: "power-cut", What: "reverted"}},
-		{At: ms(17450), Fleet: demoFleet(true)},
 		{At: ms(17500), Phase: &drills.PhaseEvent{Phase: drills.Settling}},
 		{At: ms(21000), Phase: &drills.PhaseEvent{Phase: drills.Reconciling}},
 		{At: ms(22100), Phase: &drills.PhaseEvent{Phase: drills.Clean}},
@@ -56,7 +53,8 @@ func demo() []drills.Event {
 
 func demoSamples() []drills.Event {
 	var events []drills.Event
-	for _, s := range demoInfo.Series {
+	admin := probes.Series{Name: probes.AdminSeries, Plane: probes.ControlPlane, Interval: ms(40)}
+	for _, s := range append(demoInfo.Series, admin) {
 		up := map[probes.Plane]time.Duration{probes.DataPlane: ms(8380), probes.ControlPlane: ms(10900)}[s.Plane]
 		for due := time.Second; due < ms(21000); due += s.Interval {
 			a := probes.Sample{Series: s.Name, Due: due, Done: due + ms(1), Class: probes.OK, Reused: s.Name == "orders keepalive"}
@@ -76,12 +74,12 @@ func demoSamples() []drills.Event {
 	return events
 }
 
-func demoFleet(east bool) []fleet.Instance {
+func demoFleet() []fleet.Instance {
 	return []fleet.Instance{
 		{ID: "edge", Role: fleet.Edge, Running: true},
-		{ID: "us-east-1", Region: "us-east", Role: fleet.Data, Running: east},
-		{ID: "us-east-2", Region: "us-east", Role: fleet.Data, Running: east},
-		{ID: "us-east-control", Region: "us-east", Role: fleet.Control, Running: east},
+		{ID: "us-east-1", Region: "us-east", Role: fleet.Data, Running: true},
+		{ID: "us-east-2", Region: "us-east", Role: fleet.Data, Running: true},
+		{ID: "us-east-control", Region: "us-east", Role: fleet.Control, Running: true},
 		{ID: "us-west-1", Region: "us-west", Role: fleet.Data, Running: true},
 		{ID: "us-west-2", Region: "us-west", Role: fleet.Data, Running: true},
 		{ID: "us-west-control", Region: "us-west", Role: fleet.Control, Running: true},

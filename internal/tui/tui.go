@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"time"
 
 	tea "github.com/charmbracelet/bubbletea"
@@ -98,7 +99,7 @@ func (s screen) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	case tea.WindowSizeMsg:
 		s.width, s.height = msg.Width, msg.Height
 	case tea.KeyMsg:
-		return s.key(msg.String())
+		return s.keys(msg)
 	case batch:
 		for _, e := range msg.events {
 			s.state.fold(e)
@@ -114,8 +115,27 @@ func (s screen) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	return s, nil
 }
 
+// keys takes what was typed since the last look, which may be more than one key. What was pasted is none.
+func (s screen) keys(msg tea.KeyMsg) (tea.Model, tea.Cmd) {
+	typed := []string{msg.String()}
+	if msg.Type == tea.KeyRunes {
+		typed = strings.Split(string(msg.Runes), "")
+	}
+	var commands []tea.Cmd
+	for _, key := range typed {
+		if msg.Paste {
+			break
+		}
+		var command tea.Cmd
+		if s, command = s.key(key); command != nil {
+			commands = append(commands, command)
+		}
+	}
+	return s, tea.Sequence(commands...)
+}
+
 // key asks before it aborts.
-func (s screen) key(key string) (tea.Model, tea.Cmd) {
+func (s screen) key(key string) (screen, tea.Cmd) {
 	switch {
 	case key == "ctrl+c" && (s.asking || s.state.aborting):
 		s.left = true

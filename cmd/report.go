@@ -1,0 +1,165 @@
+package cmd
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"gwdr/drills"
+	"gwdr/internal/sshsig"
+	"gwdr/report"
+)
+
+type reportOptions struct {
+	Format string
+	Output string
+}
+
+func newReportCommand(a *app) *cobra.Command {
+	var opts reportOptions
+	command := &cobra.Command{
+		Use:   "report [RUN|DIR]",
+		Short: "Show what a drill found",
+		Long: `Renders the evidence of a run: as text, as JSON, or as one HTML page with charts that needs nothing else.
+RUN is the id of a run, DIR its evidence directory; without either it is the newest run.
+
+What the evidence says is not checked here: see 'gwdr report verify'.`,
+		Example: `  gwdr report                                  # the newest run, as text
+  gwdr report --format html -o report.html     # as a page
+  gwdr report verify                           # compute it again from the raw record`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return runReport(a, first(args), opts) },
+	}
+	command.Flags().StringVarP(&opts.Format, "format", "f", "text", "`format`: text, html or json")
+	command.Flags().StringVarP(&opts.Output, "output", "o", "", "write to `file` instead of stdout")
+	command.AddCommand(newReportVerifyCommand(a))
+	return command
+}
+
+func first(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
+}
+
+func runReport(a *app, run string, opts reportOptions) error {
+	if a.JSON {
+		opts.Format = "json"
+	}
+	render := map[string]func(io.Writer, *report.Bundle) error{
+		"text": func(w io.Writer, b *report.Bundle) error { return report.Text(w, b.Result) },
+		"json": func(w io.Writer, b *report.Bundle) error { return report.JSON(w, b.Result) },
+		"html": report.HTML,
+	}[opts.Format]
+	if render == nil {
+		return usageError(fmt.Errorf("format %q is none of text, html, json", opts.Format))
+	}
+	dir, err := a.findRun(run)
+	if err != nil {
+		return err
+	}
+	bundle, err := report.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return withHint(err, "the drill may have been killed before it could report: see 'gwdr drill revert'")
+	} else if err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	if err := render(&out, bundle); err != nil {
+		return err
+	}
+	if opts.Output == "" {
+		_, err = a.Stdout.Write(out.Bytes())
+		return err
+	}
+	if err := os.WriteFile(opts.Output, out.Bytes(), 0o600); err != nil {
+		return fmt.Errorf("write report: %w", err)
+	}
+	a.progress("wrote %s", opts.Output)
+	return nil
+}
+
+// findRun returns the evidence directory of a run: that of the id, the directory itself, or the newest run's.
+func (a *app) findRun(run string) (string, error) {
+	if strings.ContainsRune(run, os.PathSeparator) || run == "." || run == ".." {
+		return filepath.Abs(run)
+	}
+	if run != "" {
+		dir := filepath.Join(a.Config.Evidence, run)
+		if _, err := os.Stat(dir); err != nil {
+			return "", withHint(fmt.Errorf("no run %s in %s", run, a.Config.Evidence), "each run is a directory there; you may also name the directory itself")
+		}
+		return dir, nil
+	}
+	runs, err := drills.Runs(a.Config.Evidence)
+	if err != nil {
+		return "", err
+	}
+	if len(runs) == 0 {
+		return "", withHint(fmt.Errorf("no run in %s", a.Config.Evidence), "make one with 'gwdr drill run region-loss'")
+	}
+	return runs[len(runs)-1].Dir, nil
+}
+
+func newReportVerifyCommand(a *app) *cobra.Command {
+	var trusted string
+	command := &cobra.Command{
+		Use:   "verify [RUN|DIR]",
+		Short: "Compute a report again from the raw record, and check that nothing was changed",
+		Long: `Hashes every file again, checks the signature, walks the journal's chain and the numbers of all runs, and judges the
+raw samples and the change ledger once more. Any difference ends with exit code 8.`,
+		Example: `  gwdr report verify                                     # the newest run
+  gwdr report verify evidence/20261121T024601Z-region-loss-a1b2 --trusted allowed_signers --json`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return runReportVerify(a, first(args), trusted) },
+	}
+	command.Flags().StringVar(&trusted, "trusted", "", "allowed_signers `file` with the keys that may sign (default: as configured)")
+	return command
+}
+
+func runReportVerify(a *app, run, trustedFile string) error {
+	dir, err := a.findRun(run)
+	if err != nil {
+		return err
+	}
+	trusted, err := a.trustedSigners(trustedFile)
+	if err != nil {
+		return err
+	}
+	v, err := report.Verify(dir, trusted)
+	if err != nil && !errors.Is(err, report.ErrIntegrity) {
+		return err
+	}
+	show := func() error { return report.VerificationText(a.Stdout, v) }
+	if a.JSON {
+		show = func() error { return a.writeJSON(v) }
+	}
+	if err := show(); err != nil {
+		return err
+	}
+	if !v.Verified {
+		return exitWith(exitIntegrity, nil) // the checks say why
+	}
+	return nil
+}
+
+// trustedSigners reads the keys that may sign from the file or, if none is named, as configured.
+func (a *app) trustedSigners(file string) (sshsig.Trusted, error) {
+	if file == "" {
+		keys, err := a.openKeys()
+		return keys.Trusted, err
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return sshsig.Trusted{}, fmt.Errorf("read trusted keys: %w", err)
+	}
+	return sshsig.ParseTrusted(content)
+}
