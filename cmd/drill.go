@@ -171,7 +171,7 @@ func drillError(r *drills.Result, err error) error {
 	case errors.Is(err, drills.ErrRefused):
 		return exitWith(exitRefused, err)
 	case errors.Is(err, context.Canceled):
-		return exitWith(exitInterrupted, err)
+		return exitWith(exitInterrupted, errors.New("interrupted before anything was injected"))
 	case err != nil:
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"gwdr/drills"
@@ -43,13 +44,15 @@ func (a *app) openDrillLab(ctx context.Context, t scenarios.Topology) (lab *proc
 	want := labTopology(t)
 	lab, err = process.Open(a.Config.LabDir())
 	switch {
-	case err == nil && !lab.Topology().Equal(want):
+	case err == nil && !sameTopology(lab.Topology(), want):
 		return nil, false, withHint(fmt.Errorf("%w: a lab of another topology is running", drills.ErrRefused),
 			"end it with 'gwdr lab down': the drill starts a lab of its own")
 	case err == nil || !errors.Is(err, process.ErrNoLab):
 		return lab, false, err
 	}
-	lab, err = a.startLab(ctx, process.Options{Dir: a.Config.LabDir(), Executable: a.Executable, Topology: want, Owned: true, Log: a.Log})
+	quiet := *a
+	quiet.Quiet = a.Quiet || a.interactive() // the live view has the terminal
+	lab, err = quiet.startLab(ctx, process.Options{Dir: a.Config.LabDir(), Executable: a.Executable, Topology: want, Owned: true, Log: a.Log})
 	return lab, err == nil, err
 }
 
@@ -73,11 +76,11 @@ func (a *app) labSite(ctx context.Context, s *scenarios.Scenario, lab *process.L
 	if err != nil {
 		return nil, err
 	}
-	keys, err := labKeys(lab)
+	keys, err := labTokens(lab)
 	if err != nil {
 		return nil, err
 	}
-	all, err := labProbes{edge: lab.Edge(), echo: lab.Echo(), keys: keys}.all(s, instances)
+	all, err := labProbes{edge: lab.Edge(), echo: lab.EchoURL(), keys: keys}.all(s, instances)
 	if err != nil {
 		return nil, err
 	}
@@ -149,4 +152,17 @@ func (o *labOperator) restore(ctx context.Context) error {
 		return errors.New("no control plane waits for a restore")
 	}
 	return o.backups.restore(ctx, target, witnesses)
+}
+
+// openUndo opens the fleet that the undo record was made by.
+func openUndo(_ context.Context, u fleet.Undo) (fleet.Fleet, error) {
+	if u.Driver != process.Driver {
+		return nil, fmt.Errorf("no driver is named %q", u.Driver)
+	}
+	return process.Reopen(u)
+}
+
+// sameTopology reports whether a lab has the regions, instances and replication that a drill needs.
+func sameTopology(have, want process.Topology) bool {
+	return slices.Equal(have.Regions, want.Regions) && have.Replication == want.Replication
 }

@@ -79,7 +79,7 @@ func runDrillList(a *app) error {
 	return list.write(a.Stdout)
 }
 
-// runVerdict reads the verdict off the run's report.
+// runVerdict reads the verdict off the run's report. A run that was killed, or is running, has none.
 func runVerdict(run drills.Run) string {
 	var result struct {
 		Verdict string `json:"verdict"`
@@ -88,10 +88,13 @@ func runVerdict(run drills.Run) string {
 	if err == nil {
 		err = json.Unmarshal(text, &result)
 	}
-	if err != nil {
-		return "no report"
+	switch {
+	case err == nil:
+		return result.Verdict
+	case !run.Ended:
+		return "no end"
 	}
-	return result.Verdict
+	return "no report"
 }
 
 // warnOrphans says which runs may have left a fault behind.

@@ -38,6 +38,9 @@ func runDrillRevert(ctx context.Context, a *app, run string) error {
 	if err != nil {
 		return err
 	}
+	if who, err := drills.AtWork(a.Config.Evidence); err != nil || who != "" && run == "" {
+		return withHint(exitWith(exitRefused, errors.Join(fmt.Errorf("%s is at work", who), err)), "interrupt it, and it reverts by itself")
+	}
 	reverter := &drills.Reverter{Open: openUndo, Log: a.Log}
 	result := revertResult{Schema: "gwdr/revert/v1", Clean: true, Runs: []*drills.Reverted{}}
 	var failed error

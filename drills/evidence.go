@@ -92,6 +92,13 @@ func openRun(dir string) (Run, error) {
 	var end endFact
 	run.Ended = decodeEntry(last, entryEnd, &end)
 	run.Clean = end.Clean
+	if !run.Ended {
+		undos, err := readUndos(dir)
+		if err != nil {
+			return run, fmt.Errorf("open run %s: %w", run.ID, err)
+		}
+		run.Clean = len(undos) == 0 // killed before it touched anything
+	}
 	if _, last, err = ends(filepath.Join(dir, RevertFile)); err != nil {
 		return run, fmt.Errorf("open run %s: %w", run.ID, err)
 	}

@@ -33,7 +33,6 @@ type judgement struct {
 	facts     Facts
 	estimates []probes.Estimate
 	loss      probes.Loss
-	revived   int // revocations that are undone
 	guards    []probes.Finding
 	result    *Result
 }
@@ -150,16 +149,14 @@ func (j *judgement) compareLedger(inject time.Duration) {
 		}
 		loss = final
 	}
-	j.loss, j.revived = loss, revived(loss)
+	j.loss = loss
 	j.result.RPA = RPA{LowS: loss.RPA.Low.Seconds(), HighS: loss.RPA.High.Seconds(), Acked: loss.Acked, Lost: loss.Lost + loss.Corrupt,
-		Stale: loss.Stale + loss.Resurrected - j.revived, Resurrected: j.revived, Indeterminate: loss.Indeterminate,
-		ByKind: map[string]int{}, Statement: statement(loss, j.revived)}
+		Stale: loss.Stale, Resurrected: loss.Resurrected, Indeterminate: loss.Indeterminate, ByKind: map[string]int{}, Statement: loss.Statement}
 	for kind, n := range loss.ByKind {
 		j.result.RPA.ByKind[string(kind)] = n
 	}
 	if loss.Holes > 0 {
-		j.finding("%d changes are lost although later ones survived: it is not the state of one instant (revocations are taken from wherever "+
-			"they are known)", loss.Holes)
+		j.finding("what survived is no state of one instant: %d changes are lost although later ones survived", loss.Holes)
 	}
 	if loss.Fork != nil {
 		j.finding("fork window: %d changes that were acknowledged after the fault did not survive", loss.Fork.Count)
@@ -170,31 +167,6 @@ func (j *judgement) compareLedger(inject time.Duration) {
 	if loss.Duplicate > 0 {
 		j.finding("%d changes are there twice", loss.Duplicate)
 	}
-}
-
-// revived counts the revocations that are undone: keys that work again. A route or a spec that is there again after its
-// delete is what an older state has, and counts as stale.
-func revived(l probes.Loss) int {
-	keys := map[int64]bool{}
-	for _, item := range l.Items {
-		if item.Class == probes.Resurrected && item.Kind == probes.RevokeChange {
-			keys[item.Seq] = true
-		}
-	}
-	return len(keys)
-}
-
-// statement says for people what was lost; of nothing lost it gives the bound that the count allows.
-func statement(l probes.Loss, revived int) string {
-	if gone(l) == 0 {
-		return l.Statement
-	}
-	text := fmt.Sprintf("%d of %d acknowledged changes lost: %d absent, %d stale, %d deletes undone, %d corrupt, %d revocations undone",
-		gone(l), l.Checked, l.Lost, l.Stale, l.Resurrected-revived, l.Corrupt, revived)
-	if l.Unread > 0 {
-		text += fmt.Sprintf("; %d could not be read back", l.Unread)
-	}
-	return text
 }
 
 func gone(l probes.Loss) int { return l.Lost + l.Stale + l.Resurrected + l.Corrupt }

@@ -45,6 +45,20 @@ func Orphans(evidence string) ([]Orphan, error) {
 	return orphans(evidence)
 }
 
+// AtWork says who is at work in an evidence directory: a drill, its guard or a revert. It is empty if nobody is.
+func AtWork(evidence string) (string, error) {
+	if _, err := os.Stat(evidence); errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	l, err := openLock(evidence, unix.LOCK_SH)
+	if errors.Is(err, errLocked) {
+		return strings.TrimPrefix(err.Error(), errLocked.Error()+" by "), nil
+	} else if err != nil {
+		return "", err
+	}
+	return "", l.release()
+}
+
 // orphans does the work of Orphans for the holder of the lock.
 func orphans(evidence string) ([]Orphan, error) {
 	runs, err := Runs(evidence)
@@ -64,9 +78,7 @@ func orphans(evidence string) ([]Orphan, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(undos) > 0 {
-			found = append(found, Orphan{Run: run, Pending: left})
-		}
+		found = append(found, Orphan{Run: run, Pending: left})
 	}
 	return found, nil
 }

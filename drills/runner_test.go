@@ -330,12 +330,18 @@ func TestTwoAtOnce(t *testing.T) {
 			if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "another drill (region-loss)") || r != nil {
 				t.Errorf("second drill: %v", err)
 			}
+			if who, err := AtWork(l.Evidence); !strings.HasPrefix(who, "another drill (region-loss), process ") || err != nil {
+				t.Errorf("at work: %q, %v", who, err)
+			}
 			if left, err := Orphans(l.Evidence); len(left) > 0 || err != nil {
 				t.Errorf("a running drill is taken for an orphan: %v, %v", left, err)
 			}
 		})
 		if r, err := l.run(t, t.Context()); err != nil || r.Verdict != Pass {
 			t.Errorf("first drill: %v, %v", r, err)
+		}
+		if who, err := AtWork(l.Evidence); who != "" || err != nil {
+			t.Errorf("at work: %q, %v", who, err)
 		}
 	})
 }

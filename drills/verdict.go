@@ -104,22 +104,11 @@ func (j *judgement) judgeRPA(r *ObjectiveResult, o scenarios.Objective) {
 
 func (j *judgement) judgeResurrected(r *ObjectiveResult, want int64) {
 	l := j.loss
-	r.Value = fmt.Sprintf("%d of %d revocations", j.revived, j.revocations())
-	r.Verdict = verdictIf(int64(j.revived) == want)
+	r.Value = fmt.Sprintf("%d of %d revocations", l.Resurrected, l.Revoked)
+	r.Verdict = verdictIf(int64(l.Resurrected) == want)
 	if r.Verdict == Pass && (l.Checked == 0 || l.Unread > 0) {
 		r.Value, r.Verdict = fmt.Sprintf("%s, %d could not be read back", r.Value, l.Unread), Inconclusive
 	}
-}
-
-// revocations counts the acknowledged revocations.
-func (j *judgement) revocations() int {
-	n := 0
-	for _, e := range j.facts.Ledger {
-		if e.Change.Kind == probes.RevokeChange && e.Result == probes.Acked {
-			n++
-		}
-	}
-	return n
 }
 
 // verdict folds everything into one word and its reason. What makes the drill itself worthless comes before what it found.
