@@ -198,9 +198,9 @@ func (b *Bundle) securityRows() []securityRow {
 	var rows []securityRow
 	if refusals, letIn, other := b.security(); refusals+letIn+other > 0 {
 		row := securityRow{Check: "A revoked key is refused with 401, throughout the drill", Verdict: drills.Pass,
-			Found: fmt.Sprintf("%s of %s refused, %s let in; the others got no answer", grouped(refusals), counted(refusals+letIn+other, "attempt"), grouped(letIn))}
+			Found: fmt.Sprintf("%s of %s refused, %s let in; the others failed", grouped(refusals), counted(refusals+letIn+other, "attempt"), grouped(letIn))}
 		if other == 0 {
-			row.Found = strings.TrimSuffix(row.Found, "; the others got no answer")
+			row.Found = strings.TrimSuffix(row.Found, "; the others failed")
 		}
 		if letIn > 0 {
 			row.Verdict = drills.Fail
