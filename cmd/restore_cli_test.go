@@ -27,7 +27,7 @@ type cli struct {
 func (c cli) run(t *testing.T, code int, into any, args ...string) string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	got := run(args, process{stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr, env: c.env})
+	got := run(args, invocation{stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr, env: c.env})
 	if got != code {
 		t.Fatalf("gwdr %s: exit code %d, want %d\n%s%s", strings.Join(args, " "), got, code, &stdout, &stderr)
 	}
