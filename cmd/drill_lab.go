@@ -99,7 +99,7 @@ func (a *app) labSite(ctx context.Context, s *scenarios.Scenario, lab *process.L
 		Fleet: lab, Probes: all, Backup: backups.fresh, Guard: guard.Start,
 		Admin: &ledgerAdmin{writer: admin, token: lab.AdminToken(), instances: lab.Instances, http: &http.Client{
 			Transport: &http.Transport{MaxIdleConnsPerHost: ledgerParallel}}},
-		Recovery: drills.Recovery{Promote: operator.promote, Restore: operator.restore},
+		Recovery: drills.Recovery{Promote: operator.promote, Restore: operator.restore, Leader: operator.leader},
 	}, nil
 }
 
@@ -124,6 +124,20 @@ func (o *labOperator) promote(ctx context.Context, region string) error {
 		return err
 	}
 	return fmt.Errorf("promote %s: %w", region, fleet.ErrNoTarget)
+}
+
+// leader returns the region whose control plane takes writes.
+func (o *labOperator) leader(ctx context.Context) (string, error) {
+	instances, err := o.lab.Instances(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, in := range (fleet.Selector{Role: fleet.Control}).Select(instances) {
+		if status, err := o.client(in.AdminURL).Brief(ctx); err == nil && status.Mode == gateway.ModeLeader {
+			return in.Region, nil
+		}
+	}
+	return "", errors.New("no control plane takes writes")
 }
 
 // restore brings the newest backup back into the control plane that waits for one. The data planes tell which keys were

@@ -154,6 +154,8 @@ func (d *drill) awaitTurn(ctx context.Context, step scenarios.Step) error {
 	if step.When != scenarios.Detected {
 		return d.awaitDelay(ctx, step)
 	}
+	d.patrol.await("no outage was detected that step " + step.ID + " waits for")
+	defer d.patrol.await("")
 	for {
 		if s, down := d.meter.down(); down {
 			return d.note(entryDetected, DetectedFact{At: d.offset(), Series: s.Name, Plane: s.Plane})

@@ -83,7 +83,7 @@ func controller(dir string) int {
 	world := newWorld()
 	command := GuardCommand{Args: []string{"/usr/bin/env", "GWDR_TEST_CHILD=guard", os.Getenv("GWDR_TEST_BINARY")}}
 	site := &Site{
-		Fleet: &diskFleet{world, dir}, Probes: world.probes(), Admin: world, Recovery: Recovery{Promote: world.promote},
+		Fleet: &diskFleet{world, dir}, Probes: world.probes(), Admin: world, Recovery: Recovery{Promote: world.promote, Leader: world.leading},
 		Backup: func(context.Context, time.Duration) (Backup, error) {
 			return Backup{Locations: []string{"local", "nas"}}, nil
 		},

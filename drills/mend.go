@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gwdr/probes"
+	"gwdr/scenarios"
 )
 
 // readBackPatience bounds the read-back of all regions, scanPatience the scan for leftovers.
@@ -68,6 +69,27 @@ func (d *drill) settle(ctx context.Context) {
 		fact.Detail = err.Error()
 	}
 	d.note(entrySettled, fact)
+}
+
+// failBack makes the region lead again that led before the drill, and settles once more: what comes later finds everything
+// as the drill did.
+func (d *drill) failBack(ctx context.Context) {
+	if d.leader == "" || d.Scenario.Revert.Failback == "" {
+		return
+	}
+	now, err := d.Recovery.Leader(ctx)
+	if err == nil && now == d.leader {
+		return
+	}
+	d.enter(Failback, d.leader)
+	fact := StepFact{ID: string(Failback), Action: scenarios.Promote, To: d.leader}
+	d.noteStep(fact)
+	err = poll(ctx, d.Scenario.Revert.Settle.D(), func(ctx context.Context) error { return d.Recovery.Promote(ctx, d.leader) })
+	if fact.Done = err == nil; err != nil {
+		fact.Error = err.Error()
+	}
+	d.noteStep(fact)
+	d.settle(ctx)
 }
 
 // reconcile reads back what all regions have in the end.

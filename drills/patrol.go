@@ -2,7 +2,6 @@ package drills
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
@@ -17,6 +16,7 @@ type patrol struct {
 	mu       sync.Mutex
 	leases   []*lease
 	deadline *time.Timer
+	waiting  string // what the deadline says, instead of what has not recovered
 }
 
 // lease is that of one fault.
@@ -137,12 +137,28 @@ func (d *drill) startDeadline(first time.Duration) {
 	defer p.mu.Unlock()
 	length := d.Scenario.Recovered.Deadline.D()
 	p.deadline = time.AfterFunc(first+length-d.offset(), func() {
-		what := "not recovered"
-		if s, down := d.meter.down(); down {
-			what = fmt.Sprintf("%s had not recovered", s.Name)
-		}
-		d.abort(abortf(AbortDeadline, "%s within %s", what, length))
+		d.abort(abortf(AbortDeadline, "%s within %s", p.missing(), length))
 	})
+}
+
+// await says what the drill waits for, if not for recovery.
+func (p *patrol) await(what string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waiting = what
+}
+
+// missing says what did not happen.
+func (p *patrol) missing() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.waiting != "" {
+		return p.waiting
+	}
+	if s, down := p.drill.meter.down(); down {
+		return s.Name + " had not recovered"
+	}
+	return "not recovered"
 }
 
 // stopDeadline is called once the gateway has recovered.

@@ -20,6 +20,7 @@ const (
 	Aborting    Phase = "aborting"
 	Reverting   Phase = "reverting"
 	Settling    Phase = "settling"
+	Failback    Phase = "failback"
 	Reconciling Phase = "reconciling"
 	Clean       Phase = "clean"
 	Dirty       Phase = "dirty"

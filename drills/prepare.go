@@ -57,6 +57,9 @@ func (d *drill) preflight(ctx context.Context) error {
 	if err := poll(ctx, preflightPatience, d.inOrder); err != nil {
 		return err
 	}
+	if err := d.findLeader(ctx); err != nil {
+		return err
+	}
 	if d.Scenario.Safety.BackupFreshness > 0 {
 		if err := d.takeBackup(ctx, d.Scenario.Safety.BackupFreshness.D()); err != nil {
 			return err
@@ -79,6 +82,22 @@ func (d *drill) inOrder(ctx context.Context) error {
 	}
 	_, err = d.agreed(ctx)
 	return err
+}
+
+// findLeader remembers which region leads, and refuses to promote that one: nothing would be lost, and nothing proven.
+func (d *drill) findLeader(ctx context.Context) (err error) {
+	if !d.Scenario.Needs(scenarios.Promote) {
+		return nil
+	}
+	if d.leader, err = d.Recovery.Leader(ctx); err != nil {
+		return fmt.Errorf("find the leader: %w", err)
+	}
+	for _, a := range d.plan.Actions {
+		if a.Step.Recover == scenarios.Promote && a.Step.To == d.leader {
+			return fmt.Errorf("region %s leads already: step %s would do nothing", d.leader, a.Step.ID)
+		}
+	}
+	return nil
 }
 
 func (d *drill) takeBackup(ctx context.Context, maxAge time.Duration) error {

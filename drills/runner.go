@@ -46,10 +46,12 @@ type Probe struct {
 	Run func(ctx context.Context, t0 time.Time, out func(probes.Sample)) error
 }
 
-// Recovery is what an operator does to bring the gateway back. Both may be repeated.
+// Recovery is what an operator does to bring the gateway back. Everything may be repeated.
 type Recovery struct {
 	Promote func(ctx context.Context, region string) error
 	Restore func(ctx context.Context) error
+	// Leader returns the region that takes writes. Only called if a step promotes another one.
+	Leader func(ctx context.Context) (region string, err error)
 }
 
 // Run runs the drill through its whole lifecycle and judges what was recorded. Cancelling ctx aborts it: whatever was
@@ -81,6 +83,7 @@ type drill struct {
 	screens  *stream
 	meter    *meter
 	plan     *scenarios.Plan
+	leader   string                // the region that led before the drill, if a step promotes another
 	prepared map[string]fleet.Undo // by step
 	guard    Guard
 	heart    *heart
@@ -177,6 +180,7 @@ func (d *drill) mend(ctx context.Context) {
 	if d.revert(ctx) {
 		d.enter(Settling, "")
 		d.settle(ctx)
+		d.failBack(ctx)
 		d.enter(Reconciling, "")
 		d.reconcile(ctx)
 	}

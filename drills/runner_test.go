@@ -47,7 +47,7 @@ func newLab(t *testing.T) *lab {
 	l := &lab{world: newWorld(), guard: &fakeGuard{gone: make(chan struct{})}}
 	l.Site = &Site{
 		Fleet: l.world, Probes: l.world.probes(), Admin: l.world,
-		Recovery: Recovery{Promote: l.world.promote},
+		Recovery: Recovery{Promote: l.world.promote, Leader: l.world.leading},
 		Backup: func(context.Context, time.Duration) (Backup, error) {
 			return Backup{Point: "p1", Time: time.Now(), Locations: []string{"local", "nas"}}, nil
 		},
@@ -112,7 +112,7 @@ func TestRunPasses(t *testing.T) {
 			t.Errorf("verdict %s, clean %v: %s %v", r.Verdict, r.Clean, r.Reason, r.Findings)
 		}
 		want := []Phase{Planned, Validated, Preflight, Announced, Baseline, Armed, Injecting, Observing, Recovering, Observing,
-			Recovered, Sustain, Reverting, Settling, Reconciling, Clean}
+			Recovered, Sustain, Reverting, Settling, Failback, Reconciling, Clean}
 		if diff := cmp.Diff(want, phases(r)); diff != "" {
 			t.Errorf("phases (-want +got):\n%s", diff)
 		}
@@ -125,7 +125,7 @@ func TestRunPasses(t *testing.T) {
 		if r.RPA.Lost+r.RPA.Stale == 0 || r.RPA.HighS > 0.2 || r.RPA.Resurrected != 0 {
 			t.Errorf("RPA %+v, want the changes of the last 30 ms", r.RPA)
 		}
-		if diff := cmp.Diff([]string{"inject power-cut", "promote us-west", "revert power-cut"}, l.world.calls); diff != "" {
+		if diff := cmp.Diff([]string{"inject power-cut", "promote us-west", "revert power-cut", "promote us-east"}, l.world.calls); diff != "" {
 			t.Errorf("calls (-want +got):\n%s", diff)
 		}
 		if len(r.Faults) != 1 || !r.Faults[0].Verified || r.Faults[0].Injected == nil || r.Faults[0].Reverted == nil {
@@ -168,7 +168,7 @@ func TestRunEnds(t *testing.T) {
 		"never detected": {func(l *lab) {
 			l.Scenario.Steps[0].Target = "victim"
 			l.Scenario.Targets["victim"] = scenarios.Target{Select: fleet.Selector{Instance: "us-east-2"}}
-		}, Inconclusive, "within", false},
+		}, Inconclusive, "no outage was detected that step promote waits for", false},
 		"promotion fails": {func(l *lab) {
 			l.Recovery.Promote = func(context.Context, string) error { return errors.New("no quorum") }
 		}, Fail, "rto-admin", false},
@@ -311,7 +311,7 @@ func TestDirtyBlocks(t *testing.T) {
 			t.Errorf("revert again: %+v, %v", r, err)
 		}
 		l.guard = &fakeGuard{gone: make(chan struct{})}
-		l.world.promote(t.Context(), "us-east")
+		l.world.leader = "us-east"
 		second, err := l.run(t, t.Context())
 		if err != nil || second.Verdict != Pass || second.RunNo != 2 {
 			t.Errorf("second run: %+v, %v", second, err)

@@ -185,6 +185,12 @@ func (w *world) promote(_ context.Context, region string) error {
 	return nil
 }
 
+func (w *world) leading(context.Context) (string, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.leader, nil
+}
+
 func (w *world) Regions(context.Context) ([]string, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

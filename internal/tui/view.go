@@ -71,7 +71,7 @@ func stages() []stage {
 		{"break", []drills.Phase{drills.Injecting}},
 		{"recover", []drills.Phase{drills.Observing, drills.Recovering}},
 		{"sustain", []drills.Phase{drills.Recovered, drills.Sustain}},
-		{"revert", []drills.Phase{drills.Reverting, drills.Settling}},
+		{"revert", []drills.Phase{drills.Reverting, drills.Settling, drills.Failback}},
 		{"reconcile", []drills.Phase{drills.Reconciling, drills.Clean, drills.Dirty, drills.Reported}},
 	}
 }
