@@ -72,5 +72,7 @@ func (a *app) labDialer(name string) (func(ctx context.Context, network, address
 		return nil, nil
 	}
 	var d net.Dialer
-	return func(ctx context.Context, network, _ string) (net.Conn, error) { return d.DialContext(ctx, network, addr) }, nil
+	return func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return d.DialContext(ctx, network, addr)
+	}, nil
 }
