@@ -88,7 +88,7 @@ func runInit(ctx context.Context, a *app, opts initOptions) error {
 		return usageError(err)
 	}
 	policy := initialPolicy(opts.site, locations)
-	result, err := prepareLocations(ctx, locations, policy)
+	result, err := a.prepareLocations(ctx, locations, policy)
 	if err != nil {
 		return err
 	}
@@ -175,11 +175,11 @@ func initialPolicy(site string, locations []namedLocation) backup.Policy {
 }
 
 // prepareLocations initialises and tests every location.
-func prepareLocations(ctx context.Context, locations []namedLocation, policy backup.Policy) (*initResult, error) {
+func (a *app) prepareLocations(ctx context.Context, locations []namedLocation, policy backup.Policy) (*initResult, error) {
 	result := &initResult{Schema: "gwdr/init/v1"}
 	var standings []backup.Standing
 	for _, named := range locations {
-		c, err := openCopy(ctx, named.name, named.LocationConfig)
+		c, err := a.openCopy(ctx, named.name, named.LocationConfig)
 		if err != nil {
 			return nil, usageError(err)
 		}

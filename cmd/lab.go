@@ -72,6 +72,10 @@ func (a *app) startLab(ctx context.Context, o process.Options) (*process.Lab, er
 	begun := time.Now()
 	a.progress("starting a lab: %s", describe(o.Topology))
 	o.Env = a.labEnv()
+	var err error
+	if o.Topology.Links, err = a.locationLinks(); err != nil {
+		return nil, err
+	}
 	lab, err := process.Start(ctx, o)
 	if errors.Is(err, process.ErrRunning) {
 		return nil, exitWith(exitRefused, withHint(err, "look at it with 'gwdr lab status', or end it with 'gwdr lab down'"))

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -132,9 +133,11 @@ func awaitSeed(ctx context.Context, lab *process.Lab, digest string) error {
 	return group.Wait()
 }
 
-// awaitEdge waits until clients and administrators get through.
+// awaitEdge waits until clients reach the first region and administrators the leader: the edge may have found another
+// region healthy before.
 func awaitEdge(ctx context.Context, lab *process.Lab, token string) error {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Second}
+	first := firstServing(lab.Topology())
 	err := eventually(ctx, func() error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, lab.Edge()+"/orders", nil)
 		if err != nil {
@@ -146,8 +149,8 @@ func awaitEdge(ctx context.Context, lab *process.Lab, token string) error {
 			return err
 		}
 		defer resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
-			return fmt.Errorf("edge answers %s", resp.Status)
+		if region := resp.Header.Get("X-Gwdr-Region"); resp.StatusCode != http.StatusOK || region != first {
+			return fmt.Errorf("edge answers %s from region %q, not 200 from %s", resp.Status, region, first)
 		}
 		return nil
 	})
@@ -165,6 +168,12 @@ func awaitEdge(ctx context.Context, lab *process.Lab, token string) error {
 		return fmt.Errorf("reach the admin API through the edge: %w", err)
 	}
 	return nil
+}
+
+// firstServing is the region that the edge prefers.
+func firstServing(t process.Topology) string {
+	i := slices.IndexFunc(t.Regions, func(r process.Region) bool { return r.Instances > 0 })
+	return t.Regions[i].Name // a valid topology has one
 }
 
 // eventually tries until try succeeds or ctx ends.

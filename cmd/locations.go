@@ -29,7 +29,7 @@ func (a *app) openCopies(ctx context.Context) ([]backup.Copy, error) {
 	}
 	var copies []backup.Copy
 	for _, name := range slices.Sorted(maps.Keys(a.Config.Locations)) {
-		c, err := openCopy(ctx, name, a.Config.Locations[name])
+		c, err := a.openCopy(ctx, name, a.Config.Locations[name])
 		if err != nil {
 			return nil, usageError(err)
 		}
@@ -52,7 +52,7 @@ func distance(c backup.Copy, site string) int {
 func (a *app) labLocations() bool { return a.Config.Lab() && len(a.Config.Locations) == 0 }
 
 // openCopy opens one configured location. It sends nothing yet.
-func openCopy(ctx context.Context, name string, c LocationConfig) (backup.Copy, error) {
+func (a *app) openCopy(ctx context.Context, name string, c LocationConfig) (backup.Copy, error) {
 	opened := backup.Copy{Name: name, URL: c.URL, Media: c.Media, Site: c.Site}
 	scheme, _, _ := strings.Cut(c.URL, ":")
 	var err error
@@ -60,7 +60,7 @@ func openCopy(ctx context.Context, name string, c LocationConfig) (backup.Copy, 
 	case "file":
 		opened.Location, err = openDir(c)
 	case "s3":
-		opened.Location, err = openS3(ctx, c)
+		opened.Location, err = a.openS3(ctx, name, c)
 	default:
 		err = fmt.Errorf("%q is neither file:///DIRECTORY nor s3://BUCKET/PREFIX", c.URL)
 	}
@@ -81,12 +81,15 @@ func openDir(c LocationConfig) (backup.Location, error) {
 	return &dir.Location{Dir: filepath.Clean(u.Path)}, nil
 }
 
-func openS3(ctx context.Context, c LocationConfig) (backup.Location, error) {
+func (a *app) openS3(ctx context.Context, name string, c LocationConfig) (backup.Location, error) {
 	options, err := s3.ParseURL(c.URL)
 	if err != nil {
 		return nil, err
 	}
 	if options.Lock, err = s3.ParseLock(c.Lock); err != nil {
+		return nil, err
+	}
+	if options.DialContext, err = a.labDialer(name); err != nil {
 		return nil, err
 	}
 	return s3.Open(ctx, options)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -82,6 +83,9 @@ func runServe(ctx context.Context, a *app, o *serveOptions) error {
 	}
 	if o.data == "" {
 		o.data = filepath.Join(a.Config.State, "gateway")
+	}
+	if a.Env("GOGC") == "" { // most of the heap is configuration, which stays: Go's own 100 would keep as much again for garbage
+		debug.SetGCPercent(50)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

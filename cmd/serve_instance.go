@@ -48,7 +48,7 @@ func (in *instance) openControl(ctx context.Context) (err error) {
 	o := in.options
 	in.store, err = store.Open(ctx, store.Options{Dir: o.data, Follower: o.replication == replicationAsync, Log: in.Log})
 	if errors.Is(err, store.ErrInUse) {
-		return withHint(err, "another gwdr serves from this directory: stop it, or choose another --data")
+		return withHint(exitWith(exitRefused, err), "another gwdr serves from this directory: stop it, or choose another --data")
 	}
 	if err != nil {
 		return err

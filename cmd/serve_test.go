@@ -153,7 +153,7 @@ func TestServeAll(t *testing.T) {
 			t.Errorf("%s: %v %v", path, resp, err)
 		}
 	}
-	second := serveFails(t, exitError, "serve", "--data", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+	second := serveFails(t, exitRefused, "serve", "--data", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
 	if !strings.Contains(second, "in use by another process") || !strings.Contains(second, "hint: ") {
 		t.Errorf("second serve: %s", second)
 	}

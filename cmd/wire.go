@@ -10,8 +10,8 @@ func commands(a *app) []*cobra.Command {
 		newBackupCommand(a),
 		newRestoreCommand(a),
 		newDrillCommand(a),
-		newLabCommand(a),
 		newServeCommand(a),
+		newLabCommand(a),
 		newVersionCommand(a),
 	}
 }

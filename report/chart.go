@@ -90,9 +90,13 @@ func timelineChart(s story) picture {
 func (c *chart) phases(at int) {
 	drawn := c.Shapes[at:]
 	c.Shapes = c.Shapes[:at:at]
-	for i, p := range c.story.Phases {
+	shaded := false
+	for _, p := range c.story.Phases {
 		x, end := c.x.pos(p.From), c.x.pos(p.To)
-		if i%2 == 0 {
+		if end-x < 4 {
+			continue // too short to see: its neighbours are to be told apart
+		}
+		if shaded = !shaded; shaded {
 			c.rect("phase", x, phaseTop, end-x, c.y-phaseTop)
 		}
 		if width := glyph * float64(len(p.Name)); width+4 < end-x {

@@ -98,7 +98,7 @@ func objectiveLabel(o drills.ObjectiveResult) string {
 	case o.Metric == "rpa":
 		return "Changes lost, in time"
 	case o.Metric == "resurrected":
-		return "Resurrected objects"
+		return "Revoked keys revived"
 	case o.Metric == "failed":
 		return "Requests that failed"
 	}
@@ -114,7 +114,7 @@ func method(metric string) string {
 		return "From the newest acknowledged change before which nothing was lost to the injection; every change is read back from " +
 			"each surviving region."
 	case "resurrected":
-		return "Every acknowledged deletion and revocation is read back from each surviving region, keys at the data plane too."
+		return "Every acknowledged revocation is read back from each surviving region, and each such key is tried at the data plane."
 	case "failed":
 		return "Every idempotent request that did not bring the right answer before its deadline."
 	}

@@ -8,6 +8,7 @@ import (
 
 	"gwdr/drills"
 	"gwdr/probes"
+	"gwdr/scenarios"
 )
 
 // phaseRow is a phase with how long it took.
@@ -197,22 +198,36 @@ func (b *Bundle) securityRows() []securityRow {
 	var rows []securityRow
 	if refusals, letIn, other := b.security(); refusals+letIn+other > 0 {
 		row := securityRow{Check: "A revoked key is refused with 401, throughout the drill", Verdict: drills.Pass,
-			Found: fmt.Sprintf("%s of %s refused, %s let in; the others got no answer", grouped(refusals), counted(refusals+letIn+other, "attempt"), grouped(letIn))}
+			Found: fmt.Sprintf("%s of %s refused, %s let in; the others failed", grouped(refusals), counted(refusals+letIn+other, "attempt"), grouped(letIn))}
 		if other == 0 {
-			row.Found = strings.TrimSuffix(row.Found, "; the others got no answer")
+			row.Found = strings.TrimSuffix(row.Found, "; the others failed")
 		}
 		if letIn > 0 {
 			row.Verdict = drills.Fail
 		}
 		rows = append(rows, row)
 	}
-	if len(b.Facts.Survivors)+len(b.Facts.Final) == 0 {
-		return rows
+	if row, ok := b.revokedStay(); ok {
+		rows = append(rows, row)
 	}
-	row := securityRow{Check: "What was deleted or revoked stays so after the recovery", Verdict: drills.Pass,
-		Found: fmt.Sprintf("%s came back", counted(b.Result.RPA.Resurrected, "object"))}
+	return rows
+}
+
+// revokedStay is the check of the keys that the ledger revoked, if any was read back. An objective for them decides.
+func (b *Bundle) revokedStay() (securityRow, bool) {
+	read := 0
+	for _, r := range b.regionRows() {
+		read += r.Revoked
+	}
+	row := securityRow{Check: "A key that was revoked during the drill stays dead after the recovery", Verdict: drills.Pass,
+		Found: fmt.Sprintf("%s read back, %s work again", counted(read, "revocation"), grouped(b.Result.RPA.Resurrected))}
 	if b.Result.RPA.Resurrected > 0 {
 		row.Verdict = drills.Fail
 	}
-	return append(rows, row)
+	for _, o := range b.Result.Objectives {
+		if o.Metric == scenarios.MetricResurrected {
+			row.Verdict = o.Verdict
+		}
+	}
+	return row, read > 0 || b.Result.RPA.Resurrected > 0
 }

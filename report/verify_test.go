@@ -29,6 +29,16 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+// copied returns a copy of the evidence that may be spoilt.
+func copied(t *testing.T, evidence string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(evidence)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 // edit changes a file of the evidence.
 func edit(t *testing.T, path string, change func([]byte) []byte) {
 	t.Helper()
@@ -56,6 +66,7 @@ func replace(old, with string) func([]byte) []byte {
 func TestVerifyTampered(t *testing.T) {
 	signer := sshsig.NewSigner("")
 	trusted := trusting(signer)
+	evidence, last := chain(t, 1, signer)
 	for name, c := range map[string]struct {
 		file   string
 		change func([]byte) []byte
@@ -77,7 +88,7 @@ func TestVerifyTampered(t *testing.T) {
 		"signature":   {AttestationFile, flip(-20), []string{checkSignature}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, dir := chain(t, 1, signer)
+			dir := filepath.Join(copied(t, evidence), filepath.Base(last))
 			edit(t, filepath.Join(dir, c.file), c.change)
 			expectFailure(t, dir, trusted, c.want...)
 		})
@@ -131,6 +142,7 @@ func TestVerifyForgery(t *testing.T) {
 
 func TestVerifyFilesComeAndGo(t *testing.T) {
 	signer := sshsig.NewSigner("")
+	evidence, last := chain(t, 1, signer)
 	for name, c := range map[string]struct {
 		do   func(dir string) error
 		want string
@@ -148,7 +160,7 @@ func TestVerifyFilesComeAndGo(t *testing.T) {
 		}, checkReviews},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, dir := chain(t, 1, signer)
+			dir := filepath.Join(copied(t, evidence), filepath.Base(last))
 			if err := c.do(dir); err != nil {
 				t.Fatal(err)
 			}
@@ -182,6 +194,7 @@ func TestVerifyReview(t *testing.T) {
 // TestVerifyRuns takes runs away, doubles and changes them: the population is never complete again.
 func TestVerifyRuns(t *testing.T) {
 	signer := sshsig.NewSigner("")
+	original, last := chain(t, 3, signer)
 	path := func(evidence string, no int) string { return filepath.Join(evidence, (&run{no: no}).id()) }
 	for name, c := range map[string]struct {
 		do   func(evidence string) error
@@ -199,7 +212,8 @@ func TestVerifyRuns(t *testing.T) {
 		}, "follows report"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			evidence, dir := chain(t, 3, signer)
+			evidence := copied(t, original)
+			dir := filepath.Join(evidence, filepath.Base(last))
 			if err := c.do(evidence); err != nil {
 				t.Fatal(err)
 			}

@@ -43,13 +43,13 @@ func buildAndRun(m *testing.M) int {
 
 // user is somebody with an empty home folder.
 type user struct {
-	t    *testing.T
+	t    testing.TB
 	home string
 	env  []string
 }
 
 // newUser returns a user of gwdr whose test ends with the proof that no process of gwdr is left.
-func newUser(t *testing.T) *user {
+func newUser(t testing.TB) *user {
 	t.Helper()
 	u := &user{t: t, home: t.TempDir()}
 	u.env = []string{"HOME=" + u.home, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + u.home}
@@ -118,7 +118,7 @@ func (u *user) want(code int, args ...string) result {
 }
 
 // contains fails the test unless the text holds each of the wanted parts.
-func contains(t *testing.T, text string, wanted ...string) {
+func contains(t testing.TB, text string, wanted ...string) {
 	t.Helper()
 	for _, want := range wanted {
 		if !strings.Contains(text, want) {
@@ -128,7 +128,7 @@ func contains(t *testing.T, text string, wanted ...string) {
 }
 
 // decode reads a command's one JSON document.
-func decode[T any](t *testing.T, text string) T {
+func decode[T any](t testing.TB, text string) T {
 	t.Helper()
 	var v T
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
@@ -173,7 +173,7 @@ func waitForProcesses(most int, limit time.Duration) []running {
 }
 
 // eventually polls until the condition holds, and fails the test if it does not within the limit.
-func eventually(t *testing.T, limit time.Duration, what string, holds func() bool) {
+func eventually(t testing.TB, limit time.Duration, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(limit); !holds(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {

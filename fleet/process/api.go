@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"gwdr/fleet"
@@ -129,10 +130,16 @@ func writeFailure(w http.ResponseWriter, status int, err error) {
 	writeAnswer(w, status, f)
 }
 
+// writeAnswer writes v with its length, so that an answer that was flushed is whole.
 func writeAnswer(w http.ResponseWriter, status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		status, body = http.StatusInternalServerError, []byte(`{"error":"answer cannot be written"}`)
+	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(v)
+	w.Write(body)
 }
 
 // requireToken refuses every request without the bearer token.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -54,7 +53,7 @@ func (l *Lab) gone() error {
 	return fmt.Errorf("%w in %s: supervisor %d is gone", ErrNoLab, string(l.dir), l.file.PID)
 }
 
-// remoteError is what the supervisor said, with the cause that it named.
+// remoteError is what the supervisor said, with the cause if it named one.
 type remoteError struct {
 	text  string
 	cause error
@@ -66,10 +65,7 @@ func (e *remoteError) Unwrap() error { return e.cause }
 func decodeFailure(status string, answer []byte) error {
 	var f failure
 	if json.Unmarshal(answer, &f) != nil || f.Error == "" {
-		return fmt.Errorf("supervisor answers %s", status)
+		f.Error = "supervisor answers " + status
 	}
-	if cause := coded()[f.Code]; cause != nil {
-		return &remoteError{f.Error, cause}
-	}
-	return errors.New(f.Error)
+	return &remoteError{f.Error, coded()[f.Code]}
 }

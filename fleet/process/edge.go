@@ -50,10 +50,11 @@ type (
 	}
 )
 
-// How the edge finds out that a region is down. Kept in one place, as it is most of the recovery time.
+// How the edge finds out that a region is down. A killed one refuses connections, which needs no timeout: that is for one
+// that hangs, and long enough not to take a busy machine for it.
 const (
 	edgeInterval  = "100ms"
-	edgeTimeout   = "100ms"
+	edgeTimeout   = "250ms"
 	edgeUnhealthy = 2
 )
 

@@ -100,7 +100,7 @@ func (l *Lab) lookDown(ctx context.Context, t targetID) (string, error) {
 			return "", fmt.Errorf("%s of %s does not refuse connections (%v)", addr, t.ID, err)
 		}
 	}
-	return fmt.Sprintf("process %d is gone, %s refuses", t.PID, strings.Join(t.Ports, " and ")), nil
+	return fmt.Sprintf("process %d is gone, nothing listens on %s", t.PID, strings.Join(t.Ports, " and ")), nil
 }
 
 // lookBlank sees that the control plane says it has lost its store.

@@ -172,12 +172,13 @@ func (l *Lab) Down(ctx context.Context) error {
 	if l.owner != nil {
 		defer l.owner.Close()
 	}
-	if err := l.do(ctx, http.MethodPost, "/down", nil, nil); err != nil && l.file.alive() {
+	err := l.do(ctx, http.MethodPost, "/down", nil, nil)
+	if refused := (*remoteError)(nil); errors.As(err, &refused) {
 		return fmt.Errorf("end lab: %w", err)
 	}
-	return poll(ctx, "end lab", func() error {
+	return poll(ctx, "end lab", func() error { // also if nobody answered: it may have been ending already
 		if l.file.alive() {
-			return fmt.Errorf("supervisor %d still runs", l.file.PID)
+			return errors.Join(fmt.Errorf("supervisor %d still runs", l.file.PID), err)
 		}
 		return nil
 	})

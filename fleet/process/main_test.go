@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -114,7 +115,11 @@ func fakeGateway(ctx context.Context, args []string) error {
 	mux.HandleFunc("GET /health", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("GET /ready", func(http.ResponseWriter, *http.Request) {})
 	if listen := *values["listen"]; listen != "" {
-		go serve(ctx, listen, http.NotFoundHandler())
+		l, err := net.Listen("tcp", listen)
+		if err != nil {
+			return err
+		}
+		go serveOn(ctx, l, http.NotFoundHandler())
 	}
 	return serve(ctx, *values["admin"], mux)
 }

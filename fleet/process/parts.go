@@ -77,6 +77,10 @@ func serve(ctx context.Context, listen string, h http.Handler) error {
 	if err != nil {
 		return fmt.Errorf("serve: %w", err)
 	}
+	return serveOn(ctx, l, h)
+}
+
+func serveOn(ctx context.Context, l net.Listener, h http.Handler) error {
 	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
 	defer context.AfterFunc(ctx, func() { server.Close() })()
 	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {

@@ -126,9 +126,9 @@ func newSupervisor(d layout, o Supervision) (*supervisor, error) {
 	return s, nil
 }
 
-// childEnv keeps the user's own configuration out of the children, and their heaps small.
+// childEnv keeps the user's own configuration out of the children.
 func childEnv(d layout, env []string) []string {
-	return append([]string{"HOME=" + d.nodes(), "GOGC=50", "GOMEMLIMIT=400MiB"}, env...)
+	return append([]string{"HOME=" + d.nodes()}, env...)
 }
 
 // run starts everything, reports, and serves until ctx ends.

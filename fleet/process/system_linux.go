@@ -15,7 +15,8 @@ func childAttributes() *syscall.SysProcAttr {
 }
 
 // processStart returns when the process was started, in clock ticks since boot, and whether it has ended but was not
-// reaped (proc_pid_stat(5), fields 22 and 3).
+// reaped: its first thread has ended and there is no other, which might still hold its locks and sockets
+// (proc_pid_stat(5), fields 22, 3 and 20).
 func processStart(pid int) (start uint64, ended bool, err error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -29,9 +30,12 @@ func parseStat(stat []byte) (start uint64, ended bool, err error) {
 	if len(fields) < 20 {
 		return 0, false, errors.New("malformed stat")
 	}
-	start, err = strconv.ParseUint(string(fields[19]), 10, 64)
+	if start, err = strconv.ParseUint(string(fields[19]), 10, 64); err != nil {
+		return 0, false, err
+	}
+	threads, err := strconv.Atoi(string(fields[17]))
 	state := fields[0][0]
-	return start, state == 'Z' || state == 'X', err
+	return start, (state == 'Z' || state == 'X') && threads <= 1, err
 }
 
 // residentBytes returns the memory that the process has in RAM, or 0 if it is not known.

@@ -1,17 +1,23 @@
 package process
 
 import (
-	"bytes"
 	"fmt"
 	"testing"
 )
 
 func TestParseStat(t *testing.T) {
-	line := "42 (a ) Z (b) %s 1 42 42 0 -1 4194304 97 0 0 0 0 0 0 0 20 0 1 0 123456 8 9\n"
-	for state, ended := range map[string]bool{"S": false, "T": false, "R": false, "Z": true, "X": true} {
-		start, over, err := parseStat(fmt.Appendf(nil, line, state))
-		if err != nil || start != 123456 || over != ended {
-			t.Errorf("state %s: start %d, ended %t, %v", state, start, over, err)
+	for name, test := range map[string]struct {
+		state   string
+		threads int
+		ended   bool
+	}{
+		"sleeping": {"S", 5, false}, "stopped": {"T", 5, false}, "running": {"R", 1, false},
+		"zombie": {"Z", 1, true}, "dead": {"X", 0, true}, "zombie with a living thread": {"Z", 2, false},
+	} {
+		line := fmt.Appendf(nil, "42 (a ) Z (b) %s 1 42 42 0 -1 4194304 97 0 0 0 0 0 0 0 20 0 %d 0 123456 8 9\n", test.state, test.threads)
+		start, ended, err := parseStat(line)
+		if err != nil || start != 123456 || ended != test.ended {
+			t.Errorf("%s: start %d, ended %t, %v", name, start, ended, err)
 		}
 	}
 }
@@ -21,8 +27,9 @@ func FuzzParseStat(f *testing.F) {
 	f.Add([]byte(""))
 	f.Add([]byte(") ) )"))
 	f.Fuzz(func(t *testing.T, stat []byte) {
-		if start, _, err := parseStat(stat); err == nil && !bytes.Contains(stat, []byte(fmt.Sprint(start))) {
-			t.Logf("%q has start %d", stat, start) // leading zeros and signs are read as numbers are
+		start, ended, err := parseStat(stat)
+		if err != nil && (start != 0 && ended) {
+			t.Fatalf("%q is an error (%v) and yet says %d, %t", stat, err, start, ended)
 		}
 	})
 }

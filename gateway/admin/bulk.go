@@ -111,7 +111,7 @@ func (s *Server) importOpenAPI(w http.ResponseWriter, r *http.Request) {
 
 // storeSpec brings the spec and its routes to what they are to be.
 func (s *Server) storeSpec(w http.ResponseWriter, r *http.Request, spec gateway.Entity, routes []gateway.Entity, skipped []openapi.Skipped) {
-	_, state, err := s.Store.StateOf(r.Context(), gateway.Route)
+	_, state, err := s.Store.StateOf(r.Context(), gateway.Route, openapi.RoutePrefix(spec.ID))
 	if err != nil {
 		s.fail(w, r, err)
 		return

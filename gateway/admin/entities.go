@@ -181,7 +181,7 @@ func (s *Server) usersOf(ctx context.Context, to gateway.Ref) (users []gateway.R
 	default:
 		return nil, 0, nil
 	}
-	h, state, err := s.Store.StateOf(ctx, kind)
+	h, state, err := s.Store.StateOf(ctx, kind, "")
 	if err != nil {
 		return nil, 0, err
 	}

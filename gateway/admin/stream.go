@@ -41,7 +41,7 @@ func (s *Server) read(r *http.Request, kind gateway.Kind) (gateway.Header, *gate
 		return s.Store.State(r.Context())
 	}
 	if s.Store != nil {
-		return s.Store.StateOf(r.Context(), kind)
+		return s.Store.StateOf(r.Context(), kind, "")
 	}
 	h, all := s.Data.State()
 	if kind == "" {

@@ -22,7 +22,7 @@ type Replica struct {
 	Peers []native.Client // control planes of the other regions
 	Dir   string          // where forked-epoch<N>.ndjson is written
 	Lead  bool            // lead, if this store never led nor followed and no peer leads
-	Log   *slog.Logger
+	Log   *slog.Logger    // nil discards
 }
 
 const (
@@ -131,6 +131,9 @@ func (r *Replica) decide(ctx context.Context, found *leader) error {
 
 // look asks all peers at once and returns the one that leads in the latest epoch, or nil.
 func (r *Replica) look(ctx context.Context, within time.Duration) *leader {
+	if r.Log == nil {
+		r.Log = slog.New(slog.DiscardHandler)
+	}
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	answers := make([]*leader, len(r.Peers))

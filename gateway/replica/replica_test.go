@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -84,7 +83,7 @@ func (r *region) up() {
 }
 
 func (r *region) replica() *replica.Replica {
-	return &replica.Replica{Store: r.store, Peers: r.peers, Dir: r.dir, Lead: r.lead, Log: slog.New(slog.DiscardHandler)}
+	return &replica.Replica{Store: r.store, Peers: r.peers, Dir: r.dir, Lead: r.lead}
 }
 
 func (r *region) replicate(rep *replica.Replica) {

@@ -2,10 +2,15 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"time"
 
+	"go.etcd.io/bbolt"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -23,8 +28,16 @@ const (
 )
 
 // startEtcd starts a single-member etcd in dir. It listens nowhere: its client is called in process.
-func startEtcd(ctx context.Context, dir string, log *slog.Logger) (*embed.Etcd, error) {
-	e, err := embed.StartEtcd(etcdConfig(dir, log))
+func startEtcd(ctx context.Context, dir string, log *slog.Logger) (e *embed.Etcd, err error) {
+	defer func() { // etcd panics over files that it cannot read
+		if cause := recover(); cause != nil {
+			e, err = nil, fmt.Errorf("start etcd in %s: %v", dir, cause)
+		}
+	}()
+	if err := checkDatabase(filepath.Join(dir, "member", "snap", "db")); err != nil {
+		return nil, err
+	}
+	e, err = embed.StartEtcd(etcdConfig(dir, log))
 	if err != nil {
 		return nil, fmt.Errorf("start etcd in %s: %w", dir, err)
 	}
@@ -40,6 +53,19 @@ func startEtcd(ctx context.Context, dir string, log *slog.Logger) (*embed.Etcd, 
 	return nil, err
 }
 
+// checkDatabase opens the database for reading, as etcd would panic over a damaged one in a goroutine of its own. Damage
+// deeper than the first pages is not found.
+func checkDatabase(file string) error {
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	db, err := bbolt.Open(file, 0o600, &bbolt.Options{ReadOnly: true, Timeout: time.Second})
+	if err != nil {
+		return fmt.Errorf("open database %s: %w", file, err)
+	}
+	return db.Close()
+}
+
 func etcdConfig(dir string, log *slog.Logger) *embed.Config {
 	c := embed.NewConfig()
 	c.Name = "gwdr"
@@ -49,7 +75,7 @@ func etcdConfig(dir string, log *slog.Logger) *embed.Config {
 	c.TickMs, c.ElectionMs = tickMs, electionMs
 	c.MaxRequestBytes, c.MaxTxnOps, c.QuotaBackendBytes = maxRequestBytes, maxTxnOps, quotaBytes
 	c.BackendBatchInterval = commitInterval
-	c.SnapshotCount, c.SnapshotCatchUpEntries = 2000, 100 // nobody catches up from a single member: keep memory and WAL short
+	c.SnapshotCount, c.SnapshotCatchUpEntries = 100, 10 // nobody catches up with a single member: its log need not stay in memory
 	c.MaxSnapFiles, c.MaxWalFiles = 2, 2
 	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModePeriodic, history
 	c.WarningApplyDuration, c.WarningUnaryRequestDuration = time.Minute, time.Minute

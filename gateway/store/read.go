@@ -49,9 +49,9 @@ func (s *Store) State(ctx context.Context) (gateway.Header, *gateway.State, erro
 	return s.snapshot(ctx, entities)
 }
 
-// StateOf is State with the entities of one kind only.
-func (s *Store) StateOf(ctx context.Context, k gateway.Kind) (gateway.Header, *gateway.State, error) {
-	return s.snapshot(ctx, entities+string(k)+"/")
+// StateOf is State with only the entities of one kind whose ids begin with the prefix.
+func (s *Store) StateOf(ctx context.Context, k gateway.Kind, prefix string) (gateway.Header, *gateway.State, error) {
+	return s.snapshot(ctx, entities+string(k)+"/"+prefix)
 }
 
 func (s *Store) snapshot(ctx context.Context, prefix string) (gateway.Header, *gateway.State, error) {

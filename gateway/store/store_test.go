@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -311,6 +312,30 @@ func TestReplicate(t *testing.T) {
 	}
 	if s.Origin() != to {
 		t.Errorf("origin after the promotion: %+v", s.Origin())
+	}
+}
+
+// Damaged files are an error that names the place, not a crash and not an empty store.
+func TestDamagedStore(t *testing.T) {
+	for _, pattern := range []string{"snap/db", "wal/*.wal"} {
+		dir := t.TempDir()
+		s := open(t, store.Options{Dir: dir})
+		put(t, s, entity(gateway.Route, "r", "{}"))
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		files, err := filepath.Glob(filepath.Join(dir, "store", "member", pattern))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %v", pattern, err)
+		}
+		for _, file := range files {
+			if err := os.WriteFile(file, []byte(strings.Repeat("damaged ", 8192)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := store.Open(t.Context(), store.Options{Dir: dir}); err == nil || !strings.Contains(err.Error(), dir) {
+			t.Errorf("%s: %v", pattern, err)
+		}
 	}
 }
 
