@@ -175,7 +175,9 @@ func drillError(r *drills.Result, err error) error {
 	case err != nil:
 		return err
 	}
-	code := map[drills.Verdict]int{drills.Fail: exitMissed, drills.Inconclusive: exitInconclusive, drills.Aborted: exitAborted, drills.Errored: exitError}[r.Verdict]
+	code := map[drills.Verdict]int{
+		drills.Fail: exitMissed, drills.Inconclusive: exitInconclusive, drills.Aborted: exitAborted, drills.Errored: exitError,
+	}[r.Verdict]
 	if code == exitDone {
 		return nil
 	}

@@ -121,10 +121,11 @@ func (a *app) showReverted(r revertResult) error {
 
 func newDrillGuardCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:    "guard DIR LEASE",
-		Short:  "Revert the run in DIR when stdin ends or falls silent",
-		Hidden: true,
-		Args:   cobra.ExactArgs(2),
+		Use:     "guard DIR LEASE",
+		Short:   "Revert the run in DIR when stdin ends or falls silent for LEASE",
+		Example: "  gwdr drill guard evidence/20261121T024601Z-region-loss-a1b2 5s",
+		Hidden:  true,
+		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			lease, err := time.ParseDuration(args[1])
 			if err != nil {

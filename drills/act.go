@@ -86,7 +86,7 @@ func (d *drill) callInjector(ctx context.Context, u fleet.Undo, fact *faultFact)
 // verify shows that the fault is in effect: no impact without that proves nothing.
 func (d *drill) verify(ctx context.Context, u fleet.Undo) error {
 	var seen string
-	err := poll(ctx, verifyPatience, func(ctx context.Context) (err error) {
+	err := poll(ctx, verifyPatience, pollEvery, func(ctx context.Context) (err error) {
 		seen, err = d.Fleet.Verify(ctx, u)
 		return err
 	})

@@ -83,14 +83,16 @@ func controller(dir string) int {
 	world := newWorld()
 	command := GuardCommand{Args: []string{"/usr/bin/env", "GWDR_TEST_CHILD=guard", os.Getenv("GWDR_TEST_BINARY")}}
 	site := &Site{
-		Fleet: &diskFleet{world, dir}, Probes: world.probes(), Admin: world, Recovery: Recovery{Promote: world.promote, Leader: world.leading},
+		Fleet: &diskFleet{world, dir}, Probes: world.probes(), Admin: world,
+		Recovery: Recovery{Promote: world.promote, Leader: world.leading},
 		Backup: func(context.Context, time.Duration) (Backup, error) {
 			return Backup{Locations: []string{"local", "nas"}}, nil
 		},
 		Guard: command.Start,
 	}
 	r := &Runner{
-		Scenario: s, Open: func(context.Context) (*Site, error) { return site, nil }, Evidence: filepath.Join(dir, "evidence"), Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Scenario: s, Open: func(context.Context) (*Site, error) { return site, nil },
+		Evidence: filepath.Join(dir, "evidence"), Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 		Events: func(e Event) {
 			if e.Phase != nil {
 				fmt.Println(e.Phase.Phase)

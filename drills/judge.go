@@ -115,7 +115,7 @@ func (j *judgement) traffic(inject time.Duration) {
 		j.result.Outages = append(j.result.Outages, e.Outages...)
 		for _, o := range e.Outages {
 			if revert > 0 && o.Start >= revert {
-				j.finding("an outage after the revert: %s, %d attempts affected, %s after it began", o.Series, o.Affected, round(o.Start-revert))
+				j.finding("an outage after the revert: %s, %d attempts affected, from %s after the revert began", o.Series, o.Affected, round(o.Start-revert))
 			}
 		}
 		if e.Series.Plane == probes.DataPlane {

@@ -55,7 +55,7 @@ func (d *drill) revert(ctx context.Context) bool {
 func (d *drill) settle(ctx context.Context) {
 	d.meter.quiesce()
 	since := d.offset()
-	err := poll(ctx, d.Scenario.Revert.Settle.D(), func(ctx context.Context) error {
+	err := poll(ctx, d.Scenario.Revert.Settle.D(), askEvery, func(ctx context.Context) error {
 		if err := d.inOrder(ctx); err != nil {
 			return err
 		}
@@ -84,7 +84,7 @@ func (d *drill) failBack(ctx context.Context) {
 	d.enter(Failback, d.leader)
 	fact := StepFact{ID: string(Failback), Action: scenarios.Promote, To: d.leader}
 	d.noteStep(fact)
-	err = poll(ctx, d.Scenario.Revert.Settle.D(), func(ctx context.Context) error { return d.Recovery.Promote(ctx, d.leader) })
+	err = poll(ctx, d.Scenario.Revert.Settle.D(), askEvery, func(ctx context.Context) error { return d.Recovery.Promote(ctx, d.leader) })
 	if fact.Done = err == nil; err != nil {
 		fact.Error = err.Error()
 	}

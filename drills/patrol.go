@@ -25,12 +25,16 @@ type lease struct {
 	until time.Time // when it ends if it is not renewed
 }
 
-const patrolEvery = 50 * time.Millisecond
+const (
+	patrolEvery = 50 * time.Millisecond
+	showEvery   = 500 * time.Millisecond
+)
 
 func startPatrol(ctx context.Context, d *drill) *patrol {
 	p := &patrol{drill: d}
 	p.running.Go(func() { p.watch(ctx) })
 	p.running.Go(func() { p.renewAll(ctx) })
+	p.running.Go(func() { p.show(ctx) })
 	return p
 }
 
@@ -59,6 +63,15 @@ func (p *patrol) watch(ctx context.Context) {
 				p.drill.abort(err)
 				return
 			}
+		}
+	}
+}
+
+// show tells the screens which instances run.
+func (p *patrol) show(ctx context.Context) {
+	for sleep(ctx, showEvery) == nil {
+		if instances, err := p.drill.Fleet.Instances(ctx); err == nil {
+			p.drill.screens.tell(Event{At: p.drill.offset(), Fleet: instances})
 		}
 	}
 }

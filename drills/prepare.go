@@ -15,7 +15,8 @@ import (
 // How long the fleet may take to show that it is in order, before a drill is refused.
 const (
 	preflightPatience = 10 * time.Second
-	pollEvery         = 20 * time.Millisecond
+	pollEvery         = 20 * time.Millisecond  // of what this process knows
+	askEvery          = 100 * time.Millisecond // of what others must be asked
 )
 
 // minLocations is how many locations must hold a verified backup.
@@ -54,7 +55,7 @@ func (d *drill) preflight(ctx context.Context) error {
 	if len(left) > 0 {
 		return fmt.Errorf("faults are in effect: %s", strings.Join(left, ", "))
 	}
-	if err := poll(ctx, preflightPatience, d.inOrder); err != nil {
+	if err := poll(ctx, preflightPatience, askEvery, d.inOrder); err != nil {
 		return err
 	}
 	if err := d.findLeader(ctx); err != nil {
@@ -138,7 +139,7 @@ func (d *drill) baseline(ctx context.Context) error {
 		}
 	}
 	length := d.Scenario.SteadyState.Baseline.D()
-	return poll(ctx, d.Scenario.BaselineLimit(), func(context.Context) error {
+	return poll(ctx, d.Scenario.BaselineLimit(), pollEvery, func(context.Context) error {
 		if d.meter.steadyFor() >= length && d.meter.detector.BaselineHolds(d.offset()) {
 			return nil
 		}
@@ -186,7 +187,7 @@ func (d *drill) prepareFault(ctx context.Context, a scenarios.Action, instances 
 }
 
 // poll repeats check until it has nothing to say, and returns what it said last when patience or ctx ends.
-func poll(ctx context.Context, patience time.Duration, check func(context.Context) error) error {
+func poll(ctx context.Context, patience, every time.Duration, check func(context.Context) error) error {
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
@@ -194,7 +195,7 @@ func poll(ctx context.Context, patience time.Duration, check func(context.Contex
 		if err == nil {
 			return nil
 		}
-		if sleep(limited, pollEvery) != nil {
+		if sleep(limited, every) != nil {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}

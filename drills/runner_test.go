@@ -152,7 +152,7 @@ func TestRunEnds(t *testing.T) {
 			l.world.revertErr = func(n int) error { return map[int]error{1: errors.New("busy"), 2: errors.New("busy")}[n] }
 		}, Pass, "", false},
 		"guardrail": {func(l *lab) {
-			l.on(Injecting, func() { l.world.setRunning([]string{"us-west-1"}, false) })
+			l.on(Injecting, func() { l.world.stop("us-west-1") })
 		}, Aborted, "guardrail survivor", false},
 		"drill too long": {func(l *lab) {
 			l.world.noFailover = true
@@ -245,7 +245,7 @@ func TestRunRefused(t *testing.T) {
 		arrange func(l *lab)
 		text    string
 	}{
-		"instance down":   {func(l *lab) { l.world.setRunning([]string{"us-west-2"}, false) }, "us-west-2 is not running"},
+		"instance down":   {func(l *lab) { l.world.stop("us-west-2") }, "us-west-2 is not running"},
 		"regions differ":  {func(l *lab) { l.world.stores["us-west"]["route/x"] = stored{} }, "differ"},
 		"fault in effect": {func(l *lab) { l.world.faults["old"] = fleet.Undo{} }, "old"},
 		"one backup": {func(l *lab) {

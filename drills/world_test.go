@@ -91,6 +91,13 @@ func (w *world) setRunning(ids []string, running bool) {
 	}
 }
 
+// stop makes an instance end by itself.
+func (w *world) stop(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.setRunning([]string{id}, false)
+}
+
 func (w *world) Verify(context.Context, fleet.Undo) (string, error) {
 	return "nothing answers", w.verifyErr
 }
