@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -200,6 +201,27 @@ func TestWriteAgain(t *testing.T) {
 		t.Errorf("changed evidence is signed: %v", err)
 	}
 	expectFailure(t, dir, trusting(signer), checkFiles)
+}
+
+// TestWriteAfterDamage shows that a damaged report of an earlier run costs no later run its own.
+func TestWriteAfterDamage(t *testing.T) {
+	signer := sshsig.NewSigner("")
+	evidence, _ := chain(t, 1, signer)
+	evidence = copied(t, evidence)
+	first := filepath.Join(evidence, (&run{no: 1}).id())
+	if err := os.WriteFile(filepath.Join(first, drills.ReportFile), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	second := newRun()
+	second.no = 2
+	dir := second.write(t, evidence)
+	if err := Write(dir, judged(t, dir), signer); err != nil {
+		t.Fatal(err)
+	}
+	v := expectFailure(t, dir, trusting(signer), checkRuns)
+	if text := fmt.Sprint(v.Checks); !strings.Contains(text, "cannot be read") {
+		t.Error(text)
+	}
 }
 
 // TestVerifyReviewAnywhere shows that a review counts whatever the directory is called.
