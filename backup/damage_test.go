@@ -130,6 +130,29 @@ func TestForeignSigner(t *testing.T) {
 	}
 }
 
+// TestTamperedScript: what somebody is going to run at a location is signed as well, and a writer that finds it tampered
+// with does not spread it.
+func TestTamperedScript(t *testing.T) {
+	for _, name := range []string{"restore.sh", "README.txt", "repo.tar"} {
+		h := newHouse(t, someEntities()...)
+		h.take(t)
+		flip(t, h.memories[0], name, 100)
+		v := verify(t, h, false)
+		if problems := v.Locations[0].Problems; len(problems) != 1 || !errors.Is(problems[0].Err, backup.ErrIntegrity) ||
+			!strings.Contains(problems[0].Text, name) || !v.Restorable() || len(v.Locations[1].Problems) > 0 {
+			t.Errorf("%s: %+v", name, v)
+		}
+		remove(h.memories[2], name)
+		h.job.Spool = t.TempDir()
+		h.take(t)
+		for object, content := range h.memories[1].Objects() {
+			if strings.HasSuffix(object, name) && !bytes.Equal(h.memories[2].Objects()[object], content) {
+				t.Errorf("%s was put to a location in another form", object)
+			}
+		}
+	}
+}
+
 func TestTamperedPack(t *testing.T) {
 	h := newHouse(t, someEntities()...)
 	h.take(t)

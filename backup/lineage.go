@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"gwdr/internal/sshsig"
 )
 
 // lineageEntry is lineage.json in the spool.
@@ -164,25 +166,46 @@ func (j *Job) begin(ctx context.Context, l lineageEntry) error {
 	return syncDir(filepath.Dir(dir))
 }
 
-// baseObjects returns the lineage's objects by name: those that a location has already, so that an adopted lineage stays
-// the same everywhere, and new ones for the rest.
+// baseObjects returns the lineage's objects by name: those that a location has already and that are what was signed, so
+// that an adopted lineage stays the same everywhere, or else new ones.
 func (j *Job) baseObjects(ctx context.Context, l lineageEntry) map[string][]byte {
 	objects := map[string][]byte{readmeFile: readmeText, restoreFile: restoreScript, repoFile: signRepo(repo{
 		Schema: repoSchema, Lineage: l.Lineage, Parent: l.Parent, Store: l.Store, Recipients: j.Keys.RecipientIDs,
 		Signers: []string{j.Keys.Signer.Public().String()}, Tool: j.Tool,
+		Files: map[string]string{readmeFile: hexSum(readmeText), restoreFile: hexSum(restoreScript)},
 	}, j.Keys.Signer)}
 	if l.Last.SHA256 == "" {
 		return objects
 	}
-	for name := range objects {
-		for _, a := range onEach(ctx, j.Copies, j.Patience, func(ctx context.Context, c Copy) ([]byte, error) {
-			return readObject(ctx, c.Location, lineageRoot(l.Lineage)+name, maxPoint)
-		}) {
-			if a.err == nil {
-				objects[name] = a.value
-				break
-			}
+	for _, a := range onEach(ctx, j.Copies, j.Patience, func(ctx context.Context, c Copy) (map[string][]byte, error) {
+		return readBase(ctx, c, l.Lineage, j.Keys.Trusted)
+	}) {
+		if a.err == nil {
+			return a.value
 		}
 	}
 	return objects
+}
+
+// readBase returns the lineage's own objects as the copy has them. The error wraps ErrIntegrity if they are not what was
+// signed.
+func readBase(ctx context.Context, c Copy, lineage string, trusted sshsig.Trusted) (map[string][]byte, error) {
+	objects := map[string][]byte{}
+	for _, name := range baseFiles() {
+		content, err := readObject(ctx, c.Location, lineageRoot(lineage)+name, maxPoint)
+		if err != nil {
+			return nil, err
+		}
+		objects[name] = content
+	}
+	r, err := readRepo(objects[repoFile], lineage, trusted)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrIntegrity, repoFile, err)
+	}
+	for name, sum := range r.Files {
+		if hexSum(objects[name]) != sum {
+			return nil, fmt.Errorf("%w: %s is not what %s says: do not run anything from here", ErrIntegrity, name, repoFile)
+		}
+	}
+	return objects, nil
 }

@@ -145,7 +145,9 @@ type repo struct {
 	Store      string   `json:"store"`
 	Recipients []string `json:"recipients"` // that could open the first point
 	Signers    []string `json:"signers"`    // public keys, for information: trust comes from elsewhere
-	Tool       string   `json:"tool"`
+	// Files holds the sha256 of README.txt and restore.sh: somebody may run what lies there.
+	Files map[string]string `json:"files,omitempty"`
+	Tool  string            `json:"tool"`
 }
 
 const repoSchema = "gwdr/repo/v1"

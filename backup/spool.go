@@ -80,9 +80,18 @@ func (s spool) setStore(entry storeEntry) error {
 	return replaceFile(s.storePath(entry.Store), indentedJSON(entry))
 }
 
+// glob returns the paths in the spool that match the pattern. The spool's own path may hold what a pattern gives a meaning.
+func (s spool) glob(pattern string) ([]string, error) {
+	paths, err := fs.Glob(os.DirFS(s.dir), pattern)
+	for i := range paths {
+		paths[i] = filepath.Join(s.dir, paths[i])
+	}
+	return paths, err
+}
+
 // stores returns the entries of all stores.
 func (s spool) stores() ([]storeEntry, error) {
-	files, err := filepath.Glob(filepath.Join(s.dir, "stores", "*.json"))
+	files, err := s.glob("stores/*.json")
 	if err != nil {
 		return nil, err
 	}
@@ -160,11 +169,11 @@ func sealFile(path string, seal func(*os.File) (Pack, error)) (Pack, error) {
 
 // sweep removes what crashed writers left half-done. The spool must be locked.
 func (s spool) sweep() error {
-	left, err := filepath.Glob(filepath.Join(s.dir, "lineages", "*", tempPrefix+"*"))
+	left, err := s.glob("lineages/*/" + tempPrefix + "*")
 	if err != nil {
 		return err
 	}
-	more, err := filepath.Glob(filepath.Join(s.dir, "lineages", tempPrefix+"*"))
+	more, err := s.glob("lineages/" + tempPrefix + "*")
 	for _, dir := range append(left, more...) {
 		err = errors.Join(err, os.RemoveAll(dir))
 	}
@@ -173,7 +182,7 @@ func (s spool) sweep() error {
 
 // pending returns the points of all lineages that are not yet at every location, newest first.
 func (s spool) pending() ([]*pendingPoint, error) {
-	files, err := filepath.Glob(filepath.Join(s.dir, "lineages", "*", "pending", "*", "point.tar"))
+	files, err := s.glob("lineages/*/pending/*/point.tar")
 	if err != nil {
 		return nil, err
 	}
@@ -222,7 +231,7 @@ func (p *pendingPoint) delivered(c Copy) bool {
 
 // deliveredAnywhere reports whether some location has the point.
 func (p *pendingPoint) deliveredAnywhere() bool {
-	markers, _ := filepath.Glob(filepath.Join(p.dir, "at-*"))
+	markers, _ := fs.Glob(os.DirFS(p.dir), "at-*")
 	return len(markers) > 0
 }
 

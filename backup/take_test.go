@@ -45,6 +45,15 @@ func (h *house) take(t testing.TB) *backup.Result {
 	return result
 }
 
+// TestTakeAnywhere: a spool whose path holds what a pattern gives a meaning delivers all the same.
+func TestTakeAnywhere(t *testing.T) {
+	h := newHouse(t)
+	h.job.Spool = filepath.Join(t.TempDir(), "spool[1]*")
+	if r := h.take(t); r.Stored() != len(h.job.Copies) {
+		t.Errorf("%d locations took it", r.Stored())
+	}
+}
+
 // find returns the points and fails if there is any problem.
 func (h *house) find(t testing.TB) []backup.Found {
 	t.Helper()

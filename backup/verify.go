@@ -141,7 +141,7 @@ func (s *scrubbed) point(ctx context.Context, h *holding, f Found, trusted sshsi
 	}
 	if repo := lineageRoot(f.Lineage) + repoFile; !seen[repo] {
 		seen[repo] = true
-		if err := checkRepo(ctx, h.copy, repo, f.Lineage, trusted); err != nil {
+		if _, err := readBase(ctx, h.copy, f.Lineage, trusted); err != nil {
 			s.problem(h.copy, repo, err)
 		}
 	}
@@ -164,17 +164,6 @@ func (s *scrubbed) point(ctx context.Context, h *holding, f Found, trusted sshsi
 
 func (s *scrubbed) problem(c Copy, object string, err error) {
 	s.problems = append(s.problems, newProblem(c, object, err))
-}
-
-func checkRepo(ctx context.Context, c Copy, object, lineage string, trusted sshsig.Trusted) error {
-	content, err := readObject(ctx, c.Location, object, maxPoint)
-	if err != nil {
-		return err
-	}
-	if _, err := readRepo(content, lineage, trusted); err != nil {
-		return fmt.Errorf("%w: %w", ErrIntegrity, err)
-	}
-	return nil
 }
 
 func union(a, b []bool) []bool {

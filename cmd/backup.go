@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -71,9 +72,23 @@ func (a *app) backup(ctx context.Context, source gateway.Source, opts backupOpti
 		return err
 	}
 	if !result.Complete() {
-		return exitWith(exitMissed, nil)
+		return exitWith(exitMissed, shortfall(result))
 	}
 	return nil
+}
+
+// shortfall says what a backup that was taken lacks: where the result is not read, as under cron, nothing else does.
+func shortfall(r *backup.Result) error {
+	var missing []string
+	for _, l := range r.Locations {
+		if !l.OK || l.Error != "" {
+			missing = append(missing, "location "+l.Name+" failed")
+		}
+	}
+	if !r.Policy.Satisfied {
+		missing = append(missing, "3-2-1 is not met: "+strings.Join(r.Policy.Findings, ", "))
+	}
+	return fmt.Errorf("backup was taken, but %s", strings.Join(missing, "; "))
 }
 
 // backupJob is a backup of the source as configured, without options of one run.

@@ -79,6 +79,9 @@ func (s *site) backupAs(code int, a *app) string {
 	if got := a.fail(s.t.Context(), err); got != code {
 		s.t.Errorf("gwdr backup: exit code %d, want %d\n%s%s", got, code, &s.stdout, &s.stderr)
 	}
+	if a.JSON {
+		return s.stdout.String()
+	}
 	return s.stdout.String() + s.stderr.String()
 }
 
@@ -114,7 +117,8 @@ func contains(t *testing.T, text string, wanted ...string) {
 func TestBackupOnOneDevice(t *testing.T) {
 	s := newSite(t)
 	contains(t, s.backup(3, false), "3-2-1     NOT MET: 1 copies (2 with the live one)", "nas is not counted: it fails together with local",
-		"1 key, 1 route", "LOCATION")
+		"1 key, 1 route", "LOCATION",
+		"gwdr: backup was taken, but 3-2-1 is not met: ")
 	var result backup.Result
 	if err := json.Unmarshal([]byte(s.backup(3, true)), &result); err != nil {
 		t.Fatalf("stdout is not one document: %v", err)
@@ -232,8 +236,11 @@ func TestInitRefuses(t *testing.T) {
 	contains(t, s.want(7, "init", "--file", s.path("gwdr.yaml")), "is there already, and is not overwritten")
 	contains(t, s.want(7, "init", "--file", s.path("other.yaml")), "gwdr-keys is there already")
 	for _, location := range []string{"x", "=file:///x", "x=ftp://x", "x=file://relative", "x=file:///x,lock=compliance/1d", "x=file:///x,colour=red",
-		"x=s3://b?endpoint=http://h,lock=forever", "x=s3://key:secret@b"} {
-		s.want(2, "init", "--file", s.path("y.yaml"), "--keys", s.path("y-keys"), "--location", location)
+		"x=s3://b?endpoint=http://h,lock=forever", "x=s3://key:secret@b", "x=sftp://me:secret@nas/x", "x=file://me:secret@nas/x",
+		"x=s3://b?secret_key=secret"} {
+		if text := s.want(2, "init", "--file", s.path("y.yaml"), "--keys", s.path("y-keys"), "--location", location); strings.Contains(text, "secret@") || strings.Contains(text, "=secret") {
+			t.Errorf("a secret is shown: %s", text)
+		}
 	}
 	s.want(1, "init", "--file", s.path("y.yaml"), "--keys", s.path("y-keys"), "--location", "x=file://"+s.path("gwdr.yaml"))
 	if _, err := os.Stat(s.path("y-keys")); err == nil {

@@ -70,16 +70,6 @@ func inventory(counts map[gateway.Kind]int) string {
 	return strings.Join(parts, ", ")
 }
 
-// singleLine keeps text from elsewhere from breaking a table or a terminal.
-func singleLine(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, text)
-}
-
 func yesNo(b bool) string {
 	if b {
 		return "yes"
@@ -113,7 +103,7 @@ func (a *app) showBackup(r *backup.Result) error {
 	fmt.Fprintln(a.Stdout)
 	for _, l := range r.Locations {
 		if text := strings.Trim(l.Error+"; "+l.Note, "; "); text != "" {
-			fmt.Fprintf(a.Stdout, "%s: %s\n", l.Name, singleLine(text))
+			fmt.Fprintf(a.Stdout, "%s: %s\n", l.Name, printable(text))
 		}
 	}
 	a.showPolicy(r.Policy)
@@ -176,7 +166,7 @@ func writeProblems(w io.Writer, problems []backup.Problem) {
 		if p.Object != "" {
 			where += " " + p.Object
 		}
-		fmt.Fprintf(w, "PROBLEM at %s: %s\n", singleLine(where), singleLine(p.Text))
+		fmt.Fprintf(w, "PROBLEM at %s: %s\n", printable(where), printable(p.Text))
 	}
 }
 
@@ -197,7 +187,7 @@ func (a *app) showVerification(v *backup.Verification, reader bool) error {
 		writeProblems(a.Stdout, l.Problems)
 	}
 	for _, lost := range v.Lost {
-		fmt.Fprintf(a.Stdout, "LOST %s\n", singleLine(lost))
+		fmt.Fprintf(a.Stdout, "LOST %s\n", printable(lost))
 	}
 	decrypted := fmt.Sprintf("%d of %d decrypted", v.Decrypted, v.Points)
 	if !reader {

@@ -95,8 +95,11 @@ func loadConfig(file string, env func(string) string) (*Config, error) {
 	return c, c.resolve()
 }
 
-// resolve makes the directories absolute.
+// resolve makes the directories absolute, and refuses a policy that anything would meet.
 func (c *Config) resolve() (err error) {
+	if p := c.Policy; min(p.Copies, p.Media, p.Offsite, p.Immutable) < 0 || p.MaxAge < 0 {
+		return errors.New("read configuration: a number of the policy is negative")
+	}
 	if c.State, err = filepath.Abs(c.State); err != nil {
 		return fmt.Errorf("resolve state: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gwdr/backup"
 	"gwdr/drills"
 	"gwdr/internal/tui"
 	"gwdr/probes"
@@ -82,16 +83,19 @@ func runDrill(ctx context.Context, a *app, name string, opts drillRunOptions) er
 	ctx, abort := context.WithCancel(ctx)
 	defer abort()
 	show, closeScreen := a.drillScreen(ctx, s, abort)
-	r := &drills.Runner{Scenario: s, Open: a.openSite(s), Evidence: a.Config.Evidence, Tool: "gwdr " + version(), Events: show, Log: a.Log}
+	r := &drills.Runner{Scenario: s, Open: a.openSite(s), Evidence: a.Config.Evidence, Tool: "gwdr " + version(), Events: show,
+		Report: reportWriter(keys), Log: a.Log}
 	result, err := r.Run(ctx)
 	closeScreen()
 	if result != nil {
-		if written := report.Write(result.Evidence, result, keys.Signer); written != nil {
-			err = errors.Join(err, written)
-		}
 		err = errors.Join(err, a.showDrill(result))
 	}
 	return drillError(result, err)
+}
+
+// reportWriter returns what writes the report of a run into its evidence.
+func reportWriter(keys backup.Keys) func(dir string, r *drills.Result) error {
+	return func(dir string, r *drills.Result) error { return report.Write(dir, r, keys.Signer) }
 }
 
 // loadScenario tells a scenario that nobody knows, or that is not valid, from one that cannot be read.

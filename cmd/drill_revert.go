@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +26,9 @@ func newDrillRevertCommand(a *app) *cobra.Command {
 		Use:   "revert [RUN]",
 		Short: "Revert what a drill has left behind",
 		Long: `Revert replays the undo log of a run that did not end clean, in reverse order, and shows that no fault of it is left. Without
-RUN it does so for every such run. It may be repeated, and does nothing where nothing is left.`,
+RUN it does so for every such run. It may be repeated, and does nothing where nothing is left.
+
+A run that was killed has no report: revert writes it, if no other run has begun since.`,
 		Example: `  gwdr drill revert
   gwdr drill revert 20261121T024601Z-region-loss-a1b2`,
 		Args: cobra.MaximumNArgs(1),
@@ -42,6 +45,10 @@ func runDrillRevert(ctx context.Context, a *app, run string) error {
 		return withHint(exitWith(exitRefused, errors.Join(fmt.Errorf("%s is at work", who), err)), "interrupt it, and it reverts by itself")
 	}
 	reverter := &drills.Reverter{Open: openUndo, Log: a.Log}
+	keys, noKeys := a.openKeys() // reverting is more important than its report
+	if noKeys == nil {
+		reverter.Report = reportWriter(keys)
+	}
 	result := revertResult{Schema: "gwdr/revert/v1", Clean: true, Runs: []*drills.Reverted{}}
 	var failed error
 	for _, dir := range dirs {
@@ -63,16 +70,24 @@ func runDrillRevert(ctx context.Context, a *app, run string) error {
 	if !result.Clean {
 		return exitWith(exitDirty, errors.Join(errors.New("a fault may still be in effect"), failed))
 	}
+	if len(dirs) > 0 && noKeys != nil {
+		failed = errors.Join(failed, fmt.Errorf("clean, but the report cannot be written: %w", noKeys))
+	}
 	return failed
 }
 
-// toRevert returns the directory of the run, or those of all runs that did not end clean.
+// toRevert returns the directory of the run, or those of all runs that did not end clean, or clean but without a report.
 func (a *app) toRevert(run string) ([]string, error) {
 	if run == "" {
 		left, err := drills.Orphans(a.Config.Evidence)
 		var dirs []string
 		for _, o := range left {
 			dirs = append(dirs, o.Dir)
+		}
+		if last, unreported, lastErr := drills.Unreported(a.Config.Evidence); unreported && !slices.Contains(dirs, last.Dir) {
+			dirs = append(dirs, last.Dir)
+		} else {
+			err = errors.Join(err, lastErr)
 		}
 		return dirs, err
 	}
@@ -84,12 +99,13 @@ func (a *app) toRevert(run string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	last, unreported, err := drills.Unreported(filepath.Dir(dir))
 	for _, r := range runs {
-		if r.ID == filepath.Base(dir) && !r.Clean {
-			return []string{r.Dir}, nil
+		if r.ID == filepath.Base(dir) && (!r.Clean || unreported && r.ID == last.ID) {
+			return []string{r.Dir}, err
 		}
 	}
-	return nil, nil
+	return nil, err
 }
 
 func (a *app) showReverted(r revertResult) error {

@@ -81,7 +81,7 @@ func (a *app) fail(ctx context.Context, err error) int {
 	if coded := (*codedError)(nil); errors.As(err, &coded) && coded.err == nil {
 		return code
 	}
-	fmt.Fprintf(a.Stderr, "gwdr: %v\n", err)
+	fmt.Fprintf(a.Stderr, "gwdr: %s\n", printableLines(err.Error()))
 	if hinted := (*hintedError)(nil); errors.As(err, &hinted) {
 		fmt.Fprintf(a.Stderr, "hint: %s\n", hinted.hint)
 	}

@@ -100,7 +100,7 @@ func runInit(ctx context.Context, a *app, opts initOptions) error {
 		return err
 	}
 	result.File, result.Keys = opts.file, opts.keys
-	result.Cron = fmt.Sprintf("7 * * * * %s --config %s --quiet backup", shellWord(a.Executable), shellWord(opts.file))
+	result.Cron = fmt.Sprintf("7 * * * * %s --config %s --quiet backup >/dev/null", shellWord(a.Executable), shellWord(opts.file))
 	return a.showInit(result)
 }
 

@@ -61,7 +61,7 @@ func (a *app) writeLab(d labDocument) error {
 	for _, f := range d.Faults {
 		line := fmt.Sprintf("fault %s: %s of %s, heals in %.0f s unless renewed", f.ID, f.Kind, strings.Join(f.Targets, ", "), f.Left)
 		if f.Problem != "" {
-			line += "; " + singleLine(f.Problem)
+			line += "; " + printable(f.Problem)
 		}
 		if _, err := fmt.Fprintf(a.Stdout, "\n%s\n", line); err != nil {
 			return err
@@ -105,7 +105,7 @@ func died(lab *process.Lab, processes []process.Process) error {
 		if p.Died() {
 			text := fmt.Sprintf("%s ended by itself (%s)", p.ID, p.Exit)
 			if len(p.Tail) > 0 {
-				text += ", its last words: " + singleLine(p.Tail[len(p.Tail)-1])
+				text += ", its last words: " + printable(p.Tail[len(p.Tail)-1])
 			}
 			return withHint(fmt.Errorf("%s", text), "its log is %s; 'gwdr lab down' and 'gwdr lab up' start afresh", lab.LogFile(p.ID))
 		}

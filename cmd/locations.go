@@ -62,7 +62,7 @@ func (a *app) openCopy(ctx context.Context, name string, c LocationConfig) (back
 	case "s3":
 		opened.Location, err = a.openS3(ctx, name, c)
 	default:
-		err = fmt.Errorf("%q is neither file:///DIRECTORY nor s3://BUCKET/PREFIX", c.URL)
+		err = errors.New("its URL is neither file:///DIRECTORY nor s3://BUCKET/PREFIX") // and may hold a password
 	}
 	if err != nil {
 		return backup.Copy{}, fmt.Errorf("location %s: %w", name, err)
@@ -73,7 +73,7 @@ func (a *app) openCopy(ctx context.Context, name string, c LocationConfig) (back
 func openDir(c LocationConfig) (backup.Location, error) {
 	u, err := url.Parse(c.URL)
 	if err != nil || u.Host != "" || u.RawQuery != "" || !filepath.IsAbs(u.Path) {
-		return nil, fmt.Errorf("%q is not of the form file:///DIRECTORY", c.URL)
+		return nil, errors.New("its URL is not of the form file:///DIRECTORY")
 	}
 	if c.Lock != "" {
 		return nil, errors.New("a directory cannot be locked; lock is for s3 locations")

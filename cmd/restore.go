@@ -37,7 +37,8 @@ func newRestoreCommand(a *app) *cobra.Command {
 		Short: "Bring the gateway's configuration back from the backups",
 		Long: `Restore brings the gateway's configuration back: it takes the newest point that verifies at any location, lays every
 revocation known anywhere over it (a revoked key never comes back), shows what it would change, applies that, reads the
-gateway back and probes the data plane. What a location lost or somebody tampered with is passed over, and said.
+gateway back and probes the data plane: the lab's, or what --probe names. What a location lost or somebody tampered with
+is passed over, and said.
 
 Restoring again is safe: it changes only what differs. A restore that would change or delete what the gateway has now
 asks first. docs/restore.md is the page for the worst day.`,
@@ -50,10 +51,10 @@ asks first. docs/restore.md is the page for the worst day.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&opts.at, "at", "", "`time` (2006-01-02T15:04:05Z), duration back from now (2h, 3d) or point to restore (default: the newest point)")
-	flags.StringSliceVar(&opts.from, "from", nil, "only from this `location`, by its name in gwdr.yaml (repeatable; default: whatever any of them has)")
+	flags.StringSliceVar(&opts.from, "from", nil, "only from this `location`, by its name in gwdr.yaml (repeatable; default: whatever any of them has); the others still tell what was revoked")
 	flags.StringSliceVar(&opts.only, "only", nil, "only these `kinds`: routes, specs, keys, upstreams, consumers, certs, settings, revocations; keys bring their revocations along")
 	flags.StringVar(&opts.to, "to", "", "restore to the gateway at this `URL`, such as gwdr+http://127.0.0.1:8081 (default: the configured one)")
-	flags.StringSliceVar(&opts.probes, "probe", nil, "probe the data plane at this `URL` afterwards (repeatable; default: what is known of it)")
+	flags.StringSliceVar(&opts.probes, "probe", nil, "probe the data plane at this `URL` afterwards (repeatable; default: the lab's edge, and of a configured gateway nothing)")
 	flags.BoolVar(&opts.plan, "plan", false, "show what would be done, and do nothing")
 	flags.BoolVar(&opts.noDelete, "no-delete", false, "keep what the gateway has and the point has not")
 	flags.BoolVar(&opts.yes, "yes", false, "do not ask before changing or deleting what the gateway has")
@@ -90,7 +91,7 @@ func newRestoration(ctx context.Context, a *app, opts restoreOptions) (*restorat
 	if err != nil {
 		return nil, err
 	}
-	copies, err := pickCopies(job.Copies, opts.from)
+	copies, others, err := pickCopies(job.Copies, opts.from)
 	if err != nil {
 		return nil, usageError(fmt.Errorf("--from: %w", err))
 	}
@@ -98,7 +99,7 @@ func newRestoration(ctx context.Context, a *app, opts restoreOptions) (*restorat
 	if err != nil {
 		return nil, err
 	}
-	r := &restore.Restore{Target: o.Target, Copies: copies, Keys: job.Keys, At: at, Only: only, NoDelete: opts.noDelete,
+	r := &restore.Restore{Target: o.Target, Copies: copies, Elsewhere: others, Keys: job.Keys, At: at, Only: only, NoDelete: opts.noDelete,
 		Witnesses: o.Witnesses, Log: a.Log, Progress: func(text string) { a.progress("%s", text) }}
 	if urls := slices.Concat(o.DataURLs, opts.probes); len(urls) > 0 {
 		r.Probe = restore.DataPlane{URLs: urls}.Probe
@@ -115,7 +116,7 @@ func (r *restoration) run(ctx context.Context, a *app, opts restoreOptions) erro
 	if opts.plan {
 		return a.showPlan(plan, opts.verbose)
 	}
-	if err := a.agree(plan, opts); err != nil {
+	if err := a.agree(ctx, plan, opts); err != nil {
 		return err
 	}
 	result, err := r.Apply(ctx, plan)
@@ -152,12 +153,11 @@ func parseKinds(texts []string) ([]gateway.Kind, error) {
 	return kinds, nil
 }
 
-// pickCopies returns the copies with the given names, in that order; all of them if no names are given.
-func pickCopies(copies []backup.Copy, wanted []string) ([]backup.Copy, error) {
+// pickCopies returns the copies with the given names, in that order, and the others; all of them if no names are given.
+func pickCopies(copies []backup.Copy, wanted []string) (picked, others []backup.Copy, err error) {
 	if len(wanted) == 0 {
-		return copies, nil
+		return copies, nil, nil
 	}
-	var picked []backup.Copy
 	var known []string
 	for _, c := range copies {
 		known = append(known, c.Name)
@@ -165,16 +165,17 @@ func pickCopies(copies []backup.Copy, wanted []string) ([]backup.Copy, error) {
 	for _, name := range wanted {
 		i := slices.Index(known, name)
 		if i < 0 {
-			return nil, fmt.Errorf("no location is named %q; there are %s", name, strings.Join(known, ", "))
+			return nil, nil, fmt.Errorf("no location is named %q; there are %s", name, strings.Join(known, ", "))
 		}
 		picked = append(picked, copies[i])
 	}
-	return picked, nil
+	others = slices.DeleteFunc(slices.Clone(copies), func(c backup.Copy) bool { return slices.Contains(wanted, c.Name) })
+	return picked, others, nil
 }
 
 // agree asks whoever restores before anything is changed or deleted. Creation takes nothing away, so it needs no
 // agreement.
-func (a *app) agree(plan *restore.Plan, opts restoreOptions) error {
+func (a *app) agree(ctx context.Context, plan *restore.Plan, opts restoreOptions) error {
 	if opts.yes || !plan.Overwrites() {
 		a.noteFindings(plan.Findings)
 		return nil
@@ -194,11 +195,31 @@ func (a *app) agree(plan *restore.Plan, opts restoreOptions) error {
 		return err
 	}
 	fmt.Fprintf(a.Stderr, "\n%s. Type restore to go on: ", loss)
-	answer, err := bufio.NewReader(a.Stdin).ReadString('\n')
-	if strings.TrimSpace(answer) != "restore" {
+	answer, err := a.ask(ctx)
+	if ctx.Err() != nil {
+		return fmt.Errorf("restore interrupted: nothing was changed: %w", ctx.Err())
+	}
+	if answer != "restore" {
 		return exitWith(exitRefused, errors.Join(errors.New("restore refused: nothing was changed"), ignoreEOF(err)))
 	}
 	return nil
+}
+
+// ask returns the line that is typed. An interrupt does not wait for it.
+func (a *app) ask(ctx context.Context) (answer string, err error) {
+	typed := make(chan struct{})
+	var line string
+	var readErr error
+	go func() {
+		defer close(typed)
+		line, readErr = bufio.NewReader(a.Stdin).ReadString('\n')
+	}()
+	select {
+	case <-typed:
+		return strings.TrimSpace(line), readErr
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 }
 
 // noPlan says why nothing can be restored.

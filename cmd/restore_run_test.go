@@ -1,7 +1,9 @@
 package cmd
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -174,6 +176,37 @@ func TestRestoreJSON(t *testing.T) {
 }
 
 // TestRestoreAsks: on a terminal one sees the plan and types the answer.
+// TestRestoreInterrupted: who presses Ctrl-C at the question has answered it.
+func TestRestoreInterrupted(t *testing.T) {
+	rig := newRestoreRig(t)
+	rig.gateway.Put(changedOrders)
+	terminal, tty, err := pty.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	rig.Stdin, rig.Stderr = tty, tty
+	ctx, interrupt := context.WithCancel(t.Context())
+	seen := make(chan struct{})
+	go func() {
+		defer close(seen)
+		for lines := bufio.NewReader(terminal); ; {
+			if text, err := lines.ReadString(':'); err != nil {
+				return
+			} else if strings.HasSuffix(text, "Type restore to go on:") {
+				interrupt()
+			}
+		}
+	}()
+	before := rig.revision(t)
+	if got := rig.fail(ctx, rig.restorer.run(ctx, rig.app, restoreOptions{})); got != exitInterrupted || rig.revision(t) != before {
+		t.Errorf("exit code %d, want %d; revision %d, was %d", got, exitInterrupted, rig.revision(t), before)
+	}
+	terminal.WriteString("restore\n") // ends the reader that was left behind
+	tty.Close()
+	<-seen
+}
+
 func TestRestoreAsks(t *testing.T) {
 	for answer, code := range map[string]int{"restore\n": exitDone, "yes\n": exitRefused, "\x04": exitRefused} {
 		rig := newRestoreRig(t)

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +61,18 @@ func TestWriteDiff(t *testing.T) {
 		if strings.Contains(b.String(), "S3CR3T") {
 			t.Errorf("%s: a secret is shown:\n%s", name, b.String())
 		}
+	}
+}
+
+// TestPrintable: neither a finding nor an error, which name objects that strangers put at a location, steers the terminal.
+func TestPrintable(t *testing.T) {
+	const evil = "points/\x1b]0;owned\x07\u202e\u009b2J.tar"
+	var stderr strings.Builder
+	a := &app{Stderr: &stderr, Env: func(string) string { return "" }}
+	a.noteFindings([]restore.Finding{{Subject: evil, Text: evil}})
+	a.fail(t.Context(), errors.New("read "+evil+"\nand more"))
+	if strings.ContainsAny(stderr.String(), "\x1b\x07\u202e\u009b") || strings.Count(stderr.String(), "\n") != 3 {
+		t.Errorf("%q", stderr.String())
 	}
 }
 
@@ -124,11 +137,11 @@ func TestParseKinds(t *testing.T) {
 
 func TestPickCopies(t *testing.T) {
 	copies := []backup.Copy{{Name: "local"}, {Name: "nas"}}
-	got, err := pickCopies(copies, []string{"nas"})
-	if diff := cmp.Diff(copies[1:], got); err != nil || diff != "" {
+	got, others, err := pickCopies(copies, []string{"nas"})
+	if diff := cmp.Diff([][]backup.Copy{copies[1:], copies[:1]}, [][]backup.Copy{got, others}); err != nil || diff != "" {
 		t.Errorf("%v %s", err, diff)
 	}
-	if _, err := pickCopies(copies, []string{"moon"}); err == nil || !strings.Contains(err.Error(), "local, nas") {
+	if _, _, err := pickCopies(copies, []string{"moon"}); err == nil || !strings.Contains(err.Error(), "local, nas") {
 		t.Error(err)
 	}
 }

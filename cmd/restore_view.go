@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"gwdr/gateway"
 	"gwdr/restore"
@@ -35,7 +36,7 @@ func (a *app) painter(w io.Writer) func(colour, text string) string {
 func (a *app) noteFindings(findings []restore.Finding) {
 	paint := a.painter(a.Stderr)
 	for _, f := range condense(findings) {
-		fmt.Fprintln(a.Stderr, paint(yellow, "! "+f.Subject+": "+f.Text))
+		fmt.Fprintln(a.Stderr, paint(yellow, "! "+printable(f.Subject+": "+f.Text)))
 	}
 }
 
@@ -75,7 +76,7 @@ func writePlan(w io.Writer, p *restore.Plan, paint func(colour, text string) str
 	fmt.Fprintf(&b, "  taken %s (%s ago), revision %d of lineage %s, read from %s\n", p.Time.UTC().Format("2006-01-02 15:04:05 UTC"),
 		time.Since(p.Time).Round(time.Second), p.Revision, p.Lineage, provenance(p.Provenance))
 	for _, f := range condense(p.Findings) {
-		fmt.Fprintln(&b, paint(yellow, "  ! "+f.Subject+": "+f.Text))
+		fmt.Fprintln(&b, paint(yellow, "  ! "+printable(f.Subject+": "+f.Text)))
 	}
 	fmt.Fprintln(&b)
 	writeChanges(&b, p, paint, verbose)
@@ -187,10 +188,13 @@ func count(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// printable keeps what a stranger chose, such as an id, from steering the terminal.
+// printable keeps what a stranger chose, such as an id, on one line, and from steering the terminal.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r >= 0x7f && r < 0xa0 {
+		switch {
+		case r == '\n' || r == '\t':
+			return ' '
+		case unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r):
 			return '\uFFFD'
 		}
 		return r

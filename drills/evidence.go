@@ -30,6 +30,7 @@ const (
 	PlanFile     = "plan.yaml"
 	UndoFile     = "undo.jsonl"
 	RevertFile   = "revert.jsonl" // journal of whoever reverted after the drill: its guard, or gwdr drill revert
+	GuardFile    = "guard.log"    // what the guard says
 	ReportFile   = "report.json"
 )
 

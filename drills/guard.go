@@ -46,7 +46,7 @@ func (c *GuardCommand) Start(ctx context.Context, dir string, lease time.Duratio
 	cmd := exec.Command(c.Args[0], args...) // not CommandContext: it must outlive the drill
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.ExtraFiles = c.Files
-	log, err := os.OpenFile(filepath.Join(dir, "guard.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	log, err := os.OpenFile(filepath.Join(dir, GuardFile), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("start guard: %w", err)
 	}

@@ -47,6 +47,9 @@ func createRecord(r *Runner, t0 time.Time) (_ *record, err error) {
 	if err := admit(r.Evidence); err != nil {
 		return nil, err
 	}
+	if err := reportLeft(r.Evidence, r.Report); err != nil {
+		r.Log.Warn("no report of the run before", "err", err)
+	}
 	run, previous, err := nextRun(r.Evidence, r.Scenario.Metadata.Name, t0)
 	if err != nil {
 		return nil, err

@@ -29,6 +29,7 @@ type Patience struct {
 // Reverter reverts what runs that are not running any more have left behind.
 type Reverter struct {
 	Open     Opener
+	Report   func(dir string, r *Result) error // as of a Runner; optional
 	Patience Patience
 	Log      *slog.Logger
 }
@@ -43,7 +44,7 @@ type Reverted struct {
 
 // Revert replays the undo log of the run in dir in reverse order, writes what became of it beside the run's journal, and
 // looks for leftovers. It may be repeated. The error wraps ErrRefused while the run, or another, is at work; after any
-// other error a fault may still be in effect.
+// other error without a Reverted that is clean, a fault may still be in effect.
 func (r *Reverter) Revert(ctx context.Context, dir string) (*Reverted, error) {
 	l, err := takeLock(filepath.Dir(dir), "gwdr drill revert")
 	if errors.Is(err, errLocked) {
@@ -52,7 +53,8 @@ func (r *Reverter) Revert(ctx context.Context, dir string) (*Reverted, error) {
 		return nil, err
 	}
 	defer l.release()
-	return r.revert(ctx, dir, "revert")
+	result, err := r.revert(ctx, dir, "revert")
+	return result, errors.Join(err, reportLeft(filepath.Dir(dir), r.Report))
 }
 
 // revert does the work of Revert for the holder of the lock; by names it in the record.

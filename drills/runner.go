@@ -21,6 +21,9 @@ type Runner struct {
 	Evidence string      // directory of all runs
 	Tool     string      // what writes the evidence
 	Events   func(Event) // optional; may be slow, then it misses some
+	// Report writes the report of the run in dir, which is this one or one before that was killed. It is called while no
+	// other run can begin, because the next one names the report. Optional.
+	Report   func(dir string, r *Result) error
 	Patience Patience
 	Log      *slog.Logger
 }
@@ -68,11 +71,15 @@ func (r *Runner) Run(ctx context.Context) (*Result, error) {
 	}
 	d := &drill{Runner: r, record: rec, screens: newStream(r.Events)}
 	refusal := d.run(ctx)
-	err = errors.Join(d.failed(), d.leave(), d.close())
+	err = errors.Join(d.failed(), d.leave())
 	result, judged := d.judge()
+	if r.Report != nil {
+		judged = errors.Join(judged, r.Report(d.record.run.Dir, result))
+	}
+	err = errors.Join(err, judged, d.close())
 	d.screens.tell(Event{At: d.offset(), Result: result})
 	d.screens.close()
-	return result, errors.Join(refusal, err, judged)
+	return result, errors.Join(refusal, err)
 }
 
 // drill is one run of a Runner.

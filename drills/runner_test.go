@@ -298,7 +298,14 @@ func TestDirtyBlocks(t *testing.T) {
 		if _, err := l.Run(t.Context()); !errors.Is(err, ErrRefused) || !errors.As(err, &orphan) || orphan.Orphan.ID != first.ID {
 			t.Fatalf("second run: %v", err)
 		}
-		reverter := &Reverter{Log: l.Log, Open: func(context.Context, fleet.Undo) (fleet.Fleet, error) { return l.world, nil }}
+		reports := 0
+		report := func(dir string, r *Result) error {
+			if reports++; dir != first.Evidence || r.ID != first.ID || r.RunNo != 1 {
+				t.Errorf("report of %+v in %s", r, dir)
+			}
+			return os.WriteFile(filepath.Join(dir, ReportFile), []byte(r.ID), 0o600)
+		}
+		reverter := &Reverter{Log: l.Log, Report: report, Open: func(context.Context, fleet.Undo) (fleet.Fleet, error) { return l.world, nil }}
 		if r, err := reverter.Revert(t.Context(), first.Evidence); err == nil || r.Clean {
 			t.Errorf("revert of a stuck fault: %+v, %v", r, err)
 		}
@@ -310,11 +317,43 @@ func TestDirtyBlocks(t *testing.T) {
 		if r, err := reverter.Revert(t.Context(), first.Evidence); err != nil || !r.Clean || len(r.Reverted) != 0 {
 			t.Errorf("revert again: %+v, %v", r, err)
 		}
+		if reports == 0 {
+			t.Error("the revert left the run without a report")
+		}
 		l.guard = &fakeGuard{gone: make(chan struct{})}
 		l.world.leader = "us-east"
 		second, err := l.run(t, t.Context())
 		if err != nil || second.Verdict != Pass || second.RunNo != 2 {
 			t.Errorf("second run: %+v, %v", second, err)
+		}
+	})
+}
+
+// TestReportInTurn shows that no other drill begins before the report is there, that a run without one gets it from the
+// next, and that this names it.
+func TestReportInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		first, err := l.run(t, t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var reported []string
+		l.Report = func(dir string, r *Result) error {
+			reported = append(reported, r.ID)
+			if who, err := AtWork(l.Evidence); who == "" || err != nil {
+				t.Errorf("%s is reported while another drill may begin: %v", r.ID, err)
+			}
+			return os.WriteFile(filepath.Join(dir, ReportFile), []byte(r.ID), 0o600)
+		}
+		l.guard = &fakeGuard{gone: make(chan struct{})}
+		l.world.promote(t.Context(), "us-east")
+		second, err := l.run(t, t.Context())
+		if err != nil || !slices.Equal(reported, []string{first.ID, second.ID}) {
+			t.Errorf("reported %v, want %s and %s: %v", reported, first.ID, second.ID, err)
+		}
+		if want, _ := hashFile(filepath.Join(first.Evidence, ReportFile)); second.Previous != want {
+			t.Errorf("second run follows report %q, not %q", second.Previous, want)
 		}
 	})
 }

@@ -39,7 +39,7 @@ func open(dir string, result *drills.Result) (*Bundle, error) {
 		return nil, err
 	}
 	entries, err := readJournal(filepath.Join(dir, drills.JournalFile))
-	if err != nil {
+	if err != nil && !isTorn(err) { // torn by whatever killed the drill
 		return nil, err
 	}
 	files, err := hashFiles(dir, derived)

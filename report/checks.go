@@ -95,7 +95,7 @@ func (v *verifier) signature() (string, error) {
 
 // reviews lists the co-signatures of the manifest.
 func (v *verifier) reviews() []string {
-	names, _ := filepath.Glob(v.path("*.sig")) // the pattern is well-formed
+	names, _ := fs.Glob(os.DirFS(v.dir), "*.sig") // the pattern is well-formed
 	return names
 }
 
@@ -105,14 +105,14 @@ func (v *verifier) reviewed(reviews []string) (string, error) {
 		return "", err
 	}
 	var by []string
-	for _, path := range reviews {
-		signature, err := os.ReadFile(path)
+	for _, name := range reviews {
+		signature, err := os.ReadFile(v.path(name))
 		if err != nil {
 			return "", err
 		}
 		principal, err := v.trusted.Verify(Namespace, manifest, signature)
 		if err != nil {
-			return "", fmt.Errorf("%s: %w", filepath.Base(path), err)
+			return "", fmt.Errorf("%s: %w", name, err)
 		}
 		if principal == v.out.SignedBy {
 			principal += " (who also signed the run: no second pair of eyes)"

@@ -20,6 +20,7 @@ type chained struct {
 	Run    drills.Run
 	Hash   string // of report.json; empty if there is none
 	Result drills.Result
+	Err    error // why report.json, which is there, cannot be read
 }
 
 // population reads the reports of all runs in the evidence directory, by run number.
@@ -32,14 +33,12 @@ func population(evidence string) ([]chained, error) {
 	for _, run := range runs {
 		c := chained{Run: run}
 		data, err := os.ReadFile(filepath.Join(run.Dir, drills.ReportFile))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("read runs: %w", err)
-		}
-		if err == nil {
+		switch {
+		case err == nil:
 			c.Hash = hashOf(data)
-			if err := json.NewDecoder(bytes.NewReader(data)).Decode(&c.Result); err != nil {
-				return nil, fmt.Errorf("read runs: %s: %w", run.ID, err)
-			}
+			c.Err = json.NewDecoder(bytes.NewReader(data)).Decode(&c.Result)
+		case !errors.Is(err, fs.ErrNotExist):
+			c.Err = err
 		}
 		all = append(all, c)
 	}
@@ -87,6 +86,10 @@ func checkChain(all []chained) []string {
 			continue
 		case c.Run.No != before.Run.No+1:
 			add("%s missing before %s", missingRuns(before.Run.No+1, c.Run.No-1), c.Run.ID)
+			continue
+		}
+		if c.Err != nil {
+			add("the report of %s cannot be read: %v", c.Run.ID, c.Err)
 			continue
 		}
 		if c.Hash == "" {

@@ -62,7 +62,9 @@ func Verify(dir string, trusted sshsig.Trusted) (*Verification, error) {
 		return nil, fmt.Errorf("verify report: %w", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, drills.JournalFile)); err != nil {
-		return nil, fmt.Errorf("verify report: not the evidence of a run: %w", err)
+		if _, noManifest := os.Stat(filepath.Join(dir, ManifestFile)); noManifest != nil {
+			return nil, fmt.Errorf("verify report: not the evidence of a run: %w", err)
+		} // else somebody took the journal away
 	}
 	v := &verifier{dir: dir, trusted: trusted}
 	v.out = &Verification{Schema: VerificationSchema, Run: filepath.Base(dir), Evidence: dir, Checks: []Check{}, Differences: []Difference{}}

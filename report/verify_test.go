@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -167,9 +168,74 @@ func TestVerifyFilesComeAndGo(t *testing.T) {
 			expectFailure(t, dir, trusting(signer), c.want)
 		})
 	}
+	dir := filepath.Join(copied(t, evidence), filepath.Base(last))
+	if err := os.Remove(filepath.Join(dir, drills.JournalFile)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Verify(dir, trusting(signer)); !errors.Is(err, ErrIntegrity) {
+		t.Errorf("without its journal: %v", err)
+	}
 	if _, err := Verify(t.TempDir(), trusting(signer)); err == nil || errors.Is(err, ErrIntegrity) {
 		t.Errorf("an empty directory: %v", err)
 	}
+}
+
+// TestWriteAgain has a run reverted after its report was written: the report is written again, but not over evidence that
+// somebody changed.
+func TestWriteAgain(t *testing.T) {
+	signer := sshsig.NewSigner("")
+	evidence, last := chain(t, 1, signer)
+	dir := filepath.Join(copied(t, evidence), filepath.Base(last))
+	if err := os.WriteFile(filepath.Join(dir, drills.RevertFile), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	expectFailure(t, dir, trusting(signer), checkFiles)
+	if err := Write(dir, judged(t, dir), signer); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Verify(dir, trusting(signer)); err != nil {
+		t.Error(err)
+	}
+	edit(t, filepath.Join(dir, drills.UndoFile), func([]byte) []byte { return nil })
+	if err := Write(dir, judged(t, dir), signer); !errors.Is(err, ErrIntegrity) {
+		t.Errorf("changed evidence is signed: %v", err)
+	}
+	expectFailure(t, dir, trusting(signer), checkFiles)
+}
+
+// TestWriteAfterDamage shows that a damaged report of an earlier run costs no later run its own.
+func TestWriteAfterDamage(t *testing.T) {
+	signer := sshsig.NewSigner("")
+	evidence, _ := chain(t, 1, signer)
+	evidence = copied(t, evidence)
+	first := filepath.Join(evidence, (&run{no: 1}).id())
+	if err := os.WriteFile(filepath.Join(first, drills.ReportFile), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	second := newRun()
+	second.no = 2
+	dir := second.write(t, evidence)
+	if err := Write(dir, judged(t, dir), signer); err != nil {
+		t.Fatal(err)
+	}
+	v := expectFailure(t, dir, trusting(signer), checkRuns)
+	if text := fmt.Sprint(v.Checks); !strings.Contains(text, "cannot be read") {
+		t.Error(text)
+	}
+}
+
+// TestVerifyReviewAnywhere shows that a review counts whatever the directory is called.
+func TestVerifyReviewAnywhere(t *testing.T) {
+	signer := sshsig.NewSigner("")
+	_, last := chain(t, 1, signer)
+	dir := filepath.Join(t.TempDir(), "evidence[1]", filepath.Base(last))
+	if err := os.CopyFS(dir, os.DirFS(last)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "manifest.json.sig"), sshsig.NewSigner("").Sign(Namespace, []byte("x")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	expectFailure(t, dir, trusting(signer), checkReviews)
 }
 
 func TestVerifyReview(t *testing.T) {

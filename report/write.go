@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"gwdr/drills"
 	"gwdr/internal/sshsig"
@@ -15,8 +16,12 @@ import (
 
 // Write adds the report to the evidence of a run that has ended: report.json, report.html, manifest.json and, signed by
 // signer, attestation.dsse.json. Without a signer there is no attestation, and Verify will say so. What is there already
-// is replaced, each file at once.
+// is replaced, each file at once: a run that was reverted later gets its report again. The error wraps ErrIntegrity if
+// the evidence is no longer what the manifest before says, but for what a revert adds: that must not be signed anew.
 func Write(dir string, result *drills.Result, signer *sshsig.Signer) error {
+	if err := unspoilt(dir); err != nil {
+		return err
+	}
 	if err := writeFile(dir, drills.ReportFile, func(w io.Writer) error { return JSON(w, result) }); err != nil {
 		return err
 	}
@@ -44,6 +49,26 @@ func Write(dir string, result *drills.Result, signer *sshsig.Signer) error {
 		return err
 	}
 	return writeBytes(dir, AttestationFile, attestation)
+}
+
+// unspoilt makes sure that the files of the manifest, if there is one, are as it says.
+func unspoilt(dir string) error {
+	var m Manifest
+	if err := readJSON(filepath.Join(dir, ManifestFile), &m); errors.Is(err, os.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("write report again: %w: %w", ErrIntegrity, err)
+	}
+	have, err := hashFiles(dir, outside)
+	if err != nil {
+		return fmt.Errorf("write report again: %w", err)
+	}
+	for _, f := range m.Files {
+		if f.Name != drills.RevertFile && f.Name != drills.GuardFile && !slices.Contains(have, f) {
+			return fmt.Errorf("write report again: %w: %s is not what the manifest says", ErrIntegrity, f.Name)
+		}
+	}
+	return nil
 }
 
 // JSON writes the result as a document.

@@ -22,15 +22,15 @@ func (r *Restore) patience() time.Duration {
 
 // answering returns the copies whose locations answer at all, so that nobody waits for a dead one with the patience that
 // a slow transfer deserves, and names the others.
-func (r *Restore) answering(ctx context.Context, s *selection) []backup.Copy {
-	errs := make([]error, len(r.Copies))
+func (r *Restore) answering(ctx context.Context, s *selection, copies []backup.Copy) []backup.Copy {
+	errs := make([]error, len(copies))
 	var wait sync.WaitGroup
-	for i, c := range r.Copies {
+	for i, c := range copies {
 		wait.Go(func() { errs[i] = answers(ctx, c.Location, r.patience()) })
 	}
 	wait.Wait()
 	var alive []backup.Copy
-	for i, c := range r.Copies {
+	for i, c := range copies {
 		if errs[i] != nil {
 			s.note(c.Name, "cannot be read: %v", errs[i])
 			continue

@@ -43,7 +43,7 @@ func (s *selection) note(subject, format string, args ...any) {
 func (r *Restore) selectPoint(ctx context.Context) (*selection, error) {
 	r.progress("looking for points at %s", names(r.Copies))
 	s := &selection{closed: map[string]error{}}
-	s.copies = r.answering(ctx, s)
+	s.copies = r.answering(ctx, s, r.Copies)
 	found, problems := backup.Find(ctx, s.copies, r.Keys.Trusted)
 	for _, p := range problems {
 		s.note(p.Copy, "%s", strings.TrimPrefix(p.Object+": "+p.Text, ": "))
@@ -60,7 +60,23 @@ func (r *Restore) selectPoint(ctx context.Context) (*selection, error) {
 	}
 	r.judge(s, candidates)
 	s.noteUnverified(found, problems)
+	if len(r.Elsewhere) > 0 {
+		found = r.lookElsewhere(ctx, s)
+	}
 	return s, r.otherRevocations(ctx, s, found)
+}
+
+// lookElsewhere returns the points of all copies, also of those that are not restored from.
+func (r *Restore) lookElsewhere(ctx context.Context, s *selection) []backup.Found {
+	s.copies = slices.Concat(s.copies, r.answering(ctx, s, r.Elsewhere))
+	s.closed = map[string]error{} // what could not be loaded may be whole there
+	found, problems := backup.Find(ctx, s.copies, r.Keys.Trusted)
+	for _, p := range problems {
+		if slices.ContainsFunc(r.Elsewhere, func(c backup.Copy) bool { return c.Name == p.Copy }) {
+			s.note(p.Copy, "%s", strings.TrimPrefix(p.Object+": "+p.Text, ": "))
+		}
+	}
+	return found
 }
 
 // loadFirst loads the first candidate that can be loaded and holds anything.

@@ -21,6 +21,7 @@ import (
 type Restore struct {
 	Target    gateway.Target
 	Copies    []backup.Copy // any of them may be missing, old or damaged
+	Elsewhere []backup.Copy // not restored from, but their points tell what was revoked
 	Keys      backup.Keys   // Identities and Trusted
 	At        At
 	Only      []gateway.Kind // kinds to restore; none means all. Key brings Revocation along

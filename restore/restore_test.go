@@ -287,6 +287,14 @@ func TestRevokedStaysDead(t *testing.T) {
 			w.gateway.Wipe()
 			w.restore.At = At{Point: older.Point}
 		},
+		"only a location that is not restored from knows": func(w *world, _ *backup.Result) {
+			w.gateway.Put(newlyRevoked)
+			copies := w.copies
+			w.copies = copies[:1]
+			w.backup()
+			w.gateway.Wipe()
+			w.restore.Copies, w.restore.Elsewhere = copies[2:], copies[:2]
+		},
 		"the target knows, and only keys are restored": func(w *world, _ *backup.Result) {
 			w.gateway.Put(newlyRevoked)
 			w.gateway.Remove(leakedKey)

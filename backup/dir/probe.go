@@ -56,8 +56,9 @@ func (l *Location) canAlterCanary() bool {
 
 // removeStale removes temporary files that no writer can still be at.
 func (l *Location) removeStale(age time.Duration) {
-	files, _ := filepath.Glob(filepath.Join(l.Dir, tempDir, "*"))
-	for _, file := range files {
+	files, _ := os.ReadDir(filepath.Join(l.Dir, tempDir))
+	for _, f := range files {
+		file := filepath.Join(l.Dir, tempDir, f.Name())
 		if info, err := os.Lstat(file); err == nil && time.Since(info.ModTime()) > age {
 			os.Remove(file)
 		}

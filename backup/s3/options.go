@@ -67,27 +67,31 @@ func ParseLock(text string) (Lock, error) {
 
 // ParseURL reads a location as gwdr.yaml has it:
 // s3://BUCKET/PREFIX?endpoint=http://HOST:PORT&region=REGION&path_style=true. With an endpoint, path_style defaults to true.
+// No error shows the URL: who does not know where credentials belong puts them there.
 func ParseURL(text string) (Options, error) {
 	u, err := url.Parse(text)
 	if err != nil {
 		return Options{}, errors.New("S3 location is not a URL")
 	}
 	if u.Scheme != "s3" || u.Host == "" || u.User != nil || u.Fragment != "" {
-		return Options{}, fmt.Errorf("S3 location %s is not of the form s3://BUCKET/PREFIX", u.Redacted())
+		return Options{}, errors.New("S3 location is not of the form s3://BUCKET/PREFIX")
 	}
 	query := u.Query()
 	o := Options{Bucket: u.Host, Prefix: strings.Trim(u.Path, "/"), Endpoint: query.Get("endpoint"), Region: query.Get("region")}
 	if o.Prefix != "" {
 		o.Prefix += "/"
 	}
+	if e, err := url.Parse(o.Endpoint); o.Endpoint != "" && (err != nil || e.Host == "" || e.User != nil || e.Scheme != "http" && e.Scheme != "https") {
+		return Options{}, fmt.Errorf("S3 location %s: endpoint is not of the form https://HOST:PORT", o.Bucket)
+	}
 	if o.PathStyle = o.Endpoint != ""; query.Has("path_style") {
 		if o.PathStyle, err = strconv.ParseBool(query.Get("path_style")); err != nil {
-			return Options{}, fmt.Errorf("S3 location %s: path_style is neither true nor false", text)
+			return Options{}, fmt.Errorf("S3 location %s: path_style is neither true nor false", o.Bucket)
 		}
 	}
 	for name := range query {
 		if name != "endpoint" && name != "region" && name != "path_style" {
-			return Options{}, fmt.Errorf("S3 location %s: unknown option %q", text, name)
+			return Options{}, fmt.Errorf("S3 location %s: unknown option %q", o.Bucket, name)
 		}
 	}
 	return o, nil

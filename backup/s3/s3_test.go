@@ -151,7 +151,8 @@ func TestParseURL(t *testing.T) {
 	if err != nil || got.Bucket != "bucket" || got.Prefix != "a/b/" || got.Endpoint != "http://127.0.0.1:1" || got.Region != "eu" || got.PathStyle {
 		t.Errorf("ParseURL = %+v, %v", got, err)
 	}
-	for _, bad := range []string{"s3:", "s3:///x", "http://b", "s3://b?nonsense=1", "s3://b?path_style=maybe", "s3://user:secret@b", "s3://b#x", "s3://%zz"} {
+	for _, bad := range []string{"s3:", "s3:///x", "http://b", "s3://b?nonsense=1", "s3://b?path_style=maybe", "s3://user:secret@b", "s3://b#x", "s3://%zz", "s3://b?key=secret", "s3://b?region=secret&path_style=maybe",
+		"s3://b?endpoint=http://user:secret@h", "s3://b?endpoint=h:9000", "s3:///secret"} {
 		if _, err := s3.ParseURL(bad); err == nil {
 			t.Errorf("ParseURL(%s) succeeded", bad)
 		} else if strings.Contains(err.Error(), "secret") {
