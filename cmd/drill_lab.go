@@ -24,19 +24,31 @@ func (a *app) openSite(s *scenarios.Scenario) func(context.Context) (*drills.Sit
 		if s.Fleet != "lab" {
 			return nil, fmt.Errorf("%w: fleet %q has no driver that can break it; only the lab can be drilled", drills.ErrRefused, s.Fleet)
 		}
-		lab, owned, err := a.openDrillLab(ctx, s.Topology)
+		release, err := drills.Claim(a.Config.LabDir(), s.Metadata.Name)
 		if err != nil {
 			return nil, err
 		}
-		site, err := a.labSite(ctx, s, lab)
-		if err != nil && owned {
-			err = errors.Join(err, downLab(lab))
+		site, end, err := a.openLabSite(ctx, s)
+		if err != nil {
+			return nil, errors.Join(err, end(), release())
 		}
-		if err == nil && owned {
-			site.Close = func() error { return downLab(lab) }
-		}
-		return site, err
+		site.Close = func() error { return errors.Join(end(), release()) }
+		return site, nil
 	}
+}
+
+// openLabSite opens the lab, and returns what ends it if the drill started it.
+func (a *app) openLabSite(ctx context.Context, s *scenarios.Scenario) (site *drills.Site, end func() error, err error) {
+	end = func() error { return nil }
+	lab, owned, err := a.openDrillLab(ctx, s.Topology)
+	if err != nil {
+		return nil, end, err
+	}
+	if owned {
+		end = func() error { return downLab(lab) }
+	}
+	site, err = a.labSite(ctx, s, lab)
+	return site, end, err
 }
 
 // openDrillLab returns the running lab if it has the topology, and else starts one that ends with the drill and its guard.

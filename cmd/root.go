@@ -110,6 +110,7 @@ func (a *app) start(cmd *cobra.Command) error {
 		if a.Config, err = loadConfig(a.configFile, a.Env); err != nil {
 			return err
 		}
+		a.warnOrphans() // whatever the command is for: somebody should know
 	}
 	a.started = true
 	return nil

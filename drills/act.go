@@ -97,12 +97,22 @@ func (d *drill) verify(ctx context.Context, u fleet.Undo) error {
 		return abortf(AbortVerify, "fault %s is not in effect: %v", u.Fault.ID, err)
 	}
 	d.tellFault(u, "verified", seen)
+	d.tellFleet(ctx)
 	return d.note(entryVerified, faultFact{ID: u.Fault.ID, At: d.offset(), Detail: seen})
 }
 
 func (d *drill) tellFault(u fleet.Undo, what, detail string) {
 	d.screens.tell(Event{At: d.offset(),
 		Fault: &FaultEvent{ID: u.Fault.ID, Kind: u.Fault.Kind, Targets: u.Targets, What: what, Detail: detail}})
+}
+
+// tellFleet shows the screens which instances run now.
+func (d *drill) tellFleet(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	if instances, err := d.Fleet.Instances(ctx); err == nil {
+		d.screens.tell(Event{At: d.offset(), Fleet: instances})
+	}
 }
 
 // recover does what an operator would: when the outage is seen, or after a delay, and again until it succeeds.
@@ -191,8 +201,26 @@ func (d *drill) sustain(ctx context.Context) error {
 	if err := sleep(ctx, d.Scenario.Sustain()); err != nil {
 		return err
 	}
-	if err := d.heart.beat(); err != nil { // the guard may have reverted, and the fault was not on all the time
+	if err := d.readBack(ctx, Sustain, ReadbackFile); err != nil {
 		return err
 	}
-	return d.readBack(ctx, Sustain, ReadbackFile)
+	return d.stillOn(ctx)
+}
+
+// stillOn shows that the faults were on all the time: neither the guard has reverted them, nor has a lease run out and
+// healed them. What recovers because its fault has ended proves nothing.
+func (d *drill) stillOn(ctx context.Context) error {
+	if err := d.heart.beat(); err != nil {
+		return err
+	}
+	for _, u := range d.faults.undos {
+		err := poll(ctx, verifyPatience, func(ctx context.Context) error { return d.Fleet.Renew(ctx, u) })
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil {
+			return abortf(AbortLease, "fault %s was not in effect to the end: %v", u.Fault.ID, err)
+		}
+	}
+	return nil
 }

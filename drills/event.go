@@ -16,7 +16,7 @@ type Event struct {
 	Step    *StepEvent
 	Sample  *probes.Sample
 	Change  *probes.Entry
-	Fleet   []fleet.Instance
+	Fleet   []fleet.Instance // at the preflight, and whenever faults were injected or reverted
 	Warning string
 	Result  *Result
 }

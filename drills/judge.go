@@ -33,6 +33,7 @@ type judgement struct {
 	facts     Facts
 	estimates []probes.Estimate
 	loss      probes.Loss
+	unread    []string // regions that were not read back in the end
 	guards    []probes.Finding
 	result    *Result
 }
@@ -90,7 +91,7 @@ func (j *judgement) measure(inject time.Duration) {
 	for _, plane := range []probes.Plane{probes.DataPlane, probes.ControlPlane} {
 		if rta, ok := probes.Worst(j.estimates, plane); ok {
 			j.result.RTA[string(plane)] = RTA{LowS: rta.Low.Seconds(), PointS: rta.Point.Seconds(), HighS: rta.High.Seconds(),
-				ErrorS: rta.Error.Seconds(), Impact: string(rta.Impact), Series: rta.Series}
+				ErrorS: rta.Error.Seconds(), Recovered: rta.Recovered, Impact: string(rta.Impact), Series: rta.Series}
 		}
 	}
 	j.traffic(inject)
@@ -138,19 +139,25 @@ func latency(samples []probes.Sample, from, to time.Duration) Latency {
 	return Latency{P50S: l.P50.Seconds(), P99S: l.P99.Seconds(), P999S: l.P999.Seconds()}
 }
 
-// compareLedger judges the loss by the worse of two read-backs: with the faults still in effect, and in the end, when
-// whatever came back may have taken something away again.
+// afterRevert marks the regions of the final read-back.
+const afterRevert = " after the revert"
+
+// compareLedger judges the loss by both read-backs: with the faults still in effect, and in the end, when whatever came
+// back may have taken something away again. Each change counts by the worst that either shows.
 func (j *judgement) compareLedger(inject time.Duration) {
 	f := &j.facts
-	loss := probes.EstimateLoss(f.Ledger, f.Survivors, inject)
-	if final := probes.EstimateLoss(f.Ledger, f.Final, inject); len(f.Final) > 0 && (len(f.Survivors) == 0 || gone(final) > gone(loss)) {
-		if len(f.Survivors) > 0 {
-			j.finding("the revert took away what had survived the fault: %d changes were lost before it, %d after", gone(loss), gone(final))
-		}
-		loss = final
+	seen := slices.Clone(f.Survivors)
+	for _, o := range f.Final {
+		o.Region += afterRevert
+		seen = append(seen, o)
+	}
+	loss := probes.EstimateLoss(f.Ledger, seen, inject)
+	if before := gone(probes.EstimateLoss(f.Ledger, f.Survivors, inject)); len(f.Survivors) > 0 && gone(loss) > before {
+		j.finding("the revert took away what had survived the fault: %d changes were lost before it, %d after", before, gone(loss))
 	}
 	j.loss = loss
-	j.result.RPA = RPA{LowS: loss.RPA.Low.Seconds(), HighS: loss.RPA.High.Seconds(), Acked: loss.Acked, Lost: loss.Lost + loss.Corrupt,
+	j.unread = j.regionsUnread()
+	j.result.RPA = RPA{LowS: loss.RPA.Low.Seconds(), HighS: loss.RPA.High.Seconds(), Open: loss.RPA.Open, Acked: loss.Acked, Lost: loss.Lost + loss.Corrupt,
 		Stale: loss.Stale, Resurrected: loss.Resurrected, Indeterminate: loss.Indeterminate, ByKind: map[string]int{}, Statement: loss.Statement}
 	for kind, n := range loss.ByKind {
 		j.result.RPA.ByKind[string(kind)] = n
@@ -167,6 +174,18 @@ func (j *judgement) compareLedger(inject time.Duration) {
 	if loss.Duplicate > 0 {
 		j.finding("%d changes are there twice", loss.Duplicate)
 	}
+}
+
+// regionsUnread lists the regions that were there before the fault and are missing from the final read-back.
+func (j *judgement) regionsUnread() []string {
+	var missing []string
+	for _, d := range j.facts.Digests {
+		read := func(o probes.Observation) bool { return o.Region == d.Region }
+		if d.Stage == Preflight && !slices.ContainsFunc(j.facts.Final, read) {
+			missing = append(missing, d.Region)
+		}
+	}
+	return missing
 }
 
 func gone(l probes.Loss) int { return l.Lost + l.Stale + l.Resurrected + l.Corrupt }

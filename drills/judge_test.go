@@ -1,6 +1,7 @@
 package drills
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,6 +45,7 @@ func recorded(t *testing.T) (*scenarios.Scenario, Facts) {
 			f.Survivors = append(f.Survivors, probes.Observation{Region: "us-west", Kind: c.Kind, ID: c.ID})
 		}
 	}
+	f.revoke()
 	f.Final = f.Survivors
 	return s, f
 }
@@ -78,19 +80,37 @@ func TestJudge(t *testing.T) {
 		}, Fail, "rto (> 1m0s)", false},
 		"record ends too early": {func(s *scenarios.Scenario, f *Facts) { f.fail("clients", 5*time.Second, time.Hour) }, Inconclusive, "rto", false},
 		"bracket over target":   {func(s *scenarios.Scenario, f *Facts) { *s.Objectives[0].LE = scenarios.Duration(190 * ms) }, Inconclusive, "", false},
-		"resurrected":           {func(_ *scenarios.Scenario, f *Facts) { f.resurrect() }, Fail, "no-resurrection", false},
+		"resurrected":           {func(_ *scenarios.Scenario, f *Facts) { f.Survivors = f.resurrected(f.Survivors) }, Fail, "no-resurrection", false},
 		"lost only in the end":  {func(_ *scenarios.Scenario, f *Facts) { f.Final = absent(f.Final, 30) }, Fail, "rpo", false},
 		"lost all":              {func(_ *scenarios.Scenario, f *Facts) { f.Survivors = absent(f.Survivors, 0) }, Fail, "rpo (at least", false},
 		"not read back":         {func(_ *scenarios.Scenario, f *Facts) { f.Survivors, f.Final = nil, nil }, Inconclusive, "not measured", false},
-		"not verified":          {func(_ *scenarios.Scenario, f *Facts) { f.Faults[0].Verified = false }, Inconclusive, "verified", false},
+		"resurrected in the end, while something else was lost before": {func(_ *scenarios.Scenario, f *Facts) {
+			f.Survivors = absent(f.Survivors, 98)
+			f.Final = f.resurrected(f.Final)
+		}, Fail, "no-resurrection (1 of 1", false},
+		"nothing was revoked": {func(_ *scenarios.Scenario, f *Facts) {
+			f.Ledger = f.Ledger[:100]
+			f.Survivors, f.Final = f.Survivors[:100], f.Final[:100]
+		}, Inconclusive, "no-resurrection (0 of 0", false},
+		"not all was read back": {func(_ *scenarios.Scenario, f *Facts) {
+			f.Survivors = slices.Clone(f.Survivors)
+			f.Survivors[10].Error = "timeout"
+		}, Inconclusive, "1 could not be read back", false},
+		"a region was not read back in the end": {func(_ *scenarios.Scenario, f *Facts) {
+			f.Digests = []DigestFact{{Stage: Preflight, Region: "us-west"}, {Stage: Preflight, Region: "us-east"}}
+		}, Inconclusive, "us-east not read back after the revert", false},
+		"not verified": {func(_ *scenarios.Scenario, f *Facts) { f.Faults[0].Verified = false }, Inconclusive, "verified", false},
 		"not settled": {func(_ *scenarios.Scenario, f *Facts) { f.Settled = &SettledFact{Detail: "us-east-1 is not running"} },
 			Fail, "us-east-1 is not running", false},
 		"control target failed": {func(_ *scenarios.Scenario, f *Facts) { f.fail("echo", 5*time.Second, 5200*ms) }, Inconclusive, "control", false},
-		"unsteady baseline":     {func(_ *scenarios.Scenario, f *Facts) { f.fail("clients", time.Second, 1020*ms) }, Inconclusive, "baseline", false},
-		"clock stepped":         {func(_ *scenarios.Scenario, f *Facts) { f.Drift = time.Second }, Inconclusive, "drift", false},
-		"too coarse":            {func(s *scenarios.Scenario, f *Facts) { *s.Objectives[0].LE = scenarios.Duration(300 * ms) }, Inconclusive, "resolution", false},
-		"missed within guards":  {func(s *scenarios.Scenario, f *Facts) { *s.Objectives[1].LE = scenarios.Duration(300 * ms) }, Inconclusive, "resolution", false},
-		"killed":                {func(_ *scenarios.Scenario, f *Facts) { f.Complete = false }, Errored, "killed", false},
+		"control target was not probed to the end": {func(_ *scenarios.Scenario, f *Facts) {
+			f.Samples = slices.DeleteFunc(f.Samples, func(s probes.Sample) bool { return s.Series == "echo" && s.Due > 7*time.Second })
+		}, Inconclusive, "control", false},
+		"unsteady baseline":    {func(_ *scenarios.Scenario, f *Facts) { f.fail("clients", time.Second, 1020*ms) }, Inconclusive, "baseline", false},
+		"clock stepped":        {func(_ *scenarios.Scenario, f *Facts) { f.Drift = time.Second }, Inconclusive, "drift", false},
+		"too coarse":           {func(s *scenarios.Scenario, f *Facts) { *s.Objectives[0].LE = scenarios.Duration(300 * ms) }, Inconclusive, "resolution", false},
+		"missed within guards": {func(s *scenarios.Scenario, f *Facts) { *s.Objectives[1].LE = scenarios.Duration(300 * ms) }, Inconclusive, "resolution", false},
+		"killed":               {func(_ *scenarios.Scenario, f *Facts) { f.Complete = false }, Errored, "killed", false},
 		"guardrail": {func(_ *scenarios.Scenario, f *Facts) { f.Aborts = []AbortFact{{AbortGuardrail, "survivor is down"}} },
 			Aborted, "survivor is down", false},
 		"inject": {func(_ *scenarios.Scenario, f *Facts) { f.Aborts = []AbortFact{{AbortInject, "no permission"}} }, Errored, "no permission", false},
@@ -123,13 +143,20 @@ func (f *Facts) fail(series string, from, to time.Duration) {
 	}
 }
 
-// resurrect adds a key whose acknowledged revocation is gone.
-func (f *Facts) resurrect() {
+// resurrected returns the observations with the revocation of the key gone.
+func (f *Facts) resurrected(seen []probes.Observation) []probes.Observation {
+	all := slices.Clone(seen)
+	all[len(all)-1].Revoked, all[len(all)-1].Refused = false, false
+	return all
+}
+
+// revoke adds a key that was revoked, and still is.
+func (f *Facts) revoke() {
 	for seq, kind := range map[int64]probes.ChangeKind{101: probes.KeyChange, 102: probes.RevokeChange} {
 		c := probes.Change{Seq: seq, Kind: kind, ID: "key"}
 		f.Ledger = append(f.Ledger, probes.Entry{Change: c, Sent: time.Duration(seq) * ms, Done: time.Duration(seq) * ms, Result: probes.Acked})
 	}
-	f.Survivors = append(f.Survivors, probes.Observation{Region: "us-west", Kind: probes.KeyChange, ID: "key", Version: 101, Data: -1})
+	f.Survivors = append(f.Survivors, probes.Observation{Region: "us-west", Kind: probes.KeyChange, ID: "key", Version: 101, Data: 101, Revoked: true, Refused: true})
 }
 
 // absent returns the observations with all but the first keep objects gone.

@@ -11,12 +11,30 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// lock is held by whoever writes in an evidence directory: a drill, its guard once the drill is dead, or a revert. The
-// kernel drops it with the process.
+// lock is held by whoever writes in an evidence directory: a drill, its guard once the drill is dead, or a revert. A drill
+// holds that of its fleet as well. The kernel drops it with the process.
 type lock struct{ file *os.File }
 
+// Claim takes the fleet whose state is in dir for one drill, wherever that keeps its evidence, until release is called.
+// The error wraps ErrRefused if another drill has it.
+func Claim(dir, scenario string) (release func() error, err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("claim fleet: %w", err)
+	}
+	l, err := takeLock(dir, drillHolder(scenario))
+	if errors.Is(err, errLocked) {
+		return nil, fmt.Errorf("%w: fleet: %w", ErrRefused, err)
+	} else if err != nil {
+		return nil, err
+	}
+	return l.release, nil
+}
+
+// drillHolder names a drill for those who find its lock.
+func drillHolder(scenario string) string { return "another drill (" + scenario + ")" }
+
 // errLocked is wrapped by takeLock when another process holds the lock.
-var errLocked = errors.New("evidence directory is in use")
+var errLocked = errors.New("directory is in use")
 
 // lockPatience is how long a lock is waited for: those who only look hold it for a moment.
 const lockPatience = time.Second
@@ -32,7 +50,7 @@ func takeLock(evidence, holder string) (*lock, error) {
 	}
 	if err := errors.Join(l.file.Truncate(0), writeAt(l.file, fmt.Sprintf("%s, process %d\n", holder, os.Getpid()))); err != nil {
 		l.file.Close()
-		return nil, fmt.Errorf("lock evidence directory: %w", err)
+		return nil, fmt.Errorf("lock directory: %w", err)
 	}
 	return l, nil
 }
@@ -41,7 +59,7 @@ func takeLock(evidence, holder string) (*lock, error) {
 func openLock(evidence string, how int) (*lock, error) {
 	f, err := os.OpenFile(filepath.Join(evidence, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("lock evidence directory: %w", err)
+		return nil, fmt.Errorf("lock directory: %w", err)
 	}
 	err = unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
 	switch {
@@ -50,7 +68,7 @@ func openLock(evidence string, how int) (*lock, error) {
 	case errors.Is(err, unix.EWOULDBLOCK):
 		err = fmt.Errorf("%w by %s", errLocked, readHolder(f))
 	default:
-		err = fmt.Errorf("lock evidence directory: %w", err)
+		err = fmt.Errorf("lock directory: %w", err)
 	}
 	f.Close()
 	return nil, err

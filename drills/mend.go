@@ -48,6 +48,7 @@ func (d *drill) revert(ctx context.Context) bool {
 		d.note(entryReverted, fact)
 		d.tellFault(u, "reverted", fact.Error)
 	}
+	d.tellFleet(ctx)
 	return d.faults.reverted == len(d.faults.undos)
 }
 

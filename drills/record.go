@@ -32,7 +32,7 @@ func createRecord(r *Runner, t0 time.Time) (_ *record, err error) {
 	if err := os.MkdirAll(r.Evidence, 0o700); err != nil {
 		return nil, fmt.Errorf("make evidence directory: %w", err)
 	}
-	l, err := takeLock(r.Evidence, "another drill ("+r.Scenario.Metadata.Name+")")
+	l, err := takeLock(r.Evidence, drillHolder(r.Scenario.Metadata.Name))
 	if errors.Is(err, errLocked) {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	} else if err != nil {

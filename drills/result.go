@@ -68,14 +68,18 @@ type RTA struct {
 	PointS float64 `json:"point_s"`
 	HighS  float64 `json:"high_s"` // the number that is judged
 	ErrorS float64 `json:"error_s"`
-	Impact string  `json:"impact"`           // "outage", or "none": no attempt was affected
-	Series string  `json:"series,omitempty"` // the worst series
+	// Recovered is false if the series was not shown to be up while the fault lasted: then HighS is no bound, only how long
+	// it was observed.
+	Recovered bool   `json:"recovered"`
+	Impact    string `json:"impact"`           // "outage", "blip", or "none": no attempt was affected
+	Series    string `json:"series,omitempty"` // the worst series
 }
 
 // RPA is the achieved recovery point, with the ledger's counts.
 type RPA struct {
 	LowS          float64        `json:"low_s"`
 	HighS         float64        `json:"high_s"`
+	Open          bool           `json:"open,omitempty"` // the loss may reach further back than HighS: no bound is known
 	Acked         int            `json:"acked"`
 	Lost          int            `json:"lost"`        // absent, or there in a form that nobody wrote
 	Stale         int            `json:"stale"`       // there in an older version, or again after its delete

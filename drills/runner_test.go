@@ -147,7 +147,7 @@ func TestRunEnds(t *testing.T) {
 	}{
 		"inject fails": {func(l *lab) { l.world.injectErr = errors.New("no permission") }, Errored, "no permission", false},
 		"verify fails": {func(l *lab) { l.world.verifyErr = errors.New("it still answers") }, Inconclusive, "it still answers", false},
-		"revert fails": {func(l *lab) { l.world.revertErr = func(int) error { return errors.New("stuck") } }, Pass, "", true},
+		"revert fails": {func(l *lab) { l.world.revertErr = func(int) error { return errors.New("stuck") } }, Inconclusive, "not read back after the revert", true},
 		"revert fails twice": {func(l *lab) {
 			l.world.revertErr = func(n int) error { return map[int]error{1: errors.New("busy"), 2: errors.New("busy")}[n] }
 		}, Pass, "", false},
@@ -165,6 +165,9 @@ func TestRunEnds(t *testing.T) {
 			l.world.noFailover = true
 			l.world.renewErr = errors.New("no such fault")
 		}, Aborted, "lease", false},
+		"lease runs out after the recovery": {func(l *lab) {
+			l.on(Sustain, func() { l.world.fail(&l.world.renewErr, errors.New("no such fault")) })
+		}, Aborted, "power-cut", false},
 		"never detected": {func(l *lab) {
 			l.Scenario.Steps[0].Target = "victim"
 			l.Scenario.Targets["victim"] = scenarios.Target{Select: fleet.Selector{Instance: "us-east-2"}}

@@ -30,6 +30,9 @@ func (j *judgement) promises() {
 		case scenarios.MetricFailed:
 			failed := j.result.Requests.Failed
 			r.Value = fmt.Sprintf("%d of %d requests", failed, j.result.Requests.Sent)
+			if unsent := j.result.Requests.Unknown; unsent > 0 {
+				r.Value += fmt.Sprintf(", %d not sent in time", unsent)
+			}
 			r.Verdict = verdictIf(int64(failed) == *o.EQ)
 		}
 		j.result.Objectives = append(j.result.Objectives, r)
@@ -88,11 +91,12 @@ func (j *judgement) sawDeadline() bool {
 func (j *judgement) judgeRPA(r *ObjectiveResult, o scenarios.Objective) {
 	l := j.loss
 	r.LowS, r.HighS = l.RPA.Low.Seconds(), l.RPA.High.Seconds()
+	defer j.doubt(r)
 	switch lost := gone(l); {
 	case l.Checked == 0 && lost == 0:
 		r.Value, r.Verdict = "not measured", Inconclusive
 	case lost == 0:
-		r.Value, r.Verdict = fmt.Sprintf("0 of %d changes lost", l.Checked), verdictUnless(l.Unread == 0, Pass)
+		r.Value, r.Verdict = fmt.Sprintf("0 of %d changes lost", l.Checked), Pass
 	case l.RPA.Open:
 		r.Value = fmt.Sprintf("at least %s, %d of %d changes lost", round(l.RPA.Low), lost, l.Checked)
 		r.Verdict = verdictUnless(l.RPA.Low > o.LE.D(), Fail)
@@ -106,8 +110,22 @@ func (j *judgement) judgeResurrected(r *ObjectiveResult, want int64) {
 	l := j.loss
 	r.Value = fmt.Sprintf("%d of %d revocations", l.Resurrected, l.Revoked)
 	r.Verdict = verdictIf(int64(l.Resurrected) == want)
-	if r.Verdict == Pass && (l.Checked == 0 || l.Unread > 0) {
-		r.Value, r.Verdict = fmt.Sprintf("%s, %d could not be read back", r.Value, l.Unread), Inconclusive
+	if r.Verdict == Pass && l.Revoked == 0 { // nothing could have come back
+		r.Verdict = Inconclusive
+	}
+	j.doubt(r)
+}
+
+// doubt takes a pass back that rests on less than all of what was acknowledged: what was not read may be lost.
+func (j *judgement) doubt(r *ObjectiveResult) {
+	if r.Verdict != Pass {
+		return
+	}
+	if j.loss.Unread > 0 {
+		r.Value, r.Verdict = fmt.Sprintf("%s, %d could not be read back", r.Value, j.loss.Unread), Inconclusive
+	}
+	if len(j.unread) > 0 {
+		r.Value, r.Verdict = fmt.Sprintf("%s, %s not read back after the revert", r.Value, strings.Join(j.unread, ", ")), Inconclusive
 	}
 }
 

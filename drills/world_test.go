@@ -108,6 +108,13 @@ func (w *world) Renew(context.Context, fleet.Undo) error {
 	return w.renewErr
 }
 
+// fail makes one of the world's errors happen from now on.
+func (w *world) fail(which *error, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	*which = err
+}
+
 func (w *world) Revert(_ context.Context, u fleet.Undo) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

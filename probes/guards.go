@@ -75,7 +75,7 @@ func (g Guards) checkControl(e Estimate) []Finding {
 		return nil
 	}
 	return []Finding{{Guard: "control", Series: e.Series.Name, Text: fmt.Sprintf(
-		"only %.1f%% ok, though no fault touched it: the prober itself was disturbed", 100*e.Quality.OK)}}
+		"only %.1f%% ok, though no fault touches it: the prober itself was disturbed", 100*e.Quality.OK)}}
 }
 
 func (g Guards) checkSeries(e Estimate) []Finding {
@@ -113,6 +113,9 @@ func qualityOf(s Series, samples []Sample, w Window, r RTA) Quality {
 		BaselineOK: okShare(baseline, w.Limit), OK: okShare(all, w.Limit), Down: len(outages(s, all, w)) > 0,
 		Unknown: unknownAtEdges(samples, w, r), Missing: missing(samples),
 	}
+	if s.Control { // an attempt that the record lacks at its end, or altogether, was not ok either
+		q.OK *= madeShare(s, all, w)
+	}
 	if n := len(baseline); n > 0 {
 		q.Baseline = baseline[n-1].Due - baseline[0].Due + 2*s.Interval
 	}
@@ -122,6 +125,15 @@ func qualityOf(s Series, samples []Sample, w Window, r RTA) Quality {
 	}
 	q.LagP99 = lag(between(samples, w.From, decisive))
 	return q
+}
+
+// madeShare returns how many of the attempts that were due in [From, Until) there are; all where Until is not known.
+func madeShare(s Series, samples []Sample, w Window) float64 {
+	due := 1.0
+	if w.Until != forever {
+		due = float64((w.Until - w.From) / s.Interval)
+	}
+	return min(float64(len(samples))/max(due, 1), 1)
 }
 
 // okShare returns the share of samples that is good; of none, all are.

@@ -34,12 +34,15 @@ func TestGuards(t *testing.T) {
 		"an attempt of the baseline missing": {Guards{}, "2.?2.9.", fine, []string{"baseline"}},
 		"control target was down":            {Guards{}, "5.2x9.", "5.xxx9.9.", []string{"control"}},
 		"control target was disturbed":       {Guards{}, "5.2x9.", "5.x5.x5.x5.", []string{"control"}},
+		"control target was never probed":    {Guards{}, "5.2x9.", "", []string{"control"}},
 		"one disturbance of a control target in a hundred is allowed": {Guards{}, "5.2x9.", "5.x9.9.", nil},
 		"not made at the start of the outage":                         {Guards{}, "5..?2x9.", fine, []string{"unknown"}},
 		"not made at its end":                                         {Guards{}, "5.2x??9.", fine, []string{"unknown"}},
 		"not made within it":                                          {Guards{}, "5.1x?1x9.", fine, nil},
 		"too coarse": {
 			Guards{Targets: map[Plane]time.Duration{DataPlane: time.Second}}, "5.2x9.", fine, []string{"resolution"}},
+		"an outage may hide where no attempt was made": {
+			Guards{Targets: map[Plane]time.Duration{DataPlane: 2 * time.Second}}, "5.9?9.9.", fine, []string{"resolution"}},
 		"no promise for the plane": {
 			Guards{Targets: map[Plane]time.Duration{ControlPlane: time.Second}}, "5.2x9.", fine, nil},
 		"clock drift":   {Guards{Drift: -50 * ms}, "5.2x9.", fine, []string{"drift"}},

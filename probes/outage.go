@@ -25,7 +25,9 @@ type RTA struct {
 	Low       time.Duration `json:"low_ns"`    // last affected attempt due - Inject
 	Point     time.Duration `json:"point_ns"`  // first ok attempt due - Inject
 	High      time.Duration `json:"high_ns"`   // first ok attempt done - Inject: the number that is judged
-	Error     time.Duration `json:"error_ns"`  // 1/R + L: High is at most so much above the truth
+	// Error is 1/R + L: High is at most so much above the truth. Without impact it is the longest outage that may have gone
+	// unseen: longer than that where attempts were not made.
+	Error time.Duration `json:"error_ns"`
 
 	FirstAffected time.Duration `json:"first_affected_ns,omitempty"` // due time since t0
 	FirstOK       time.Duration `json:"first_ok_ns,omitempty"`       // first success after it, done, since t0
@@ -162,12 +164,27 @@ func recovery(s Series, samples []Sample, w Window) RTA {
 		return r // nothing was observed after the injection: not recovered
 	}
 	r.fold(t.incidents(), w.Inject)
+	if r.Impact == NoImpact {
+		r.Error = unseen(s, samples, w.Inject, r.StableAt) + w.Limit
+	}
 	if !r.Recovered {
 		end := observed(samples)
 		r.Point, r.High = end-w.Inject, end-w.Inject
 	}
 	r.times(samples, w)
 	return r
+}
+
+// unseen returns the longest time without an attempt, from the injection until stability was shown: an outage that fits
+// into it was not seen.
+func unseen(s Series, samples []Sample, inject, until time.Duration) time.Duration {
+	longest, last := s.Interval, inject
+	for i := range samples {
+		if a := &samples[i]; a.Class != Unknown && a.Due >= inject && (until == 0 || a.Due <= until) {
+			longest, last = max(longest, a.Due-last), a.Due
+		}
+	}
+	return longest
 }
 
 // observed returns when the last attempt had ended.

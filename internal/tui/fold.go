@@ -213,14 +213,6 @@ func (l *line) recovery(a probes.Sample) {
 	}
 }
 
-// up reports whether the instance is running, as far as the events tell: what a fault has hit is down until it is
-// reverted.
-func (s *state) up(in fleet.Instance) bool {
-	return in.Running && !slices.ContainsFunc(s.faults, func(f fault) bool {
-		return f.what != "reverted" && slices.Contains(f.targets, in.ID)
-	})
-}
-
 // success returns the share of ok attempts in the last second or so.
 func (l *line) success(now time.Duration) (share float64, any bool) {
 	var c cell

@@ -25,13 +25,14 @@ func ms(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 func demo() []drills.Event {
 	events := []drills.Event{
 		{At: 0, Phase: &drills.PhaseEvent{Phase: drills.Planned}},
-		{At: ms(20), Fleet: demoFleet()},
+		{At: ms(20), Fleet: demoFleet("")},
 		{At: ms(60), Phase: &drills.PhaseEvent{Phase: drills.Preflight}},
 		{At: ms(950), Phase: &drills.PhaseEvent{Phase: drills.Baseline}},
 		{At: ms(7800), Phase: &drills.PhaseEvent{Phase: drills.Armed}},
 		{At: ms(7900), Phase: &drills.PhaseEvent{Phase: drills.Injecting}},
 		{At: ms(8000), Fault: &drills.FaultEvent{ID: "power-cut", Kind: fleet.Kill, What: "injected", Targets: []string{"us-east-1", "us-east-2", "us-east-control"}}},
 		{At: ms(8180), Fault: &drills.FaultEvent{ID: "power-cut", What: "verified", Detail: "no process is alive, ports refuse"}},
+		{At: ms(8190), Fleet: demoFleet("us-east")},
 		{At: ms(8200), Phase: &drills.PhaseEvent{Phase: drills.Observing}},
 		{At: ms(8400), Step: &drills.StepEvent{ID: "promote", Action: "promote"}},
 		{At: ms(8400), Phase: &drills.PhaseEvent{Phase: drills.Recovering}},
@@ -41,6 +42,7 @@ func demo() []drills.Event {
 		{At: ms(15000), Warning: "lease of power-cut was renewed late"},
 		{At: ms(16000), Phase: &drills.PhaseEvent{Phase: drills.Reverting}},
 		{At: ms(17400), Fault: &drills.FaultEvent{ID: "power-cut", What: "reverted"}},
+		{At: ms(17410), Fleet: demoFleet("")},
 		{At: ms(17500), Phase: &drills.PhaseEvent{Phase: drills.Settling}},
 		{At: ms(21000), Phase: &drills.PhaseEvent{Phase: drills.Reconciling}},
 		{At: ms(22100), Phase: &drills.PhaseEvent{Phase: drills.Clean}},
@@ -74,8 +76,9 @@ func demoSamples() []drills.Event {
 	return events
 }
 
-func demoFleet() []fleet.Instance {
-	return []fleet.Instance{
+// demoFleet is the fleet while the region down is.
+func demoFleet(down string) []fleet.Instance {
+	all := []fleet.Instance{
 		{ID: "edge", Role: fleet.Edge, Running: true},
 		{ID: "us-east-1", Region: "us-east", Role: fleet.Data, Running: true},
 		{ID: "us-east-2", Region: "us-east", Role: fleet.Data, Running: true},
@@ -84,4 +87,8 @@ func demoFleet() []fleet.Instance {
 		{ID: "us-west-2", Region: "us-west", Role: fleet.Data, Running: true},
 		{ID: "us-west-control", Region: "us-west", Role: fleet.Control, Running: true},
 	}
+	for i := range all {
+		all[i].Running = all[i].Region == "" || all[i].Region != down
+	}
+	return all
 }

@@ -113,7 +113,7 @@ func (k looks) regions(s *state) []string {
 			order = append(order, region)
 		}
 		mark := k.good.Render("●")
-		if !s.up(in) {
+		if !in.Running {
 			mark = k.bad.Render("✗")
 		}
 		byRegion[region] = append(byRegion[region], mark+" "+oneLine(in.ID))
