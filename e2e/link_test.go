@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -83,8 +82,7 @@ func gwdrCommand(t *testing.T, home string) func(code int, args ...string) strin
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "gwdr")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".")
-	_, here, _, _ := runtime.Caller(0) // the S3 server has changed the working directory
-	build.Dir = filepath.Dir(filepath.Dir(here))
+	build.Dir = repository()
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build gwdr: %v\n%s", err, out)
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -128,47 +129,64 @@ func TestKindsInReadme(t *testing.T) {
 	}
 }
 
-var packages = map[string]string{"age": "age", "zstd": "zstd", "ssh-keygen": "openssh-client"}
+// repository returns gwdr's top directory; the S3 server has changed the working directory.
+func repository() string {
+	_, here, _, _ := runtime.Caller(0)
+	return filepath.Dir(filepath.Dir(here))
+}
 
-// tools returns an environment whose PATH has the tools: those of the system, or else from Debian's packages.
+// packages are the Debian packages that each tool needs.
+var packages = map[string][]string{
+	"age": {"age"}, "zstd": {"zstd"}, "ssh-keygen": {"openssh-client"}, "jq": {"jq", "libjq1", "libonig5"},
+}
+
+// tools returns an environment in which the tools run: those of the system, or else from Debian's packages.
 func tools(t *testing.T, names ...string) []string {
 	t.Helper()
-	path := os.Getenv("PATH")
+	path, libraries := []string{os.Getenv("PATH")}, []string{os.Getenv("LD_LIBRARY_PATH")}
 	for _, name := range names {
 		if _, err := exec.LookPath(name); err == nil {
 			continue
 		}
-		bin, err := fetchTool(t, name)
+		root, err := fetchTool(t, name)
 		switch {
 		case err != nil && os.Getenv("CI") == "true":
 			t.Fatalf("%s is needed: %v", name, err)
 		case err != nil:
 			t.Skipf("%s is needed: %v", name, err)
 		}
-		path += string(os.PathListSeparator) + bin
+		found, _ := filepath.Glob(filepath.Join(root, "usr", "lib", "*-linux-*"))
+		path, libraries = append(path, filepath.Join(root, "usr", "bin")), append(libraries, found...)
 	}
-	return append(os.Environ(), "PATH="+path)
+	separator := string(os.PathListSeparator)
+	env := append(os.Environ(), "PATH="+strings.Join(path, separator))
+	if len(libraries) > 1 {
+		env = append(env, "LD_LIBRARY_PATH="+strings.Trim(strings.Join(libraries, separator), separator))
+	}
+	return env
 }
 
-// fetchTool unpacks the Debian package that holds the tool, and returns the directory of the tool.
+// fetchTool unpacks the Debian packages of the tool, and returns the directory that they are in.
 func fetchTool(t *testing.T, name string) (string, error) {
 	t.Helper()
-	pkg, ok := packages[name]
+	wanted, ok := packages[name]
 	if !ok {
 		return "", fmt.Errorf("no package is known for %s", name)
 	}
 	dir := t.TempDir()
-	download := exec.Command("apt-get", "download", pkg)
+	download := exec.Command("apt-get", append([]string{"download"}, wanted...)...)
 	download.Dir = dir
 	if out, err := download.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("apt-get download %s: %w: %s", pkg, err, out)
+		return "", fmt.Errorf("apt-get download %v: %w: %s", wanted, err, out)
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "*.deb"))
-	if err != nil || len(files) != 1 {
-		return "", fmt.Errorf("apt-get download %s: %v", pkg, files)
+	if err != nil || len(files) != len(wanted) {
+		return "", fmt.Errorf("apt-get download %v: %v", wanted, files)
 	}
-	if out, err := exec.Command("dpkg", "-x", files[0], dir).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("dpkg -x %s: %w: %s", files[0], err, out)
+	for _, file := range files {
+		if out, err := exec.Command("dpkg", "-x", file, dir).CombinedOutput(); err != nil {
+			return "", fmt.Errorf("dpkg -x %s: %w: %s", file, err, out)
+		}
 	}
-	return filepath.Join(dir, "usr", "bin"), nil
+	return dir, nil
 }

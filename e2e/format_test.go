@@ -1,4 +1,4 @@
-package restore
+package e2e
 
 import (
 	"os"
@@ -18,7 +18,7 @@ import (
 
 // TestFormatByHand runs the commands of docs/snapshot-format.md, as they stand there, on a real location.
 func TestFormatByHand(t *testing.T) {
-	doc, err := os.ReadFile("../docs/snapshot-format.md")
+	doc, err := os.ReadFile(filepath.Join(repository(), "docs", "snapshot-format.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,14 +26,15 @@ func TestFormatByHand(t *testing.T) {
 	if len(blocks) != 2 {
 		t.Fatalf("%d blocks of commands", len(blocks))
 	}
+	env := tools(t, "age", "zstd", "jq", "ssh-keygen", "tar", "sha256sum")
 	home, folder := t.TempDir(), t.TempDir()
 	location := &dir.Location{Dir: folder}
 	if err := location.Init(); err != nil {
 		t.Fatal(err)
 	}
 	keys := backuptest.NewKeys(t)
-	writeFile(t, filepath.Join(home, "identity"), keys.Identities[0].(*age.X25519Identity).String()+"\n")
-	writeFile(t, filepath.Join(home, "allowed_signers"), string(keys.Trusted.Marshal()))
+	write(t, filepath.Join(home, "identity"), []byte(keys.Identities[0].(*age.X25519Identity).String()+"\n"))
+	write(t, filepath.Join(home, "allowed_signers"), keys.Trusted.Marshal())
 	taken, err := backup.Take(t.Context(), backup.Job{Source: gatewaytest.New(gatewaytest.Sample()...), Gateway: "test",
 		Copies: []backup.Copy{{Name: "local", Location: location}}, Keys: keys, Spool: t.TempDir()})
 	if err != nil {
@@ -43,7 +44,7 @@ func TestFormatByHand(t *testing.T) {
 	for _, block := range blocks {
 		cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", block[1])
 		cmd.Dir = filepath.Join(folder, "gwdr1", taken.Lineage)
-		cmd.Env = append(os.Environ(), "HOME="+home)
+		cmd.Env = append(env, "HOME="+home)
 		raw, err := cmd.CombinedOutput()
 		if out = string(raw); err != nil {
 			t.Fatalf("%v\n%s", err, out)
@@ -52,12 +53,5 @@ func TestFormatByHand(t *testing.T) {
 	lines := strings.Fields(out)
 	if len(lines) != 2 || lines[0] != lines[1] || len(lines[0]) != 64 {
 		t.Errorf("digests differ:\n%s", out)
-	}
-}
-
-func writeFile(t *testing.T, path, content string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
 	}
 }
