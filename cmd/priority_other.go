@@ -1,0 +1,6 @@
+//go:build !linux
+
+package cmd
+
+// raisePriority does nothing: other systems are not the home of drills.
+func raisePriority() error { return nil }
