@@ -214,7 +214,7 @@ func (d *drill) stillOn(ctx context.Context) error {
 		return err
 	}
 	for _, u := range d.faults.undos {
-		err := poll(ctx, verifyPatience, func(ctx context.Context) error { return d.Fleet.Renew(ctx, u) })
+		err := poll(ctx, verifyPatience, pollEvery, func(ctx context.Context) error { return d.Fleet.Renew(ctx, u) })
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
