@@ -90,7 +90,7 @@ func loadConfig(file string, env func(string) string) (*Config, error) {
 	}
 	c := &Config{File: found}
 	if err := v.UnmarshalExact(c); err != nil {
-		return nil, fmt.Errorf("read configuration %s: %w", found, err)
+		return nil, fmt.Errorf("read configuration %s: %w", found, readableConfigError(err))
 	}
 	return c, c.resolve()
 }

@@ -55,7 +55,7 @@ once, and the guard process reverts.`,
 		Example: `  gwdr drill run region-loss
   gwdr drill run region-loss --dry-run
   gwdr drill run my-scenario.yaml --json --evidence /var/lib/gwdr/evidence`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArgument("the name or the file of a scenario", "see 'gwdr drill list'"),
 		RunE: func(cmd *cobra.Command, args []string) error { return runDrill(cmd.Context(), a, args[0], opts) },
 	}
 	cmd.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show targets, actions, the undo plan and the worst-case duration, and touch nothing")

@@ -130,7 +130,7 @@ func newDrillShowCommand(a *app) *cobra.Command {
 		Short: "Show a scenario, or what a run found",
 		Example: `  gwdr drill show region-loss
   gwdr drill show 20261121T024601Z-region-loss-a1b2`,
-		Args: cobra.ExactArgs(1),
+		Args: oneArgument("the name of a scenario or the id of a run", "see 'gwdr drill list'"),
 		RunE: func(_ *cobra.Command, args []string) error { return runDrillShow(a, args[0]) },
 	}
 }

@@ -81,6 +81,7 @@ times the recovery from the clients' side, counts what was lost, and writes evid
 Without any gwdr.yaml everything runs on the lab, a fleet of real gateways on this machine.`,
 		Example: `  gwdr drill run region-loss     # on the lab: breaks a region and measures how it comes back
   gwdr init && gwdr backup       # for your own gateway`,
+		Version:           version(),
 		SilenceUsage:      true,
 		SilenceErrors:     true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.start(cmd) },
@@ -95,6 +96,7 @@ Without any gwdr.yaml everything runs on the lab, a fleet of real gateways on th
 	flags.BoolVarP(&a.Quiet, "quiet", "q", false, "say nothing but errors")
 	flags.StringVar(&a.logLevel, "log-level", "", "`level` of the log on stderr: debug, info, warn or error (default warn)")
 	root.AddCommand(commands(a)...)
+	strict(root)
 	root.SetUsageTemplate(root.UsageTemplate() + exitCodesHelp)
 	return root
 }
