@@ -101,6 +101,13 @@ func (w *world) Renew(context.Context, fleet.Undo) error {
 	return w.renewErr
 }
 
+// crash ends an instance that no fault has hit.
+func (w *world) crash(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.setRunning([]string{id}, false)
+}
+
 // fail makes one of the world's errors happen from now on.
 func (w *world) fail(which *error, err error) {
 	w.mu.Lock()
