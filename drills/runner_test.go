@@ -152,7 +152,7 @@ func TestRunEnds(t *testing.T) {
 			l.world.revertErr = func(n int) error { return map[int]error{1: errors.New("busy"), 2: errors.New("busy")}[n] }
 		}, Pass, "", false},
 		"guardrail": {func(l *lab) {
-			l.on(Injecting, func() { l.world.stop("us-west-1") })
+			l.on(Injecting, func() { l.world.crash("us-west-1") })
 		}, Aborted, "guardrail survivor", false},
 		"drill too long": {func(l *lab) {
 			l.world.noFailover = true

@@ -91,13 +91,6 @@ func (w *world) setRunning(ids []string, running bool) {
 	}
 }
 
-// stop makes an instance end by itself.
-func (w *world) stop(id string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.setRunning([]string{id}, false)
-}
-
 func (w *world) Verify(context.Context, fleet.Undo) (string, error) {
 	return "nothing answers", w.verifyErr
 }
@@ -106,6 +99,13 @@ func (w *world) Renew(context.Context, fleet.Undo) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.renewErr
+}
+
+// crash ends an instance that no fault has hit.
+func (w *world) crash(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.setRunning([]string{id}, false)
 }
 
 // fail makes one of the world's errors happen from now on.

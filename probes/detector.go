@@ -26,7 +26,7 @@ func NewDetector(stable, baseline time.Duration, series ...Series) *Detector {
 	d := &Detector{byName: map[string]*watched{}}
 	for _, s := range series {
 		w := &watched{
-			series: s, tracker: newTracker(MaxLimit, stable), baseline: sliding{length: baseline},
+			series: s, tracker: newTracker(MaxLimit, stable), baseline: sliding{length: baseline}, made: sliding{length: baseline},
 			waiting: map[int64]Sample{},
 		}
 		d.series = append(d.series, w)
@@ -93,13 +93,13 @@ func (d *Detector) RecoveredSince(since, now time.Duration) bool {
 	return true
 }
 
-// BaselineHolds reports whether every series, control targets too, had at least 99.9 % ok attempts over the baseline's
-// length up to now: a baseline that Guards accept if a fault is injected now.
+// BaselineHolds reports whether every series, control targets too, was probed over the baseline's length up to now: at
+// least 99 % of the attempts were made, and 99.9 % of those were ok. Guards accept it if a fault is injected now.
 func (d *Detector) BaselineHolds(now time.Duration) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, w := range d.series {
-		if t := w.at(now); t.down || t.run > 0 || !w.baseline.steady(w.due(0), baselineOK) {
+		if t := w.at(now); t.down || t.run > 0 || !w.baseline.steady(w.due(0), baselineOK) || !w.made.steady(w.due(0), baselineMade) {
 			return false
 		}
 	}
@@ -110,7 +110,8 @@ func (d *Detector) BaselineHolds(now time.Duration) bool {
 type watched struct {
 	series   Series
 	tracker  *tracker // has all attempts before next
-	baseline sliding
+	baseline sliding  // of the attempts that were made
+	made     sliding
 	next     int64
 	waiting  map[int64]Sample // that ended before an earlier one did
 	start    time.Duration    // due time of attempt 0
@@ -133,7 +134,11 @@ func (w *watched) add(s Sample) {
 		delete(w.waiting, w.next)
 		w.next++
 		w.tracker.addSample(&s)
-		w.baseline.add(s.Due, judge(&s, w.tracker.limit) == good)
+		o := judge(&s, w.tracker.limit)
+		w.made.add(s.Due, o != unsure)
+		if o != unsure {
+			w.baseline.add(s.Due, o == good)
+		}
 	}
 }
 

@@ -110,3 +110,14 @@ func TestBaselineHoldsOnceItIsLongEnoughAndClean(t *testing.T) {
 		t.Errorf("baseline holds at %v, want 3s", first)
 	}
 }
+
+func TestBaselineForgivesFewAttemptsThatWereNotMade(t *testing.T) {
+	for steps, want := range map[string]bool{"9.9.1.?9.": true, "9.9.1.??9.": true, "9.9.???9.": false} {
+		d := NewDetector(time.Second, 4*time.Second, orders) // 200 attempts
+		holds := false
+		replay(d, script(steps), 6*time.Second, func(now time.Duration) { holds = d.BaselineHolds(now) })
+		if holds != want {
+			t.Errorf("%s: the baseline holds: %v", steps, holds)
+		}
+	}
+}

@@ -2,21 +2,23 @@ package probes
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
 // The bounds of the guards.
 const (
-	baselineOK  = 0.999                 // share of ok attempts in the baseline
-	controlOK   = 0.99                  // share of ok attempts of a control target, throughout
-	maxDrift    = 50 * time.Millisecond // between the monotonic and the wall clock
-	coarseShare = 10                    // 1/R + L may be so small a part of the promise
+	baselineOK   = 0.999                 // share of ok attempts in the baseline
+	baselineMade = 0.99                  // share of the attempts of the baseline that were made at all
+	controlOK    = 0.99                  // share of ok attempts of a control target, throughout
+	maxDrift     = 50 * time.Millisecond // between the monotonic and the wall clock
+	coarseShare  = 10                    // 1/R + L may be so small a part of the promise
 )
 
 // Quality says how far the measurement of a series can be trusted.
 type Quality struct {
 	Baseline   time.Duration `json:"baseline_ns"`    // how long the baseline [From, Inject) was observed
-	BaselineOK float64       `json:"baseline_ok"`    // share of its attempts that were ok
+	BaselineOK float64       `json:"baseline_ok"`    // share of the attempts made in it that were ok
 	OK         float64       `json:"ok"`             // share of the attempts in [From, Until) that were ok
 	Down       bool          `json:"down,omitempty"` // there was an outage in [From, Until)
 	LagP99     time.Duration `json:"lag_p99_ns"`     // from due to sent, from From until stability was shown
@@ -110,7 +112,7 @@ func round(d time.Duration) time.Duration { return d.Round(time.Millisecond / 10
 func qualityOf(s Series, samples []Sample, w Window, r RTA) Quality {
 	baseline, all := between(samples, w.From, w.Inject), between(samples, w.From, w.Until)
 	q := Quality{
-		BaselineOK: okShare(baseline, w.Limit), OK: okShare(all, w.Limit), Down: len(outages(s, all, w)) > 0,
+		BaselineOK: okShare(made(baseline), w.Limit), OK: okShare(all, w.Limit), Down: len(outages(s, all, w)) > 0,
 		Unknown: unknownAtEdges(samples, w, r), Missing: missing(samples),
 	}
 	if s.Control { // an attempt that the record lacks at its end, or altogether, was not ok either
@@ -125,6 +127,11 @@ func qualityOf(s Series, samples []Sample, w Window, r RTA) Quality {
 	}
 	q.LagP99 = lag(between(samples, w.From, decisive))
 	return q
+}
+
+// made returns the samples of attempts that were made: one that was not tells of the prober, and lag judges that.
+func made(samples []Sample) []Sample {
+	return slices.DeleteFunc(slices.Clone(samples), func(s Sample) bool { return s.Class == Unknown })
 }
 
 // madeShare returns how many of the attempts that were due in [From, Until) there are; all where Until is not known.

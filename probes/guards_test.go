@@ -28,13 +28,13 @@ func TestGuards(t *testing.T) {
 		steps, control string
 		want           []string
 	}{
-		"all well":                           {Guards{Baseline: time.Second, Targets: promised}, "5.2x9.", fine, nil},
-		"baseline too short":                 {Guards{Baseline: 2 * time.Second}, "5.2x9.", fine, []string{"baseline"}},
-		"baseline not healthy":               {Guards{}, "2.x2....", fine, []string{"baseline"}},
-		"an attempt of the baseline missing": {Guards{}, "2.?2.9.", fine, []string{"baseline"}},
-		"control target was down":            {Guards{}, "5.2x9.", "5.xxx9.9.", []string{"control"}},
-		"control target was disturbed":       {Guards{}, "5.2x9.", "5.x5.x5.x5.", []string{"control"}},
-		"control target was never probed":    {Guards{}, "5.2x9.", "", []string{"control"}},
+		"all well":                            {Guards{Baseline: time.Second, Targets: promised}, "5.2x9.", fine, nil},
+		"baseline too short":                  {Guards{Baseline: 2 * time.Second}, "5.2x9.", fine, []string{"baseline"}},
+		"baseline not healthy":                {Guards{}, "2.x2....", fine, []string{"baseline"}},
+		"an attempt of the baseline not made": {Guards{}, "2.?2.9.", fine, nil},
+		"control target was down":             {Guards{}, "5.2x9.", "5.xxx9.9.", []string{"control"}},
+		"control target was disturbed":        {Guards{}, "5.2x9.", "5.x5.x5.x5.", []string{"control"}},
+		"control target was never probed":     {Guards{}, "5.2x9.", "", []string{"control"}},
 		"one disturbance of a control target in a hundred is allowed": {Guards{}, "5.2x9.", "5.x9.9.", nil},
 		"not made at the start of the outage":                         {Guards{}, "5..?2x9.", fine, []string{"unknown"}},
 		"not made at its end":                                         {Guards{}, "5.2x??9.", fine, []string{"unknown"}},
