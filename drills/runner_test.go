@@ -248,7 +248,7 @@ func TestRunRefused(t *testing.T) {
 		arrange func(l *lab)
 		text    string
 	}{
-		"instance down":   {func(l *lab) { l.world.stop("us-west-2") }, "us-west-2 is not running"},
+		"instance down":   {func(l *lab) { l.world.crash("us-west-2") }, "us-west-2 is not running"},
 		"regions differ":  {func(l *lab) { l.world.stores["us-west"]["route/x"] = stored{} }, "differ"},
 		"fault in effect": {func(l *lab) { l.world.faults["old"] = fleet.Undo{} }, "old"},
 		"one backup": {func(l *lab) {
