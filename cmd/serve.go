@@ -70,7 +70,7 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.tlsKey, "tls-key", "", "`file` with the certificate's key (PEM)")
 	f.StringArrayVar(&o.peers, "peer", nil, "`URL` of another region's control plane; repeatable")
 	f.StringVar(&o.replication, "replication", replicationNone, "`kind` of replication between regions: none or async")
-	f.BoolVar(&o.lead, "leader", false, "lead if the store is new and no peer leads (always so without replication)")
+	f.BoolVar(&o.lead, "leader", false, "lead if the store is new and no peer has led or followed yet (always so without replication)")
 	f.StringVar(&o.readyFile, "ready-file", "", "`file` to write {\"listen\",\"admin\",\"pid\"} to once everything is served")
 	f.BoolVar(&o.exitOnEOF, "exit-on-stdin-eof", false, "stop when stdin ends: with the process that started this one")
 	f.DurationVar(&o.drain, "drain", 5*time.Second, "how long a stop waits for requests under way")
