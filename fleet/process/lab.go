@@ -167,21 +167,35 @@ func (l *Lab) WaitReady(ctx context.Context) error {
 	return group.Wait()
 }
 
-// Down ends the lab and returns when nothing of it runs any more. It is no error if the lab is gone already.
+// Down ends the lab and returns when nothing of it runs any more. It is no error if the lab is gone already. A supervisor
+// that does not end when asked to is killed.
 func (l *Lab) Down(ctx context.Context) error {
 	if l.owner != nil {
 		defer l.owner.Close()
 	}
-	if err := l.do(ctx, http.MethodPost, "/down", nil, nil); err != nil && l.file.alive() {
-		return fmt.Errorf("end lab: %w", err)
-	}
-	return poll(ctx, "end lab", func() error {
+	asking, cancel := context.WithTimeoutCause(ctx, downWithin, fmt.Errorf("not done within %s", downWithin))
+	defer cancel()
+	_ = l.do(asking, http.MethodPost, "/down", nil, nil) // it may end before its answer is read; what counts is that it ends
+	err := poll(asking, "end lab", func() error {
 		if l.file.alive() {
 			return fmt.Errorf("supervisor %d still runs", l.file.PID)
 		}
 		return nil
 	})
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	if err := l.file.kill(); err != nil {
+		return fmt.Errorf("end lab: %w", err)
+	}
+	if _, err := Sweep(string(l.dir)); err != nil {
+		return fmt.Errorf("end lab: %w", err)
+	}
+	return nil
 }
+
+// downWithin is how long a supervisor may take to end its lab: politely, and then not.
+const downWithin = goodbye + killTimeout + time.Second
 
 // poll tries until try succeeds or ctx ends.
 func poll(ctx context.Context, what string, try func() error) error {

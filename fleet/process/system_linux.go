@@ -15,7 +15,8 @@ func childAttributes() *syscall.SysProcAttr {
 }
 
 // processStart returns when the process was started, in clock ticks since boot, and whether it has ended but was not
-// reaped (proc_pid_stat(5), fields 22 and 3).
+// reaped (proc_pid_stat(5), fields 22, 3 and 20). A killed process is not at its end while a thread of it is left, which
+// still holds its files and locks.
 func processStart(pid int) (start uint64, ended bool, err error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -31,7 +32,8 @@ func parseStat(stat []byte) (start uint64, ended bool, err error) {
 	}
 	start, err = strconv.ParseUint(string(fields[19]), 10, 64)
 	state := fields[0][0]
-	return start, state == 'Z' || state == 'X', err
+	alone := string(fields[17]) == "0" || string(fields[17]) == "1"
+	return start, (state == 'Z' || state == 'X') && alone, err
 }
 
 // residentBytes returns the memory that the process has in RAM, or 0 if it is not known.
