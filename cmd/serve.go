@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -117,7 +118,26 @@ func (o *serveOptions) check() error {
 	case !isLoopback(o.admin) && (o.tokenFile == "" || o.tlsCert == ""):
 		return fmt.Errorf("--admin %s is reachable from other machines: that needs --token-file, --tls-cert and --tls-key", o.admin)
 	}
+	return o.checkURLs()
+}
+
+// checkURLs refuses what is no address of a control plane. One that can never be reached would not be noticed: a leader
+// with such a peer would not learn that it was replaced.
+func (o *serveOptions) checkURLs() error {
+	for _, peer := range o.peers {
+		if !isBaseURL(peer) {
+			return fmt.Errorf("--peer %q is not of the form http://host:port", peer)
+		}
+	}
+	if o.control != "" && !isBaseURL(o.control) {
+		return fmt.Errorf("--control %q is not of the form http://host:port", o.control)
+	}
 	return nil
+}
+
+func isBaseURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil && u.RawQuery == ""
 }
 
 func (o *serveOptions) controls() bool { return o.role != roleData }
