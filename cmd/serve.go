@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -71,7 +72,7 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.tlsKey, "tls-key", "", "`file` with the certificate's key (PEM)")
 	f.StringArrayVar(&o.peers, "peer", nil, "`URL` of another region's control plane; repeatable")
 	f.StringVar(&o.replication, "replication", replicationNone, "`kind` of replication between regions: none or async")
-	f.BoolVar(&o.lead, "leader", false, "lead if the store is new and no peer leads (always so without replication)")
+	f.BoolVar(&o.lead, "leader", false, "lead if the store is new and no peer has led or followed yet (always so without replication)")
 	f.StringVar(&o.readyFile, "ready-file", "", "`file` to write {\"listen\",\"admin\",\"pid\"} to once everything is served")
 	f.BoolVar(&o.exitOnEOF, "exit-on-stdin-eof", false, "stop when stdin ends: with the process that started this one")
 	f.DurationVar(&o.drain, "drain", 5*time.Second, "how long a stop waits for requests under way")
@@ -121,7 +122,26 @@ func (o *serveOptions) check() error {
 	case !isLoopback(o.admin) && (o.tokenFile == "" || o.tlsCert == ""):
 		return fmt.Errorf("--admin %s is reachable from other machines: that needs --token-file, --tls-cert and --tls-key", o.admin)
 	}
+	return o.checkURLs()
+}
+
+// checkURLs refuses what is no address of a control plane. One that can never be reached would not be noticed: a leader
+// with such a peer would not learn that it was replaced.
+func (o *serveOptions) checkURLs() error {
+	for _, peer := range o.peers {
+		if !isBaseURL(peer) {
+			return fmt.Errorf("--peer %q is not of the form http://host:port", peer)
+		}
+	}
+	if o.control != "" && !isBaseURL(o.control) {
+		return fmt.Errorf("--control %q is not of the form http://host:port", o.control)
+	}
 	return nil
+}
+
+func isBaseURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil && u.RawQuery == ""
 }
 
 func (o *serveOptions) controls() bool { return o.role != roleData }

@@ -28,6 +28,7 @@ type instance struct {
 	replica *replica.Replica // nil without replication
 	proxy   *proxy.Gateway   // nil on a control plane
 	source  proxy.Source     // what proxy follows; nil: nothing
+	lock    *os.File         // holds the data directory; nil on a control plane, whose store does
 }
 
 // open makes the parts, none of which listens yet. An old leader learns of a new one here.
@@ -47,11 +48,8 @@ func (in *instance) open(ctx context.Context) error {
 func (in *instance) openControl(ctx context.Context) (err error) {
 	o := in.options
 	in.store, err = store.Open(ctx, store.Options{Dir: o.data, Follower: o.replication == replicationAsync, Log: in.Log})
-	if errors.Is(err, store.ErrInUse) {
-		return withHint(exitWith(exitRefused, err), "another gwdr serves from this directory: stop it, or choose another --data")
-	}
 	if err != nil {
-		return err
+		return inUse(err)
 	}
 	in.measureControl()
 	if o.replication == replicationNone {
@@ -66,6 +64,14 @@ func (in *instance) openControl(ctx context.Context) (err error) {
 		in.replica.Peers = append(in.replica.Peers, peer)
 	}
 	return in.replica.Settle(ctx)
+}
+
+// inUse adds the next step to an error that wraps store.ErrInUse.
+func inUse(err error) error {
+	if !errors.Is(err, store.ErrInUse) {
+		return err
+	}
+	return withHint(exitWith(exitRefused, err), "another gwdr serves from this directory: stop it, or choose another --data")
 }
 
 // measureControl adds the control plane's own metrics.
@@ -89,6 +95,11 @@ func (in *instance) openData() (err error) {
 	o := in.options
 	if err := os.MkdirAll(o.data, 0o700); err != nil {
 		return fmt.Errorf("create data directory: %w", err)
+	}
+	if in.store == nil { // two that keep their last good configuration in one place would spoil it for both
+		if in.lock, err = store.Lock(o.data); err != nil {
+			return inUse(err)
+		}
 	}
 	in.proxy, err = proxy.New(proxy.Options{Instance: o.instance, Region: o.region, LastGood: filepath.Join(o.data, "last-good.ndjson"),
 		Metrics: in.metrics, Log: in.Log})
@@ -165,6 +176,9 @@ func (in *instance) close() error {
 	}
 	if in.store != nil {
 		errs = append(errs, in.store.Close())
+	}
+	if in.lock != nil {
+		errs = append(errs, in.lock.Close())
 	}
 	return errors.Join(errs...)
 }

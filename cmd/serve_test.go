@@ -226,6 +226,10 @@ func TestServeControlAndData(t *testing.T) {
 	b.end()
 	data.end()
 	edge := serveUntilEnd(t, filepath.Join(dir, "d"), "--role", "data") // from disk alone
+	second := serveFails(t, exitRefused, "serve", "--role", "data", "--data", filepath.Join(dir, "d"), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+	if !strings.Contains(second, "in use by another process") || !strings.Contains(second, "choose another --data") {
+		t.Errorf("second data plane in the same directory: %s", second)
+	}
 	if got := edge.status("/open"); got != 200 {
 		t.Errorf("without a control plane: %d", got)
 	}
@@ -262,6 +266,8 @@ func TestServeRefuses(t *testing.T) {
 		{exitUsage, "--control is for", []string{"--control", "http://x"}},
 		{exitUsage, "for control planes", []string{"--role", "data", "--peer", "http://x"}},
 		{exitUsage, "needs --replication", []string{"--peer", "http://x"}},
+		{exitUsage, "not of the form http://host:port", []string{"--replication", "async", "--peer", "localhost:8081"}},
+		{exitUsage, "not of the form http://host:port", []string{"--role", "data", "--control", "other"}},
 		{exitUsage, "go together", []string{"--tls-cert", "x"}},
 		{exitUsage, "reachable from other machines", []string{"--admin", ":0"}},
 		{exitUsage, "reachable from other machines", []string{"--admin", "0.0.0.0:0", "--token-file", bad}},

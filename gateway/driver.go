@@ -23,7 +23,7 @@ type Source interface {
 
 // Target takes a configuration back. Apply makes the changes in the order given, as one step where the gateway can; if
 // it fails, the error wraps *PartialError when some of the changes were made. Apply also ends the target's wait for a
-// restore (see store.Blank) once all changes are made.
+// restore (see ModeBlank) once all changes are made.
 type Target interface {
 	Source
 	Apply(ctx context.Context, changes []Change) error

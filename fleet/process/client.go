@@ -8,12 +8,33 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 )
 
 func compareIDs(a, b string) int { return strings.Compare(a, b) }
 
+// How long the supervisor may take to answer. One that is stopped still accepts connections.
+const (
+	tellWithin   = 5 * time.Second
+	changeWithin = time.Minute // faults of several instances, whose processes end and start
+)
+
 // do makes one request to the supervisor. The error wraps ErrNoLab if that is gone.
 func (l *Lab) do(ctx context.Context, method, path string, in, out any) error {
+	limit := changeWithin
+	if method == http.MethodGet {
+		limit = tellWithin
+	}
+	limited, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("supervisor %d does not answer", l.file.PID))
+	defer cancel()
+	err := l.request(limited, method, path, in, out)
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		return context.Cause(limited)
+	}
+	return err
+}
+
+func (l *Lab) request(ctx context.Context, method, path string, in, out any) error {
 	if !l.file.alive() {
 		return l.gone()
 	}

@@ -122,10 +122,10 @@ func (s *supervisor) renew(ctx context.Context, id string) error {
 
 // heal reverts a fault whose lease ran out, and tries until it succeeds or the lab ends.
 func (s *supervisor) heal(ctx context.Context, f *fault) {
-	if !f.expired() || ctx.Err() != nil {
+	id := f.undo.Fault.ID
+	if !f.expired() || ctx.Err() != nil || s.fault(id) != f { // reverted, and perhaps another one has the id by now
 		return
 	}
-	id := f.undo.Fault.ID
 	s.log.Warn("lease of fault ran out", "fault", id)
 	err := s.revert(ctx, id)
 	if err == nil || errors.Is(err, errUnknownFault) || ctx.Err() != nil {

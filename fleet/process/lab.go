@@ -167,22 +167,38 @@ func (l *Lab) WaitReady(ctx context.Context) error {
 	return group.Wait()
 }
 
-// Down ends the lab and returns when nothing of it runs any more. It is no error if the lab is gone already.
+// Down ends the lab and returns when nothing of it runs any more. It is no error if the lab is gone already. A supervisor
+// that does not end when asked to is killed.
 func (l *Lab) Down(ctx context.Context) error {
 	if l.owner != nil {
 		defer l.owner.Close()
 	}
-	err := l.do(ctx, http.MethodPost, "/down", nil, nil)
-	if refused := (*remoteError)(nil); errors.As(err, &refused) {
-		return fmt.Errorf("end lab: %w", err)
+	asking, cancel := context.WithTimeoutCause(ctx, downWithin, fmt.Errorf("not done within %s", downWithin))
+	defer cancel()
+	asked := l.do(asking, http.MethodPost, "/down", nil, nil)
+	if refused := (*remoteError)(nil); errors.As(asked, &refused) {
+		return fmt.Errorf("end lab: %w", asked)
 	}
-	return poll(ctx, "end lab", func() error { // also if nobody answered: it may have been ending already
+	err := poll(asking, "end lab", func() error { // also if nobody answered: it may have been ending already
 		if l.file.alive() {
-			return errors.Join(fmt.Errorf("supervisor %d still runs", l.file.PID), err)
+			return errors.Join(fmt.Errorf("supervisor %d still runs", l.file.PID), asked)
 		}
 		return nil
 	})
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	if err := l.file.kill(); err != nil {
+		return fmt.Errorf("end lab: %w", err)
+	}
+	if _, err := Sweep(string(l.dir)); err != nil {
+		return fmt.Errorf("end lab: %w", err)
+	}
+	return nil
 }
+
+// downWithin is how long a supervisor may take to end its lab: politely, and then not.
+const downWithin = goodbye + killTimeout + time.Second
 
 // poll tries until try succeeds or ctx ends.
 func poll(ctx context.Context, what string, try func() error) error {

@@ -244,6 +244,24 @@ func TestKilledSupervisorTakesEverythingWithIt(t *testing.T) {
 	up(t, o) // the stale files are in nobody's way
 }
 
+func TestDownEndsAStoppedSupervisor(t *testing.T) {
+	lab := up(t, newOptions(t))
+	all := append(identities(slices.Collect(maps.Values(processes(t, lab)))), lab.file.identity)
+	if err := syscall.Kill(lab.file.PID, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lab.Instances(t.Context()); err == nil || !strings.Contains(err.Error(), "does not answer") {
+		t.Errorf("instances: %v", err)
+	}
+	if err := lab.Down(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	allGone(t, all)
+	if found, err := Sweep(lab.Dir()); found || err != nil {
+		t.Errorf("something was left behind: %t, %v", found, err)
+	}
+}
+
 func TestSweep(t *testing.T) {
 	o := newOptions(t)
 	if found, err := Sweep(o.Dir); found || err != nil {

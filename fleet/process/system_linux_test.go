@@ -20,6 +20,10 @@ func TestParseStat(t *testing.T) {
 			t.Errorf("%s: start %d, ended %t, %v", name, start, ended, err)
 		}
 	}
+	dying := "42 (a) Z 1 42 42 0 -1 4194304 97 0 0 0 0 0 0 0 20 0 3 0 123456 8 9\n"
+	if _, over, err := parseStat([]byte(dying)); over || err != nil {
+		t.Errorf("two threads are left: ended %t, %v", over, err)
+	}
 }
 
 func FuzzParseStat(f *testing.F) {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ var (
 	errLost       = errors.New("endpoint fell silent")
 	errNoEndpoint = errors.New("upstream has no endpoint")
 	errClientBody = errors.New("request body cannot be read")
+	errClientSlow = errors.New("request body did not come in time")
 )
 
 // exchange is one request on its way: the http.RoundTripper of its own httputil.ReverseProxy.
@@ -29,13 +31,15 @@ type exchange struct {
 	route    *route
 	upstream *upstream
 	body     func() (io.ReadCloser, error) // the body for the next attempt
-	once     *onceBody                     // set when there can be only one attempt that reads the body
+	once     *onceBody                     // what the client sends; nil if that is nothing
 	safe     bool                          // the request may be made twice
 	tried    []*endpoint
+	client   *http.ResponseController
 }
 
 // serve passes the request on and answers it.
 func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
+	x.client = http.NewResponseController(w)
 	proxy := httputil.ReverseProxy{
 		Rewrite:        x.rewrite,
 		Transport:      x,
@@ -63,12 +67,15 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 // RoundTrip tries endpoints until one answers. Nothing of an answer has been passed on before it returns, so that a
 // request that may be made twice is made again elsewhere, and so is one that no endpoint has seen.
 func (x *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
-	if err := x.prepare(req); err != nil {
-		return nil, err
+	if req.Body != nil && req.Body != http.NoBody {
+		x.once = &onceBody{Reader: req.Body}
 	}
 	ctx, cancel := context.WithCancelCause(req.Context())
-	limit := time.AfterFunc(x.timeout(), func() { cancel(errTimeout) })
-	resp, err := x.try(ctx, req)
+	limit := time.AfterFunc(x.timeout(), func() {
+		cancel(errTimeout)
+		x.stopReading()
+	})
+	resp, err := x.prepareAndTry(ctx, req)
 	if !limit.Stop() && err == nil {
 		resp.Body.Close()
 		err = errTimeout
@@ -84,6 +91,13 @@ func (x *exchange) timeout() time.Duration {
 		return x.route.timeout
 	}
 	return x.upstream.timeout
+}
+
+func (x *exchange) prepareAndTry(ctx context.Context, req *http.Request) (*http.Response, error) {
+	if err := x.prepare(ctx, req); err != nil {
+		return nil, err
+	}
+	return x.try(ctx, req)
 }
 
 func (x *exchange) try(ctx context.Context, req *http.Request) (*http.Response, error) {
@@ -105,6 +119,9 @@ func (x *exchange) try(ctx context.Context, req *http.Request) (*http.Response, 
 		if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTimeout) {
 			return nil, context.Cause(ctx) // the client is gone, which says nothing about the endpoint
 		}
+		if err := x.clientFailed(ctx); err != nil {
+			return nil, err // neither does that
+		}
 		unreachable := isDial(err)
 		e.broke(unreachable)
 		if ctx.Err() != nil {
@@ -116,6 +133,27 @@ func (x *exchange) try(ctx context.Context, req *http.Request) (*http.Response, 
 		}
 	}
 	return nil, failure
+}
+
+// clientFailed reports how the client failed to send the whole request, if it did.
+func (x *exchange) clientFailed(ctx context.Context) error {
+	switch {
+	case x.once == nil || x.once.ended.Load():
+		return nil
+	case errors.Is(context.Cause(ctx), errTimeout):
+		return errClientSlow
+	case x.once.broke.Load():
+		return errClientBody
+	}
+	return nil
+}
+
+// stopReading ends the wait for a request body that does not come: the transport would go on waiting whatever the context
+// says, and so would the server before it answers. The connection cannot be used again.
+func (x *exchange) stopReading() {
+	if x.once != nil && !x.once.ended.Load() {
+		_ = x.client.SetReadDeadline(time.Unix(1, 0)) // a ResponseWriter without deadlines is a test's
+	}
 }
 
 // attempt asks one endpoint. A request that could be made elsewhere does not wait for an endpoint that falls silent.
@@ -148,19 +186,19 @@ func (x *exchange) attempt(ctx context.Context, e *endpoint, req *http.Request) 
 }
 
 // prepare finds out whether the request can be made twice.
-func (x *exchange) prepare(req *http.Request) error {
+func (x *exchange) prepare(ctx context.Context, req *http.Request) error {
 	x.safe = isIdempotent(req.Method)
 	switch {
-	case req.Body == nil || req.Body == http.NoBody:
+	case x.once == nil:
 	case x.safe && req.ContentLength > 0 && req.ContentLength <= replayLimit:
 		kept := make([]byte, req.ContentLength)
-		if _, err := io.ReadFull(req.Body, kept); err != nil {
-			return fmt.Errorf("%w: %w", errClientBody, err)
+		if _, err := io.ReadFull(x.once, kept); err != nil {
+			return fmt.Errorf("%w: %w", cmp.Or(x.clientFailed(ctx), errClientBody), err)
 		}
+		x.once.ended.Store(true)
 		x.body = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(kept)), nil }
 	default:
 		x.safe = false
-		x.once = &onceBody{Reader: req.Body}
 		x.body = func() (io.ReadCloser, error) { return x.once, nil }
 	}
 	if _, there := req.Header["Idempotency-Key"]; x.safe && !there {
@@ -180,12 +218,21 @@ func (x *exchange) mayRetry(unreachable bool) bool {
 // onceBody is a request body that cannot be sent twice. Closing it is left to the server that it came from.
 type onceBody struct {
 	io.Reader
-	read atomic.Bool
+	read  atomic.Bool // some of it, perhaps
+	ended atomic.Bool // all of it
+	broke atomic.Bool // the client did not send all of it
 }
 
 func (b *onceBody) Read(p []byte) (int, error) {
 	b.read.Store(true)
-	return b.Reader.Read(p)
+	n, err := b.Reader.Read(p)
+	switch {
+	case errors.Is(err, io.EOF):
+		b.ended.Store(true)
+	case err != nil:
+		b.broke.Store(true)
+	}
+	return n, err
 }
 
 func (b *onceBody) Close() error { return nil }
@@ -208,6 +255,8 @@ func isDial(err error) bool {
 func (x *exchange) fail(w http.ResponseWriter, r *http.Request, err error) {
 	answer := refusal{status: http.StatusBadGateway, text: "the upstream cannot be reached"}
 	switch {
+	case errors.Is(err, errClientSlow): // for which stopReading has ended the request's context too
+		answer = refusal{status: http.StatusRequestTimeout, text: "the request body did not come in time"}
 	case r.Context().Err() != nil:
 		answer = refusal{status: statusClientGone, text: "the client is gone"}
 	case errors.Is(err, errTimeout):
@@ -217,6 +266,7 @@ func (x *exchange) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, errClientBody):
 		answer = refusal{status: http.StatusBadRequest, text: "the request body ends early"}
 	}
+	x.stopReading()
 	x.gateway.log.Debug("request failed", "route", x.route.id, "upstream", x.upstream.id, "status", answer.status, "error", err)
 	answer.write(w)
 }

@@ -240,6 +240,38 @@ func TestClientThatLeavesIsNoFailureOfTheEndpoint(t *testing.T) {
 	}
 }
 
+// Neither is a client that does not send the whole request. It gets its answer even while it keeps its end open.
+func TestUnfinishedRequestIsNoFailureOfTheEndpoint(t *testing.T) {
+	body := bodyOf(backend(t, "a").URL)
+	body.Timeout = 100 * ms
+	g := newGateway(t, Options{}, entity(gateway.Upstream, "u", body), open("r", "/", "u"))
+	address := strings.TrimPrefix(serve(t, g), "http://")
+	for name, c := range map[string]struct{ method, request, status string }{
+		"stops":      {"POST", "Content-Length: 100\r\n\r\nbegun", "408"},
+		"stops kept": {"PUT", "Content-Length: 100\r\n\r\nbegun", "408"},
+		"malformed":  {"POST", "Transfer-Encoding: chunked\r\n\r\n5\r\nbegun\r\nno chunk\r\n", "400"},
+	} {
+		for range failureLimit {
+			conn, err := net.Dial("tcp", address)
+			if err == nil {
+				err = conn.SetDeadline(time.Now().Add(10 * time.Second))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(conn, "%s / HTTP/1.1\r\nHost: a\r\n%s", c.method, c.request)
+			answer, err := io.ReadAll(conn) // the connection cannot be used again
+			if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 "+c.status+" ") {
+				t.Errorf("%s: %q, %v", name, answer, err)
+			}
+			conn.Close()
+		}
+		if !g.Status().Endpoints[0].Healthy {
+			t.Errorf("%s: the endpoint is passed over", name)
+		}
+	}
+}
+
 func TestHealthThresholds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u, err := newUpstream("u", gateway.Encode(gateway.UpstreamBody{Endpoints: []gateway.Endpoint{{URL: "http://x"}},

@@ -21,7 +21,7 @@ type Replica struct {
 	Store *store.Store
 	Peers []native.Client // control planes of the other regions
 	Dir   string          // where forked-epoch<N>.ndjson is written
-	Lead  bool            // lead, if this store never led nor followed and no peer leads
+	Lead  bool            // lead, if this store never led nor followed and no peer did either
 	Log   *slog.Logger    // nil discards
 }
 
@@ -30,6 +30,9 @@ const (
 	settleWithin = 250 * time.Millisecond // for the look before anything is served
 	lookWithin   = 900 * time.Millisecond // for any other
 )
+
+// firstEpoch is the one in which a history begins. A leader in it continues no other store.
+const firstEpoch = 1
 
 // leader is a peer that says it takes writes.
 type leader struct {
@@ -40,13 +43,23 @@ type leader struct {
 // Settle asks the peers once and takes the role that follows from their answers. Call it before anything is served, so that
 // an old leader takes no write that is lost when it finds out.
 func (r *Replica) Settle(ctx context.Context) error {
-	found := r.look(ctx, settleWithin)
+	found, epoch := r.look(ctx, settleWithin)
 	role := r.Store.Role()
 	if found == nil && r.Lead && role.Mode == gateway.ModeFollower && role.Epoch == 0 {
-		_, err := r.Store.Promote(ctx)
-		return err
+		return r.begin(ctx, epoch)
 	}
 	return r.decide(ctx, found)
+}
+
+// begin makes a new store lead, unless a peer has been part of an epoch: it holds what an earlier leader had, which is for
+// people to promote. Promoting the new store instead is their decision too, and is later than the peer's epoch then.
+func (r *Replica) begin(ctx context.Context, epoch int64) error {
+	if epoch >= firstEpoch {
+		r.Log.Warn("store is new, but a peer has followed a leader: promote the one that is to lead", "epoch", epoch)
+		return r.Store.Follow(ctx, "", epoch)
+	}
+	_, err := r.Store.Promote(ctx)
+	return err
 }
 
 // Run looks at the peers each second and copies the leader, until ctx ends.
@@ -65,7 +78,7 @@ func (r *Replica) Run(ctx context.Context) {
 	}
 	defer stop()
 	for ctx.Err() == nil {
-		found := r.look(ctx, lookWithin)
+		found, _ := r.look(ctx, lookWithin)
 		if err := r.decide(ctx, found); err != nil && ctx.Err() == nil {
 			r.Log.Error("role could not be changed", "error", err)
 		}
@@ -106,7 +119,14 @@ func (r *Replica) follows(found *leader) (follow, known bool) {
 	if found == nil {
 		return false, false
 	}
-	return found.status.Epoch >= role.Epoch, true
+	return found.status.Epoch >= role.Epoch && !r.isStranger(found), true
+}
+
+// isStranger reports whether the leader's history began without the store that is copied here: following it would delete what
+// may be the last copy of that.
+func (r *Replica) isStranger(l *leader) bool {
+	origin := r.Store.Origin().Store
+	return l.status.Epoch == firstEpoch && origin != "" && origin != l.status.Store
 }
 
 // decide takes the role that follows from what the peers say. An old leader stops taking writes here, and joins the new one
@@ -114,6 +134,11 @@ func (r *Replica) follows(found *leader) (follow, known bool) {
 func (r *Replica) decide(ctx context.Context, found *leader) error {
 	role := r.Store.Role()
 	if found == nil || found.status.Epoch < role.Epoch {
+		return nil
+	}
+	if r.isStranger(found) {
+		r.Log.Error("leader begins anew and is not followed, as a copy of an earlier one is here: promote this store, or empty it",
+			"leader", found.client.URL, "store", found.status.Store, "copy_of", r.Store.Origin().Store)
 		return nil
 	}
 	switch role.Mode {
@@ -129,33 +154,32 @@ func (r *Replica) decide(ctx context.Context, found *leader) error {
 	return r.Store.Follow(ctx, found.client.URL, found.status.Epoch)
 }
 
-// look asks all peers at once and returns the one that leads in the latest epoch, or nil.
-func (r *Replica) look(ctx context.Context, within time.Duration) *leader {
+// look asks all peers at once and returns the one that leads in the latest epoch, or nil, and the latest epoch of any.
+func (r *Replica) look(ctx context.Context, within time.Duration) (best *leader, epoch int64) {
 	if r.Log == nil {
 		r.Log = slog.New(slog.DiscardHandler)
 	}
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	answers := make([]*leader, len(r.Peers))
+	answers := make([]leader, len(r.Peers))
 	var asking sync.WaitGroup
 	for i, peer := range r.Peers {
 		asking.Go(func() {
 			status, err := peer.Brief(ctx)
 			if err != nil {
 				r.Log.Debug("peer does not answer", "peer", peer.URL, "error", err)
-			} else if status.Mode == gateway.ModeLeader {
-				answers[i] = &leader{client: peer, status: status}
 			}
+			answers[i] = leader{client: peer, status: status}
 		})
 	}
 	asking.Wait()
-	var best *leader
 	for _, l := range answers {
-		if l != nil && (best == nil || l.later(best)) {
-			best = l
+		epoch = max(epoch, l.status.Epoch)
+		if l.status.Mode == gateway.ModeLeader && (best == nil || l.later(best)) {
+			best = &l
 		}
 	}
-	return best
+	return best, epoch
 }
 
 // later reports whether l comes before other as the one to follow.

@@ -374,3 +374,59 @@ func TestNewStoreDoesNotLeadBesideALeader(t *testing.T) {
 		t.Errorf("second to come with --leader: %+v", a.store.Role())
 	}
 }
+
+// renew gives a region that is down an empty disk, so that nothing there tells of an earlier store.
+func (r *region) renew() { r.dir = r.t.TempDir() }
+
+// A leader that comes back on an empty disk neither leads nor empties its followers: they hold what it lost, and may be
+// promoted.
+func TestNewStoreDoesNotLeadBesideAFollowerOfTheLost(t *testing.T) {
+	rs := regions(t, 2)
+	a, b := rs[0], rs[1]
+	a.up()
+	b.up()
+	a.write(gateway.Setting, "1")
+	eventually(t, []string{"setting/1"}, a, b)
+	a.down()
+	a.renew()
+	a.up()
+	if a.mode() != gateway.ModeFollower {
+		t.Fatalf("new store: %+v", a.store.Role())
+	}
+	if epoch, err := b.Promote(t.Context()); epoch != 2 || err != nil {
+		t.Fatalf("promote: %d, %v", epoch, err)
+	}
+	eventually(t, []string{"setting/1"}, a, b)
+}
+
+// The same when the new store cannot ask: it leads then, and its followers stay as they are until somebody decides.
+func TestFollowerKeepsItsCopyFromANewStore(t *testing.T) {
+	rs := regions(t, 2)
+	a, b := rs[0], rs[1]
+	a.up()
+	b.up()
+	a.write(gateway.Setting, "1")
+	eventually(t, []string{"setting/1"}, a, b)
+	a.down()
+	b.down()
+	a.renew()
+	a.up()
+	if a.mode() != gateway.ModeLeader {
+		t.Fatalf("new store alone: %+v", a.store.Role())
+	}
+	a.write(gateway.Setting, "new")
+	b.up()
+	if err := b.replica().Settle(t.Context()); err != nil { // one more look, beside those of Run
+		t.Error(err)
+	}
+	if refs := b.refs(); b.mode() != gateway.ModeFollower || len(refs) != 1 || refs[0] != "setting/1" {
+		t.Fatalf("beside a new store: %+v with %v", b.store.Role(), refs)
+	}
+	if _, err := b.Promote(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, []string{"setting/1"}, a, b)
+	if _, err := os.Stat(filepath.Join(a.dir, "forked-epoch1.ndjson")); err != nil {
+		t.Errorf("what the new store took is not set aside: %v", err)
+	}
+}

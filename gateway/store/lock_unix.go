@@ -10,8 +10,9 @@ import (
 	"syscall"
 )
 
-// lock takes the state directory for this process. The kernel lets go of it when the process dies, however it dies.
-func lock(dir string) (*os.File, error) {
+// Lock takes the state directory for this process until the file is closed. The kernel lets go of it when the process dies,
+// however it dies. The error wraps ErrInUse if another process has the directory. Open does this too.
+func Lock(dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock state directory: %w", err)

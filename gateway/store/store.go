@@ -31,8 +31,8 @@ const (
 	keyHead    = "/gwdr/meta/head"    // empty; its revision is that of the last change of any entity
 )
 
-// ErrInUse is wrapped by the error of Open when another process has the store open.
-var ErrInUse = errors.New("store is in use by another process")
+// ErrInUse is wrapped by the errors of Open and Lock when another process has the state directory.
+var ErrInUse = errors.New("state directory is in use by another process")
 
 // Options say how a store is opened.
 type Options struct {
@@ -76,7 +76,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create state directory: %w", err)
 	}
-	held, err := lock(o.Dir)
+	held, err := Lock(o.Dir)
 	if err != nil {
 		return nil, err
 	}
