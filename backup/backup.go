@@ -71,6 +71,7 @@ type Keys struct {
 	Recipients   []age.Recipient
 	RecipientIDs []string // the public recipients, age1..., in the same order
 	Identities   []age.Identity
+	IdentityFile string // that Identities were read from, for messages
 	Signer       *sshsig.Signer
 	Trusted      sshsig.Trusted
 }

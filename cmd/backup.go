@@ -229,7 +229,7 @@ func runBackupVerify(ctx context.Context, a *app, options backup.VerifyOptions) 
 	if err != nil {
 		return err
 	}
-	if err := a.showVerification(v, len(keys.Identities) > 0); err != nil {
+	if err := a.showVerification(v, keys); err != nil {
 		return err
 	}
 	switch {
@@ -237,6 +237,9 @@ func runBackupVerify(ctx context.Context, a *app, options backup.VerifyOptions) 
 		return nil
 	case v.Restorable():
 		return exitWith(exitMissed, nil)
+	case len(v.Lost) == 0 && len(v.Sealed) > 0:
+		return withHint(exitWith(exitIntegrity, fmt.Errorf("the points are intact, but the identity %s does not open %s", keys.IdentityFile,
+			count(len(v.Sealed), "point"))), identityHint)
 	case unreadable(v):
 		return errors.New("no location could be read")
 	case v.Points == 0 && len(v.Lost) == 0:

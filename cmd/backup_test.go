@@ -169,12 +169,21 @@ func TestBackupWrongIdentity(t *testing.T) {
 	if err := os.Rename(other.Identity, s.path("gwdr-keys", "identity")); err != nil {
 		t.Fatal(err)
 	}
-	contains(t, s.want(8, "backup", "verify"), "identity did not match", "not every point can be restored")
+	text := s.want(8, "backup", "verify")
+	contains(t, text, "CANNOT DECRYPT gwdr1/", "intact, but the identity "+s.path("gwdr-keys", "identity")+" is none of its recipients",
+		"does not open 1 point", "hint: set GWDR_KEYS_IDENTITY")
+	if strings.Contains(text, "LOST") {
+		t.Errorf("what is intact is not lost:\n%s", text)
+	}
 	if err := os.Rename(other.Trusted, s.path("gwdr-keys", "allowed_signers")); err != nil {
 		t.Fatal(err)
 	}
 	contains(t, s.want(8, "backup", "list"), "is not trusted")
 	contains(t, s.backup(1, false), "do not include the signing key")
+	if err := os.Remove(s.path("gwdr-keys", "identity")); err != nil {
+		t.Fatal(err)
+	}
+	contains(t, s.want(2, "backup", "verify"), "hint: set GWDR_KEYS_IDENTITY")
 }
 
 func TestBackupMissingLocation(t *testing.T) {

@@ -171,7 +171,7 @@ func writeProblems(w io.Writer, problems []backup.Problem) {
 }
 
 // showVerification writes what a verification found.
-func (a *app) showVerification(v *backup.Verification, reader bool) error {
+func (a *app) showVerification(v *backup.Verification, keys backup.Keys) error {
 	if a.JSON {
 		return a.writeJSON(v)
 	}
@@ -189,10 +189,13 @@ func (a *app) showVerification(v *backup.Verification, reader bool) error {
 	for _, lost := range v.Lost {
 		fmt.Fprintf(a.Stdout, "LOST %s\n", printable(lost))
 	}
+	for _, sealed := range v.Sealed {
+		fmt.Fprintf(a.Stdout, "CANNOT DECRYPT %s: intact, but the identity %s is none of its recipients\n", printable(sealed), keys.IdentityFile)
+	}
 	decrypted := fmt.Sprintf("%d of %d decrypted", v.Decrypted, v.Points)
-	if !reader {
+	if len(keys.Identities) == 0 {
 		decrypted = "not decrypted: no identity is configured"
 	}
-	fmt.Fprintf(a.Stdout, "read %d points, %s\n", v.Points, decrypted)
+	fmt.Fprintf(a.Stdout, "read %s, %s\n", count(v.Points, "point"), decrypted)
 	return nil
 }

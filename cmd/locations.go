@@ -143,8 +143,15 @@ func (a *app) openKeys() (backup.Keys, error) {
 			return backup.Keys{}, err
 		}
 	}
-	return backup.ReadKeys(files)
+	keys, err := backup.ReadKeys(files)
+	if errors.Is(err, backup.ErrNoIdentity) {
+		return keys, withHint(usageError(err), identityHint)
+	}
+	return keys, err
 }
+
+// identityHint is the next step of whoever has not got the identity that opens the snapshots.
+const identityHint = "set GWDR_KEYS_IDENTITY to the identity, or to the escrow copy"
 
 // labKeys returns the keys in dir. Of two processes that make them at once, one does.
 func labKeys(dir string) (backup.KeyFiles, error) {

@@ -230,6 +230,9 @@ func (a *app) noPlan(plan *restore.Plan, err error) error {
 		}
 	}
 	a.noteFindings(plan.Findings)
+	if errors.Is(err, restore.ErrSealed) {
+		return withHint(exitWith(exitIntegrity, err), identityHint)
+	}
 	if errors.Is(err, restore.ErrNothing) {
 		return withHint(exitWith(exitIntegrity, err), "'gwdr backup verify' shows what each location still holds; docs/restore.md says what to try next")
 	}

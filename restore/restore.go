@@ -42,6 +42,9 @@ type RevocationSource interface {
 // ErrNothing is wrapped when no location holds a point that can be restored.
 var ErrNothing = errors.New("nothing restorable")
 
+// ErrSealed is wrapped when points are there and whole, but encrypted for other identities than those at hand.
+var ErrSealed = errors.New("encrypted for others")
+
 // ErrMoved is wrapped when the gateway was changed after the plan was made.
 var ErrMoved = errors.New("gateway was changed since the plan was made")
 
