@@ -36,7 +36,7 @@ locations that fail together count as one.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runBackup(cmd.Context(), a, opts) },
 	}
-	cmd.Flags().DurationVar(&opts.patience, "patience", 30*time.Second, "how `long` a location may keep gwdr waiting, on top of the transfer")
+	cmd.Flags().DurationVar(&opts.patience, "patience", 30*time.Second, "how long a location may keep gwdr waiting, on top of the transfer")
 	cmd.AddCommand(newBackupListCommand(a), newBackupVerifyCommand(a))
 	return cmd
 }
@@ -58,6 +58,7 @@ func (a *app) backup(ctx context.Context, source gateway.Source, opts backupOpti
 	if err != nil {
 		return err
 	}
+	a.noteLab()
 	job.Patience, job.Progress = opts.patience, a.backupProgress(time.Now)
 	result, err := backup.Take(ctx, job)
 	if errors.Is(err, backup.ErrLocked) {
@@ -164,6 +165,7 @@ func runBackupList(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	a.noteLab()
 	keys, err := a.openKeys()
 	if err != nil {
 		return err
@@ -221,6 +223,7 @@ func runBackupVerify(ctx context.Context, a *app, options backup.VerifyOptions) 
 	if err != nil {
 		return err
 	}
+	a.noteLab()
 	keys, err := a.openKeys()
 	if err != nil {
 		return err

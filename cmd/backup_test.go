@@ -116,7 +116,7 @@ func contains(t *testing.T, text string, wanted ...string) {
 // TestBackupOnOneDevice: three directories of one device are one copy, and gwdr says so.
 func TestBackupOnOneDevice(t *testing.T) {
 	s := newSite(t)
-	contains(t, s.backup(3, false), "3-2-1     NOT MET: 1 copies (2 with the live one)", "nas is not counted: it fails together with local",
+	contains(t, s.backup(3, false), "3-2-1     NOT MET: 1 copy (2 with the live one)", "nas is not counted: it fails together with local",
 		"1 key, 1 route", "LOCATION",
 		"gwdr: backup was taken, but 3-2-1 is not met: ")
 	var result backup.Result
@@ -142,7 +142,8 @@ func TestBackupOnLab(t *testing.T) {
 	if err := os.MkdirAll(a.Config.LabDir(), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	contains(t, s.backupAs(0, a), "3-2-1     met: 3 copies", "simulated: local, nas, offsite are on one device")
+	contains(t, s.backupAs(0, a), "3-2-1     met: 3 copies", "simulated: local, nas, offsite are on one device",
+		"no gwdr.yaml here: these are the lab's backups\n")
 	contains(t, s.backupAs(0, a), "3-2-1     met") // with the keys that the first run made
 }
 

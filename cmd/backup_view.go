@@ -62,7 +62,7 @@ func size(n int64) string {
 func inventory(counts map[gateway.Kind]int) string {
 	var parts []string
 	for _, kind := range slices.SortedFunc(maps.Keys(counts), gateway.Kind.Compare) {
-		parts = append(parts, fmt.Sprintf("%d %s", counts[kind], kind))
+		parts = append(parts, count(counts[kind], string(kind)))
 	}
 	if len(parts) == 0 {
 		return "nothing"
@@ -127,8 +127,8 @@ func (a *app) showPolicy(p backup.PolicyResult) {
 	if !p.Satisfied {
 		verdict = "NOT MET"
 	}
-	fmt.Fprintf(a.Stdout, "3-2-1     %s: %d copies (%d with the live one), %d media, %d off-site, %d immutable\n",
-		verdict, p.Copies, p.WithLive, p.Media, p.Offsite, p.Immutable)
+	fmt.Fprintf(a.Stdout, "3-2-1     %s: %s (%d with the live one), %d media, %d off-site, %d immutable\n",
+		verdict, count(p.Copies, "copy"), p.WithLive, p.Media, p.Offsite, p.Immutable)
 	for _, finding := range p.Findings {
 		fmt.Fprintf(a.Stdout, "          %s\n", finding)
 	}

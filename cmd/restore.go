@@ -91,6 +91,7 @@ func newRestoration(ctx context.Context, a *app, opts restoreOptions) (*restorat
 	if err != nil {
 		return nil, err
 	}
+	a.noteLab()
 	copies, others, err := pickCopies(job.Copies, opts.from)
 	if err != nil {
 		return nil, usageError(fmt.Errorf("--from: %w", err))
