@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -233,6 +234,12 @@ func (a *app) noPlan(plan *restore.Plan, err error) error {
 	a.noteFindings(plan.Findings)
 	if errors.Is(err, restore.ErrSealed) {
 		return withHint(exitWith(exitIntegrity, err), identityHint)
+	}
+	if errors.Is(err, restore.ErrNoSuchPoint) {
+		return withHint(exitWith(exitIntegrity, err), "'gwdr backup list' names the points and their times")
+	}
+	if unheard := (*net.OpError)(nil); errors.Is(err, restore.ErrTarget) && errors.As(err, &unheard) {
+		return withHint(err, "is it running? --to names another")
 	}
 	if errors.Is(err, restore.ErrNothing) {
 		return withHint(exitWith(exitIntegrity, err), "'gwdr backup verify' shows what each location still holds; docs/restore.md says what to try next")
