@@ -129,4 +129,6 @@ type Problem struct {
 	Object string `json:"object,omitempty"`
 	Err    error  `json:"-"`
 	Text   string `json:"problem"`
+	// Whole names the other copies that have the object as it was signed; only Verify knows.
+	Whole []string `json:"whole_at,omitempty"`
 }

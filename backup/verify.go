@@ -52,6 +52,10 @@ func Verify(ctx context.Context, copies []Copy, keys Keys, options VerifyOptions
 	holdings := survey(ctx, copies, keys.Trusted, patience)
 	found := merge(holdings)
 	v := &Verification{Schema: "gwdr/verify/v1", Lost: lostPoints(holdings, found), Sealed: []string{}}
+	held := map[string][]string{} // which copies have a point's object
+	for _, f := range found {
+		held[f.Object()] = f.Copies
+	}
 	if !options.All && len(found) > 1 {
 		found = found[:1]
 	}
@@ -68,6 +72,7 @@ func Verify(ctx context.Context, copies []Copy, keys Keys, options VerifyOptions
 			whole[object] = union(whole[object], blocks)
 		}
 	}
+	v.noteWhole(held)
 	for _, f := range found {
 		v.judge(ctx, f, whole, copies, keys)
 	}
@@ -87,6 +92,29 @@ func lostPoints(holdings []holding, found []Found) []string {
 	}
 	slices.Sort(lost)
 	return lost
+}
+
+// noteWhole says of each problem with an object which copies have that whole. held has the copies of each point's object.
+func (v *Verification) noteWhole(held map[string][]string) {
+	for _, l := range v.Locations {
+		for i, p := range l.Problems {
+			if p.Object != "" {
+				l.Problems[i].Whole = v.wholeAt(p.Object, held)
+			}
+		}
+	}
+}
+
+func (v *Verification) wholeAt(object string, held map[string][]string) []string {
+	var whole []string
+	_, name, _ := splitObject(object)
+	for _, l := range v.Locations {
+		wrong := slices.ContainsFunc(l.Problems, func(p Problem) bool { return p.Object == "" || p.Object == object })
+		if !wrong && (!strings.HasPrefix(name, pointsDir) || slices.Contains(held[object], l.Name)) {
+			whole = append(whole, l.Name)
+		}
+	}
+	return whole
 }
 
 // judge says whether the point can be restored.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -82,7 +83,7 @@ func (a *app) showBackup(r *backup.Result) error {
 	if a.JSON {
 		return a.writeJSON(r)
 	}
-	fmt.Fprintf(a.Stdout, "point     %s\n", r.Point)
+	fmt.Fprintf(a.Stdout, "point     %s\n", path.Base(r.Point))
 	fmt.Fprintf(a.Stdout, "lineage   %s, revision %d\n", r.Lineage, r.Revision)
 	if r.Parent != "" {
 		fmt.Fprintf(a.Stdout, "parent    %s\n", r.Parent)
@@ -102,7 +103,7 @@ func (a *app) showBackup(r *backup.Result) error {
 	}
 	fmt.Fprintln(a.Stdout)
 	for _, l := range r.Locations {
-		if text := strings.Trim(l.Error+"; "+l.Note, "; "); text != "" {
+		if text := l.Note; text != "" { // why one failed is in the error
 			fmt.Fprintf(a.Stdout, "%s: %s\n", l.Name, printable(text))
 		}
 	}
@@ -167,6 +168,9 @@ func writeProblems(w io.Writer, problems []backup.Problem) {
 			where += " " + p.Object
 		}
 		fmt.Fprintf(w, "PROBLEM at %s: %s\n", printable(where), printable(p.Text))
+		if len(p.Whole) > 0 {
+			fmt.Fprintf(w, "  whole at %s: restores read it there\n", strings.Join(p.Whole, ", "))
+		}
 	}
 }
 
