@@ -45,6 +45,8 @@ What the evidence says is not checked here: see 'gwdr report verify'.`,
 	}
 	command.Flags().StringVarP(&opts.Format, "format", "f", "text", "`format`: text, html or json")
 	command.Flags().StringVarP(&opts.Output, "output", "o", "", "write to `file` instead of stdout")
+	completeFlag(command, "format", cobra.FixedCompletions([]string{"text", "html", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	command.ValidArgsFunction = a.completeRun
 	command.AddCommand(newReportVerifyCommand(a))
 	return command
 }
@@ -127,6 +129,7 @@ raw samples and the change ledger once more. Any difference ends with exit code 
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return runReportVerify(a, first(args), trusted) },
 	}
+	command.ValidArgsFunction = a.completeRun
 	command.Flags().StringVar(&trusted, "trusted", "", "allowed_signers `file` with the keys that may sign (default: as configured)")
 	return command
 }

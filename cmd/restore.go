@@ -60,6 +60,8 @@ asks first. docs/restore.md is the page for the worst day.`,
 	flags.BoolVar(&opts.noDelete, "no-delete", false, "keep what the gateway has and the point has not")
 	flags.BoolVar(&opts.yes, "yes", false, "do not ask before changing or deleting what the gateway has")
 	flags.BoolVarP(&opts.verbose, "verbose", "v", false, "show every change, and the difference of the bodies, without secrets")
+	completeFlag(cmd, "only", completeList(kindNames))
+	completeFlag(cmd, "from", completeList(a.locationNames))
 	return cmd
 }
 
