@@ -150,7 +150,7 @@ func (r *Restore) load(ctx context.Context, s *selection, f backup.Found) (*gate
 		return nil, nil, err
 	}
 	if !opens(r.Keys.Identities, f.Recipients) {
-		s.closed[f.Name] = fmt.Errorf("%w: it is %w", backup.ErrIntegrity, ErrSealed)
+		s.closed[f.Name] = fmt.Errorf("%w: %w", backup.ErrIntegrity, ErrSealed)
 		return nil, nil, s.closed[f.Name]
 	}
 	r.progress("loading point %s from %s", path.Base(f.Name), strings.Join(f.Copies, ", "))

@@ -49,7 +49,7 @@ var ErrNoSuchPoint = errors.New("no such point")
 var ErrTarget = errors.New("read gateway")
 
 // ErrSealed is wrapped when points are there and whole, but encrypted for other identities than those at hand.
-var ErrSealed = errors.New("encrypted for others")
+var ErrSealed = errors.New("the identity does not fit")
 
 // ErrMoved is wrapped when the gateway was changed after the plan was made.
 var ErrMoved = errors.New("gateway was changed since the plan was made")
@@ -95,8 +95,8 @@ func (r *Restore) Plan(ctx context.Context) (*Plan, error) {
 	if errors.Is(err, ErrTarget) { // which ended all other reads: what they say is of no interest
 		return &Plan{Schema: PlanSchema, Findings: []Finding{}}, err
 	}
-	if err != nil {
-		return &Plan{Schema: PlanSchema, Findings: slices.Concat(chosen.problems(), unheard)}, err
+	if err != nil { // without the witnesses, which were not waited for
+		return &Plan{Schema: PlanSchema, Findings: append([]Finding{}, chosen.problems()...)}, err
 	}
 	p := r.compare(live, chosen, slices.Concat(witnessed, chosen.revocations))
 	p.Findings = slices.Concat(chosen.findings, unheard, p.Findings)
