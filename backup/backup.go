@@ -71,6 +71,7 @@ type Keys struct {
 	Recipients   []age.Recipient
 	RecipientIDs []string // the public recipients, age1..., in the same order
 	Identities   []age.Identity
+	IdentityFile string // that Identities were read from, for messages
 	Signer       *sshsig.Signer
 	Trusted      sshsig.Trusted
 }
@@ -128,4 +129,6 @@ type Problem struct {
 	Object string `json:"object,omitempty"`
 	Err    error  `json:"-"`
 	Text   string `json:"problem"`
+	// Whole names the other copies that have the object as it was signed; only Verify knows.
+	Whole []string `json:"whole_at,omitempty"`
 }

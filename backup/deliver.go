@@ -40,9 +40,6 @@ func (j *Job) deliver(ctx context.Context, points []*pendingPoint) []delivery {
 	deliveries := make([]delivery, len(answers))
 	for i, a := range answers {
 		deliveries[i] = delivery{a}
-		if a.err != nil {
-			j.Log.Error("location failed", "location", a.copy.Name, "error", a.err)
-		}
 	}
 	return deliveries
 }

@@ -32,7 +32,7 @@ type KeyFiles struct {
 
 // ReadKeys reads the files.
 func ReadKeys(files KeyFiles) (Keys, error) {
-	keys := Keys{RecipientIDs: files.Recipients}
+	keys := Keys{RecipientIDs: files.Recipients, IdentityFile: files.Identity}
 	for _, text := range files.Recipients {
 		recipient, err := age.ParseX25519Recipient(text)
 		if err != nil {
@@ -41,7 +41,7 @@ func ReadKeys(files KeyFiles) (Keys, error) {
 		keys.Recipients = append(keys.Recipients, recipient)
 	}
 	err := errors.Join(
-		readKey(files.Identity, func(content []byte) (err error) {
+		readIdentity(files.Identity, func(content []byte) (err error) {
 			keys.Identities, err = age.ParseIdentities(strings.NewReader(string(content)))
 			return err
 		}),
@@ -58,6 +58,16 @@ func ReadKeys(files KeyFiles) (Keys, error) {
 		return Keys{}, err
 	}
 	return keys, nil
+}
+
+// ErrNoIdentity is wrapped when the identity file cannot be read.
+var ErrNoIdentity = errors.New("cannot use the identity")
+
+func readIdentity(file string, parse func([]byte) error) error {
+	if err := readKey(file, parse); err != nil {
+		return fmt.Errorf("%w: %w", ErrNoIdentity, err)
+	}
+	return nil
 }
 
 func readKey(file string, parse func([]byte) error) error {

@@ -37,6 +37,7 @@ type LocationResult struct {
 	CaughtUp   int     `json:"caught_up"`        // earlier points that it lacked and now has
 	Duration   float64 `json:"duration_s"`
 	Error      string  `json:"error,omitempty"`
+	Err        error   `json:"-"` // whose text Error is
 	Note       string  `json:"note,omitempty"`
 }
 
@@ -53,7 +54,7 @@ func newResult(f Found, deliveries []delivery, policy Policy) *Result {
 			OK: d.value.ok, Bytes: d.value.bytes, CaughtUp: d.value.earlier, Duration: d.took.Seconds(), Note: d.value.note,
 		}
 		if d.err != nil {
-			l.Error = d.err.Error()
+			l.Error, l.Err = d.err.Error(), d.err
 		}
 		r.Locations = append(r.Locations, l)
 		standings = append(standings, Standing{Copy: d.copy, Domain: l.Domain, Immutable: l.Immutable, Holds: l.OK, Newest: f.Time})

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"filippo.io/age"
+
 	"gwdr/internal/sshsig"
 )
 
@@ -16,7 +18,8 @@ type Verification struct {
 	Points    int                    `json:"points"`    // that were read in full
 	Decrypted int                    `json:"decrypted"` // of them: decrypted, and found to be the state that was signed
 	Locations []LocationVerification `json:"locations"`
-	Lost      []string               `json:"lost"` // points that cannot be restored from all locations together
+	Lost      []string               `json:"lost"`   // points that cannot be restored from all locations together
+	Sealed    []string               `json:"sealed"` // points that are intact, but encrypted for other identities than those at hand
 }
 
 // LocationVerification is what Verify found at one location.
@@ -32,8 +35,9 @@ func (v *Verification) Sound() bool {
 	return v.Restorable() && !slices.ContainsFunc(v.Locations, func(l LocationVerification) bool { return len(l.Problems) > 0 })
 }
 
-// Restorable reports whether there is a point, and all locations together have every point whole.
-func (v *Verification) Restorable() bool { return v.Points > 0 && len(v.Lost) == 0 }
+// Restorable reports whether there is a point, all locations together have every point whole, and the identities, if
+// there are any, open it.
+func (v *Verification) Restorable() bool { return v.Points > 0 && len(v.Lost)+len(v.Sealed) == 0 }
 
 // VerifyOptions say how much Verify reads. The zero value reads the newest point.
 type VerifyOptions struct {
@@ -47,7 +51,11 @@ var errMissing = errors.New("missing here, but another location has it")
 func Verify(ctx context.Context, copies []Copy, keys Keys, options VerifyOptions) (*Verification, error) {
 	holdings := survey(ctx, copies, keys.Trusted, patience)
 	found := merge(holdings)
-	v := &Verification{Schema: "gwdr/verify/v1", Lost: lostPoints(holdings, found)}
+	v := &Verification{Schema: "gwdr/verify/v1", Lost: lostPoints(holdings, found), Sealed: []string{}}
+	held := map[string][]string{} // which copies have a point's object
+	for _, f := range found {
+		held[f.Object()] = f.Copies
+	}
 	if !options.All && len(found) > 1 {
 		found = found[:1]
 	}
@@ -64,6 +72,7 @@ func Verify(ctx context.Context, copies []Copy, keys Keys, options VerifyOptions
 			whole[object] = union(whole[object], blocks)
 		}
 	}
+	v.noteWhole(held)
 	for _, f := range found {
 		v.judge(ctx, f, whole, copies, keys)
 	}
@@ -85,6 +94,29 @@ func lostPoints(holdings []holding, found []Found) []string {
 	return lost
 }
 
+// noteWhole says of each problem with an object which copies have that whole. held has the copies of each point's object.
+func (v *Verification) noteWhole(held map[string][]string) {
+	for _, l := range v.Locations {
+		for i, p := range l.Problems {
+			if p.Object != "" {
+				l.Problems[i].Whole = v.wholeAt(p.Object, held)
+			}
+		}
+	}
+}
+
+func (v *Verification) wholeAt(object string, held map[string][]string) []string {
+	var whole []string
+	_, name, _ := splitObject(object)
+	for _, l := range v.Locations {
+		wrong := slices.ContainsFunc(l.Problems, func(p Problem) bool { return p.Object == "" || p.Object == object })
+		if !wrong && (!strings.HasPrefix(name, pointsDir) || slices.Contains(held[object], l.Name)) {
+			whole = append(whole, l.Name)
+		}
+	}
+	return whole
+}
+
 // judge says whether the point can be restored.
 func (v *Verification) judge(ctx context.Context, f Found, whole map[string][]bool, copies []Copy, keys Keys) {
 	for _, pack := range f.Packs {
@@ -96,7 +128,12 @@ func (v *Verification) judge(ctx context.Context, f Found, whole map[string][]bo
 	if len(keys.Identities) == 0 {
 		return
 	}
-	if _, _, err := Load(ctx, f, copies, keys.Identities); err != nil {
+	_, _, err := Load(ctx, f, copies, keys.Identities)
+	if stranger := (*age.NoIdentityMatchError)(nil); errors.As(err, &stranger) {
+		v.Sealed = append(v.Sealed, lineageRoot(f.Lineage)+f.Name)
+		return
+	}
+	if err != nil {
 		v.Lost = append(v.Lost, fmt.Sprintf("%s%s: %v", lineageRoot(f.Lineage), f.Name, err))
 		return
 	}

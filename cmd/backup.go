@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,7 +37,7 @@ locations that fail together count as one.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runBackup(cmd.Context(), a, opts) },
 	}
-	cmd.Flags().DurationVar(&opts.patience, "patience", 30*time.Second, "how `long` a location may keep gwdr waiting, on top of the transfer")
+	cmd.Flags().DurationVar(&opts.patience, "patience", 30*time.Second, "how long a location may keep gwdr waiting, on top of the transfer")
 	cmd.AddCommand(newBackupListCommand(a), newBackupVerifyCommand(a))
 	return cmd
 }
@@ -58,12 +59,13 @@ func (a *app) backup(ctx context.Context, source gateway.Source, opts backupOpti
 	if err != nil {
 		return err
 	}
+	a.noteLab()
 	job.Patience, job.Progress = opts.patience, a.backupProgress(time.Now)
 	result, err := backup.Take(ctx, job)
 	if errors.Is(err, backup.ErrLocked) {
 		return withHint(exitWith(exitRefused, err), "wait for it to end; a lock does not outlive its process")
 	}
-	if result != nil {
+	if result != nil && (a.JSON || !a.Quiet) {
 		if err := a.showBackup(result); err != nil {
 			return err
 		}
@@ -72,7 +74,7 @@ func (a *app) backup(ctx context.Context, source gateway.Source, opts backupOpti
 		return err
 	}
 	if !result.Complete() {
-		return exitWith(exitMissed, shortfall(result))
+		return shortfall(result)
 	}
 	return nil
 }
@@ -80,15 +82,21 @@ func (a *app) backup(ctx context.Context, source gateway.Source, opts backupOpti
 // shortfall says what a backup that was taken lacks: where the result is not read, as under cron, nothing else does.
 func shortfall(r *backup.Result) error {
 	var missing []string
+	hint := ""
 	for _, l := range r.Locations {
 		if !l.OK || l.Error != "" {
-			missing = append(missing, "location "+l.Name+" failed")
+			missing = append(missing, "location "+l.Name+" failed: "+l.Error)
+			hint = cmp.Or(hint, awayHint([]backup.Problem{{Err: l.Err}}))
 		}
 	}
 	if !r.Policy.Satisfied {
-		missing = append(missing, "3-2-1 is not met: "+strings.Join(r.Policy.Findings, ", "))
+		missing = append(missing, "3-2-1 not met: "+strings.Join(r.Policy.Findings, ", "))
 	}
-	return fmt.Errorf("backup was taken, but %s", strings.Join(missing, "; "))
+	err := exitWith(exitMissed, errors.New(strings.Join(missing, "; ")))
+	if hint != "" {
+		return withHint(err, "%s", hint)
+	}
+	return err
 }
 
 // backupJob is a backup of the source as configured, without options of one run.
@@ -164,6 +172,7 @@ func runBackupList(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	a.noteLab()
 	keys, err := a.openKeys()
 	if err != nil {
 		return err
@@ -188,6 +197,9 @@ func listError(list pointList) error {
 	if len(list.Problems) == 0 {
 		return nil
 	}
+	if hint := awayHint(list.Problems); hint != "" && len(list.Points) > 0 {
+		return withHint(exitWith(exitMissed, errors.New("not every location could be read")), "%s", hint)
+	}
 	if len(list.Points) > 0 {
 		return exitWith(exitMissed, nil)
 	}
@@ -197,60 +209,4 @@ func listError(list pointList) error {
 		}
 	}
 	return errors.New("no point was found, and not every location could be read")
-}
-
-func newBackupVerifyCommand(a *app) *cobra.Command {
-	var options backup.VerifyOptions
-	cmd := &cobra.Command{
-		Use:   "verify",
-		Short: "Read the newest point at every location, byte for byte",
-		Long: `Reads the newest point (or all) at every location, byte for byte, compares it with what was signed, and decrypts it if an
-identity is configured. Damage that another location heals costs the exit code 3; a point that all locations together
-cannot give back costs 8.`,
-		Example: `  gwdr backup verify
-  gwdr backup verify --all --json | jq .lost`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runBackupVerify(cmd.Context(), a, options) },
-	}
-	cmd.Flags().BoolVar(&options.All, "all", false, "read every point, not only the newest")
-	return cmd
-}
-
-func runBackupVerify(ctx context.Context, a *app, options backup.VerifyOptions) error {
-	copies, err := a.openCopies(ctx)
-	if err != nil {
-		return err
-	}
-	keys, err := a.openKeys()
-	if err != nil {
-		return err
-	}
-	v, err := backup.Verify(ctx, copies, keys, options)
-	if err != nil {
-		return err
-	}
-	if err := a.showVerification(v, len(keys.Identities) > 0); err != nil {
-		return err
-	}
-	switch {
-	case v.Sound():
-		return nil
-	case v.Restorable():
-		return exitWith(exitMissed, nil)
-	case unreadable(v):
-		return errors.New("no location could be read")
-	case v.Points == 0 && len(v.Lost) == 0:
-		return withHint(exitWith(exitIntegrity, errors.New("there is no point at any location")), "'gwdr backup' takes one")
-	}
-	return exitWith(exitIntegrity, errors.New("not every point can be restored"))
-}
-
-// unreadable reports whether no location could be read at all, which says nothing of what they hold.
-func unreadable(v *backup.Verification) bool {
-	for _, l := range v.Locations {
-		if len(l.Problems) == 0 || l.Problems[0].Object != "" {
-			return false
-		}
-	}
-	return true
 }

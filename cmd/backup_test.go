@@ -116,9 +116,9 @@ func contains(t *testing.T, text string, wanted ...string) {
 // TestBackupOnOneDevice: three directories of one device are one copy, and gwdr says so.
 func TestBackupOnOneDevice(t *testing.T) {
 	s := newSite(t)
-	contains(t, s.backup(3, false), "3-2-1     NOT MET: 1 copies (2 with the live one)", "nas is not counted: it fails together with local",
+	contains(t, s.backup(3, false), "3-2-1     NOT MET: 1 copy (2 with the live one)", "nas is not counted: it fails together with local",
 		"1 key, 1 route", "LOCATION",
-		"gwdr: backup was taken, but 3-2-1 is not met: ")
+		"gwdr: 3-2-1 not met: ")
 	var result backup.Result
 	if err := json.Unmarshal([]byte(s.backup(3, true)), &result); err != nil {
 		t.Fatalf("stdout is not one document: %v", err)
@@ -126,12 +126,19 @@ func TestBackupOnOneDevice(t *testing.T) {
 	if result.Schema != "gwdr/backup/v1" || result.Stored() != 3 || result.Policy.Satisfied {
 		t.Errorf("result: %+v", result)
 	}
+	config, err := loadConfig(s.path("gwdr.yaml"), s.env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := s.backupAs(3, &app{Config: config, Quiet: true}); strings.Count(text, "\n") != 1 || !strings.HasPrefix(text, "gwdr: 3-2-1 not met: ") {
+		t.Errorf("quiet:\n%s", text)
+	}
 	contains(t, s.want(0, "backup", "list"), "local,nas,offsite", "ENTITIES")
 	var list pointList
-	if err := json.Unmarshal([]byte(s.want(0, "backup", "list", "--json")), &list); err != nil || len(list.Points) != 2 || list.Problems == nil {
+	if err := json.Unmarshal([]byte(s.want(0, "backup", "list", "--json")), &list); err != nil || len(list.Points) != 3 || list.Problems == nil {
 		t.Errorf("list: %+v, %v", list, err)
 	}
-	contains(t, s.want(0, "backup", "verify", "--all"), "read 2 points, 2 of 2 decrypted")
+	contains(t, s.want(0, "backup", "verify", "--all"), "read 3 points, 3 of 3 decrypted")
 }
 
 // TestBackupOnLab: the lab's three locations count as declared, and the output says that they are one device.
@@ -142,7 +149,8 @@ func TestBackupOnLab(t *testing.T) {
 	if err := os.MkdirAll(a.Config.LabDir(), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	contains(t, s.backupAs(0, a), "3-2-1     met: 3 copies", "simulated: local, nas, offsite are on one device")
+	contains(t, s.backupAs(0, a), "3-2-1     met: 3 copies", "simulated: local, nas, offsite are on one device",
+		"no gwdr.yaml here: these are the lab's backups\n")
 	contains(t, s.backupAs(0, a), "3-2-1     met") // with the keys that the first run made
 }
 
@@ -150,7 +158,8 @@ func TestBackupDamage(t *testing.T) {
 	s := newSite(t)
 	s.backup(3, false)
 	s.damage("nas", "gwdr1", "*", "packs", "*", "*")
-	contains(t, s.want(3, "backup", "verify"), "PROBLEM at nas gwdr1/", "1 of 1 blocks", "1 of 1 decrypted")
+	contains(t, s.want(3, "backup", "verify"), "PROBLEM at nas gwdr1/", "1 of 1 blocks", "1 of 1 decrypted",
+		"whole at local, offsite: restores read it there", "hint: copy the file of each such object by hand")
 	s.want(0, "backup", "list")
 	s.damage("nas", "gwdr1", "*", "points", "*")
 	contains(t, s.want(3, "backup", "list"), "PROBLEM at nas", "local,offsite")
@@ -169,12 +178,21 @@ func TestBackupWrongIdentity(t *testing.T) {
 	if err := os.Rename(other.Identity, s.path("gwdr-keys", "identity")); err != nil {
 		t.Fatal(err)
 	}
-	contains(t, s.want(8, "backup", "verify"), "identity did not match", "not every point can be restored")
+	text := s.want(8, "backup", "verify")
+	contains(t, text, "CANNOT DECRYPT gwdr1/", "intact, but the identity "+s.path("gwdr-keys", "identity")+" is none of its recipients",
+		"does not open 1 point", "hint: set GWDR_KEYS_IDENTITY")
+	if strings.Contains(text, "LOST") {
+		t.Errorf("what is intact is not lost:\n%s", text)
+	}
 	if err := os.Rename(other.Trusted, s.path("gwdr-keys", "allowed_signers")); err != nil {
 		t.Fatal(err)
 	}
 	contains(t, s.want(8, "backup", "list"), "is not trusted")
 	contains(t, s.backup(1, false), "do not include the signing key")
+	if err := os.Remove(s.path("gwdr-keys", "identity")); err != nil {
+		t.Fatal(err)
+	}
+	contains(t, s.want(2, "backup", "verify"), "hint: set GWDR_KEYS_IDENTITY")
 }
 
 func TestBackupMissingLocation(t *testing.T) {
@@ -182,7 +200,8 @@ func TestBackupMissingLocation(t *testing.T) {
 	if err := os.Rename(s.path("nas"), s.path("unmounted")); err != nil {
 		t.Fatal(err)
 	}
-	contains(t, s.backup(3, false), "FAILED", "nas: open location "+s.path("nas")+": no id file: not mounted, or not initialised")
+	contains(t, s.backup(3, false), "FAILED", "gwdr: location nas failed: open location "+s.path("nas")+": no id file: not mounted, or not initialised",
+		"hint: is the disk mounted? ")
 	contains(t, s.want(3, "backup", "list"), "PROBLEM at nas")
 	if err := os.Rename(s.path("unmounted"), s.path("nas")); err != nil {
 		t.Fatal(err)

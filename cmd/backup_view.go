@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -62,7 +63,7 @@ func size(n int64) string {
 func inventory(counts map[gateway.Kind]int) string {
 	var parts []string
 	for _, kind := range slices.SortedFunc(maps.Keys(counts), gateway.Kind.Compare) {
-		parts = append(parts, fmt.Sprintf("%d %s", counts[kind], kind))
+		parts = append(parts, count(counts[kind], string(kind)))
 	}
 	if len(parts) == 0 {
 		return "nothing"
@@ -82,7 +83,7 @@ func (a *app) showBackup(r *backup.Result) error {
 	if a.JSON {
 		return a.writeJSON(r)
 	}
-	fmt.Fprintf(a.Stdout, "point     %s\n", r.Point)
+	fmt.Fprintf(a.Stdout, "point     %s\n", path.Base(r.Point))
 	fmt.Fprintf(a.Stdout, "lineage   %s, revision %d\n", r.Lineage, r.Revision)
 	if r.Parent != "" {
 		fmt.Fprintf(a.Stdout, "parent    %s\n", r.Parent)
@@ -102,7 +103,7 @@ func (a *app) showBackup(r *backup.Result) error {
 	}
 	fmt.Fprintln(a.Stdout)
 	for _, l := range r.Locations {
-		if text := strings.Trim(l.Error+"; "+l.Note, "; "); text != "" {
+		if text := l.Note; text != "" { // why one failed is in the error
 			fmt.Fprintf(a.Stdout, "%s: %s\n", l.Name, printable(text))
 		}
 	}
@@ -127,8 +128,8 @@ func (a *app) showPolicy(p backup.PolicyResult) {
 	if !p.Satisfied {
 		verdict = "NOT MET"
 	}
-	fmt.Fprintf(a.Stdout, "3-2-1     %s: %d copies (%d with the live one), %d media, %d off-site, %d immutable\n",
-		verdict, p.Copies, p.WithLive, p.Media, p.Offsite, p.Immutable)
+	fmt.Fprintf(a.Stdout, "3-2-1     %s: %s (%d with the live one), %d media, %d off-site, %d immutable\n",
+		verdict, count(p.Copies, "copy"), p.WithLive, p.Media, p.Offsite, p.Immutable)
 	for _, finding := range p.Findings {
 		fmt.Fprintf(a.Stdout, "          %s\n", finding)
 	}
@@ -167,11 +168,14 @@ func writeProblems(w io.Writer, problems []backup.Problem) {
 			where += " " + p.Object
 		}
 		fmt.Fprintf(w, "PROBLEM at %s: %s\n", printable(where), printable(p.Text))
+		if len(p.Whole) > 0 {
+			fmt.Fprintf(w, "  whole at %s: restores read it there\n", strings.Join(p.Whole, ", "))
+		}
 	}
 }
 
 // showVerification writes what a verification found.
-func (a *app) showVerification(v *backup.Verification, reader bool) error {
+func (a *app) showVerification(v *backup.Verification, keys backup.Keys) error {
 	if a.JSON {
 		return a.writeJSON(v)
 	}
@@ -189,10 +193,13 @@ func (a *app) showVerification(v *backup.Verification, reader bool) error {
 	for _, lost := range v.Lost {
 		fmt.Fprintf(a.Stdout, "LOST %s\n", printable(lost))
 	}
+	for _, sealed := range v.Sealed {
+		fmt.Fprintf(a.Stdout, "CANNOT DECRYPT %s: intact, but the identity %s is none of its recipients\n", printable(sealed), keys.IdentityFile)
+	}
 	decrypted := fmt.Sprintf("%d of %d decrypted", v.Decrypted, v.Points)
-	if !reader {
+	if len(keys.Identities) == 0 {
 		decrypted = "not decrypted: no identity is configured"
 	}
-	fmt.Fprintf(a.Stdout, "read %d points, %s\n", v.Points, decrypted)
+	fmt.Fprintf(a.Stdout, "read %s, %s\n", count(v.Points, "point"), decrypted)
 	return nil
 }

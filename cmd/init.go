@@ -49,7 +49,7 @@ s3://BUCKET/PREFIX?endpoint=URL&region=REGION; S3 credentials come from the envi
 	flags.StringVar(&opts.keys, "keys", "", "`directory` to make for the keys (default gwdr-keys beside the configuration)")
 	flags.StringVar(&opts.gateway, "gateway", "gwdr+http://127.0.0.1:8081", "`driver+URL` of the gateway")
 	flags.StringVar(&opts.site, "site", "here", "`name` of the site where the gateway is: locations elsewhere are off-site")
-	flags.StringArrayVar(&opts.locations, "location", nil, "`NAME=URL[,media=..][,site=..][,lock=..]`; repeatable (default: one directory beside the configuration)")
+	flags.StringArrayVar(&opts.locations, "location", nil, "`location` to keep copies at, as NAME=URL[,media=..][,site=..][,lock=..]; repeatable (default: one directory beside the configuration)")
 	return cmd
 }
 

@@ -51,6 +51,17 @@ func distance(c backup.Copy, site string) int {
 // labLocations reports whether the lab's own locations are used.
 func (a *app) labLocations() bool { return a.Config.Lab() && len(a.Config.Locations) == 0 }
 
+// noteLab says whose backups these are where nobody has named any: the lab's look like others.
+func (a *app) noteLab() {
+	switch {
+	case !a.labLocations():
+	case a.Config.File == "":
+		a.progress("no gwdr.yaml here: these are the lab's backups")
+	default:
+		a.progress("%s names no gateway and no location: these are the lab's backups", a.Config.File)
+	}
+}
+
 // openCopy opens one configured location. It sends nothing yet.
 func (a *app) openCopy(ctx context.Context, name string, c LocationConfig) (backup.Copy, error) {
 	opened := backup.Copy{Name: name, URL: c.URL, Media: c.Media, Site: c.Site}
@@ -143,8 +154,15 @@ func (a *app) openKeys() (backup.Keys, error) {
 			return backup.Keys{}, err
 		}
 	}
-	return backup.ReadKeys(files)
+	keys, err := backup.ReadKeys(files)
+	if errors.Is(err, backup.ErrNoIdentity) {
+		return keys, withHint(usageError(err), identityHint)
+	}
+	return keys, err
 }
+
+// identityHint is the next step of whoever has not got the identity that opens the snapshots.
+const identityHint = "set GWDR_KEYS_IDENTITY to the identity, or to the escrow copy"
 
 // labKeys returns the keys in dir. Of two processes that make them at once, one does.
 func labKeys(dir string) (backup.KeyFiles, error) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gwdr/backup"
 	"gwdr/drills"
 	"gwdr/internal/sshsig"
 	"gwdr/report"
@@ -35,10 +36,17 @@ What the evidence says is not checked here: see 'gwdr report verify'.`,
   gwdr report --format html -o report.html     # as a page
   gwdr report verify                           # compute it again from the raw record`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return runReport(a, first(args), opts) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if a.JSON && cmd.Flags().Changed("format") && opts.Format != "json" {
+				return usageError(fmt.Errorf("--json and --format %s contradict each other", opts.Format))
+			}
+			return runReport(a, first(args), opts)
+		},
 	}
 	command.Flags().StringVarP(&opts.Format, "format", "f", "text", "`format`: text, html or json")
 	command.Flags().StringVarP(&opts.Output, "output", "o", "", "write to `file` instead of stdout")
+	completeFlag(command, "format", cobra.FixedCompletions([]string{"text", "html", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	command.ValidArgsFunction = a.completeRun
 	command.AddCommand(newReportVerifyCommand(a))
 	return command
 }
@@ -121,6 +129,7 @@ raw samples and the change ledger once more. Any difference ends with exit code 
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return runReportVerify(a, first(args), trusted) },
 	}
+	command.ValidArgsFunction = a.completeRun
 	command.Flags().StringVar(&trusted, "trusted", "", "allowed_signers `file` with the keys that may sign (default: as configured)")
 	return command
 }
@@ -145,10 +154,31 @@ func runReportVerify(a *app, run, trustedFile string) error {
 	if err := show(); err != nil {
 		return err
 	}
-	if !v.Verified {
-		return exitWith(exitIntegrity, nil) // the checks say why
+	if v.Verified {
+		return nil
 	}
-	return nil
+	if file := a.labSigned(dir); v.SignedBy == "" && trustedFile == "" && file != "" {
+		return withHint(exitWith(exitIntegrity, errors.New("the configuration does not trust the key that signed the run")),
+			"signed by this machine's lab key: --trusted %s", shellWord(file))
+	}
+	return exitWith(exitIntegrity, nil) // the checks say why
+}
+
+// labSigned returns the allowed_signers file of the lab on this machine if that trusts who signed the run, or else "":
+// drills from before 'gwdr init' are signed so.
+func (a *app) labSigned(dir string) string {
+	files, err := backup.FindKeys(filepath.Join(a.Config.State, "keys"))
+	if err != nil {
+		return ""
+	}
+	trusted, err := readTrusted(files.Trusted)
+	if err != nil {
+		return ""
+	}
+	if _, err := report.SignedBy(dir, trusted); err != nil {
+		return ""
+	}
+	return files.Trusted
 }
 
 // trustedSigners reads the keys that may sign from the file or, if none is named, as configured.
@@ -157,6 +187,10 @@ func (a *app) trustedSigners(file string) (sshsig.Trusted, error) {
 		keys, err := a.openKeys()
 		return keys.Trusted, err
 	}
+	return readTrusted(file)
+}
+
+func readTrusted(file string) (sshsig.Trusted, error) {
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return sshsig.Trusted{}, fmt.Errorf("read trusted keys: %w", err)

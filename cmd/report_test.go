@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"gwdr/backup"
 	"gwdr/drills"
 	"gwdr/internal/journal"
 	"gwdr/internal/sshsig"
@@ -82,6 +83,8 @@ func TestReport(t *testing.T) {
 	if out := gwdr(0, "report", "verify", "--trusted", trusted); !strings.HasPrefix(out, "VERIFIED") {
 		t.Errorf("report verify says %q", out)
 	}
+	gwdr(exitUsage, "report", "--json", "--format", "html")
+	gwdr(0, "report", "--json", "--format", "json")
 	path := filepath.Join(dir, drills.PlanFile)
 	plan, err := os.ReadFile(path)
 	if err != nil {
@@ -94,5 +97,37 @@ func TestReport(t *testing.T) {
 	var v report.Verification
 	if err := json.Unmarshal([]byte(gwdr(8, "report", "verify", "--trusted", trusted, "--json")), &v); err != nil || v.Verified {
 		t.Errorf("report verify --json: verified %t, %v", v.Verified, err)
+	}
+}
+
+// TestReportSignedByLab: after 'gwdr init' the configuration no longer trusts the lab's key, and gwdr says whose it is.
+func TestReportSignedByLab(t *testing.T) {
+	work := t.TempDir()
+	dir := writeRefusedRun(t, work)
+	lab, err := backup.GenerateKeys(filepath.Join(work, "state", "keys"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	configured, err := backup.GenerateKeys(filepath.Join(work, "gwdr-keys"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	env := map[string]string{"GWDR_STATE": filepath.Join(work, "state"), "GWDR_KEYS_TRUSTED": configured.Trusted}
+	verify := func() string {
+		var stdout, stderr bytes.Buffer
+		code := run([]string{"report", "verify", dir}, invocation{strings.NewReader(""), &stdout, &stderr, func(key string) string { return env[key] }, "gwdr"})
+		if code != exitIntegrity {
+			t.Errorf("exit code %d\n%s%s", code, &stdout, &stderr)
+		}
+		return stderr.String()
+	}
+	if text := verify(); strings.Contains(text, "lab key") {
+		t.Errorf("a stranger's key is the lab's: %s", text)
+	}
+	if err := os.Rename(filepath.Join(work, "allowed_signers"), lab.Trusted); err != nil {
+		t.Fatal(err)
+	}
+	if text := verify(); !strings.Contains(text, "hint: signed by this machine's lab key: --trusted "+lab.Trusted) {
+		t.Error(text)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"time"
@@ -59,6 +60,8 @@ asks first. docs/restore.md is the page for the worst day.`,
 	flags.BoolVar(&opts.noDelete, "no-delete", false, "keep what the gateway has and the point has not")
 	flags.BoolVar(&opts.yes, "yes", false, "do not ask before changing or deleting what the gateway has")
 	flags.BoolVarP(&opts.verbose, "verbose", "v", false, "show every change, and the difference of the bodies, without secrets")
+	completeFlag(cmd, "only", completeList(kindNames))
+	completeFlag(cmd, "from", completeList(a.locationNames))
 	return cmd
 }
 
@@ -91,6 +94,7 @@ func newRestoration(ctx context.Context, a *app, opts restoreOptions) (*restorat
 	if err != nil {
 		return nil, err
 	}
+	a.noteLab()
 	copies, others, err := pickCopies(job.Copies, opts.from)
 	if err != nil {
 		return nil, usageError(fmt.Errorf("--from: %w", err))
@@ -230,6 +234,15 @@ func (a *app) noPlan(plan *restore.Plan, err error) error {
 		}
 	}
 	a.noteFindings(plan.Findings)
+	if errors.Is(err, restore.ErrSealed) {
+		return withHint(exitWith(exitIntegrity, err), identityHint)
+	}
+	if errors.Is(err, restore.ErrNoSuchPoint) {
+		return withHint(exitWith(exitIntegrity, err), "'gwdr backup list' names the points and their times")
+	}
+	if unheard := (*net.OpError)(nil); errors.Is(err, restore.ErrTarget) && errors.As(err, &unheard) {
+		return withHint(err, "is it running? --to names another")
+	}
 	if errors.Is(err, restore.ErrNothing) {
 		return withHint(exitWith(exitIntegrity, err), "'gwdr backup verify' shows what each location still holds; docs/restore.md says what to try next")
 	}

@@ -104,6 +104,14 @@ func TestRestoreCommandLine(t *testing.T) {
 	}
 	c.run(t, exitUsage, nil, "--config", file, "restore", "--only", "plugins")
 	c.run(t, exitUsage, nil, "--config", file, "restore", "--from", "moon")
-	c.run(t, exitIntegrity, nil, "--config", file, "restore", "--to", at, "--at", "2001-01-01 00:00")
+	c.run(t, exitUsage, nil, "--config", file, "restore", "--to", at, "--at", "nonsense")
+	text = c.run(t, exitIntegrity, nil, "--config", file, "restore", "--to", at, "--at", "2001-01-01 00:00")
+	if !strings.Contains(text, "the oldest, "+strings.TrimPrefix(taken.Point, "points/")) || !strings.Contains(text, "hint: 'gwdr backup list'") {
+		t.Error(text)
+	}
+	text = c.run(t, exitError, nil, "--config", file, "restore", "--to", "gwdr+http://127.0.0.1:1")
+	if strings.Contains(text, "canceled") || !strings.Contains(text, "hint: is it running? --to names another") {
+		t.Error(text)
+	}
 	c.run(t, exitIntegrity, nil, "--config", file, "restore", "--to", at, "--from", "local")
 }

@@ -19,6 +19,14 @@ func entityOf(k gateway.Kind, id, body string) gateway.Entity {
 	return gateway.Entity{Ref: gateway.Ref{Kind: k, ID: id}, Body: []byte(body)}
 }
 
+func TestCount(t *testing.T) {
+	for want, got := range map[string]string{"1 key": count(1, "key"), "2 keys": count(2, "key"), "2 entities": count(2, "entity"), "0 copies": count(0, "copy")} {
+		if got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
 func TestWriteDiff(t *testing.T) {
 	for name, test := range map[string]struct {
 		change gateway.Change

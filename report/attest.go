@@ -148,6 +148,12 @@ func unseal(dir string, trusted sshsig.Trusted) (s statement, principal, keyID s
 	return s, principal, keyID, nil
 }
 
+// SignedBy returns the holder of the trusted key that signed the evidence in dir. It checks nothing else: see Verify.
+func SignedBy(dir string, trusted sshsig.Trusted) (principal string, err error) {
+	_, principal, _, err = unseal(dir, trusted)
+	return principal, err
+}
+
 func verifySignatures(e envelope, payload []byte, trusted sshsig.Trusted) (principal, keyID string, err error) {
 	errs := []error{}
 	for _, s := range e.Signatures {

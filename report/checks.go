@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -40,7 +41,7 @@ func (v *verifier) files() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var problems []string
+	problems := v.forgedManifest()
 	for _, f := range v.manifest.Files {
 		i := slices.IndexFunc(have, func(h File) bool { return h.Name == f.Name })
 		switch {
@@ -50,15 +51,30 @@ func (v *verifier) files() (string, error) {
 			problems = append(problems, fmt.Sprintf("%s has sha256 %s, the manifest says %s", f.Name, short(have[i].SHA256), short(f.SHA256)))
 		}
 	}
+	names := map[string]bool{drills.ReportFile: true}
 	for _, f := range have {
-		if !slices.ContainsFunc(v.manifest.Files, func(m File) bool { return m.Name == f.Name }) {
-			problems = append(problems, f.Name+" is not in the manifest")
-		}
+		names[f.Name] = true
 	}
-	if !slices.ContainsFunc(v.manifest.Files, func(m File) bool { return m.Name == drills.ReportFile }) {
-		problems = append(problems, drills.ReportFile+" is not in the manifest")
+	for _, f := range v.manifest.Files {
+		delete(names, f.Name)
+	}
+	if unlisted := slices.Sorted(maps.Keys(names)); len(unlisted) > 0 {
+		problems = append(problems, "not in the manifest: "+strings.Join(unlisted, " "))
 	}
 	return counted(len(v.manifest.Files), "file") + " as in the manifest", problemsError(problems)
+}
+
+// forgedManifest says so if a trusted key signed another manifest: what the files are compared with means nothing then.
+func (v *verifier) forgedManifest() []string {
+	s, _, _, err := unseal(v.dir, v.trusted)
+	if err != nil {
+		return nil // the check of the signature says why
+	}
+	manifest, err := hashFile(v.dir, ManifestFile)
+	if err == nil && !slices.ContainsFunc(s.Subject, func(r resource) bool { return r.Name == ManifestFile && r.Digest["sha256"] == manifest.SHA256 }) {
+		return []string{ManifestFile + " itself was changed: it is not the one that was signed"}
+	}
+	return nil
 }
 
 func problemsError(problems []string) error {
@@ -86,6 +102,9 @@ func (v *verifier) signature() (string, error) {
 	got, err := marshal(s)
 	if err != nil {
 		return "", err
+	}
+	if forged := v.forgedManifest(); len(forged) > 0 {
+		return "", errors.New(forged[0])
 	}
 	if string(want) != string(got) {
 		return "", errors.New("what was signed is not this manifest and this verdict")

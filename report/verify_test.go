@@ -120,6 +120,22 @@ func expectFailure(t *testing.T, dir string, trusted sshsig.Trusted, checks ...s
 	return v
 }
 
+// TestVerifyForgedManifest: that the manifest was changed comes first, and each file that it no longer lists comes once.
+func TestVerifyForgedManifest(t *testing.T) {
+	signer := sshsig.NewSigner("")
+	evidence, last := chain(t, 1, signer)
+	dir := filepath.Join(copied(t, evidence), filepath.Base(last))
+	edit(t, filepath.Join(dir, ManifestFile), func([]byte) []byte { return []byte(`{"schema": "gwdr/manifest/v1", "files": []}`) })
+	v := expectFailure(t, dir, trusting(signer), checkFiles, checkSignature)
+	detail := v.Checks[0].Detail
+	if !strings.HasPrefix(detail, "manifest.json itself was changed") || strings.Count(detail, drills.ReportFile) != 1 || strings.Count(detail, "not in the manifest") != 1 {
+		t.Error(detail)
+	}
+	if v.Checks[1].Detail != "manifest.json itself was changed: it is not the one that was signed" {
+		t.Error(v.Checks[1].Detail)
+	}
+}
+
 // TestVerifyForgery has the attacker repair manifest and signature after the change, with a key that is not trusted, and
 // with one that is: then only the recomputation finds it.
 func TestVerifyForgery(t *testing.T) {

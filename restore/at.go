@@ -3,6 +3,7 @@ package restore
 import (
 	"fmt"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -34,8 +35,14 @@ func ParseAt(text string, now time.Time) (At, error) {
 		}
 		return At{Time: now.Add(-ago).UTC()}, nil
 	}
+	if !pointPattern.MatchString(path.Base(text)) {
+		return At{}, fmt.Errorf("%q is no time (2006-01-02T15:04:05Z), no duration back from now (2h, 3d) and no point's name (20060102T150405Z-...)", text)
+	}
 	return At{Point: text}, nil
 }
+
+// pointPattern is the name of a point, or the beginning of one.
+var pointPattern = regexp.MustCompile(`^\d{4,8}(T\d{0,6}Z?(-[0-9a-f]{0,16}){0,2})?(\.tar)?$`)
 
 // parseAgo reads what time.ParseDuration reads, and whole days.
 func parseAgo(text string) (time.Duration, bool) {
@@ -69,9 +76,10 @@ func (a At) candidates(found []backup.Found) ([]backup.Found, error) {
 	}
 	switch {
 	case len(matched) == 0 && a.Point != "":
-		return nil, fmt.Errorf("%w: no location holds a point named %q (nor is that a time, such as 2006-01-02T15:04:05Z or 2h)", ErrNothing, a.Point)
+		return nil, fmt.Errorf("%w: %w: no location holds a point named %q", ErrNothing, ErrNoSuchPoint, a.Point)
 	case len(matched) == 0 && len(found) > 0:
-		return nil, fmt.Errorf("%w: the oldest point is of %s", ErrNothing, found[len(found)-1].Time.Format(time.RFC3339))
+		oldest := found[len(found)-1]
+		return nil, fmt.Errorf("%w: %w: the oldest, %s, is of %s", ErrNothing, ErrNoSuchPoint, path.Base(oldest.Name), oldest.Time.Format(time.RFC3339))
 	case len(matched) == 0:
 		return nil, fmt.Errorf("%w: no location holds a valid point", ErrNothing)
 	case len(matched) > 1 && a.Point != "":

@@ -22,7 +22,8 @@ func TestParseAt(t *testing.T) {
 		"2h ago":                    {Time: now.Add(-2 * time.Hour)},
 		"3d":                        {Time: now.Add(-72 * time.Hour)},
 		"20260304T100000Z-002a-ab":  {Point: "20260304T100000Z-002a-ab"},
-		"yesterday":                 {Point: "yesterday"},
+		"20260304":                  {Point: "20260304"},
+		"points/20260304T10":        {Point: "points/20260304T10"},
 	} {
 		got, err := ParseAt(text, now)
 		if err != nil {
@@ -32,8 +33,10 @@ func TestParseAt(t *testing.T) {
 			t.Errorf("%q: %s", text, diff)
 		}
 	}
-	if at, err := ParseAt("-2h", now); err == nil {
-		t.Errorf("-2h is %v", at)
+	for _, text := range []string{"-2h", "yesterday", "nonsense", "2 hours", "20260304T100000Z; rm"} {
+		if at, err := ParseAt(text, now); err == nil {
+			t.Errorf("%s is %v", text, at)
+		}
 	}
 }
 

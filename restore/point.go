@@ -2,6 +2,7 @@ package restore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -81,6 +82,8 @@ func (r *Restore) lookElsewhere(ctx context.Context, s *selection) []backup.Foun
 
 // loadFirst loads the first candidate that can be loaded and holds anything.
 func (r *Restore) loadFirst(ctx context.Context, s *selection, candidates []backup.Found) error {
+	var sealed []backup.Found
+	tried := 0
 	for _, f := range candidates {
 		name := path.Base(f.Name)
 		if f.Entities() == 0 && r.At.Point == "" {
@@ -91,14 +94,43 @@ func (r *Restore) loadFirst(ctx context.Context, s *selection, candidates []back
 		if ctx.Err() != nil {
 			return fmt.Errorf("load point %s: %w", name, ctx.Err())
 		}
+		tried++
+		if errors.Is(err, ErrSealed) {
+			sealed = append(sealed, f) // said once for all of them
+			continue
+		}
 		if err != nil {
 			s.note(name, "of %s cannot be restored: %v", f.Time.Format(time.RFC3339), err)
 			continue
 		}
 		s.point, s.state, s.provenance = f, state, provenance
+		r.noteSealed(s, sealed)
 		return nil
 	}
+	if len(sealed) > 0 && len(sealed) == tried {
+		return fmt.Errorf("%w: %w: %s", ErrNothing, ErrSealed, r.sealedText(sealed))
+	}
+	r.noteSealed(s, sealed)
 	return fmt.Errorf("%w: %s", ErrNothing, s.reason(candidates))
+}
+
+// noteSealed names the points that only other identities open.
+func (r *Restore) noteSealed(s *selection, sealed []backup.Found) {
+	if len(sealed) > 0 {
+		s.note(path.Base(sealed[0].Name), "is passed over: %s", r.sealedText(sealed))
+	}
+}
+
+// sealedText says who could open what the identities do not.
+func (r *Restore) sealedText(sealed []backup.Found) string {
+	readers := strings.Join(sealed[0].Recipients, ", ")
+	if len(r.Keys.Identities) == 0 {
+		return fmt.Sprintf("no identity is configured, and the newest point is encrypted for %s", readers)
+	}
+	if len(sealed) == 1 {
+		return fmt.Sprintf("the point is not encrypted for the identity %s, but for %s", r.Keys.IdentityFile, readers)
+	}
+	return fmt.Sprintf("none of %d points is encrypted for the identity %s; the newest is encrypted for %s", len(sealed), r.Keys.IdentityFile, readers)
 }
 
 // reason says why none of the candidates was loaded, by the newest that failed.
@@ -118,8 +150,7 @@ func (r *Restore) load(ctx context.Context, s *selection, f backup.Found) (*gate
 		return nil, nil, err
 	}
 	if !opens(r.Keys.Identities, f.Recipients) {
-		s.closed[f.Name] = fmt.Errorf("%w: it is encrypted for %s, and the identity at hand is none of them", backup.ErrIntegrity,
-			strings.Join(f.Recipients, ", "))
+		s.closed[f.Name] = fmt.Errorf("%w: %w", backup.ErrIntegrity, ErrSealed)
 		return nil, nil, s.closed[f.Name]
 	}
 	r.progress("loading point %s from %s", path.Base(f.Name), strings.Join(f.Copies, ", "))

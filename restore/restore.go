@@ -42,6 +42,15 @@ type RevocationSource interface {
 // ErrNothing is wrapped when no location holds a point that can be restored.
 var ErrNothing = errors.New("nothing restorable")
 
+// ErrNoSuchPoint is wrapped when there are points, but none that Restore.At allows.
+var ErrNoSuchPoint = errors.New("no such point")
+
+// ErrTarget is wrapped when the gateway cannot be read.
+var ErrTarget = errors.New("read gateway")
+
+// ErrSealed is wrapped when points are there and whole, but encrypted for other identities than those at hand.
+var ErrSealed = errors.New("the identity does not fit")
+
 // ErrMoved is wrapped when the gateway was changed after the plan was made.
 var ErrMoved = errors.New("gateway was changed since the plan was made")
 
@@ -70,7 +79,7 @@ func (r *Restore) Plan(ctx context.Context) (*Plan, error) {
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
 		if live, err = r.Target.Export(groupCtx); err != nil {
-			return fmt.Errorf("read gateway: %w", err)
+			return fmt.Errorf("%w: %w", ErrTarget, err)
 		}
 		return nil
 	})
@@ -83,8 +92,11 @@ func (r *Restore) Plan(ctx context.Context) (*Plan, error) {
 		return err
 	})
 	err := group.Wait()
-	if err != nil {
-		return &Plan{Schema: PlanSchema, Findings: slices.Concat(chosen.problems(), unheard)}, err
+	if errors.Is(err, ErrTarget) { // which ended all other reads: what they say is of no interest
+		return &Plan{Schema: PlanSchema, Findings: []Finding{}}, err
+	}
+	if err != nil { // without the witnesses, which were not waited for
+		return &Plan{Schema: PlanSchema, Findings: append([]Finding{}, chosen.problems()...)}, err
 	}
 	p := r.compare(live, chosen, slices.Concat(witnessed, chosen.revocations))
 	p.Findings = slices.Concat(chosen.findings, unheard, p.Findings)

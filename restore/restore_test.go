@@ -172,15 +172,21 @@ func TestNothingRestorable(t *testing.T) {
 func TestWrongIdentity(t *testing.T) {
 	w := newWorld(t, gatewaytest.Sample()...)
 	w.backup()
+	w.backup()
 	recipient := w.keys.RecipientIDs[0]
 	stranger, err := age.GenerateX25519Identity()
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.restore.Keys.Identities = []age.Identity{stranger}
-	_, err = w.restore.Plan(t.Context())
-	if !errors.Is(err, ErrNothing) || !strings.Contains(err.Error(), "encrypted for "+recipient) {
+	w.restore.Keys.IdentityFile = "/keys/identity"
+	p, err := w.restore.Plan(t.Context())
+	if !errors.Is(err, ErrNothing) || !errors.Is(err, ErrSealed) || !strings.Contains(err.Error(), "encrypted for "+recipient) ||
+		!strings.Contains(err.Error(), "none of 2 points is encrypted for the identity /keys/identity") {
 		t.Error(err)
+	}
+	if len(p.Findings) > 0 {
+		t.Errorf("the same is said again: %v", p.Findings)
 	}
 }
 

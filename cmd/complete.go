@@ -1,0 +1,81 @@
+package cmd
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"gwdr/drills"
+	"gwdr/gateway"
+)
+
+// completeFlag offers values for a flag to the shell. The flag must be there.
+func completeFlag(cmd *cobra.Command, flag string, values cobra.CompletionFunc) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, values); err != nil {
+		panic("cmd: " + err.Error())
+	}
+}
+
+// completeList offers values for a flag that takes several, separated by commas.
+func completeList(values func() []string) cobra.CompletionFunc {
+	return func(_ *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		before := typed[:strings.LastIndex(typed, ",")+1]
+		var offered []cobra.Completion
+		for _, v := range values() {
+			if !slices.Contains(strings.Split(before, ","), v) {
+				offered = append(offered, before+v)
+			}
+		}
+		return offered, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+func kindNames() []string {
+	var names []string
+	for _, k := range gateway.Kinds() {
+		names = append(names, string(k)+"s")
+	}
+	return names
+}
+
+// locationNames returns the names of the locations that --from takes. The configuration is not read before a completion.
+func (a *app) locationNames() []string {
+	config, err := loadConfig(a.configFile, a.Env)
+	if err != nil {
+		return nil
+	}
+	if completing := (&app{Config: config}); !completing.labLocations() {
+		return slices.Sorted(maps.Keys(config.Locations))
+	}
+	copies, err := labCopies(config.LabDir())
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, c := range copies {
+		names = append(names, c.Name)
+	}
+	return names
+}
+
+// completeRun offers the runs, the newest first; where a directory is typed, the shell goes on by itself.
+func (a *app) completeRun(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	config, err := loadConfig(a.configFile, a.Env)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	runs, err := drills.Runs(config.Evidence)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	var ids []cobra.Completion
+	for _, run := range slices.Backward(runs) {
+		ids = append(ids, run.ID)
+	}
+	return ids, cobra.ShellCompDirectiveKeepOrder
+}

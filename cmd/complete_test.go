@@ -1,0 +1,34 @@
+package cmd
+
+import (
+	"bytes"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestComplete(t *testing.T) {
+	s := newSite(t)
+	run1 := filepath.Base(writeRefusedRun(t, s.dir))
+	env := func(name string) string {
+		return map[string]string{"HOME": s.dir, "GWDR_CONFIG": s.path("gwdr.yaml"), "GWDR_EVIDENCE": s.path("evidence")}[name]
+	}
+	for line, want := range map[string]string{
+		"restore --from ":             "local nas offsite :4",
+		"restore --from nas,":         "nas,local nas,offsite :4",
+		"restore --only routes,k":     "routes,keys",
+		"report --format ":            "text html json :4",
+		"report ":                     run1 + " :32",
+		"report verify ":              run1 + " :32",
+		"report verify " + run1 + " ": ":4",
+	} {
+		var stdout, stderr bytes.Buffer
+		args := append([]string{"__complete"}, strings.Split(line, " ")...)
+		if code := run(args, invocation{nil, &stdout, &stderr, env, "gwdr"}); code != 0 {
+			t.Fatalf("%s: exit code %d\n%s", line, code, &stderr)
+		}
+		if got := strings.Join(strings.Fields(stdout.String()), " "); !strings.Contains(got, want) {
+			t.Errorf("%q offers %q, want %q", line, got, want)
+		}
+	}
+}
