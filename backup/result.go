@@ -74,14 +74,14 @@ func (r *Result) Stored() int {
 	return n
 }
 
-// Complete reports whether every location has the point and the policy is met.
+// Complete reports whether the point holds every kind, every location has the point and the policy is met.
 func (r *Result) Complete() bool {
 	for _, l := range r.Locations {
 		if l.Error != "" {
 			return false
 		}
 	}
-	return r.Stored() == len(r.Locations) && r.Policy.Satisfied
+	return r.Stored() == len(r.Locations) && r.Policy.Satisfied && len(r.Unreachable) == 0
 }
 
 func (r *Result) errors(deliveries []delivery) error {

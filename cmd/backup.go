@@ -92,6 +92,9 @@ func shortfall(r *backup.Result) error {
 	if !r.Policy.Satisfied {
 		missing = append(missing, "3-2-1 not met: "+strings.Join(r.Policy.Findings, ", "))
 	}
+	if len(r.Unreachable) > 0 {
+		missing = append(missing, fmt.Sprintf("the gateway would not give: %v", r.Unreachable))
+	}
 	err := exitWith(exitMissed, errors.New(strings.Join(missing, "; ")))
 	if hint != "" {
 		return withHint(err, "%s", hint)
