@@ -136,7 +136,7 @@ func (a *app) drillScreen(ctx context.Context, s *scenarios.Scenario) (show func
 // showEvents shows the drill until it ends: live to a person, and as lines to everybody else, or once the person leaves.
 func (a *app) showEvents(ctx context.Context, s *scenarios.Scenario, events <-chan drills.Event) error {
 	if !a.interactive() {
-		return tui.Plain(a.Stderr, events)
+		return tui.Plain(a.Stderr, events, drillInfo(s))
 	}
 	err := tui.Run(context.WithoutCancel(ctx), a.Stdin, a.Stdout, events, drillInfo(s), a.Interrupt)
 	left := (*tui.LeftError)(nil)
@@ -147,7 +147,7 @@ func (a *app) showEvents(ctx context.Context, s *scenarios.Scenario, events <-ch
 	if left.Again { // which the view took from the terminal; as a signal it would have ended the process
 		return syscall.Kill(os.Getpid(), syscall.SIGINT)
 	}
-	return tui.Plain(a.Stderr, events)
+	return tui.Plain(a.Stderr, events, drillInfo(s))
 }
 
 func drillInfo(s *scenarios.Scenario) tui.Info {

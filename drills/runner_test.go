@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"gwdr/fleet"
+	"gwdr/probes"
 	"gwdr/scenarios"
 )
 
@@ -287,6 +288,37 @@ func TestRunRefused(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestBaselineExtended shows that people are told, once, why the baseline takes longer.
+func TestBaselineExtended(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		began := time.Now()
+		serve := l.Probes[0].Run
+		l.Probes[0].Run = func(ctx context.Context, t0 time.Time, out func(probes.Sample)) error {
+			return serve(ctx, t0, func(s probes.Sample) {
+				if since := time.Since(began); since > 3*time.Second && since < 3200*time.Millisecond {
+					s.Class = probes.FailReset
+				}
+				out(s)
+			})
+		}
+		var warnings []string
+		l.Events = func(e Event) {
+			if e.Warning != "" {
+				warnings = append(warnings, e.Warning)
+			}
+		}
+		r, err := l.run(t, t.Context())
+		if err != nil || r.Verdict != Pass {
+			t.Fatalf("%s: %s, %v", r.Verdict, r.Reason, err)
+		}
+		if len(warnings) != 1 || !strings.Contains(warnings[0], "baseline not steady yet: ") ||
+			!strings.Contains(warnings[0], " was fail:reset; waiting, at most ") {
+			t.Errorf("warnings %q", warnings)
+		}
+	})
 }
 
 // TestUndoRecordFails shows that nothing is injected, and nothing left behind, when the undo record cannot be kept safe.

@@ -162,7 +162,7 @@ func TestFoldKeepsTerminalSafe(t *testing.T) {
 	}
 	close(channel)
 	var lines bytes.Buffer
-	if err := Plain(&lines, channel); err != nil {
+	if err := Plain(&lines, channel, info); err != nil {
 		t.Fatal(err)
 	}
 	for _, out := range []string{plainLooks().view(s, false, 80, 40), lines.String()} {
@@ -180,7 +180,7 @@ func TestPlainGolden(t *testing.T) {
 	}
 	close(events)
 	var out bytes.Buffer
-	if err := Plain(&out, events); err != nil {
+	if err := Plain(&out, events, demoInfo); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "plain.txt", out.String())
