@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -84,9 +86,7 @@ func runDrill(ctx context.Context, a *app, name string, opts drillRunOptions) er
 	if err := raisePriority(); err != nil {
 		a.Log.Info("a busy machine may disturb the measurement", "err", err)
 	}
-	ctx, abort := context.WithCancel(ctx)
-	defer abort()
-	show, closeScreen := a.drillScreen(ctx, s, abort)
+	show, closeScreen := a.drillScreen(ctx, s)
 	r := &drills.Runner{Scenario: s, Open: a.openSite(s), Evidence: a.Config.Evidence, Tool: "gwdr " + version(), Events: show,
 		Report: reportWriter(keys), Log: a.Log}
 	result, err := r.Run(ctx)
@@ -117,26 +117,37 @@ func loadScenario(name string) (*scenarios.Scenario, error) {
 }
 
 // drillScreen returns what takes the drill's events, and what ends the screen when there are no more.
-func (a *app) drillScreen(ctx context.Context, s *scenarios.Scenario, abort func()) (show func(drills.Event), end func()) {
+func (a *app) drillScreen(ctx context.Context, s *scenarios.Scenario) (show func(drills.Event), end func()) {
 	if a.Quiet {
 		return nil, func() {}
 	}
 	events, done := make(chan drills.Event, 256), make(chan struct{})
 	go func() {
 		defer close(done)
-		var err error
-		if a.interactive() {
-			err = tui.Run(context.WithoutCancel(ctx), a.Stdin, a.Stdout, events, drillInfo(s), abort)
-		} else {
-			err = tui.Plain(a.Stderr, events)
-		}
-		if err != nil && !errors.Is(err, tui.ErrLeft) {
+		if err := a.showEvents(ctx, s, events); err != nil {
 			a.Log.Warn("screen", "err", err)
 		}
 		for range events { // the drill goes on without it
 		}
 	}()
 	return func(e drills.Event) { events <- e }, func() { close(events); <-done }
+}
+
+// showEvents shows the drill until it ends: live to a person, and as lines to everybody else, or once the person leaves.
+func (a *app) showEvents(ctx context.Context, s *scenarios.Scenario, events <-chan drills.Event) error {
+	if !a.interactive() {
+		return tui.Plain(a.Stderr, events, drillInfo(s))
+	}
+	err := tui.Run(context.WithoutCancel(ctx), a.Stdin, a.Stdout, events, drillInfo(s), a.Interrupt)
+	left := (*tui.LeftError)(nil)
+	if !errors.As(err, &left) {
+		return err
+	}
+	fmt.Fprintln(a.Stderr, left)
+	if left.Again { // which the view took from the terminal; as a signal it would have ended the process
+		return syscall.Kill(os.Getpid(), syscall.SIGINT)
+	}
+	return tui.Plain(a.Stderr, events, drillInfo(s))
 }
 
 func drillInfo(s *scenarios.Scenario) tui.Info {

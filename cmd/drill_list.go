@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -67,8 +66,12 @@ func runDrillList(a *app) error {
 	if err != nil {
 		return err
 	}
+	who, err := drills.AtWork(a.Config.Evidence)
+	if err != nil {
+		return err
+	}
 	for _, run := range runs {
-		list.Runs = append(list.Runs, listedRun{run, runVerdict(run)})
+		list.Runs = append(list.Runs, listedRun{run, runVerdict(run, who)})
 	}
 	if a.JSON {
 		return a.writeJSON(list)
@@ -76,8 +79,9 @@ func runDrillList(a *app) error {
 	return list.write(a.Stdout)
 }
 
-// runVerdict reads the verdict off the run's report. A run that was killed, or is running, has none.
-func runVerdict(run drills.Run) string {
+// runVerdict reads the verdict off the run's report. A run that was killed, or is running, has none; who is at work in
+// its directory.
+func runVerdict(run drills.Run, who string) string {
 	var result struct {
 		Verdict string `json:"verdict"`
 	}
@@ -86,12 +90,20 @@ func runVerdict(run drills.Run) string {
 		err = json.Unmarshal(text, &result)
 	}
 	switch {
-	case err == nil:
+	case err == nil && run.Clean:
 		return result.Verdict
-	case !run.Ended:
-		return "no end"
+	case err == nil:
+		return result.Verdict + ", not clean"
+	case run.Ended:
+		return "no report"
+	case strings.HasSuffix(who, fmt.Sprintf(", process %d", run.PID)):
+		return fmt.Sprintf("running (process %d)", run.PID)
+	case strings.HasPrefix(who, "the guard of "+run.ID):
+		return "killed, its guard reverts"
+	case run.Clean:
+		return "killed, reverted"
 	}
-	return "no report"
+	return "killed, NOT reverted"
 }
 
 // warnOrphans says which runs may have left a fault behind.
@@ -112,13 +124,9 @@ func (l drillList) write(w io.Writer) error {
 		fmt.Fprintf(t, "%s\t%s\t%s\n", s.Name, s.Title, strings.Join(s.Objectives, "; "))
 	}
 	if len(l.Runs) > 0 {
-		fmt.Fprintln(t, "\nRUN\tSTARTED\tVERDICT\tEVIDENCE")
+		fmt.Fprintln(t, "\nRUN\tSTARTED\tVERDICT\tID")
 		for _, r := range l.Runs {
-			verdict := r.Verdict
-			if !r.Clean {
-				verdict += ", not clean"
-			}
-			fmt.Fprintf(t, "%d\t%s\t%s\t%s\n", r.No, r.Started.UTC().Format(time.DateTime), verdict, r.Dir)
+			fmt.Fprintf(t, "%d\t%s\t%s\t%s\n", r.No, r.Started.UTC().Format(time.DateTime), r.Verdict, r.ID)
 		}
 	}
 	return t.Flush()
@@ -129,21 +137,25 @@ func newDrillShowCommand(a *app) *cobra.Command {
 		Use:   "show NAME|FILE|RUN",
 		Short: "Show a scenario, or what a run found",
 		Example: `  gwdr drill show region-loss
-  gwdr drill show 20261121T024601Z-region-loss-a1b2`,
-		Args: oneArgument("the name of a scenario or the id of a run", "see 'gwdr drill list'"),
+  gwdr drill show region-loss > my.yaml   # to begin a scenario of your own with
+  gwdr drill show 1                       # what the run with that number found`,
+		Args: oneArgument("the name of a scenario, or the number or the id of a run", "see 'gwdr drill list'"),
 		RunE: func(_ *cobra.Command, args []string) error { return runDrillShow(a, args[0]) },
 	}
 }
 
 func runDrillShow(a *app, name string) error {
-	dir := filepath.Join(a.Config.Evidence, filepath.Base(name))
-	if _, err := os.Stat(filepath.Join(dir, drills.JournalFile)); err == nil {
-		return a.showRun(dir)
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return err
+	if isRun(name) {
+		return a.showRun(name)
 	}
 	s, err := loadScenario(name)
-	if err != nil {
+	if errors.Is(err, scenarios.ErrUnknown) {
+		dir, none := a.findRun(name)
+		if none != nil {
+			return usageError(errors.Join(err, none))
+		}
+		return a.showRun(dir)
+	} else if err != nil {
 		return err
 	}
 	if a.JSON {

@@ -7,13 +7,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"gwdr/backup"
-	"gwdr/drills"
 	"gwdr/internal/sshsig"
 	"gwdr/report"
 )
@@ -29,7 +26,8 @@ func newReportCommand(a *app) *cobra.Command {
 		Use:   "report [RUN|DIR]",
 		Short: "Show what a drill found",
 		Long: `Renders the evidence of a run: as text, as JSON, or as one HTML page with charts that needs nothing else.
-RUN is the id of a run, DIR its evidence directory; without either it is the newest run.
+RUN is the number or the id of a run, or the beginning of its id ('gwdr drill list'), DIR its evidence directory; without
+either it is the newest run.
 
 What the evidence says is not checked here: see 'gwdr report verify'.`,
 		Example: `  gwdr report                                  # the newest run, as text
@@ -76,7 +74,7 @@ func runReport(a *app, run string, opts reportOptions) error {
 	}
 	bundle, err := report.Open(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return withHint(err, "the drill may have been killed before it could report: see 'gwdr drill revert'")
+		return a.noReport(dir, err)
 	} else if err != nil {
 		return err
 	}
@@ -93,28 +91,6 @@ func runReport(a *app, run string, opts reportOptions) error {
 	}
 	a.progress("wrote %s", opts.Output)
 	return nil
-}
-
-// findRun returns the evidence directory of a run: that of the id, the directory itself, or the newest run's.
-func (a *app) findRun(run string) (string, error) {
-	if strings.ContainsRune(run, os.PathSeparator) || run == "." || run == ".." {
-		return filepath.Abs(run)
-	}
-	if run != "" {
-		dir := filepath.Join(a.Config.Evidence, run)
-		if _, err := os.Stat(dir); err != nil {
-			return "", withHint(fmt.Errorf("no run %s in %s", run, a.Config.Evidence), "each run is a directory there; you may also name the directory itself")
-		}
-		return dir, nil
-	}
-	runs, err := drills.Runs(a.Config.Evidence)
-	if err != nil {
-		return "", err
-	}
-	if len(runs) == 0 {
-		return "", withHint(fmt.Errorf("no run in %s", a.Config.Evidence), "make one with 'gwdr drill run region-loss'")
-	}
-	return runs[len(runs)-1].Dir, nil
 }
 
 func newReportVerifyCommand(a *app) *cobra.Command {

@@ -32,6 +32,9 @@ type app struct {
 	Quiet bool // nothing but errors on Stderr
 
 	Executable string // this program, for the processes that it starts
+	// Interrupt does what a first interrupt does, for a live view whose terminal sends keys instead of signals: the
+	// command is cancelled, and the next signal ends the process at once.
+	Interrupt func()
 
 	configFile string
 	logLevel   string
@@ -61,7 +64,7 @@ func run(args []string, p invocation) int {
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	a := &app{Stdin: p.stdin, Stdout: p.stdout, Stderr: p.stderr, Env: p.env, Executable: p.executable,
-		Log: slog.New(slog.DiscardHandler)}
+		Log: slog.New(slog.DiscardHandler), Interrupt: stop}
 	root := newRootCommand(a)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)

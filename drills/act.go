@@ -54,7 +54,10 @@ func (d *drill) inject(ctx context.Context, u fleet.Undo, step scenarios.Step) e
 		return err
 	}
 	fact := faultFact{ID: u.Fault.ID, Kind: u.Fault.Kind, Targets: u.Targets, At: d.offset()}
-	if err := errors.Join(d.enter(Injecting, u.Fault.ID), d.undo.append(u), d.note(entryIntent, fact)); err != nil {
+	if err := errors.Join(d.enter(Injecting, u.Fault.ID), d.undo.append(u)); err != nil {
+		return err // before the intent: nothing is in effect, and nothing on record says so
+	}
+	if err := d.note(entryIntent, fact); err != nil {
 		return err
 	}
 	err := d.callInjector(ctx, u, &fact)

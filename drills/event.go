@@ -27,12 +27,12 @@ type PhaseEvent struct {
 	Detail string
 }
 
-// FaultEvent says what became of a fault: injected, verified or reverted.
+// FaultEvent says what became of a fault.
 type FaultEvent struct {
 	ID      string
 	Kind    fleet.FaultKind
 	Targets []string
-	What    string // injected, verified, reverted
+	What    string // injected, verified, reverted, NOT reverted
 	Detail  string
 }
 

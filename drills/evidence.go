@@ -52,6 +52,7 @@ type Run struct {
 	No       int       `json:"run_no"`
 	Scenario string    `json:"scenario"`
 	Started  time.Time `json:"started"`
+	PID      int       `json:"pid"`   // of the drill
 	Ended    bool      `json:"ended"` // its journal has an end
 	Clean    bool      `json:"clean"` // nothing is left in effect: proven at its end, or by a later revert
 }
@@ -88,17 +89,18 @@ func openRun(dir string) (Run, error) {
 	}
 	var start startFact
 	if decodeEntry(first, entryStart, &start) {
-		run.No, run.Scenario, run.Started = start.RunNo, start.Scenario, start.T0
+		run.No, run.Scenario, run.Started, run.PID = start.RunNo, start.Scenario, start.T0, start.PID
 	}
 	var end endFact
 	run.Ended = decodeEntry(last, entryEnd, &end)
 	run.Clean = end.Clean
 	if !run.Ended {
 		undos, err := readUndos(dir)
-		if err != nil {
+		damage := (*DamageError)(nil)
+		if err != nil && !errors.As(err, &damage) {
 			return run, fmt.Errorf("open run %s: %w", run.ID, err)
 		}
-		run.Clean = len(undos) == 0 // killed before it touched anything
+		run.Clean = len(undos) == 0 && damage == nil // killed before it touched anything
 	}
 	if _, last, err = ends(filepath.Join(dir, RevertFile)); err != nil {
 		return run, fmt.Errorf("open run %s: %w", run.ID, err)

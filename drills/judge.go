@@ -24,6 +24,9 @@ func Judge(s *scenarios.Scenario, f Facts) *Result {
 		j.promises()
 	}
 	j.result.Verdict, j.result.Reason = j.verdict()
+	if j.result.Verdict == Aborted {
+		j.cutShort()
+	}
 	return j.result
 }
 

@@ -62,6 +62,22 @@ func (f *Facts) outage(series string, every, from, to time.Duration) {
 	}
 }
 
+// TestJudgeAborted shows that a drill which was cut short keeps no promise, and may have broken one.
+func TestJudgeAborted(t *testing.T) {
+	s, f := recorded(t)
+	f.Aborts = []AbortFact{{AbortSignal, "interrupted"}}
+	*s.Objectives[0].LE = scenarios.Duration(time.Millisecond)
+	r := Judge(s, f)
+	if r.Verdict != Aborted || r.Objectives[0].Verdict != Fail {
+		t.Errorf("%s, %+v", r.Verdict, r.Objectives[0])
+	}
+	for _, o := range r.Objectives[1:] {
+		if o.Verdict != Aborted || !strings.HasSuffix(o.Value, "(not shown to be stable)") {
+			t.Errorf("%+v", o)
+		}
+	}
+}
+
 func TestJudge(t *testing.T) {
 	for name, test := range map[string]struct {
 		change  func(s *scenarios.Scenario, f *Facts)

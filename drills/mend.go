@@ -46,7 +46,11 @@ func (d *drill) revert(ctx context.Context) bool {
 		}
 		fact.At = d.offset()
 		d.note(entryReverted, fact)
-		d.tellFault(u, "reverted", fact.Error)
+		what := "reverted"
+		if fact.Error != "" {
+			what = "NOT reverted"
+		}
+		d.tellFault(u, what, fact.Error)
 	}
 	d.tellFleet(ctx)
 	return d.faults.reverted == len(d.faults.undos)

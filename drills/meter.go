@@ -122,20 +122,35 @@ func (m *meter) steadyFor() time.Duration {
 	return m.drill.offset() - m.started
 }
 
+const tooFew = "no attempt failed, but too few were made"
+
 // complaint says for people what was last not ok.
 func (m *meter) complaint() string {
+	last, any := m.lastBad()
+	if !any {
+		return tooFew
+	}
+	return fmt.Sprintf("%s was %s %s ago (%s)", last.Series, last.Class, (m.drill.offset() - last.Done).Round(time.Millisecond), last.Error)
+}
+
+// reason is the complaint without what changes from one attempt to the next.
+func (m *meter) reason() string {
+	last, any := m.lastBad()
+	if !any {
+		return tooFew
+	}
+	return fmt.Sprintf("%s was %s", last.Series, last.Class)
+}
+
+func (m *meter) lastBad() (last probes.Sample, any bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	var last probes.Sample
 	for _, s := range m.bad {
 		if s.Done > last.Done {
 			last = s
 		}
 	}
-	if last.Series == "" {
-		return "no attempt failed, but too few were made"
-	}
-	return fmt.Sprintf("%s was %s %s ago (%s)", last.Series, last.Class, (m.drill.offset() - last.Done).Round(time.Millisecond), last.Error)
+	return last, last.Series != ""
 }
 
 // arm ends the baseline: what is slow is known from here on.

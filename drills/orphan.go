@@ -20,10 +20,14 @@ import (
 type Orphan struct {
 	Run
 	Pending []fleet.Undo // faults without a proof that they were reverted
+	Damage  error        // of the undo log: there may be faults that nobody knows
 }
 
 // String says for people what is left of the run.
 func (o Orphan) String() string {
+	if o.Damage != nil {
+		return fmt.Sprintf("%s did not end clean: %v", o.ID, o.Damage)
+	}
 	if len(o.Pending) == 0 {
 		return o.ID + " has no clean end; no fault of it is known to be in effect"
 	}
@@ -70,15 +74,15 @@ func orphans(evidence string) ([]Orphan, error) {
 		if run.Clean {
 			continue
 		}
-		undos, err := readUndos(run.Dir)
-		if err != nil {
-			return nil, err
+		undos, damage := readUndos(run.Dir)
+		if known := (*DamageError)(nil); damage != nil && !errors.As(damage, &known) {
+			return nil, damage
 		}
 		left, err := pending(run.Dir, undos)
 		if err != nil {
 			return nil, err
 		}
-		found = append(found, Orphan{Run: run, Pending: left})
+		found = append(found, Orphan{Run: run, Pending: left, Damage: damage})
 	}
 	return found, nil
 }

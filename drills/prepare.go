@@ -19,6 +19,9 @@ const (
 	askEvery          = 100 * time.Millisecond // of what others must be asked
 )
 
+// baselineGrace is how much longer than asked for a baseline may take before people are told why.
+const baselineGrace = 500 * time.Millisecond
+
 // minLocations is how many locations must hold a verified backup.
 const minLocations = 2
 
@@ -139,9 +142,16 @@ func (d *drill) baseline(ctx context.Context) error {
 		}
 	}
 	length := d.Scenario.SteadyState.Baseline.D()
+	told := map[string]bool{}
 	return poll(ctx, d.Scenario.BaselineLimit(), pollEvery, func(context.Context) error {
 		if d.meter.steadyFor() >= length && d.meter.detector.BaselineHolds(d.offset()) {
 			return nil
+		}
+		if reason := d.meter.reason(); d.meter.steadyFor() > length+baselineGrace && !told[reason] {
+			told[reason] = true
+			left := d.Scenario.BaselineLimit() - d.meter.steadyFor()
+			d.screens.tell(Event{At: d.offset(),
+				Warning: fmt.Sprintf("baseline not steady yet: %s; waiting, at most %s", reason, left.Round(time.Second))})
 		}
 		return fmt.Errorf("steady state was not held for %s: %s", length, d.meter.complaint())
 	})

@@ -59,15 +59,18 @@ func (r *Reverter) Revert(ctx context.Context, dir string) (*Reverted, error) {
 
 // revert does the work of Revert for the holder of the lock; by names it in the record.
 func (r *Reverter) revert(ctx context.Context, dir, by string) (*Reverted, error) {
-	undos, err := readUndos(dir)
-	if err != nil {
-		return nil, err
+	undos, damage := readUndos(dir)
+	if known := (*DamageError)(nil); damage != nil && !errors.As(damage, &known) {
+		return nil, damage
 	}
 	left, err := pending(dir, undos)
 	if err != nil {
 		return nil, err
 	}
 	p := &replay{Reverter: r, by: by, journal: r.openJournal(dir), began: time.Now()}
+	if damage != nil { // the rest is reverted all the same
+		p.errs = append(p.errs, damage)
+	}
 	result := &Reverted{Run: filepath.Base(dir), Reverted: p.all(ctx, left), Leftovers: p.leftovers(ctx, undos)}
 	result.Clean = len(p.errs) == 0 && len(result.Leftovers) == 0
 	p.note(entryLeftovers, leftoversFact{IDs: result.Leftovers})

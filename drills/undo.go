@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"gwdr/fleet"
 )
@@ -40,7 +41,20 @@ func (l *undoLog) append(u fleet.Undo) error {
 
 func (l *undoLog) close() error { return l.file.Close() }
 
-// readUndos returns a run's undo records, oldest first. A torn last line belongs to a fault that was not injected.
+// DamageError says that lines of a run's undo log cannot be read. What they would have undone nobody knows.
+type DamageError struct {
+	Dir   string // of the run
+	Lines []int  // from 1
+}
+
+// Error names the lines.
+func (e *DamageError) Error() string {
+	return fmt.Sprintf("%s: damaged in line %s: what it would have undone is not known", filepath.Join(e.Dir, UndoFile),
+		strings.Trim(fmt.Sprint(e.Lines), "[]"))
+}
+
+// readUndos returns a run's undo records, oldest first. A torn last line belongs to a fault that was not injected. With a
+// DamageError the records that can be read are returned too.
 func readUndos(dir string) ([]fleet.Undo, error) {
 	b, err := os.ReadFile(filepath.Join(dir, UndoFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -49,12 +63,19 @@ func readUndos(dir string) ([]fleet.Undo, error) {
 		return nil, fmt.Errorf("read undo log: %w", err)
 	}
 	var undos []fleet.Undo
+	var damaged []int
+	number := 0
 	for line := range bytes.Lines(b[:bytes.LastIndexByte(b, '\n')+1]) {
+		number++
 		var u fleet.Undo
-		if err := json.Unmarshal(line, &u); err != nil {
-			return nil, fmt.Errorf("read undo log: record %d: %w", len(undos)+1, err)
+		if err := json.Unmarshal(line, &u); err != nil || u.Fault.ID == "" {
+			damaged = append(damaged, number)
+			continue
 		}
 		undos = append(undos, u)
+	}
+	if len(damaged) > 0 {
+		return undos, &DamageError{Dir: dir, Lines: damaged}
 	}
 	return undos, nil
 }

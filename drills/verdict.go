@@ -171,6 +171,19 @@ func (j *judgement) verdictOfPromises() (Verdict, string) {
 	return Pass, fmt.Sprintf("all %d objectives met", len(j.result.Objectives))
 }
 
+// cutShort takes every pass back from a drill that was aborted: what was achieved was not shown to last.
+func (j *judgement) cutShort() {
+	for i := range j.result.Objectives {
+		o := &j.result.Objectives[i]
+		if o.Verdict == Pass {
+			o.Value += " (not shown to be stable)"
+		}
+		if o.Verdict != Fail {
+			o.Verdict = Aborted
+		}
+	}
+}
+
 func (j *judgement) withVerdict(v Verdict) []string {
 	var ids []string
 	for _, o := range j.result.Objectives {

@@ -1,6 +1,7 @@
 package drills
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,6 +31,7 @@ type world struct {
 	revertErr            func(attempt int) error
 	renewErr             error
 	noFailover           bool
+	undoData             string // of its undo records
 	reverts              int
 }
 
@@ -63,7 +65,7 @@ func (w *world) Instances(context.Context) ([]fleet.Instance, error) {
 }
 
 func (w *world) Prepare(_ context.Context, f fleet.Fault, targets []fleet.Instance) (fleet.Undo, error) {
-	u := fleet.Undo{Driver: "world", Fault: f, Data: json.RawMessage(`{}`)}
+	u := fleet.Undo{Driver: "world", Fault: f, Data: json.RawMessage(cmp.Or(w.undoData, `{}`))}
 	for _, in := range targets {
 		u.Targets = append(u.Targets, in.ID)
 	}

@@ -6,7 +6,8 @@ func (c *chart) success() {
 	top := c.y + panelGap
 	bottom := top + successPanel
 	y := scale{from: 0, to: 1, at: bottom, end: top}
-	c.text("panel", "start", plotLeft, top-11, "Right answers, share of attempts per "+human(c.story.Bucket.Seconds()))
+	c.text("panel", "start", plotLeft, top-11, "Right answers in time, share of attempts per "+
+		human(c.story.Bucket.Seconds())+"; slow ones count as not in time, unsent ones not at all")
 	for _, share := range []float64{0, 0.5, 1} {
 		c.line("grid", plotLeft, y.pos(share), plotRight, y.pos(share))
 		c.text("tick", "end", plotLeft-10, y.pos(share)+4, percent(share))

@@ -86,7 +86,7 @@ func textLines(r *drills.Result) [][2]string {
 		lines = append(lines, [2]string{"fault", faultLine(f)})
 	}
 	if q := r.Requests; q.Sent > 0 {
-		lines = append(lines, [2]string{"requests", fmt.Sprintf("%s: %s ok, %s slow, %s failed; %s not sent in time",
+		lines = append(lines, [2]string{"requests", fmt.Sprintf("%s of clients: %s ok, %s slow, %s failed; %s not sent in time",
 			grouped(q.Sent), grouped(q.OK), grouped(q.Slow), grouped(q.Failed), grouped(q.Unknown))})
 	}
 	if r.RPA.Statement != "" {
@@ -116,7 +116,9 @@ func faultLine(f drills.FaultResult) string {
 func VerificationText(w io.Writer, v *Verification) error {
 	var b strings.Builder
 	word := "VERIFIED"
-	if !v.Verified {
+	if v.Incomplete {
+		word = "INCOMPLETE"
+	} else if !v.Verified {
 		word = "NOT VERIFIED"
 	}
 	fmt.Fprintf(&b, "%s  %s, reported %s, recomputed %s\n\n", word, oneLine(v.Run), dash(string(v.Reported)), dash(string(v.Recomputed)))

@@ -3,6 +3,7 @@ package report
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,6 +26,7 @@ type Verification struct {
 	RunNo        int            `json:"run_no"`
 	Evidence     string         `json:"evidence"`
 	Verified     bool           `json:"verified"`   // every check is ok
+	Incomplete   bool           `json:"incomplete"` // no report was written: the drill was killed, or goes on
 	Reported     drills.Verdict `json:"reported"`   // verdict in the report
 	Recomputed   drills.Verdict `json:"recomputed"` // verdict that the evidence gives
 	ReportSHA256 string         `json:"report_sha256"`
@@ -69,6 +71,8 @@ func Verify(dir string, trusted sshsig.Trusted) (*Verification, error) {
 	v := &verifier{dir: dir, trusted: trusted}
 	v.out = &Verification{Schema: VerificationSchema, Run: filepath.Base(dir), Evidence: dir, Checks: []Check{}, Differences: []Difference{}}
 	v.readReport()
+	_, noManifest := os.Stat(v.path(ManifestFile))
+	v.out.Incomplete = errors.Is(v.reported, fs.ErrNotExist) && errors.Is(noManifest, fs.ErrNotExist)
 	v.check(checkFiles, v.files)
 	v.check(checkSignature, v.signature)
 	if reviews := v.reviews(); len(reviews) > 0 {

@@ -3,6 +3,7 @@ package tui
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,8 +19,8 @@ const every = 5 * time.Second
 // Plain writes events as lines that a log can hold, each with its offset since the drill's start, until their channel is
 // closed. Every five seconds of the drill's clock a line tells of the attempts and changes since the one before. After
 // an error of w it goes on receiving, and returns the error at the end.
-func Plain(w io.Writer, events <-chan drills.Event) error {
-	p := plain{w: w, due: every}
+func Plain(w io.Writer, events <-chan drills.Event, info Info) error {
+	p := plain{w: w, info: info, due: every}
 	for e := range events {
 		p.event(e)
 	}
@@ -27,10 +28,11 @@ func Plain(w io.Writer, events <-chan drills.Event) error {
 }
 
 type plain struct {
-	w   io.Writer
-	err error
-	due time.Duration // of the next line of progress
-	now tally
+	w    io.Writer
+	info Info
+	err  error
+	due  time.Duration // of the next line of progress
+	now  tally
 }
 
 // tally is what a line of progress tells.
@@ -52,7 +54,9 @@ func (p *plain) event(e drills.Event) {
 	case e.Step != nil:
 		p.step(e.At, *e.Step)
 	case e.Sample != nil:
-		p.now.sample(*e.Sample)
+		if p.client(e.Sample.Series) {
+			p.now.sample(*e.Sample)
+		}
 	case e.Change != nil:
 		p.now.change(*e.Change)
 	case e.Warning != "":
@@ -60,6 +64,13 @@ func (p *plain) event(e drills.Event) {
 	case e.Result != nil:
 		p.line(e.At, "verdict", string(e.Result.Verdict), e.Result.Reason)
 	}
+}
+
+// client reports whether the series is of requests that clients would make: neither changes nor a control target.
+func (p *plain) client(series string) bool {
+	return slices.ContainsFunc(p.info.Series, func(s probes.Series) bool {
+		return s.Name == series && s.Plane == probes.DataPlane && !s.Control
+	})
 }
 
 // faultDetail says what was seen or, if nothing, what is hit.
@@ -103,7 +114,7 @@ func (t *tally) change(e probes.Entry) {
 
 func (p *plain) progress(at time.Duration) {
 	if t := p.now; t != (tally{}) {
-		p.line(at, "progress", fmt.Sprintf("%d of %d attempts failed, %d changes acknowledged, %d not", t.failed, t.sent, t.acked, t.unacked), "")
+		p.line(at, "progress", fmt.Sprintf("last %s: %d of %d client requests failed, %d admin changes acknowledged, %d not", every, t.failed, t.sent, t.acked, t.unacked), "")
 	}
 	p.now = tally{}
 }

@@ -4,7 +4,6 @@ package tui
 
 import (
 	"context"
-	"errors"
 	"io"
 	"strings"
 	"time"
@@ -25,16 +24,13 @@ type Info struct {
 	Series   []probes.Series                // what the samples' names mean; others are not shown
 }
 
-// ErrLeft says that the person left the screen while the drill went on: it was told to abort, and may still revert.
-var ErrLeft = errors.New("left the screen before the drill ended")
-
 // frame is the time between two pictures: what happens in between is shown at once.
 const frame = 100 * time.Millisecond
 
 // Run shows events on the terminal until their channel is closed, and then leaves the screen as it was. in and out are
-// the terminal's. A person who asks for an abort, and confirms it, makes Run call abort once and go on showing; one who
-// presses ctrl-c again leaves at once, and Run returns ErrLeft. When ctx ends first, Run returns its error. In both cases
-// the caller must go on receiving events.
+// the terminal's. A person who presses q, and confirms it, makes Run call abort and go on showing; one who presses
+// ctrl-c makes it call abort and leave at once, with a LeftError. When ctx ends first, Run returns its error. In both
+// cases the caller must go on receiving events. abort is called once at most.
 func Run(ctx context.Context, in io.Reader, out io.Writer, events <-chan drills.Event, info Info, abort func()) error {
 	s := screen{events: events, abort: abort, state: newState(info), looks: newLooks(lipgloss.NewRenderer(out))}
 	program := tea.NewProgram(s, tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(out), tea.WithAltScreen(),
@@ -47,7 +43,7 @@ func Run(ctx context.Context, in io.Reader, out io.Writer, events <-chan drills.
 		return err
 	}
 	if s, ok := last.(screen); ok && s.left {
-		return ErrLeft
+		return &LeftError{InEffect: s.state.inEffect(), Broken: s.state.broken, Again: s.again}
 	}
 	return nil
 }
@@ -60,7 +56,8 @@ type screen struct {
 	looks         looks
 	width, height int
 	asking        bool // whether to abort
-	left          bool
+	stopped       bool // abort was called
+	left, again   bool // ctrl-c was pressed, and once more
 }
 
 // batch is what happened in one frame.
@@ -104,6 +101,7 @@ func (s screen) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		for _, e := range msg.events {
 			s.state.fold(e)
 		}
+		s.asking = s.asking && !s.state.ending()
 		if len(msg.events) == 0 {
 			s.state.now += frame
 		}
@@ -134,31 +132,37 @@ func (s screen) keys(msg tea.KeyMsg) (tea.Model, tea.Cmd) {
 	return s, tea.Sequence(commands...)
 }
 
-// key asks before it aborts.
+// key takes one key: ctrl-c aborts and leaves without a question; q asks first, as long as there is something to abort.
 func (s screen) key(key string) (screen, tea.Cmd) {
 	switch {
-	case key == "ctrl+c" && (s.asking || s.state.aborting):
+	case key == "ctrl+c" && s.left:
+		s.again = true
+	case key == "ctrl+c":
 		s.left = true
-		return s, tea.Sequence(s.stop(), tea.Quit)
+		stop := s.stop()
+		return s, tea.Sequence(stop, tea.Quit)
 	case s.asking && (key == "y" || key == "Y" || key == "enter"):
 		s.asking = false
-		return s, s.stop()
+		stop := s.stop()
+		return s, stop
 	case s.asking && (key == "n" || key == "N" || key == "esc"):
 		s.asking = false
-	case (key == "q" || key == "ctrl+c") && !s.state.aborting:
-		s.asking = true
+	case key == "q":
+		s.asking = !s.state.ending()
 	}
 	return s, nil
 }
 
 // stop calls abort, the first time.
-func (s screen) stop() tea.Cmd {
-	if s.state.aborting {
+func (s *screen) stop() tea.Cmd {
+	if s.stopped {
 		return nil
 	}
-	s.state.aborting = true
+	s.stopped = true
+	s.state.aborting = s.state.aborting || !s.state.ending()
+	abort := s.abort
 	return func() tea.Msg {
-		s.abort()
+		abort()
 		return nil
 	}
 }

@@ -162,7 +162,7 @@ func TestFoldKeepsTerminalSafe(t *testing.T) {
 	}
 	close(channel)
 	var lines bytes.Buffer
-	if err := Plain(&lines, channel); err != nil {
+	if err := Plain(&lines, channel, info); err != nil {
 		t.Fatal(err)
 	}
 	for _, out := range []string{plainLooks().view(s, false, 80, 40), lines.String()} {
@@ -180,7 +180,7 @@ func TestPlainGolden(t *testing.T) {
 	}
 	close(events)
 	var out bytes.Buffer
-	if err := Plain(&out, events); err != nil {
+	if err := Plain(&out, events, demoInfo); err != nil {
 		t.Fatal(err)
 	}
 	golden(t, "plain.txt", out.String())
@@ -201,12 +201,75 @@ func screenOf(t *testing.T, keys string) (aborted int, err error) {
 	return aborted, err
 }
 
+// leave runs the screen of a drill that takes its time to abort.
+func leave(t *testing.T, keys string) (aborted int, err error) {
+	t.Helper()
+	in, typed := io.Pipe()
+	defer typed.Close()
+	go io.WriteString(typed, keys)
+	err = Run(t.Context(), in, io.Discard, make(chan drills.Event), demoInfo, func() { aborted++ })
+	return aborted, err
+}
+
+// TestKeysAfterRevert presses every key that aborts when there is nothing to abort any more.
+func TestKeysAfterRevert(t *testing.T) {
+	s := screen{state: at(ms(17600)), asking: true}
+	next, _ := s.Update(batch{})
+	if next.(screen).asking {
+		t.Error("goes on asking whether to revert what is reverted")
+	}
+	if s, _ = next.(screen).key("q"); s.asking || s.stopped {
+		t.Errorf("q: %+v; want nothing to happen", s)
+	}
+	s, _ = s.key("ctrl+c")
+	s, _ = s.key("ctrl+c")
+	if !s.left || !s.again || s.state.aborting {
+		t.Errorf("ctrl-c twice: %+v; want to have left twice, and no abort on show", s)
+	}
+}
+
+func TestLeftErrorSaysWhatHappens(t *testing.T) {
+	for when, want := range map[time.Duration]string{
+		ms(6000):  "aborting: nothing was injected; ctrl-c again ends gwdr at once",
+		ms(9900):  "aborting: reverting power-cut; ctrl-c again leaves it to the guard",
+		ms(17600): "all faults are reverted: the drill goes on to its report; ctrl-c again ends gwdr without one",
+	} {
+		s := at(when)
+		if got := (&LeftError{InEffect: s.inEffect(), Broken: s.broken}).Error(); got != want {
+			t.Errorf("at %s: %s", when, got)
+		}
+	}
+}
+
+// TestRestoredIsNoCross holds the fault of a store on after its control plane was restored.
+func TestRestoredIsNoCross(t *testing.T) {
+	s := at(ms(8300))
+	s.fold(drills.Event{Fault: &drills.FaultEvent{ID: "wipe", Kind: fleet.StoreWipe, What: "injected", Targets: []string{"us-east-control"}}})
+	for _, step := range []struct {
+		event drills.Event
+		want  string
+	}{
+		{drills.Event{Step: &drills.StepEvent{ID: "restore", Action: "restore"}}, "✗ us-east-control\n"},
+		{drills.Event{Step: &drills.StepEvent{ID: "restore", Action: "restore", Done: true}}, "◐ us-east-control restored, fault held\n"},
+		{drills.Event{Fault: &drills.FaultEvent{ID: "wipe", What: "reverted"}, Fleet: nil}, "✗ us-east-control\n"},
+		{drills.Event{Fleet: demoFleet("")}, "● us-east-control\n"},
+	} {
+		s.fold(step.event)
+		if got := plainLooks().view(s, false, 80, 24); !strings.Contains(got, step.want) {
+			t.Errorf("want %q in\n%s", step.want, got)
+		}
+	}
+}
+
 func TestRun(t *testing.T) {
 	if aborted, err := screenOf(t, "qnqy"); aborted != 1 || err != nil {
 		t.Errorf("confirmed: %d aborts, %v", aborted, err)
 	}
-	if aborted, err := screenOf(t, "\x03\x03"); aborted != 1 || !errors.Is(err, ErrLeft) {
-		t.Errorf("ctrl-c twice: %d aborts, %v; want one, and ErrLeft", aborted, err)
+	for _, keys := range []string{"\x03", "\x03\x03", "q\x03"} {
+		left := (*LeftError)(nil)
+		if aborted, err := leave(t, keys); aborted != 1 || !errors.As(err, &left) || left.Broken {
+			t.Errorf("%q: %d aborts, %v; want one, and to have left", keys, aborted, err)
+		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

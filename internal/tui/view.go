@@ -10,6 +10,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 
 	"gwdr/drills"
+	"gwdr/fleet"
 )
 
 // looks are the styles. They use the terminal's own sixteen colours, so that they fit any theme, and no meaning rests on
@@ -112,11 +113,7 @@ func (k looks) regions(s *state) []string {
 		if byRegion[region] == nil {
 			order = append(order, region)
 		}
-		mark := k.good.Render("●")
-		if !in.Running {
-			mark = k.bad.Render("✗")
-		}
-		byRegion[region] = append(byRegion[region], mark+" "+oneLine(in.ID))
+		byRegion[region] = append(byRegion[region], k.instance(s, in))
 	}
 	var lines []string
 	for _, region := range order {
@@ -128,12 +125,24 @@ func (k looks) regions(s *state) []string {
 	return lines
 }
 
+// instance draws one that runs, one that does not, and one that came back although its fault is still held.
+func (k looks) instance(s *state, in fleet.Instance) string {
+	switch id := oneLine(in.ID); {
+	case s.restored(in.ID):
+		return k.warn.Render("◐") + " " + id + k.warn.Render(" restored, fault held")
+	case in.Running:
+		return k.good.Render("●") + " " + id
+	default:
+		return k.bad.Render("✗") + " " + id
+	}
+}
+
 // actions draws the faults and the recovery actions, each with what became of it.
 func (k looks) actions(s *state) []string {
 	var lines []string
 	for _, f := range s.faults {
-		mark := k.bad.Render("● " + f.what)
-		if f.what == "reverted" {
+		mark := k.bad.Render("● " + oneLine(f.what))
+		if !f.held() {
 			mark = k.good.Render("✓ reverted")
 		} else if f.what == "verified" {
 			mark = k.bad.Render("● in effect, verified")
@@ -170,10 +179,20 @@ func (k looks) notes(s *state, room int) []string {
 
 func (k looks) help(s *state, asking bool) string {
 	switch {
+	case asking && !s.broken:
+		return k.bad.Render(" Abort? Nothing is broken yet.") + "  y abort  n go on  ctrl-c abort and leave"
 	case asking:
-		return k.bad.Render(" Abort and revert all faults?") + "  y yes  n no  ctrl-c leave now"
+		return k.bad.Render(" Abort and revert all faults?") + "  y abort  n go on  ctrl-c abort and leave"
+	case s.result != nil:
+		return ""
+	case s.broken && len(s.inEffect()) == 0:
+		return k.soft.Render(" All faults are reverted; the drill ends by itself.  ctrl-c leave this view")
+	case s.aborting && s.broken:
+		return k.warn.Render(" Aborting: reverting all faults.") + "  ctrl-c leave this view"
 	case s.aborting:
-		return k.warn.Render(" Aborting: reverting all faults.") + "  ctrl-c leave now"
+		return k.warn.Render(" Aborting: nothing was injected.") + "  ctrl-c leave this view"
+	case s.reverting > 0:
+		return k.soft.Render(" Reverting all faults.  ctrl-c leave this view")
 	}
-	return k.soft.Render(" q abort the drill and revert all faults")
+	return k.soft.Render(" q abort, after a question  ctrl-c abort at once: revert all faults, and leave")
 }
