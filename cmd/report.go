@@ -88,8 +88,9 @@ func runReport(a *app, run string, opts reportOptions) error {
 func newReportVerifyCommand(a *app) *cobra.Command {
 	var trusted string
 	command := &cobra.Command{
-		Use:   "verify [RUN|DIR]",
-		Short: "Compute a report again from the raw record, and check that nothing was changed",
+		Use:               "verify [RUN|DIR]",
+		ValidArgsFunction: a.completeRuns,
+		Short:             "Compute a report again from the raw record, and check that nothing was changed",
 		Long: `Hashes every file again, checks the signature, walks the journal's chain and the numbers of all runs, and judges the
 raw samples and the change ledger once more. Any difference ends with exit code 8.`,
 		Example: `  gwdr report verify                                     # the newest run
