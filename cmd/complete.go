@@ -9,6 +9,7 @@ import (
 
 	"gwdr/drills"
 	"gwdr/gateway"
+	"gwdr/scenarios"
 )
 
 // completeFlag offers values for a flag to the shell. The flag must be there.
@@ -60,22 +61,30 @@ func (a *app) locationNames() []string {
 	return names
 }
 
-// completeRun offers the runs, the newest first; where a directory is typed, the shell goes on by itself.
-func (a *app) completeRun(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-	if len(args) > 0 {
+// completeScenarios offers the names of the catalogue to the shell, and its files.
+func completeScenarios(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	all, err := scenarios.Catalogue()
+	if err != nil || len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
+	var names []cobra.Completion
+	for _, s := range all {
+		names = append(names, cobra.CompletionWithDesc(s.Metadata.Name, s.Metadata.Title))
+	}
+	return names, cobra.ShellCompDirectiveDefault
+}
+
+// completeRuns offers the ids of the runs to the shell, the newest first. No command runs, so that nobody has read the
+// configuration yet.
+func (a *app) completeRuns(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	config, err := loadConfig(a.configFile, a.Env)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveDefault
+	if err != nil || len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	runs, err := drills.Runs(config.Evidence)
-	if err != nil {
-		return nil, cobra.ShellCompDirectiveDefault
-	}
+	runs, _ := drills.Runs(config.Evidence) // nobody could read an error here
 	var ids []cobra.Completion
-	for _, run := range slices.Backward(runs) {
-		ids = append(ids, run.ID)
+	for _, r := range slices.Backward(runs) {
+		ids = append(ids, cobra.CompletionWithDesc(r.ID, r.Scenario))
 	}
 	return ids, cobra.ShellCompDirectiveKeepOrder
 }

@@ -48,8 +48,9 @@ func newDrillRunCommand(a *app) *cobra.Command {
 		Use:   "run NAME|FILE",
 		Short: "Run a drill",
 		Long: `Run takes a scenario of the catalogue by its name ('gwdr drill list'), or a scenario file, through the whole lifecycle, and
-prints what was promised and what was achieved. Without a running lab of the scenario's topology it starts one of its own,
-and ends it afterwards. Where it is allowed to, it runs at a raised priority, so that a busy machine is not taken for a
+prints what was promised and what was achieved. Where no lab is running it starts one of its own, and ends it
+afterwards; a running lab of another topology is in its way, and refused. 'gwdr drill show NAME' writes the file of a
+scenario, to begin your own with; docs/scenarios.md explains its fields. Where it is allowed to, it runs at a raised priority, so that a busy machine is not taken for a
 broken gateway.
 
 Interrupting it once aborts the drill: every fault is reverted, and gwdr ends with code 5. Interrupting it twice ends gwdr at
@@ -57,8 +58,9 @@ once, and the guard process reverts.`,
 		Example: `  gwdr drill run region-loss
   gwdr drill run region-loss --dry-run
   gwdr drill run my-scenario.yaml --json --evidence /var/lib/gwdr/evidence`,
-		Args: oneArgument("the name or the file of a scenario", "see 'gwdr drill list'"),
-		RunE: func(cmd *cobra.Command, args []string) error { return runDrill(cmd.Context(), a, args[0], opts) },
+		Args:              oneArgument("the name or the file of a scenario", "see 'gwdr drill list'"),
+		ValidArgsFunction: completeScenarios,
+		RunE:              func(cmd *cobra.Command, args []string) error { return runDrill(cmd.Context(), a, args[0], opts) },
 	}
 	cmd.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show targets, actions, the undo plan and the worst-case duration, and touch nothing")
 	cmd.Flags().StringVar(&opts.evidence, "evidence", "", "`directory` for the evidence of all runs (default: as configured, or ./evidence)")
@@ -86,6 +88,13 @@ func runDrill(ctx context.Context, a *app, name string, opts drillRunOptions) er
 	if err := raisePriority(); err != nil {
 		a.Log.Info("a busy machine may disturb the measurement", "err", err)
 	}
+	release := func() error { return nil }
+	if s.Fleet == labFleet { // before the run gets a number, and before anything is announced
+		if release, err = drills.Claim(a.Config.LabDir(), s.Metadata.Name); err != nil {
+			return drillError(nil, err)
+		}
+	}
+	defer release() // the kernel would, too
 	show, closeScreen := a.drillScreen(ctx, s)
 	r := &drills.Runner{Scenario: s, Open: a.openSite(s), Evidence: a.Config.Evidence, Tool: "gwdr " + version(), Events: show,
 		Report: reportWriter(keys), Log: a.Log}
@@ -181,12 +190,16 @@ func (a *app) showDrill(r *drills.Result) error {
 
 // drillError maps a drill's end to the exit code. A fault that may still be in effect wins over everything.
 func drillError(r *drills.Result, err error) error {
-	orphan := (*drills.OrphanError)(nil)
+	orphan, stop := (*drills.OrphanError)(nil), (*drills.StopError)(nil)
 	switch {
 	case r != nil && !r.Clean:
 		return withHint(exitWith(exitDirty, errors.Join(errors.New("a fault may still be in effect"), err)), "'gwdr drill revert %s' cleans up", r.ID)
 	case errors.As(err, &orphan):
 		return withHint(exitWith(exitRefused, err), "'gwdr drill revert %s' cleans up", orphan.Orphan.ID)
+	case errors.As(err, &stop):
+		return withHint(exitWith(exitRefused, err), "rm %s", stop.Path)
+	case errors.Is(err, drills.ErrLocked):
+		return withHint(exitWith(exitRefused, err), "wait for it, or interrupt it")
 	case errors.Is(err, drills.ErrRefused):
 		return exitWith(exitRefused, err)
 	case errors.Is(err, context.Canceled):

@@ -18,21 +18,20 @@ import (
 	"gwdr/scenarios"
 )
 
+// labFleet is the name of the fleet that the lab is.
+const labFleet = "lab"
+
 // openSite opens the scenario's fleet for a drill.
 func (a *app) openSite(s *scenarios.Scenario) func(context.Context) (*drills.Site, error) {
 	return func(ctx context.Context) (*drills.Site, error) {
-		if s.Fleet != "lab" {
+		if s.Fleet != labFleet {
 			return nil, fmt.Errorf("%w: fleet %q has no driver that can break it; only the lab can be drilled", drills.ErrRefused, s.Fleet)
-		}
-		release, err := drills.Claim(a.Config.LabDir(), s.Metadata.Name)
-		if err != nil {
-			return nil, err
 		}
 		site, end, err := a.openLabSite(ctx, s)
 		if err != nil {
-			return nil, errors.Join(err, end(), release())
+			return nil, errors.Join(err, end())
 		}
-		site.Close = func() error { return errors.Join(end(), release()) }
+		site.Close = end
 		return site, nil
 	}
 }

@@ -139,6 +139,11 @@ func newDrillShowCommand(a *app) *cobra.Command {
 		Example: `  gwdr drill show region-loss
   gwdr drill show region-loss > my.yaml   # to begin a scenario of your own with
   gwdr drill show 1                       # what the run with that number found`,
+		ValidArgsFunction: func(c *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			names, directive := completeScenarios(c, args, begun)
+			ids, _ := a.completeRuns(c, args, begun)
+			return append(names, ids...), directive
+		},
 		Args: oneArgument("the name of a scenario, or the number or the id of a run", "see 'gwdr drill list'"),
 		RunE: func(_ *cobra.Command, args []string) error { return runDrillShow(a, args[0]) },
 	}

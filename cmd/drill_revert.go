@@ -23,8 +23,9 @@ type revertResult struct {
 
 func newDrillRevertCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "revert [RUN]",
-		Short: "Revert what a drill has left behind",
+		Use:               "revert [RUN]",
+		ValidArgsFunction: a.completeRuns,
+		Short:             "Revert what a drill has left behind",
 		Long: `Revert replays the undo log of a run that did not end clean, in reverse order, and shows that no fault of it is left. Without
 RUN it does so for every such run. It may be repeated, and does nothing where nothing is left.
 

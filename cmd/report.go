@@ -45,7 +45,6 @@ What the evidence says is not checked here: see 'gwdr report verify'.`,
 	command.Flags().StringVarP(&opts.Format, "format", "f", "text", "`format`: text, html or json")
 	command.Flags().StringVarP(&opts.Output, "output", "o", "", "write to `file` instead of stdout")
 	completeFlag(command, "format", cobra.FixedCompletions([]string{"text", "html", "json"}, cobra.ShellCompDirectiveNoFileComp))
-	command.ValidArgsFunction = a.completeRun
 	command.AddCommand(newReportVerifyCommand(a))
 	return command
 }
@@ -97,8 +96,9 @@ func runReport(a *app, run string, opts reportOptions) error {
 func newReportVerifyCommand(a *app) *cobra.Command {
 	var trusted string
 	command := &cobra.Command{
-		Use:   "verify [RUN|DIR]",
-		Short: "Compute a report again from the raw record, and check that nothing was changed",
+		Use:               "verify [RUN|DIR]",
+		ValidArgsFunction: a.completeRuns,
+		Short:             "Compute a report again from the raw record, and check that nothing was changed",
 		Long: `Hashes every file again, checks the signature, walks the journal's chain and the numbers of all runs, and judges the
 raw samples and the change ledger once more. Any difference ends with exit code 8.`,
 		Example: `  gwdr report verify                                     # the newest run
@@ -106,7 +106,6 @@ raw samples and the change ledger once more. Any difference ends with exit code 
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return runReportVerify(a, first(args), trusted) },
 	}
-	command.ValidArgsFunction = a.completeRun
 	command.Flags().StringVar(&trusted, "trusted", "", "allowed_signers `file` with the keys that may sign (default: as configured)")
 	return command
 }

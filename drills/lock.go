@@ -22,7 +22,7 @@ func Claim(dir, scenario string) (release func() error, err error) {
 		return nil, fmt.Errorf("claim fleet: %w", err)
 	}
 	l, err := takeLock(dir, drillHolder(scenario))
-	if errors.Is(err, errLocked) {
+	if errors.Is(err, ErrLocked) {
 		return nil, fmt.Errorf("%w: fleet: %w", ErrRefused, err)
 	} else if err != nil {
 		return nil, err
@@ -33,8 +33,14 @@ func Claim(dir, scenario string) (release func() error, err error) {
 // drillHolder names a drill for those who find its lock.
 func drillHolder(scenario string) string { return "another drill (" + scenario + ")" }
 
-// errLocked is wrapped by takeLock when another process holds the lock.
-var errLocked = errors.New("directory is in use")
+// StopError says that somebody put a STOP file there: it blocks all drills.
+type StopError struct{ Path string }
+
+// Error names the file.
+func (e *StopError) Error() string { return e.Path + " blocks all drills" }
+
+// ErrLocked is wrapped, besides ErrRefused, by the errors of a drill that finds another at work.
+var ErrLocked = errors.New("directory is in use")
 
 // lockPatience is how long a lock is waited for: those who only look hold it for a moment.
 const lockPatience = time.Second
@@ -42,7 +48,7 @@ const lockPatience = time.Second
 // takeLock takes the lock; holder says who has it, for the error that the next one gets.
 func takeLock(evidence, holder string) (*lock, error) {
 	l, err := openLock(evidence, unix.LOCK_EX)
-	for began := time.Now(); errors.Is(err, errLocked) && time.Since(began) < lockPatience; l, err = openLock(evidence, unix.LOCK_EX) {
+	for began := time.Now(); errors.Is(err, ErrLocked) && time.Since(began) < lockPatience; l, err = openLock(evidence, unix.LOCK_EX) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	if err != nil {
@@ -66,7 +72,7 @@ func openLock(evidence string, how int) (*lock, error) {
 	case err == nil:
 		return &lock{f}, nil
 	case errors.Is(err, unix.EWOULDBLOCK):
-		err = fmt.Errorf("%w by %s", errLocked, readHolder(f))
+		err = fmt.Errorf("%w by %s", ErrLocked, readHolder(f))
 	default:
 		err = fmt.Errorf("lock directory: %w", err)
 	}

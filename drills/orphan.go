@@ -40,7 +40,7 @@ func Orphans(evidence string) ([]Orphan, error) {
 		return nil, nil
 	}
 	l, err := openLock(evidence, unix.LOCK_SH)
-	if errors.Is(err, errLocked) {
+	if errors.Is(err, ErrLocked) {
 		return nil, nil
 	} else if err != nil {
 		return nil, err
@@ -55,8 +55,8 @@ func AtWork(evidence string) (string, error) {
 		return "", nil
 	}
 	l, err := openLock(evidence, unix.LOCK_SH)
-	if errors.Is(err, errLocked) {
-		return strings.TrimPrefix(err.Error(), errLocked.Error()+" by "), nil
+	if errors.Is(err, ErrLocked) {
+		return strings.TrimPrefix(err.Error(), ErrLocked.Error()+" by "), nil
 	} else if err != nil {
 		return "", err
 	}

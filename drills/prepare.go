@@ -175,7 +175,7 @@ func (d *drill) arm(ctx context.Context) (err error) {
 		return err
 	}
 	if stopped(d.Evidence) {
-		return fmt.Errorf("%s blocks all drills", stopFile)
+		return &StopError{filepath.Join(d.Evidence, stopFile)}
 	}
 	if err := d.startGuard(ctx); err != nil {
 		return err

@@ -33,7 +33,7 @@ func createRecord(r *Runner, t0 time.Time) (_ *record, err error) {
 		return nil, fmt.Errorf("make evidence directory: %w", err)
 	}
 	l, err := takeLock(r.Evidence, drillHolder(r.Scenario.Metadata.Name))
-	if errors.Is(err, errLocked) {
+	if errors.Is(err, ErrLocked) {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	} else if err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func createRecord(r *Runner, t0 time.Time) (_ *record, err error) {
 // admit refuses a drill while a STOP file or an orphan is there.
 func admit(evidence string) error {
 	if stopped(evidence) {
-		return fmt.Errorf("%w: %s blocks all drills", ErrRefused, filepath.Join(evidence, stopFile))
+		return fmt.Errorf("%w: %w", ErrRefused, &StopError{filepath.Join(evidence, stopFile)})
 	}
 	left, err := orphans(evidence)
 	if err != nil {

@@ -47,7 +47,7 @@ type Reverted struct {
 // other error without a Reverted that is clean, a fault may still be in effect.
 func (r *Reverter) Revert(ctx context.Context, dir string) (*Reverted, error) {
 	l, err := takeLock(filepath.Dir(dir), "gwdr drill revert")
-	if errors.Is(err, errLocked) {
+	if errors.Is(err, ErrLocked) {
 		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
 	} else if err != nil {
 		return nil, err

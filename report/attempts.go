@@ -20,6 +20,7 @@ type closeUp struct {
 	Zero     float64 // offset of the first injection, seconds since t0
 	From, To float64
 	RTA      float64 // achieved, from Zero; 0 is none
+	Open     bool    // it had not recovered by then
 	Label    string
 	Groups   []group
 	Samples  []probes.Sample // of those groups, in [From, To)
@@ -99,7 +100,14 @@ func (c *chart) dimension(u closeUp) {
 	c.line("dimension", from, y, to, y)
 	c.line("dimension", from, y-6, from, y+6)
 	c.line("dimension", to, y-6, to, c.y+lane)
-	c.text("dimension-name", "middle", (from+to)/2, y-7, "achieved "+human(u.RTA))
+	c.text("dimension-name", "middle", (from+to)/2, y-7, u.achieved())
+}
+
+func (u closeUp) achieved() string {
+	if u.Open {
+		return "not recovered after " + human(u.RTA)
+	}
+	return "achieved " + human(u.RTA)
 }
 
 func (c *chart) lanes(u closeUp) {

@@ -38,7 +38,7 @@ func HTML(w io.Writer, b *Bundle) error {
 func functions() template.FuncMap {
 	return template.FuncMap{
 		"human": human, "grouped": grouped, "counted": counted, "percent": percent, "utc": utc, "clock": clock,
-		"signed": signed, "short": short, "dash": dash, "bracket": bracket, "xy": xy, "bytes": byteSize,
+		"signed": signed, "short": short, "dash": dash, "xy": xy, "bytes": byteSize,
 		"join": func(list []string) string { return strings.Join(list, ", ") },
 		"word": word, "icon": icon, "promise": promise,
 	}

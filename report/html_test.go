@@ -46,6 +46,27 @@ func TestHTMLGolden(t *testing.T) {
 }
 
 // TestHTMLEscapes puts markup into everything that comes from people.
+// TestHTMLOpenBounds shows what has no upper bound: a plane that never recovered, and a loss of unknown reach.
+func TestHTMLOpenBounds(t *testing.T) {
+	_, dir := chain(t, 1, nil)
+	b, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rta := b.Result.RTA["data"]
+	rta.Recovered, rta.Impact, rta.HighS = false, "outage", 30
+	b.Result.RTA["data"], b.Result.RPA.Open = rta, true
+	var out bytes.Buffer
+	if err := HTML(&out, b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"&gt; 30s, not recovered", "not recovered after 30s", `<td class="t">at least `} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+}
+
 func TestHTMLEscapes(t *testing.T) {
 	const evil = `</title></style><script>alert(1)</script><img src=x onerror=alert(1)>"'`
 	dir := newRun().write(t, t.TempDir())

@@ -7,6 +7,7 @@ import (
 
 	"gwdr/drills"
 	"gwdr/probes"
+	"gwdr/scenarios"
 )
 
 // page is what the template of the HTML report shows.
@@ -55,11 +56,22 @@ type card struct {
 	Rest   string
 	Method string
 	Bar    *picture
+	Open   bool // nobody knows a bound: HighS is only how far was looked
+}
+
+// Bracket says between what the value lies.
+func (c card) Bracket() string {
+	if c.Open {
+		return "at least " + human(c.LowS)
+	}
+	return bracket(c.LowS, c.HighS)
 }
 
 func (b *Bundle) card(o drills.ObjectiveResult) card {
 	c := card{ObjectiveResult: o, Label: objectiveLabel(o), Method: method(o.Metric)}
 	c.Main, c.Rest = splitValue(o.Value)
+	rta, measured := b.Result.RTA[o.Plane]
+	c.Open = o.Metric == scenarios.MetricRTA && measured && !rta.Recovered || o.Metric == scenarios.MetricRPA && b.Result.RPA.Open
 	if promised := b.promised(o.ID); promised > 0 {
 		bar := promiseBar(promised, o.LowS, o.HighS, o.Verdict)
 		c.Bar = &bar

@@ -176,11 +176,13 @@ func (b *Bundle) closeUp(s story) (closeUp, bool) {
 		plane = probes.ControlPlane
 	}
 	u := newCloseUp(s, b.Facts.Samples, plane, b.down(plane))
+	u.Open = b.down(plane) > 0 && !b.Result.RTA[string(plane)].Recovered
 	u.Label = map[probes.Plane]string{probes.DataPlane: "data plane", probes.ControlPlane: "admin API"}[plane]
 	return u, len(u.Samples) > 0
 }
 
-// down returns the achieved recovery time of a plane that was affected, in seconds, or 0.
+// down returns the achieved recovery time of a plane that was affected, or how long it was seen not to recover, in
+// seconds, or 0.
 func (b *Bundle) down(plane probes.Plane) float64 {
 	if rta := b.Result.RTA[string(plane)]; rta.Impact != "none" {
 		return rta.HighS
