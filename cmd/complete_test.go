@@ -18,8 +18,8 @@ func TestComplete(t *testing.T) {
 		"restore --from nas,":         "nas,local nas,offsite :4",
 		"restore --only routes,k":     "routes,keys",
 		"report --format ":            "text html json :4",
-		"report ":                     run1 + " :32",
-		"report verify ":              run1 + " :32",
+		"report ":                     run1 + " region-loss :32",
+		"report verify ":              run1 + " region-loss :32",
 		"report verify " + run1 + " ": ":4",
 	} {
 		var stdout, stderr bytes.Buffer

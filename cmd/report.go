@@ -44,6 +44,7 @@ What the evidence says is not checked here: see 'gwdr report verify'.`,
 	}
 	command.Flags().StringVarP(&opts.Format, "format", "f", "text", "`format`: text, html or json")
 	command.Flags().StringVarP(&opts.Output, "output", "o", "", "write to `file` instead of stdout")
+	command.ValidArgsFunction = a.completeRuns
 	completeFlag(command, "format", cobra.FixedCompletions([]string{"text", "html", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	command.AddCommand(newReportVerifyCommand(a))
 	return command
