@@ -219,6 +219,55 @@ func TestKeys(t *testing.T) {
 	s.expect(t, 400, "unknown field", "POST", "/v1/keys", `{"scope":"x"}`)
 }
 
+// To its user, deleting a key is revoking it: no restore may bring it back to life.
+func TestDeletedKeyIsRevoked(t *testing.T) {
+	s, ctx := start(t, &admin.Server{}), t.Context()
+	issue := func() gateway.Ref {
+		key, err := s.IssueKey(ctx, "", nil, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return gateway.Ref{Kind: gateway.Key, ID: key.ID}
+	}
+	plain, leaked, kept, restored := issue(), issue(), issue(), issue()
+	if err := s.RevokeKey(ctx, leaked.ID, "leaked"); err != nil {
+		t.Fatal(err)
+	}
+	before, err := s.store.Revision(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	revision, err := s.Delete(ctx, plain, gateway.Condition{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if batches, err := collect(ctx, s.Watch, before, revision); err != nil || len(batches) != 1 || len(batches[0].Changes) != 2 {
+		t.Errorf("one revision deletes and revokes: %+v, %v", batches, err)
+	}
+	if _, err := s.Delete(ctx, leaked, gateway.Condition{}); err != nil {
+		t.Error(err)
+	}
+	for _, cond := range []gateway.Condition{{}, {Revision: 1}} {
+		if _, err := s.Delete(ctx, gateway.Ref{Kind: gateway.Key, ID: strings.Repeat("0", 16)}, cond); err == nil {
+			t.Error("what is not there was deleted")
+		}
+	}
+	for ref, restore := range map[gateway.Ref]bool{kept: false, restored: true} {
+		if _, err := s.ApplyBulk(ctx, []gateway.Change{{Op: gateway.Delete, Entity: gateway.Entity{Ref: ref}}}, gateway.Bulk{Restore: restore}); err != nil {
+			t.Error(err)
+		}
+	}
+	revoked, err := s.Revocations(ctx)
+	if err != nil || len(revoked) != 2 {
+		t.Fatalf("revocations %v, %v", revoked, err)
+	}
+	for _, e := range revoked {
+		if want := map[string]string{plain.ID: "deleted", leaked.ID: "leaked"}[e.ID]; !strings.Contains(string(e.Body), `"reason":"`+want+`"`) {
+			t.Errorf("%s: %s", e.Ref, e.Body)
+		}
+	}
+}
+
 func TestPages(t *testing.T) {
 	s := start(t, &admin.Server{})
 	for i := range 5 {
