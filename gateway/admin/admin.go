@@ -68,29 +68,14 @@ func (s *Server) Handler() http.Handler {
 	if s.Metrics != nil {
 		mux.Handle("GET /metrics", s.Metrics)
 	}
-	mux.HandleFunc("GET /v1/status", s.allow(status, s.status))
-	mux.HandleFunc("GET /v1/state", s.allow(export, s.state))
-	if s.Store != nil {
-		s.controlRoutes(mux)
+	for _, e := range s.endpoints() {
+		mux.HandleFunc(e.pattern, s.allow(e.action, e.handler))
 	}
+	mux.HandleFunc("GET /v1/{$}", s.allow(status, s.index))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, r, &refusal{status: http.StatusNotFound, code: "no_endpoint", text: "no such endpoint: " + r.Method + " " + r.URL.Path})
+		s.fail(w, r, noEndpoint("no such endpoint: "+r.Method+" "+r.URL.Path))
 	})
 	return http.NewCrossOriginProtection().Handler(withDeadline(mux))
-}
-
-func (s *Server) controlRoutes(mux *http.ServeMux) {
-	mux.HandleFunc("GET /v1/watch", s.allow(export, s.watch))
-	mux.HandleFunc("GET /v1/{kind}", s.allow(read, s.list))
-	// {id...} and not {id}: ids hold slashes, and ServeMux takes an id that is only an escaped slash for the end of the path
-	mux.HandleFunc("GET /v1/{kind}/{id...}", s.allow(read, s.get))
-	mux.HandleFunc("PUT /v1/{kind}/{id...}", s.allow(write, s.put))
-	mux.HandleFunc("DELETE /v1/{kind}/{id...}", s.allow(write, s.delete))
-	mux.HandleFunc("POST /v1/keys", s.allow(write, s.issueKey))
-	mux.HandleFunc("POST /v1/keys/{id}/revoke", s.allow(write, s.revokeKey))
-	mux.HandleFunc("POST /v1/apply", s.allow(write, s.apply))
-	mux.HandleFunc("POST /v1/import/openapi", s.allow(write, s.importOpenAPI))
-	mux.HandleFunc("POST /v1/promote", s.allow(lead, s.promote))
 }
 
 // withDeadline bounds the time of a request. Handlers that stream move the bound.

@@ -137,12 +137,29 @@ func TestStatusOfWrites(t *testing.T) {
 	s.expect(t, 400, "scopes must be an array, not a string", "POST", "/v1/keys", `{"scopes":"read"}`)
 	s.expect(t, 400, "change 1: op must be a string, not a number", "POST", "/v1/apply", `{"op":1}`)
 	s.expect(t, 404, "unknown kind", "GET", "/v1/gadget", "")
+	s.expect(t, 404, "GET /v1 lists the endpoints", "GET", "/v1/routes", "")
 	s.expect(t, 404, "no such endpoint", "GET", "/v2/status", "")
+	s.expect(t, 404, "GET /v1 lists the endpoints", "POST", "/v1/route/r", "")
 	s.expect(t, 404, "not_found", "GET", "/v1/route/none", "")
 	s.expect(t, 422, "unknown field", "PUT", "/v1/route/r", `{"path":"/x","upstream":"echo","scope":["a"]}`)
 	s.expect(t, 422, "slash", "PUT", "/v1/route/r", `{"path":"x","upstream":"echo"}`)
 	s.expect(t, 422, "empty", "PUT", "/v1/route/r", ``)
 	s.expect(t, 413, "too_large", "PUT", "/v1/spec/s", strings.Repeat("x", 48<<20+1))
+}
+
+// Whoever finds the listener finds the way.
+func TestIndex(t *testing.T) {
+	s := start(t, &admin.Server{})
+	for _, path := range []string{"/v1", "/v1/"} {
+		s.expect(t, 200, `"kinds":["setting","cert","upstream","spec","consumer","revocation","key","route"]`, "GET", path, "")
+		s.expect(t, 200, `{"method":"PUT","path":"/v1/{kind}/{id}","roles":["admin","operator"],"about":`, "GET", path, "")
+	}
+	data := httptest.NewServer((&admin.Server{}).Handler())
+	defer data.Close()
+	_, answer := server{url: data.URL}.ask(t, "GET", "/v1", "")
+	if strings.Contains(answer, "PUT") || !strings.Contains(answer, "/v1/state") {
+		t.Errorf("without a control plane: %s", answer)
+	}
 }
 
 func TestReferencesHold(t *testing.T) {

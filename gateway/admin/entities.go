@@ -59,7 +59,7 @@ type listed struct {
 func (s *Server) list(w http.ResponseWriter, r *http.Request) {
 	kind := gateway.Kind(r.PathValue("kind"))
 	if err := (gateway.Ref{Kind: kind, ID: "any"}).Validate(); err != nil {
-		s.fail(w, r, &refusal{status: http.StatusNotFound, code: "no_endpoint", text: err.Error()})
+		s.fail(w, r, noEndpoint(err.Error()))
 		return
 	}
 	limit := 100
