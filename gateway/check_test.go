@@ -60,7 +60,7 @@ func TestCheckRefuses(t *testing.T) {
 			t.Errorf("%s %s passes", kind, body)
 		}
 	}
-	if err := gateway.Check(entity("plugin", "x", "{}")); err == nil || !strings.Contains(err.Error(), "there are setting cert") {
+	if err := gateway.Check(entity("plugin", "x", "{}")); err == nil || !strings.Contains(err.Error(), "there are setting, cert, upstream") {
 		t.Errorf("an unknown kind: %v", err)
 	}
 	for _, kind := range []gateway.Kind{gateway.Spec, gateway.Cert} {

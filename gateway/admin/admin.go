@@ -26,6 +26,7 @@ type DataPlane interface {
 // Server answers the admin API. Its fields are the options; at least one of Store and Data is set.
 type Server struct {
 	Instance, Region, Role string
+	Listen                 string // base URL of the data plane in this process; empty: there is none
 
 	Store    *store.Store    // nil on a mere data plane
 	Data     DataPlane       // nil on a mere control plane
@@ -133,7 +134,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	out.Instance, out.Region, out.Role = s.Instance, s.Region, s.Role
+	out.Instance, out.Region, out.Role, out.Listen = s.Instance, s.Region, s.Role, s.Listen
 	answer(w, http.StatusOK, out)
 }
 
