@@ -31,7 +31,7 @@ func newLab(t *testing.T, replication string) *process.Lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &app{Stderr: io.Discard, Env: os.Getenv, Log: slog.New(slog.DiscardHandler)}
+	a := &app{Stderr: io.Discard, Env: os.Getenv, Log: slog.New(slog.DiscardHandler), Config: &Config{}}
 	lab, err := a.startLab(t.Context(), process.Options{
 		Dir: filepath.Join(t.TempDir(), "lab"), Executable: executable,
 		Topology: process.Topology{Replication: replication, Regions: []process.Region{{Name: "east", Instances: 2}, {Name: "west", Instances: 1}}},
