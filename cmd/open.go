@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -34,8 +36,8 @@ func (a *app) openGateway(ctx context.Context, at string) (*opened, error) {
 	if at == "" {
 		return a.openLabGateway(ctx)
 	}
-	driver, url, ok := strings.Cut(at, "+")
-	if !ok || driver != "gwdr" || !strings.HasPrefix(url, "http") {
+	driver, base, ok := strings.Cut(at, "+")
+	if !ok || driver != "gwdr" || !strings.HasPrefix(base, "http") {
 		return nil, withHint(usageError(fmt.Errorf("gateway %q is not of the form gwdr+http://HOST:PORT", at)),
 			"the bundled gateway's admin address is what 'gwdr serve --admin' listens on")
 	}
@@ -43,8 +45,47 @@ func (a *app) openGateway(ctx context.Context, at string) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := &native.Client{URL: url, Token: token}
-	return &opened{Target: client, Admin: client}, nil
+	client := &native.Client{URL: base, Token: token}
+	return &opened{Target: client, Admin: client, DataURLs: publishedData(ctx, client)}, nil
+}
+
+// statusTimeout bounds how long a gateway may take to say where its data plane is: it may be the one that is broken.
+const statusTimeout = 3 * time.Second
+
+// publishedData returns the address of the data plane that runs beside the control plane, if it says so and it can be
+// meant from here. A gateway that does not answer is not an error yet.
+func publishedData(ctx context.Context, client *native.Client) []string {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	status, err := client.Brief(ctx)
+	if err != nil {
+		return nil
+	}
+	if at := dataURL(client.URL, status.Listen); at != "" {
+		return []string{at}
+	}
+	return nil
+}
+
+// dataURL returns where the data plane that listens there is reached by whoever reaches the admin API at the other URL. One
+// on all addresses is at the admin API's host; one on another machine's loopback is nowhere.
+func dataURL(adminURL, listen string) string {
+	control, err := url.Parse(adminURL)
+	if err != nil {
+		return ""
+	}
+	data, err := url.Parse(listen)
+	if err != nil || data.Host == "" {
+		return ""
+	}
+	ip := net.ParseIP(data.Hostname())
+	switch {
+	case ip != nil && ip.IsUnspecified():
+		data.Host = net.JoinHostPort(control.Hostname(), data.Port())
+	case isLoopback(data.Host) && !isLoopback(net.JoinHostPort(control.Hostname(), "0")):
+		return ""
+	}
+	return data.String()
 }
 
 // adminToken reads the token for the gateway's admin API from GWDR_TOKEN or the configured file; none is no error.

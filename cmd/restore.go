@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -55,7 +56,7 @@ asks first. docs/restore.md is the page for the worst day.`,
 	flags.StringSliceVar(&opts.from, "from", nil, "only from this `location`, by its name in gwdr.yaml (repeatable; default: whatever any of them has); the others still tell what was revoked")
 	flags.StringSliceVar(&opts.only, "only", nil, "only these `kinds`: routes, specs, keys, upstreams, consumers, certs, settings, revocations; keys bring their revocations along")
 	flags.StringVar(&opts.to, "to", "", "restore to the gateway at this `URL`, such as gwdr+http://127.0.0.1:8081 (default: the configured one)")
-	flags.StringSliceVar(&opts.probes, "probe", nil, "probe the data plane at this `URL` afterwards (repeatable; default: the lab's edge, and of a configured gateway nothing)")
+	flags.StringSliceVar(&opts.probes, "probe", nil, "probe the data plane at this base `URL` afterwards, such as http://127.0.0.1:8080 (repeatable; default: the one that the gateway names in its status)")
 	flags.BoolVar(&opts.plan, "plan", false, "show what would be done, and do nothing")
 	flags.BoolVar(&opts.noDelete, "no-delete", false, "keep what the gateway has and the point has not")
 	flags.BoolVar(&opts.yes, "yes", false, "do not ask before changing or deleting what the gateway has")
@@ -90,6 +91,9 @@ func newRestoration(ctx context.Context, a *app, opts restoreOptions) (*restorat
 	if err != nil {
 		return nil, usageError(fmt.Errorf("--only: %w", err))
 	}
+	if err := checkProbes(opts.probes); err != nil {
+		return nil, usageError(err)
+	}
 	job, err := a.backupJob(ctx, nil)
 	if err != nil {
 		return nil, err
@@ -105,10 +109,26 @@ func newRestoration(ctx context.Context, a *app, opts restoreOptions) (*restorat
 	}
 	r := &restore.Restore{Target: o.Target, Copies: copies, Elsewhere: others, Keys: job.Keys, At: at, Only: only, NoDelete: opts.noDelete,
 		Witnesses: o.Witnesses, Log: a.Log, Progress: func(text string) { a.progress("%s", text) }}
-	if urls := slices.Concat(o.DataURLs, opts.probes); len(urls) > 0 {
+	urls := opts.probes
+	if len(urls) == 0 {
+		urls = o.DataURLs
+	}
+	if len(urls) > 0 {
 		r.Probe = restore.DataPlane{URLs: urls}.Probe
 	}
 	return &restoration{Restore: r, Gateway: cmp.Or(opts.to, job.Gateway), Spool: job.Spool}, nil
+}
+
+// checkProbes refuses what is no base URL: the paths to probe are the routes'.
+func checkProbes(probes []string) error {
+	for _, text := range probes {
+		u, err := url.Parse(text)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" ||
+			u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+			return fmt.Errorf("--probe %q: want the data plane's base URL, such as http://127.0.0.1:8080; paths are taken from the routes", text)
+		}
+	}
+	return nil
 }
 
 // run plans, asks if it must, and applies.

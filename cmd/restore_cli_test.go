@@ -102,6 +102,15 @@ func TestRestoreCommandLine(t *testing.T) {
 	if result.Updated != 1 || result.Deleted+result.Created != 0 {
 		t.Errorf("result %+v", result)
 	}
+	text = c.run(t, exitDone, nil, "--config", file, "restore", "--to", at, "--yes")
+	if !strings.Contains(text, ": configuration verified\n") || !strings.Contains(text, "NOT probed: add --probe http://HOST:PORT") {
+		t.Error(text)
+	}
+	for _, probe := range []string{"http://127.0.0.1:8080/orders", "http://127.0.0.1:8080?x=1", "127.0.0.1:8080", "http://u:p@127.0.0.1:8080"} {
+		if text := c.run(t, exitUsage, nil, "--config", file, "restore", "--to", at, "--probe", probe); !strings.Contains(text, "base URL") {
+			t.Error(text)
+		}
+	}
 	c.run(t, exitUsage, nil, "--config", file, "restore", "--only", "plugins")
 	c.run(t, exitUsage, nil, "--config", file, "restore", "--from", "moon")
 	c.run(t, exitUsage, nil, "--config", file, "restore", "--to", at, "--at", "nonsense")
@@ -114,4 +123,36 @@ func TestRestoreCommandLine(t *testing.T) {
 		t.Error(text)
 	}
 	c.run(t, exitIntegrity, nil, "--config", file, "restore", "--to", at, "--from", "local")
+}
+
+// A gateway in one process says where its data plane is: nobody has to name it to have it probed.
+func TestRestoreProbesWhatTheGatewayNames(t *testing.T) {
+	c, disks := cli{t.TempDir()}, t.TempDir()
+	file := filepath.Join(c.home, "gwdr.yaml")
+	s := serveUntilEnd(t, t.TempDir())
+	fillGateway(t, s.client(""))
+	c.run(t, exitDone, nil, "init", "--file", file, "--gateway", "gwdr+http://"+s.Admin, "--site", "dc1",
+		"--location", "local=file://"+disks+"/local,media=disk,site=dc1", "--location", "nas=file://"+disks+"/nas,media=nas,site=dc2")
+	c.run(t, exitMissed, nil, "--config", file, "backup") // two copies on one disk are not 3-2-1
+	var result restore.Result
+	c.run(t, exitDone, &result, "--config", file, "--json", "restore")
+	if len(result.DataPlane) == 0 || result.DataPlane[0].Instance != "http://"+s.Listen {
+		t.Errorf("probed %+v, want %s", result.DataPlane, s.Listen)
+	}
+}
+
+func TestDataURL(t *testing.T) {
+	for _, c := range [][3]string{
+		{"http://127.0.0.1:8081", "http://127.0.0.1:8080", "http://127.0.0.1:8080"},
+		{"http://localhost:8081", "http://127.0.0.1:8080", "http://127.0.0.1:8080"},
+		{"https://gateway.example:8081", "http://[::]:8080", "http://gateway.example:8080"},
+		{"http://[::1]:8081", "http://0.0.0.0:8080", "http://[::1]:8080"},
+		{"https://gateway.example:8081", "http://127.0.0.1:8080", ""}, // another machine's loopback
+		{"https://gateway.example:8081", "http://10.0.0.7:8080", "http://10.0.0.7:8080"},
+		{"http://127.0.0.1:8081", "", ""},
+	} {
+		if got := dataURL(c[0], c[1]); got != c[2] {
+			t.Errorf("%s beside %s: %q, want %q", c[1], c[0], got, c[2])
+		}
+	}
 }

@@ -144,8 +144,10 @@ func (a *app) showResult(r *restore.Result) error {
 	if !r.Verified {
 		verdict = "NOT verified"
 	}
-	dataPlane := "not probed"
-	if len(r.DataPlane) > 0 {
+	dataPlane := "NOT probed: add --probe http://HOST:PORT"
+	if len(r.DataPlane) == 0 && r.Verified {
+		verdict = "configuration verified"
+	} else if len(r.DataPlane) > 0 {
 		served := len(slices.DeleteFunc(slices.Clone(r.DataPlane), func(c restore.Check) bool { return !c.OK }))
 		dataPlane = fmt.Sprintf("%d of %d checks passed", served, len(r.DataPlane))
 	}

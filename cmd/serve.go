@@ -46,10 +46,18 @@ func newServeCommand(a *app) *cobra.Command {
 		Short: "Run the bundled gateway",
 		Long: `Run the bundled gateway: a data plane that serves API traffic, a control plane with an embedded etcd and the admin API,
 or both in one process. A data plane keeps its last good configuration on disk and starts from it when the control plane
-is gone. Control planes of several regions follow one leader (--replication async with --peer).`,
+is gone. Control planes of several regions follow one leader (--replication async with --peer).
+
+GET /v1 of the admin API lists its endpoints; docs/admin-api.md describes them.`,
 		Example: `  gwdr serve                                              # everything in one process, on this machine only
   gwdr serve --role control --data /var/lib/gwdr --token-file tokens
-  gwdr serve --role data --data /var/lib/gwdr-data --listen :8080 --control http://127.0.0.1:8081 --control-token-file token`,
+  gwdr serve --role data --data /var/lib/gwdr-data --listen :8080 --control http://127.0.0.1:8081 --control-token-file token
+
+  # a first route, a key, a call
+  curl -X PUT 127.0.0.1:8081/v1/upstream/hello -d '{"endpoints":[{"url":"http://127.0.0.1:9000"}]}'
+  curl -X PUT 127.0.0.1:8081/v1/route/hello -d '{"path":"/{rest...}","upstream":"hello"}'
+  curl -X POST 127.0.0.1:8081/v1/keys -d '{}'
+  curl 127.0.0.1:8080/ -H 'Authorization: Bearer gwk_...'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runServe(cmd.Context(), a, o) },
 	}

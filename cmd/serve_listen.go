@@ -61,6 +61,7 @@ func (in *instance) listen(stopping <-chan struct{}) ([]*listener, error) {
 	if err != nil {
 		return nil, errors.Join(err, first.socket.Close())
 	}
+	api.Listen = "http://" + second.socket.Addr().String() // nobody is served yet
 	return []*listener{first, second}, nil
 }
 

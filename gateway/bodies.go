@@ -86,8 +86,8 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d)
 // UnmarshalText reads what time.ParseDuration reads and refuses a negative value.
 func (d *Duration) UnmarshalText(text []byte) error {
 	v, err := time.ParseDuration(string(text))
-	if err != nil {
-		return err
+	if err != nil { // it would not say what is right
+		return fmt.Errorf("%q is not a duration such as 250ms or 30s", text)
 	}
 	if v < 0 {
 		return fmt.Errorf("duration %s is negative", text)

@@ -4,60 +4,72 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"slices"
 	"strings"
 )
 
-// Check reports why the bundled gateway cannot work with the entity as it stands, whatever else there is: a reference
-// that cannot be stored, or a body that is not what its kind needs. The admin API asks before it stores, the data plane
-// before it serves. Bodies of a Spec, Cert or Setting are not looked into.
+// Check reports why the bundled gateway should not store the entity, whatever else there is: a reference that cannot be
+// stored, or a body that is not what its kind needs. The admin API asks before it stores what is new; a restore brings back
+// what was. A Spec or Cert is looked into no further than that there is one, a Setting not at all.
 func Check(e Entity) error {
 	if err := e.Ref.Validate(); err != nil {
 		return err
 	}
-	var body interface{ Check() error }
-	switch e.Kind {
-	case Route:
-		body = new(RouteBody)
-	case Upstream:
-		body = new(UpstreamBody)
-	case Key:
-		body = new(KeyBody)
-	case Consumer:
-		body = new(ConsumerBody)
-	case Revocation:
-		body = new(RevocationBody)
-	default:
-		return nil
-	}
-	err := Decode(e.Body, body)
-	if err == nil {
-		err = body.Check()
-	}
-	if err != nil {
+	if err := checkBody(e); err != nil {
 		return fmt.Errorf("%s: %w", e.Ref, err)
 	}
 	return nil
 }
 
-// Decode reads the JSON of one of the body types. An unknown field is an error, as what it was meant to restrict would
-// be open without it.
-func Decode(body []byte, into any) error {
-	dec := json.NewDecoder(bytes.NewReader(body))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil {
-		if errors.Is(err, io.EOF) {
-			return errors.New("body is empty")
+func checkBody(e Entity) error {
+	switch e.Kind {
+	case Route:
+		return decodeAndCheck(e.Body, new(RouteBody))
+	case Upstream:
+		return checkUpstream(e.Body)
+	case Key:
+		return decodeAndCheck(e.Body, new(KeyBody))
+	case Consumer:
+		return decodeAndCheck(e.Body, new(ConsumerBody))
+	case Revocation:
+		if !IsKeyID(e.ID) {
+			return errors.New("id of a revocation must be that of the key: 16 lower-case hex digits")
 		}
+		return decodeAndCheck(e.Body, new(RevocationBody))
+	case Spec:
+		if slices.Contains(emptyBodies, string(bytes.TrimSpace(e.Body))) {
+			return errors.New("spec is empty")
+		}
+	case Cert:
+		if !bytes.Contains(e.Body, []byte("-----BEGIN CERTIFICATE-----")) {
+			return errors.New("body holds no certificate in PEM (-----BEGIN CERTIFICATE-----)")
+		}
+	}
+	return nil
+}
+
+// emptyBodies are what programs send that have nothing to send.
+var emptyBodies = []string{"", "{}", "[]", `""`, "null"}
+
+func decodeAndCheck(body []byte, into interface{ Check() error }) error {
+	if err := Decode(body, into); err != nil {
 		return err
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("body goes on after its end")
+	return into.Check()
+}
+
+// checkUpstream also refuses what names no endpoints, which is more likely an oversight than a wish to answer 503: that is
+// an empty list.
+func checkUpstream(body []byte) error {
+	var b UpstreamBody
+	if err := decodeAndCheck(body, &b); err != nil {
+		return err
+	}
+	if b.Endpoints == nil {
+		return errors.New("upstream has no endpoints: a list of {\"url\":\"http://host:port\"}, or [] to answer 503")
 	}
 	return nil
 }
@@ -152,7 +164,7 @@ func (b *KeyBody) Sum() (sum [sha256.Size]byte, err error) {
 // Check finds nothing wrong: any name will do.
 func (b *ConsumerBody) Check() error { return nil }
 
-// Check finds nothing wrong: it is the revocation's id that counts.
+// Check finds nothing wrong: it is the revocation's id that counts, which the function Check looks at.
 func (b *RevocationBody) Check() error { return nil }
 
 // isToken reports whether text is a token of RFC 9110, section 5.6.2.

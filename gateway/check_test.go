@@ -14,9 +14,11 @@ func TestCheckPasses(t *testing.T) {
 		entity(gateway.Upstream, "a", `{"endpoints":[]}`),
 		entity(gateway.Upstream, "b", `{"endpoints":[{"url":"http://[::1]:80/"}],"balance":"failover","health":{"path":"/ready"}}`),
 		entity(gateway.Key, "a", `{"hash":"`+strings.Repeat("aB", 32)+`","created":"2026-01-01T00:00:00Z"}`),
-		entity(gateway.Revocation, "a", `{"at":"2026-01-01T00:00:00Z"}`),
+		entity(gateway.Revocation, "0123456789abcdef", `{"at":"2026-01-01T00:00:00Z"}`),
 		entity(gateway.Consumer, "a", `{"name":"shop"}`),
 		entity(gateway.Spec, "a", "openapi: 3.1.0"),
+		entity(gateway.Cert, "a", `{"chain":"-----BEGIN CERTIFICATE-----\nMII..."}`),
+		entity(gateway.Setting, "a", "{}"),
 	} {
 		if err := gateway.Check(e); err != nil {
 			t.Error(err)
@@ -39,15 +41,17 @@ func TestCheckRefuses(t *testing.T) {
 		`{"path":"/","upstream":"a","headers":{"Content-Length":"1"}}`: gateway.Route,
 		`{"path":"/","upstream":"a","headers":{"X-A":"b\r\nX-B: c"}}`:  gateway.Route,
 		`{"path":"/","upstream":"a","timeout":"-1s"}`:                  gateway.Route,
-		`{"endpoints":[{"url":"ftp://a"}]}`:                            gateway.Upstream,
-		`{"endpoints":[{"url":"http://"}]}`:                            gateway.Upstream,
-		`{"endpoints":[{"url":"http://a/b"}]}`:                         gateway.Upstream,
-		`{"endpoints":[{"url":"http://u:p@a"}]}`:                       gateway.Upstream,
-		`{"endpoints":[],"balance":"random"}`:                          gateway.Upstream,
-		`{"endpoints":[],"retries":-2}`:                                gateway.Upstream,
-		`{"endpoints":[],"health":{"path":"ready"}}`:                   gateway.Upstream,
-		`{"endpoints":[],"health":{"path":"/ready","unhealthy":-1}}`:   gateway.Upstream,
-		`{"hash":"abc"}`: gateway.Key,
+		`{}`:                                                         gateway.Upstream,
+		`{"endpoints":null}`:                                         gateway.Upstream,
+		`{"endpoints":[{"url":"ftp://a"}]}`:                          gateway.Upstream,
+		`{"endpoints":[{"url":"http://"}]}`:                          gateway.Upstream,
+		`{"endpoints":[{"url":"http://a/b"}]}`:                       gateway.Upstream,
+		`{"endpoints":[{"url":"http://u:p@a"}]}`:                     gateway.Upstream,
+		`{"endpoints":[],"balance":"random"}`:                        gateway.Upstream,
+		`{"endpoints":[],"retries":-2}`:                              gateway.Upstream,
+		`{"endpoints":[],"health":{"path":"ready"}}`:                 gateway.Upstream,
+		`{"endpoints":[],"health":{"path":"/ready","unhealthy":-1}}`: gateway.Upstream,
+		`{"hash":"abc"}`:                                             gateway.Key,
 		`{"hash":"` + strings.Repeat("0", 63) + `","created":"2026-01-01T00:00:00Z"}`:  gateway.Key,
 		`{"hash":"` + strings.Repeat("0", 66) + `","created":"2026-01-01T00:00:00Z"}`:  gateway.Key,
 		`{"hash":"` + strings.Repeat("zz", 32) + `","created":"2026-01-01T00:00:00Z"}`: gateway.Key,
@@ -56,8 +60,46 @@ func TestCheckRefuses(t *testing.T) {
 			t.Errorf("%s %s passes", kind, body)
 		}
 	}
-	if err := gateway.Check(entity("plugin", "x", "{}")); err == nil {
-		t.Error("an unknown kind passes")
+	if err := gateway.Check(entity("plugin", "x", "{}")); err == nil || !strings.Contains(err.Error(), "there are setting, cert, upstream") {
+		t.Errorf("an unknown kind: %v", err)
+	}
+	for _, kind := range []gateway.Kind{gateway.Spec, gateway.Cert} {
+		for _, body := range []string{"", " \n", "{}", "null", `""`} {
+			if err := gateway.Check(entity(kind, "x", body)); err == nil {
+				t.Errorf("%s %q passes", kind, body)
+			}
+		}
+	}
+	for _, id := range []string{"x", "0123456789ABCDEF", "0123456789abcdef0"} {
+		if err := gateway.Check(entity(gateway.Revocation, id, "{}")); err == nil {
+			t.Errorf("revocation of %s passes", id)
+		}
+	}
+}
+
+// Whoever writes JSON by hand need not know Go.
+func TestErrorsAreInWordsOfJSON(t *testing.T) {
+	for _, c := range []struct {
+		kind       gateway.Kind
+		body, want string
+	}{
+		{gateway.Upstream, `{"endpoints":["http://a:1"]}`, "upstream/x: endpoints must be an object, not a string"},
+		{gateway.Upstream, `{"endpoints":"http://a:1"}`, "upstream/x: endpoints must be an array, not a string"},
+		{gateway.Upstream, `{"endpoints":[{"url":5}]}`, "upstream/x: endpoints.url must be a string, not a number"},
+		{gateway.Upstream, `{"endpoints":[],"retries":1.5}`, "upstream/x: retries must be a whole number, not 1.5"},
+		{gateway.Upstream, `{"endpoints":[],"timeout":5}`, "upstream/x: timeout must be a string, not a number"},
+		{gateway.Upstream, `{"endpoints":[],"timeout":"5"}`, `upstream/x: "5" is not a duration such as 250ms or 30s`},
+		{gateway.Upstream, `["http://a:1"]`, "upstream/x: body must be an object, not an array"},
+		{gateway.Route, `{"path":true}`, "route/x: path must be a string, not true or false"},
+		{gateway.Route, `{"paths":"/"}`, `route/x: unknown field "paths"`},
+		{gateway.Route, `{"path":"/"`, "route/x: body is not JSON: it ends early: unexpected EOF"},
+		{gateway.Route, `path: /`, "route/x: body is not JSON: invalid character 'p' looking for beginning of value"},
+		{gateway.Key, `{"created":5}`, `key/x: a time must be a string such as "2026-03-04T10:00:00Z"`},
+		{gateway.Key, `{"created":"now"}`, `key/x: "now" is not a time such as "2026-03-04T10:00:00Z"`},
+	} {
+		if err := gateway.Check(entity(c.kind, "x", c.body)); err == nil || err.Error() != c.want {
+			t.Errorf("%s:\n%v, want\n%s", c.body, err, c.want)
+		}
 	}
 }
 

@@ -27,6 +27,7 @@ type Status struct {
 	Applied     int64        `json:"applied,omitempty"`      // newest revision of LeaderStore that is applied here
 	Digest      string       `json:"digest,omitempty"`       // of the State at Revision
 	Counts      map[Kind]int `json:"counts,omitempty"`
+	Listen      string       `json:"listen,omitempty"` // base URL of the data plane in this process: http://host:port
 }
 
 // Condition says what must hold for a write to happen. The zero value always holds.

@@ -76,7 +76,7 @@ const MaxIDLength = 512
 // Validate reports why the reference cannot be stored: an unknown kind, an empty or overlong id, or control characters.
 func (r Ref) Validate() error {
 	if r.Kind.rank() == len(referenceOrder) {
-		return fmt.Errorf("unknown kind %q", r.Kind)
+		return fmt.Errorf("unknown kind %q: there are %s", r.Kind, strings.ReplaceAll(strings.Trim(fmt.Sprint(referenceOrder), "[]"), " ", ", "))
 	}
 	if len(r.ID) > MaxIDLength {
 		return fmt.Errorf("%s id must have 1 to %d bytes, not %d", r.Kind, MaxIDLength, len(r.ID))

@@ -66,7 +66,7 @@ func ParseToken(text string) (Token, error) {
 		return Token{}, fmt.Errorf("%w: checksum does not match", ErrToken)
 	}
 	t := Token{ID: rest[:16]}
-	if strings.Trim(t.ID, "0123456789abcdef") != "" {
+	if !IsKeyID(t.ID) {
 		return Token{}, fmt.Errorf("%w: id is not 16 lower-case hex digits", ErrToken)
 	}
 	secret, err := base64.RawURLEncoding.Strict().DecodeString(rest[17:60])
@@ -76,6 +76,9 @@ func ParseToken(text string) (Token, error) {
 	copy(t.secret[:], secret)
 	return t, nil
 }
+
+// IsKeyID reports whether a token can have the id: 16 lower-case hex digits.
+func IsKeyID(id string) bool { return len(id) == 16 && strings.Trim(id, "0123456789abcdef") == "" }
 
 // checksum is the CRC-32 (IEEE) of head in 8 hex digits.
 func checksum(head string) string {

@@ -26,6 +26,7 @@ type DataPlane interface {
 // Server answers the admin API. Its fields are the options; at least one of Store and Data is set.
 type Server struct {
 	Instance, Region, Role string
+	Listen                 string // base URL of the data plane in this process; empty: there is none
 
 	Store    *store.Store    // nil on a mere data plane
 	Data     DataPlane       // nil on a mere control plane
@@ -68,29 +69,14 @@ func (s *Server) Handler() http.Handler {
 	if s.Metrics != nil {
 		mux.Handle("GET /metrics", s.Metrics)
 	}
-	mux.HandleFunc("GET /v1/status", s.allow(status, s.status))
-	mux.HandleFunc("GET /v1/state", s.allow(export, s.state))
-	if s.Store != nil {
-		s.controlRoutes(mux)
+	for _, e := range s.endpoints() {
+		mux.HandleFunc(e.pattern, s.allow(e.action, e.handler))
 	}
+	mux.HandleFunc("GET /v1/{$}", s.allow(status, s.index))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, r, &refusal{status: http.StatusNotFound, code: "no_endpoint", text: "no such endpoint: " + r.Method + " " + r.URL.Path})
+		s.fail(w, r, noEndpoint("no such endpoint: "+r.Method+" "+r.URL.Path))
 	})
 	return http.NewCrossOriginProtection().Handler(withDeadline(mux))
-}
-
-func (s *Server) controlRoutes(mux *http.ServeMux) {
-	mux.HandleFunc("GET /v1/watch", s.allow(export, s.watch))
-	mux.HandleFunc("GET /v1/{kind}", s.allow(read, s.list))
-	// {id...} and not {id}: ids hold slashes, and ServeMux takes an id that is only an escaped slash for the end of the path
-	mux.HandleFunc("GET /v1/{kind}/{id...}", s.allow(read, s.get))
-	mux.HandleFunc("PUT /v1/{kind}/{id...}", s.allow(write, s.put))
-	mux.HandleFunc("DELETE /v1/{kind}/{id...}", s.allow(write, s.delete))
-	mux.HandleFunc("POST /v1/keys", s.allow(write, s.issueKey))
-	mux.HandleFunc("POST /v1/keys/{id}/revoke", s.allow(write, s.revokeKey))
-	mux.HandleFunc("POST /v1/apply", s.allow(write, s.apply))
-	mux.HandleFunc("POST /v1/import/openapi", s.allow(write, s.importOpenAPI))
-	mux.HandleFunc("POST /v1/promote", s.allow(lead, s.promote))
 }
 
 // withDeadline bounds the time of a request. Handlers that stream move the bound.
@@ -148,7 +134,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	out.Instance, out.Region, out.Role = s.Instance, s.Region, s.Role
+	out.Instance, out.Region, out.Role, out.Listen = s.Instance, s.Region, s.Role, s.Listen
 	answer(w, http.StatusOK, out)
 }
 

@@ -131,13 +131,35 @@ func TestStatusOfWrites(t *testing.T) {
 	s.expect(t, 400, "ETag", "PUT", "/v1/upstream/echo", echo, "If-Match", `"1", "2"`)
 	s.expect(t, 400, "If-None-Match", "PUT", "/v1/upstream/echo", echo, "If-None-Match", `"1"`)
 	s.expect(t, 400, `unknown kind \"gadget\"`, "PUT", "/v1/gadget/x", `{}`)
+	s.expect(t, 422, "endpoints must be an array, not a string", "PUT", "/v1/upstream/x", `{"endpoints":"http://a:1"}`)
+	s.expect(t, 422, "upstream has no endpoints", "PUT", "/v1/upstream/x", `{}`)
+	s.expect(t, 422, "id of a revocation", "PUT", "/v1/revocation/x", `{}`)
+	s.expect(t, 400, "scopes must be an array, not a string", "POST", "/v1/keys", `{"scopes":"read"}`)
+	s.expect(t, 400, "change 1: op must be a string, not a number", "POST", "/v1/apply", `{"op":1}`)
 	s.expect(t, 404, "unknown kind", "GET", "/v1/gadget", "")
+	s.expect(t, 404, "GET /v1 lists the endpoints", "GET", "/v1/routes", "")
 	s.expect(t, 404, "no such endpoint", "GET", "/v2/status", "")
+	s.expect(t, 404, "GET /v1 lists the endpoints", "POST", "/v1/route/r", "")
 	s.expect(t, 404, "not_found", "GET", "/v1/route/none", "")
 	s.expect(t, 422, "unknown field", "PUT", "/v1/route/r", `{"path":"/x","upstream":"echo","scope":["a"]}`)
 	s.expect(t, 422, "slash", "PUT", "/v1/route/r", `{"path":"x","upstream":"echo"}`)
 	s.expect(t, 422, "empty", "PUT", "/v1/route/r", ``)
 	s.expect(t, 413, "too_large", "PUT", "/v1/spec/s", strings.Repeat("x", 48<<20+1))
+}
+
+// Whoever finds the listener finds the way.
+func TestIndex(t *testing.T) {
+	s := start(t, &admin.Server{})
+	for _, path := range []string{"/v1", "/v1/"} {
+		s.expect(t, 200, `"kinds":["setting","cert","upstream","spec","consumer","revocation","key","route"]`, "GET", path, "")
+		s.expect(t, 200, `{"method":"PUT","path":"/v1/{kind}/{id}","roles":["admin","operator"],"about":`, "GET", path, "")
+	}
+	data := httptest.NewServer((&admin.Server{}).Handler())
+	defer data.Close()
+	_, answer := server{url: data.URL}.ask(t, "GET", "/v1", "")
+	if strings.Contains(answer, "PUT") || !strings.Contains(answer, "/v1/state") {
+		t.Errorf("without a control plane: %s", answer)
+	}
 }
 
 func TestReferencesHold(t *testing.T) {
@@ -212,6 +234,55 @@ func TestKeys(t *testing.T) {
 	s.expect(t, 409, "for good", "DELETE", "/v1/revocation/"+key.ID, "")
 	s.expect(t, 422, "consumer/nobody", "POST", "/v1/keys", `{"consumer":"nobody"}`)
 	s.expect(t, 400, "unknown field", "POST", "/v1/keys", `{"scope":"x"}`)
+}
+
+// To its user, deleting a key is revoking it: no restore may bring it back to life.
+func TestDeletedKeyIsRevoked(t *testing.T) {
+	s, ctx := start(t, &admin.Server{}), t.Context()
+	issue := func() gateway.Ref {
+		key, err := s.IssueKey(ctx, "", nil, time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return gateway.Ref{Kind: gateway.Key, ID: key.ID}
+	}
+	plain, leaked, kept, restored := issue(), issue(), issue(), issue()
+	if err := s.RevokeKey(ctx, leaked.ID, "leaked"); err != nil {
+		t.Fatal(err)
+	}
+	before, err := s.store.Revision(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	revision, err := s.Delete(ctx, plain, gateway.Condition{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if batches, err := collect(ctx, s.Watch, before, revision); err != nil || len(batches) != 1 || len(batches[0].Changes) != 2 {
+		t.Errorf("one revision deletes and revokes: %+v, %v", batches, err)
+	}
+	if _, err := s.Delete(ctx, leaked, gateway.Condition{}); err != nil {
+		t.Error(err)
+	}
+	for _, cond := range []gateway.Condition{{}, {Revision: 1}} {
+		if _, err := s.Delete(ctx, gateway.Ref{Kind: gateway.Key, ID: strings.Repeat("0", 16)}, cond); err == nil {
+			t.Error("what is not there was deleted")
+		}
+	}
+	for ref, restore := range map[gateway.Ref]bool{kept: false, restored: true} {
+		if _, err := s.ApplyBulk(ctx, []gateway.Change{{Op: gateway.Delete, Entity: gateway.Entity{Ref: ref}}}, gateway.Bulk{Restore: restore}); err != nil {
+			t.Error(err)
+		}
+	}
+	revoked, err := s.Revocations(ctx)
+	if err != nil || len(revoked) != 2 {
+		t.Fatalf("revocations %v, %v", revoked, err)
+	}
+	for _, e := range revoked {
+		if want := map[string]string{plain.ID: "deleted", leaked.ID: "leaked"}[e.ID]; !strings.Contains(string(e.Body), `"reason":"`+want+`"`) {
+			t.Errorf("%s: %s", e.Ref, e.Body)
+		}
+	}
 }
 
 func TestPages(t *testing.T) {

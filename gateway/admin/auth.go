@@ -27,6 +27,9 @@ const (
 	Replica  Role = "replica"  // reads everything and adds revocations: data planes and control planes of other regions
 )
 
+// roles lists them.
+var roles = []Role{Admin, Operator, Viewer, Backup, Replica}
+
 // action is what a request wants.
 type action int
 
@@ -77,7 +80,7 @@ func ReadTokens(r io.Reader) (Tokens, error) {
 		if token = strings.TrimSpace(token); len(token) < minToken {
 			return nil, fmt.Errorf("line %d: want role:token with a token of at least %d characters", n, minToken)
 		}
-		if !slices.Contains([]Role{Admin, Operator, Viewer, Backup, Replica}, role) {
+		if !slices.Contains(roles, role) {
 			return nil, fmt.Errorf("line %d: role is none of admin, operator, viewer, backup, replica", n)
 		}
 		tokens[sha256.Sum256([]byte(token))] = role

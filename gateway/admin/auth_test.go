@@ -33,6 +33,7 @@ func TestRoles(t *testing.T) {
 		method, path, body, header string
 		may                        string // roles, by first letter
 	}{
+		{"GET", "/v1", "", "", "aovbr"},
 		{"GET", "/v1/status", "", "", "aovbr"},
 		{"GET", "/v1/route", "", "", "aovbr"},
 		{"GET", "/v1/key", "", "", "aovbr"},

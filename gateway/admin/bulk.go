@@ -61,7 +61,7 @@ func readChanges(body io.Reader, restore bool) (changes []gateway.Change, err er
 		if err := dec.Decode(&c); errors.Is(err, io.EOF) {
 			return changes, nil
 		} else if err != nil {
-			return nil, unreadable(fmt.Errorf("change %d: %w", len(changes)+1, err))
+			return nil, unreadable(fmt.Errorf("change %d: %w", len(changes)+1, gateway.InWords(err)))
 		}
 		if err := checkChange(c, restore); err != nil {
 			return nil, invalid(fmt.Errorf("change %d: %w", len(changes)+1, err))

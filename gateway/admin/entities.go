@@ -59,7 +59,7 @@ type listed struct {
 func (s *Server) list(w http.ResponseWriter, r *http.Request) {
 	kind := gateway.Kind(r.PathValue("kind"))
 	if err := (gateway.Ref{Kind: kind, ID: "any"}).Validate(); err != nil {
-		s.fail(w, r, &refusal{status: http.StatusNotFound, code: "no_endpoint", text: err.Error()})
+		s.fail(w, r, noEndpoint(err.Error()))
 		return
 	}
 	limit := 100
@@ -123,7 +123,8 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 	answer(w, status, map[string]int64{"revision": revision})
 }
 
-// delete removes an entity that nothing refers to. A revocation is for good.
+// delete removes an entity that nothing refers to. A revocation is for good. To delete a key is to revoke it: without a
+// revocation, a restore of an older backup would bring the key back to life.
 func (s *Server) delete(w http.ResponseWriter, r *http.Request) {
 	ref, cond, err := target(r)
 	if err == nil && ref.Kind == gateway.Revocation {
@@ -133,7 +134,12 @@ func (s *Server) delete(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	revision, err := s.deleteUnreferenced(r.Context(), ref, cond)
+	var revision int64
+	if ref.Kind == gateway.Key {
+		revision, err = s.Store.DeleteLeaving(r.Context(), ref, revocation(ref.ID, "deleted"), cond)
+	} else {
+		revision, err = s.deleteUnreferenced(r.Context(), ref, cond)
+	}
 	if err != nil {
 		s.fail(w, r, precondition(cond, err))
 		return

@@ -46,8 +46,7 @@ func (s *Server) revokeKey(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	e := gateway.Entity{Ref: gateway.Ref{Kind: gateway.Revocation, ID: key.ID},
-		Body: gateway.Encode(gateway.RevocationBody{At: time.Now().UTC(), Reason: ask.Reason})}
+	e := revocation(key.ID, ask.Reason)
 	revision, _, err := s.Store.Put(r.Context(), e, gateway.Condition{Absent: true})
 	if errors.Is(err, gateway.ErrConflict) {
 		var item gateway.Item
@@ -60,6 +59,12 @@ func (s *Server) revokeKey(w http.ResponseWriter, r *http.Request) {
 	}
 	s.audit(r, "revoke", "kind", gateway.Key, "id", key.ID, "reason", ask.Reason, "revision", revision)
 	answer(w, http.StatusOK, map[string]any{"id": key.ID, "revision": revision})
+}
+
+// revocation makes the revocation of a key, as of now.
+func revocation(key, reason string) gateway.Entity {
+	return gateway.Entity{Ref: gateway.Ref{Kind: gateway.Revocation, ID: key},
+		Body: gateway.Encode(gateway.RevocationBody{At: time.Now().UTC(), Reason: reason})}
 }
 
 // decode reads a small JSON body; none at all leaves v as it is.

@@ -219,7 +219,7 @@ func fork(t *testing.T, a, b *region) {
 	eventually(t, []string{"setting/both", "setting/deleted later"}, a, b)
 	b.alone()
 	a.write(gateway.Setting, "only a")
-	a.write(gateway.Revocation, "key")
+	a.write(gateway.Revocation, "0123456789abcdef")
 	if _, err := a.store.Delete(t.Context(), gateway.Ref{Kind: gateway.Setting, ID: "deleted later"}, gateway.Condition{}); err != nil {
 		t.Fatal(err)
 	}
@@ -240,10 +240,10 @@ func TestOldLeaderReturns(t *testing.T) {
 	if mode := a.mode(); mode == gateway.ModeLeader {
 		t.Error("the old leader serves as a leader")
 	}
-	eventually(t, []string{"setting/both", "setting/deleted later", "setting/only b", "revocation/key"}, a, b)
+	eventually(t, []string{"setting/both", "setting/deleted later", "setting/only b", "revocation/0123456789abcdef"}, a, b)
 	want := `{"op":"delete","kind":"setting","id":"deleted later"}
 {"op":"create","kind":"setting","id":"only a","body":"eyJyZWFzb24iOiJvbmx5IGEifQ=="}
-{"op":"create","kind":"revocation","id":"key","body":"eyJyZWFzb24iOiJrZXkifQ=="}
+{"op":"create","kind":"revocation","id":"0123456789abcdef","body":"eyJyZWFzb24iOiIwMTIzNDU2Nzg5YWJjZGVmIn0="}
 `
 	got, err := os.ReadFile(filepath.Join(a.dir, "forked-epoch1.ndjson"))
 	if diff := cmp.Diff(want, string(got)); diff != "" || err != nil {
@@ -269,7 +269,7 @@ func TestPartitionHeals(t *testing.T) {
 	a.write(gateway.Setting, "in the dark")
 	b.serve()
 	until(t, "old leader is fenced and follows", func() bool { return a.mode() == gateway.ModeFollower })
-	eventually(t, []string{"setting/both", "setting/deleted later", "setting/only b", "revocation/key"}, a, b)
+	eventually(t, []string{"setting/both", "setting/deleted later", "setting/only b", "revocation/0123456789abcdef"}, a, b)
 	got, err := os.ReadFile(filepath.Join(a.dir, "forked-epoch1.ndjson"))
 	if err != nil || !strings.Contains(string(got), "in the dark") {
 		t.Errorf("set aside: %s %v", got, err)
@@ -331,8 +331,8 @@ func TestWipedLeaderIsRestored(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.write(gateway.Revocation, "key")
-	eventually(t, []string{"setting/1", "revocation/key"}, a, b)
+	a.write(gateway.Revocation, "0123456789abcdef")
+	eventually(t, []string{"setting/1", "revocation/0123456789abcdef"}, a, b)
 	a.down()
 	a.wipe()
 	a.up()
@@ -343,9 +343,9 @@ func TestWipedLeaderIsRestored(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, "follower has the new store", func() bool { return b.store.Origin().Store == a.store.ID() })
-	eventually(t, []string{"setting/1", "revocation/key"}, a, b)
+	eventually(t, []string{"setting/1", "revocation/0123456789abcdef"}, a, b)
 	a.write(gateway.Setting, "2")
-	eventually(t, []string{"setting/1", "setting/2", "revocation/key"}, a, b)
+	eventually(t, []string{"setting/1", "setting/2", "revocation/0123456789abcdef"}, a, b)
 }
 
 // After a promotion, a wiped old leader follows instead of waiting for a restore.

@@ -32,7 +32,23 @@ func (s *Store) Put(ctx context.Context, e gateway.Entity, c gateway.Condition) 
 
 // Delete removes the entity and returns the new revision. Errors are those of Put, or wrap gateway.ErrNotFound.
 func (s *Store) Delete(ctx context.Context, r gateway.Ref, c gateway.Condition) (revision int64, err error) {
-	resp, err := s.write(ctx, r, c, clientv3.OpDelete(key(r)))
+	return s.remove(ctx, r, c, clientv3.OpDelete(key(r)))
+}
+
+// DeleteLeaving does what Delete does, and puts the entity left, unless there is one already, in the same transaction. Where
+// there is nothing to delete, nothing is left.
+func (s *Store) DeleteLeaving(ctx context.Context, r gateway.Ref, left gateway.Entity, c gateway.Condition) (revision int64, err error) {
+	if err := left.Validate(); err != nil {
+		return 0, err
+	}
+	missing := []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(key(r)), ">", 0), clientv3.Compare(clientv3.CreateRevision(key(left.Ref)), "=", 0)}
+	leave := clientv3.OpTxn(missing, []clientv3.Op{clientv3.OpPut(key(left.Ref), string(left.Body))}, nil)
+	return s.remove(ctx, r, c, clientv3.OpDelete(key(r)), leave)
+}
+
+// remove runs a delete of r, and further operations.
+func (s *Store) remove(ctx context.Context, r gateway.Ref, c gateway.Condition, ops ...clientv3.Op) (revision int64, err error) {
+	resp, err := s.write(ctx, r, c, ops...)
 	if err != nil {
 		return 0, fmt.Errorf("delete %s: %w", r, err)
 	}
@@ -42,13 +58,13 @@ func (s *Store) Delete(ctx context.Context, r gateway.Ref, c gateway.Condition) 
 	return resp.Header.Revision, nil
 }
 
-// write runs op in one transaction, if the store leads and c holds.
-func (s *Store) write(ctx context.Context, r gateway.Ref, c gateway.Condition, op clientv3.Op) (*clientv3.TxnResponse, error) {
+// write runs the operations in one transaction, if the store leads and c holds.
+func (s *Store) write(ctx context.Context, r gateway.Ref, c gateway.Condition, ops ...clientv3.Op) (*clientv3.TxnResponse, error) {
 	known := s.state.Load()
 	if known.role.Mode != gateway.ModeLeader {
 		return nil, &NotLeaderError{known.role}
 	}
-	resp, err := s.kv.Txn(ctx).If(known.conditions(r, c)...).Then(op, clientv3.OpPut(keyHead, "")).Commit()
+	resp, err := s.kv.Txn(ctx).If(known.conditions(r, c)...).Then(append(ops, clientv3.OpPut(keyHead, ""))...).Commit()
 	if err != nil {
 		return nil, engineError(err)
 	}
