@@ -50,8 +50,8 @@ func newDrillRunCommand(a *app) *cobra.Command {
 		Long: `Run takes a scenario of the catalogue by its name ('gwdr drill list'), or a scenario file, through the whole lifecycle, and
 prints what was promised and what was achieved. Where no lab is running it starts one of its own, and ends it
 afterwards; a running lab of another topology is in its way, and refused. 'gwdr drill show NAME' writes the file of a
-scenario, to begin your own with; docs/scenarios.md explains its fields. Where it is allowed to, it runs at a raised priority, so that a busy machine is not taken for a
-broken gateway.
+scenario, to begin your own with; docs/scenarios.md explains its fields. Where it is allowed to, it runs at a raised priority,
+so that a busy machine is not taken for a broken gateway.
 
 Interrupting it once aborts the drill: every fault is reverted, and gwdr ends with code 5. Interrupting it twice ends gwdr at
 once, and the guard process reverts.`,

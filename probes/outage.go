@@ -84,6 +84,14 @@ func EstimateAll(series []Series, samples []Sample, w Window) []Estimate {
 	return all
 }
 
+func bySeries(samples []Sample) map[string][]Sample {
+	of := map[string][]Sample{}
+	for _, s := range samples {
+		of[s.Series] = append(of[s.Series], s)
+	}
+	return of
+}
+
 // EstimateOutage estimates one series from its samples, in any order. It is a pure function, and may reorder samples.
 func EstimateOutage(s Series, samples []Sample, w Window) Estimate {
 	if w.Until == 0 {

@@ -1,7 +1,6 @@
 package process
 
 import (
-	"fmt"
 	"strconv"
 
 	"gwdr/fleet"
@@ -189,13 +188,3 @@ func (p *plan) serve(role fleet.Role, id, region, admin string) []string {
 }
 
 func (p *plan) add(prog program) { p.programs = append(p.programs, prog) }
-
-// program returns the program with the id.
-func (p *plan) program(id string) (program, error) {
-	for _, prog := range p.programs {
-		if prog.ID == id {
-			return prog, nil
-		}
-	}
-	return program{}, fmt.Errorf("the lab has no instance %q", id)
-}

@@ -44,8 +44,6 @@ func keyEntity(scopes []string, expires *time.Time) (gateway.Entity, string) {
 	return entity(gateway.Key, token.ID, body), token.Reveal()
 }
 
-func idOf(token string) string { return token[4:20] }
-
 var storeA = gateway.Header{Store: "a", Revision: 1, Epoch: 1}
 
 // newGateway returns a gateway that serves the entities.

@@ -69,7 +69,11 @@ func newUpstream(id string, body []byte) (*upstream, error) {
 		u.retries = 0
 	}
 	for _, e := range b.Endpoints {
-		u.endpoints = append(u.endpoints, newEndpoint(e))
+		ep, err := newEndpoint(e)
+		if err != nil {
+			return nil, err
+		}
+		u.endpoints = append(u.endpoints, ep)
 	}
 	u.transport = newTransport(time.Duration(cmp.Or(b.ConnectTimeout, gateway.Duration(time.Second))))
 	return u, nil
@@ -83,15 +87,15 @@ func withDefaults(c gateway.HealthCheck) gateway.HealthCheck {
 	return c
 }
 
-func newEndpoint(e gateway.Endpoint) *endpoint {
+func newEndpoint(e gateway.Endpoint) (*endpoint, error) {
 	parsed, err := url.Parse(e.URL)
-	if err != nil { // Check has parsed it
-		panic("proxy: " + err.Error())
+	if err != nil {
+		return nil, err
 	}
 	ep := &endpoint{url: parsed, priority: e.Priority, born: time.Now()}
 	ep.healthy.Store(true)
 	ep.lost.Store(newSignal())
-	return ep
+	return ep, nil
 }
 
 // newTransport keeps many idle connections, as all requests go to few hosts, and lets bodies pass as they are. The time
