@@ -36,8 +36,36 @@ type Prober interface {
 
 // Capabilities is what Probe saw.
 type Capabilities struct {
-	CreateOnly bool `json:"create_only"` // a second put under the same name is refused
-	Immutable  bool `json:"immutable"`   // the writer can neither overwrite nor delete
+	CreateOnly bool   `json:"create_only"` // a second put under the same name is refused
+	Immutable  bool   `json:"immutable"`   // the writer can neither overwrite nor delete
+	Tests      []Test `json:"tests"`       // what was tried, in this order
+}
+
+// Test is one thing that Probe tried to do, and should not have been able to.
+type Test struct {
+	What   string `json:"test"`             // overwrite, delete, delete-version, lock
+	Denied bool   `json:"denied"`           // the store did not let it happen; of lock: there is one
+	Detail string `json:"detail,omitempty"` // in words, such as the lock's mode and length
+}
+
+// Remover is a Location that can delete. Only prune and repair use it, with credentials that no writer has.
+type Remover interface {
+	// Remove deletes the object for good, in all its versions. It is done if nothing is there, and fails with the
+	// store's own reason if the object is protected.
+	Remove(ctx context.Context, name string) error
+}
+
+// Quarantiner is a Location that can move a damaged object out of the way, so that its name can be put again.
+type Quarantiner interface {
+	// Quarantine moves what is stored under name to a name outside of gwdr1/, which it returns. List does not show it
+	// there, and Get gives ErrNotExist for the old name.
+	Quarantine(ctx context.Context, name string) (to string, err error)
+}
+
+// Renewer is a Location whose protection of an object runs out.
+type Renewer interface {
+	// Renew makes sure that the object, which a new point uses again, stays protected about as long as one put now.
+	Renew(ctx context.Context, name string) error
 }
 
 // Object is one stored object.
