@@ -94,6 +94,9 @@ type Copy struct {
 	Location Location
 }
 
+// id names the copy in the spool, as long as it is the same place.
+func (c Copy) id() string { return hexSum(c.Name + " " + c.URL)[:16] }
+
 // Keys is what seals and opens snapshots. A writer has no Identities; a reader needs no Signer.
 type Keys struct {
 	Recipients   []age.Recipient
@@ -115,7 +118,8 @@ type Policy struct {
 	Simulated bool          // a lab: copies that share a device count as declared, with a note that says so
 }
 
-// Point is a committed snapshot: the content of point.json.
+// Point is a committed snapshot: the content of point.json. It holds what its packs hold, with the changes of the log's
+// segments after Base, up to Log, laid over.
 type Point struct {
 	Schema      string               `json:"schema"` // gwdr/point/v1
 	Lineage     string               `json:"lineage"`
@@ -124,6 +128,8 @@ type Point struct {
 	Revision    int64                `json:"revision"`
 	Time        time.Time            `json:"consistency_time"`   // UTC of the consistency point
 	Previous    string               `json:"previous,omitempty"` // sha256 of the previous point's point.json
+	Log         Position             `json:"log"`                // where in the lineage's log the point stands
+	Base        Base                 `json:"base"`
 	Packs       []Pack               `json:"packs"`
 	Digest      string               `json:"state_digest"`
 	Counts      map[gateway.Kind]int `json:"counts"`
@@ -132,15 +138,29 @@ type Point struct {
 	Tool        string               `json:"tool"`
 }
 
+// Position is a place in a lineage's log.
+type Position struct {
+	Seq    int64  `json:"seq"`    // number of the newest segment, from 1
+	SHA256 string `json:"sha256"` // of its seg.json, which names the one before, and so pins all of them
+}
+
+// Base is what the packs of a point show: an earlier state, unless Seq is the point's own.
+type Base struct {
+	Seq      int64     `json:"seq"` // of the segment at which it stood
+	Revision int64     `json:"revision"`
+	Time     time.Time `json:"consistency_time"`
+}
+
 // Pack is one encrypted object of a Point.
 type Pack struct {
 	SHA256 string   `json:"sha256"` // of the ciphertext; names the object
 	Size   int64    `json:"size"`
-	Raw    int64    `json:"raw_size"` // of the tar inside, in bytes
-	Count  int      `json:"count"`    // entities
-	First  string   `json:"first"`    // hex SHA-256 of the first record's name
-	Last   string   `json:"last"`     // hex SHA-256 of the last record's name
-	Blocks []string `json:"blocks"`   // sha256 of each MiB of the ciphertext
+	Raw    int64    `json:"raw_size"`     // of the tar inside, in bytes
+	Count  int      `json:"count"`        // entities
+	Digest string   `json:"state_digest"` // of the entities in it, as a Point's
+	First  string   `json:"first"`        // hex SHA-256 of the first record's name
+	Last   string   `json:"last"`         // hex SHA-256 of the last record's name
+	Blocks []string `json:"blocks"`       // sha256 of each MiB of the ciphertext
 }
 
 // Found is a verified Point, and where it was found.

@@ -31,12 +31,18 @@ type answer[T any] struct {
 }
 
 // onEach runs do for every copy at once and returns the answers in the order of the copies. Each copy has until the
-// limit: a driver that does not come back by then (a dead NFS mount does not) is left behind.
-func onEach[T any](ctx context.Context, copies []Copy, limit time.Duration, do func(context.Context, Copy) (T, error)) []answer[T] {
+// limit: a driver that does not come back by then (a dead NFS mount does not) is left behind. after is told when a copy is
+// done with, either way.
+func onEach[T any](ctx context.Context, copies []Copy, limit time.Duration, do func(context.Context, Copy) (T, error), after ...func(Copy)) []answer[T] {
 	answers := make([]answer[T], len(copies))
 	var wg sync.WaitGroup
 	for i, c := range copies {
-		wg.Go(func() { answers[i] = onOne(ctx, c, limit, do) })
+		wg.Go(func() {
+			answers[i] = onOne(ctx, c, limit, do)
+			for _, tell := range after {
+				tell(c)
+			}
+		})
 	}
 	wg.Wait()
 	return answers

@@ -1,13 +1,11 @@
 package backup
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+	"time"
 )
 
 // delivery is what one copy came to in one backup.
@@ -17,26 +15,71 @@ type delivery struct {
 
 // delivered is what a copy took. A copy that was left behind came to nothing.
 type delivered struct {
-	bytes        int64 // of the newest point and its packs
-	earlier      int   // points of earlier backups that this copy lacked
-	capabilities Capabilities
-	domain       string
-	note         string // why the location's promises could not be tested
-	ok           bool   // the newest point is there
+	bytes   int64 // of the newest point and what it needs
+	earlier int   // points of earlier backups that this copy lacked
+	probed
+	ok bool // the newest point is there
 }
 
-// deliver puts the points, newest first, to all copies at once.
-func (j *Job) deliver(ctx context.Context, points []*pendingPoint) []delivery {
-	if len(points) == 0 {
+// probed is what a location showed of its promises.
+type probed struct {
+	capabilities Capabilities
+	domain       string
+	note         string // why they could not be tested
+}
+
+// probing is a test of a location that may still be running.
+type probing struct {
+	done   chan struct{}
+	answer answer[probed]
+}
+
+// probeAll begins to test all copies.
+func (j *Job) probeAll(ctx context.Context) map[string]*probing {
+	all := map[string]*probing{}
+	for _, c := range j.Copies {
+		p := &probing{done: make(chan struct{})}
+		all[c.Name] = p
+		go func() {
+			defer close(p.done)
+			p.answer = onOne(ctx, c, j.Patience, func(ctx context.Context, c Copy) (probed, error) { return probe(ctx, c), nil })
+		}()
+	}
+	return all
+}
+
+func probe(ctx context.Context, c Copy) (p probed) {
+	prober, ok := c.Location.(Prober)
+	if !ok {
+		p.note = "location cannot be probed"
+		return p
+	}
+	var err, domainErr error
+	p.capabilities, err = prober.Probe(ctx)
+	p.domain, domainErr = prober.Domain(ctx)
+	if err = errors.Join(err, domainErr); err != nil {
+		p.note = "probe failed: " + err.Error()
+	}
+	return p
+}
+
+// deliver puts the shipments to all copies at once.
+func (j *Job) deliver(ctx context.Context, ships []*shipment, probes map[string]*probing) []delivery {
+	if len(ships) == 0 {
 		return nil
 	}
 	var total int64
-	for _, p := range points {
-		total += p.Size()
+	for _, ship := range ships {
+		for _, p := range ship.points {
+			total += p.Size()
+		}
 	}
+	// Whoever has not voted by then is not waited for: the others need time of their own to commit.
+	late := time.AfterFunc(j.Patience*3/4, func() { castAll(ships, j.Copies, silent) })
+	defer late.Stop()
 	answers := onEach(ctx, j.Copies, allowance(j.Patience, total), func(ctx context.Context, c Copy) (delivered, error) {
-		return j.deliverTo(ctx, c, points)
-	})
+		return j.deliverTo(ctx, c, ships, probes[c.Name])
+	}, func(c Copy) { castAll(ships, []Copy{c}, silent) })
 	deliveries := make([]delivery, len(answers))
 	for i, a := range answers {
 		deliveries[i] = delivery{a}
@@ -44,71 +87,66 @@ func (j *Job) deliver(ctx context.Context, points []*pendingPoint) []delivery {
 	return deliveries
 }
 
-func (j *Job) deliverTo(ctx context.Context, c Copy, points []*pendingPoint) (d delivered, err error) {
-	for i, p := range points {
-		if p.delivered(c) {
-			d.ok = d.ok || i == 0
-			continue
+// castAll casts the same vote in all ballots, for copies that have not voted yet.
+func castAll(ships []*shipment, copies []Copy, v vote) {
+	for _, ship := range ships {
+		for _, c := range copies {
+			ship.ballot.cast(c, v)
 		}
-		n, err := j.put(ctx, c, p)
-		if err != nil {
+	}
+}
+
+func (j *Job) deliverTo(ctx context.Context, c Copy, ships []*shipment, probe *probing) (d delivered, err error) {
+	select {
+	case <-probe.done:
+	case <-ctx.Done():
+		return d, context.Cause(ctx)
+	}
+	if d.probed = probe.answer.value; probe.answer.err != nil {
+		return d, probe.answer.err
+	}
+	for i, ship := range ships {
+		if d.note == "" && !d.capabilities.CreateOnly {
+			ship.ballot.cast(c, void)
+		}
+		if err := j.deliverShipment(ctx, c, ship, i == 0, &d); err != nil {
 			return d, err
 		}
-		if err := writeFileSync(p.marker(c), nil); err != nil {
-			return d, fmt.Errorf("mark point in spool: %w", err)
+	}
+	return d, nil
+}
+
+// deliverShipment puts the log first: it decides whether we may go on. first says that the newest point of the backup is in
+// it.
+func (j *Job) deliverShipment(ctx context.Context, c Copy, ship *shipment, first bool, d *delivered) error {
+	sent, err := j.putLog(ctx, c, ship)
+	d.bytes += sent
+	switch {
+	case errors.Is(err, ErrSplitBrain):
+		ship.ballot.cast(c, foreign)
+		return err
+	case err != nil:
+		ship.ballot.cast(c, silent)
+		return err
+	}
+	ship.ballot.cast(c, ours)
+	for i, p := range ship.points {
+		newest := first && i == 0
+		if p.delivered(c) {
+			d.ok = d.ok || newest
+			continue
 		}
-		if i == 0 {
-			d.ok, d.bytes = true, n
+		n, err := j.putPoint(ctx, c, p, func() error { return ship.ballot.wait(ctx) })
+		if err != nil {
+			return err
+		}
+		if newest {
+			d.ok, d.bytes = true, d.bytes+n
 		} else {
 			d.earlier++
 		}
 	}
-	d.probe(ctx, c)
-	return d, nil
-}
-
-// probe tests what the location promises.
-func (d *delivered) probe(ctx context.Context, c Copy) {
-	prober, ok := c.Location.(Prober)
-	if !ok {
-		d.note = "location cannot be probed"
-		return
-	}
-	var err, domainErr error
-	d.capabilities, err = prober.Probe(ctx)
-	d.domain, domainErr = prober.Domain(ctx)
-	if err = errors.Join(err, domainErr); err != nil {
-		d.note = "probe failed: " + err.Error()
-	}
-}
-
-// put puts one point with all it needs: the lineage's own objects, the packs, and last the point, which commits them.
-func (j *Job) put(ctx context.Context, c Copy, p *pendingPoint) (int64, error) {
-	dir := spool{j.Spool}.lineageDir(p.Lineage)
-	for _, name := range baseFiles() {
-		content, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			return 0, err
-		}
-		err = c.Location.Put(ctx, lineageRoot(p.Lineage)+name, bytes.NewReader(content), int64(len(content)))
-		if errors.Is(err, ErrExists) { // from another writer of this lineage; no snapshot depends on it
-			j.Log.Warn("location has another version", "location", c.Name, "object", name)
-			continue
-		}
-		if err != nil {
-			return 0, err
-		}
-	}
-	sent := int64(0)
-	for _, pack := range p.Packs {
-		err := j.putFile(ctx, c, p.PackObject(pack), filepath.Join(p.dir, pack.SHA256), pack.Size)
-		if err != nil {
-			return sent, err
-		}
-		sent += pack.Size
-	}
-	n := int64(len(p.object))
-	return sent + n, c.Location.Put(ctx, p.Object(), bytes.NewReader(p.object), n)
+	return nil
 }
 
 func (j *Job) putFile(ctx context.Context, c Copy, object, path string, size int64) error {

@@ -18,13 +18,14 @@ type lineageEntry struct {
 	Parent  string    `json:"parent,omitempty"`
 	Store   string    `json:"store"`
 	Last    lastPoint `json:"last,omitzero"`
+	// Since is the size, in bytes, of the log's segments after the base of Last.
+	Since int64 `json:"since_base,omitempty"`
 }
 
 // lastPoint is the newest point of a lineage.
 type lastPoint struct {
-	SHA256   string    `json:"sha256"` // of point.json
-	Revision int64     `json:"revision"`
-	Time     time.Time `json:"time"`
+	SHA256 string `json:"sha256"` // of point.json
+	Point  Point  `json:"point"`
 }
 
 // The objects that a lineage has once, in the order in which they are put.
@@ -43,29 +44,43 @@ var (
 
 func baseFiles() []string { return []string{readmeFile, restoreFile, repoFile} }
 
-// lineage returns the lineage that the store's next point belongs to: the one that the spool knows, or else the one that
-// the locations know, or else a new one.
-func (j *Job) lineage(ctx context.Context, store string) (lineageEntry, error) {
+// lineage returns the lineage that the store's next point, at the revision, belongs to: the one that the spool knows, or
+// else the one that the locations know, or else a new one.
+func (j *Job) lineage(ctx context.Context, store string, revision int64) (lineageEntry, error) {
 	s := spool{j.Spool}
 	entry, known, err := s.store(store)
 	if err != nil {
 		return lineageEntry{}, err
 	}
 	if entry.Lineage != "" {
-		return s.readLineage(entry.Lineage)
+		if entry, err = j.unlessBehind(entry, revision); err != nil || entry.Lineage != "" {
+			return s.readLineage(entry.Lineage)
+		}
 	}
 	l := lineageEntry{Lineage: newID(), Store: store, Parent: entry.Parent}
+	var tail *sealedSegment
 	if !known {
-		if adopted, ok := j.adopt(ctx, store); ok {
-			l = adopted
+		if adopted, newest, ok := j.adopt(ctx, store, revision); ok {
+			l, tail = adopted, newest
 		} else if l.Parent, err = s.ancestor(j.Gateway); err != nil {
 			return lineageEntry{}, err
 		}
 	}
-	if err := j.begin(ctx, l); err != nil {
+	if err := j.begin(ctx, l, tail); err != nil {
 		return lineageEntry{}, fmt.Errorf("begin lineage: %w", err)
 	}
 	return l, s.setStore(storeEntry{Store: store, Gateway: j.Gateway, Lineage: l.Lineage, Parent: l.Parent})
+}
+
+// unlessBehind returns the entry, without its lineage if the store is behind the lineage's log: somebody put an older
+// copy of the store in its place, and its revisions mean other things from here on.
+func (j *Job) unlessBehind(entry storeEntry, revision int64) (storeEntry, error) {
+	tail, ok, err := spool{j.Spool}.queue(entry.Lineage).newest()
+	if err != nil || !ok || tail.To <= revision {
+		return entry, err
+	}
+	j.Log.Warn("the store is behind its own backups; a new lineage begins", "store_revision", revision, "log_revision", tail.To)
+	return storeEntry{Store: entry.Store, Gateway: entry.Gateway, Parent: fmt.Sprintf("%s@%d", entry.Lineage, tail.To)}, nil
 }
 
 // readLineage returns the lineage with its newest point, which may be one that a crash kept out of lineage.json.
@@ -74,21 +89,17 @@ func (s spool) readLineage(id string) (lineageEntry, error) {
 	if err := readJSON(filepath.Join(s.lineageDir(id), "lineage.json"), &l); err != nil {
 		return lineageEntry{}, fmt.Errorf("read lineage: %w", err)
 	}
-	pending, err := s.pending()
+	pending, err := s.pending(id)
 	if err != nil {
 		return lineageEntry{}, err
 	}
-	for _, p := range pending {
-		if p.Lineage == id && p.Time.After(l.Last.Time) {
-			l.Last = lastOf(p.Found)
-		}
+	if len(pending) > 0 && pending[0].Log.Seq > l.Last.Point.Log.Seq {
+		l.Last = lastOf(pending[0].Found)
 	}
 	return l, nil
 }
 
-func lastOf(f Found) lastPoint {
-	return lastPoint{SHA256: f.SHA256, Revision: f.Revision, Time: f.Time}
-}
+func lastOf(f Found) lastPoint { return lastPoint{SHA256: f.SHA256, Point: f.Point} }
 
 // setLast makes the point the newest of its lineage.
 func (s spool) setLast(l lineageEntry, f Found) error {
@@ -96,49 +107,85 @@ func (s spool) setLast(l lineageEntry, f Found) error {
 	return replaceFile(filepath.Join(s.lineageDir(l.Lineage), "lineage.json"), indentedJSON(l))
 }
 
-// ancestor returns lineage@revision of the newest point that another store of the same gateway came to: the gateway's
-// store started anew.
-func (s spool) ancestor(gatewayName string) (string, error) {
+// current returns the lineage of the gateway that the spool has the newest point of. ok is false if there is none.
+func (s spool) current(gatewayName string) (newest lineageEntry, ok bool, err error) {
 	entries, err := s.stores()
 	if err != nil {
-		return "", err
+		return lineageEntry{}, false, err
 	}
-	var newest lineageEntry
 	for _, entry := range entries {
 		if entry.Gateway != gatewayName || entry.Lineage == "" {
 			continue
 		}
 		l, err := s.readLineage(entry.Lineage)
 		if err != nil {
-			return "", err
+			return lineageEntry{}, false, err
 		}
-		if l.Last.Time.After(newest.Last.Time) {
+		if l.Last.Point.Time.After(newest.Last.Point.Time) {
 			newest = l
 		}
 	}
-	if newest.Lineage == "" {
-		return "", nil
-	}
-	return fmt.Sprintf("%s@%d", newest.Lineage, newest.Last.Revision), nil
+	return newest, newest.Lineage != "", nil
 }
 
-// adopt returns the lineage of the store's newest point at the locations: the spool was lost, or the writer moved.
-func (j *Job) adopt(ctx context.Context, store string) (lineageEntry, bool) {
+// ancestor returns lineage@revision of the newest point that another store of the same gateway came to: the gateway's
+// store started anew.
+func (s spool) ancestor(gatewayName string) (string, error) {
+	newest, ok, err := s.current(gatewayName)
+	if err != nil || !ok {
+		return "", err
+	}
+	return fmt.Sprintf("%s@%d", newest.Lineage, newest.Last.Point.Revision), nil
+}
+
+// NewLineage makes the gateway's next backup begin a lineage, which descends from the last one: what is left to do after a
+// split brain. What was not delivered is kept aside in the spool.
+func NewLineage(spoolDir, gatewayName string, now time.Time) error {
+	s := spool{spoolDir}
+	unlock, err := s.lock()
+	if err != nil {
+		return fmt.Errorf("begin a new lineage: %w", err)
+	}
+	defer unlock()
+	newest, ok, err := s.current(gatewayName)
+	if err != nil || !ok {
+		return err
+	}
+	parent := fmt.Sprintf("%s@%d", newest.Lineage, newest.Last.Point.Revision)
+	if err := s.setStore(storeEntry{Store: newest.Store, Gateway: gatewayName, Parent: parent}); err != nil {
+		return err
+	}
+	aside := filepath.Join(s.dir, "abandoned", newest.Lineage+now.UTC().Format("-20060102T150405Z"))
+	if err := os.MkdirAll(filepath.Dir(aside), 0o700); err != nil {
+		return fmt.Errorf("begin a new lineage: %w", err)
+	}
+	return os.Rename(s.lineageDir(newest.Lineage), aside)
+}
+
+// adopt returns the lineage of the store's newest point at the locations, and the newest segment of its log: the spool
+// was lost, or the writer moved.
+func (j *Job) adopt(ctx context.Context, store string, revision int64) (lineageEntry, *sealedSegment, bool) {
 	found, problems := findWithin(ctx, j.Copies, j.Keys.Trusted, j.Patience)
 	for _, p := range problems {
 		j.Log.Warn("location was not read for an earlier lineage", "location", p.Copy, "object", p.Object, "error", p.Err)
 	}
 	for _, f := range found {
-		if f.Store == store {
-			j.Log.Warn("spool knows no lineage of the store; going on with that of the locations", "lineage", f.Lineage)
-			return lineageEntry{Lineage: f.Lineage, Parent: f.Parent, Store: store, Last: lastOf(f)}, true
+		if f.Store != store {
+			continue
 		}
+		tail, err := newestSegment(ctx, j.Copies, f.Lineage, j.Keys.Trusted, j.Patience)
+		if err != nil || tail.To > revision || tail.Seq < f.Log.Seq {
+			j.Log.Warn("the log at the locations cannot be taken up; a new lineage begins", "lineage", f.Lineage, "error", err)
+			return lineageEntry{}, nil, false
+		}
+		j.Log.Warn("spool knows no lineage of the store; going on with that of the locations", "lineage", f.Lineage)
+		return lineageEntry{Lineage: f.Lineage, Parent: f.Parent, Store: store, Last: lastOf(f)}, &tail, true
 	}
-	return lineageEntry{}, false
+	return lineageEntry{}, nil, false
 }
 
-// begin makes the lineage's directory in the spool, whole or not at all.
-func (j *Job) begin(ctx context.Context, l lineageEntry) error {
+// begin makes the lineage's directory in the spool, whole or not at all. tail is where its log stands, if it has one.
+func (j *Job) begin(ctx context.Context, l lineageEntry, tail *sealedSegment) error {
 	s := spool{j.Spool}
 	dir := s.lineageDir(l.Lineage)
 	if _, err := os.Stat(dir); err == nil {
@@ -155,6 +202,9 @@ func (j *Job) begin(ctx context.Context, l lineageEntry) error {
 	var errs []error
 	for name, content := range j.baseObjects(ctx, l) {
 		errs = append(errs, writeFileSync(filepath.Join(temp, name), content))
+	}
+	if tail != nil {
+		errs = append(errs, queue{filepath.Join(temp, "log"), l.Lineage}.add(*tail))
 	}
 	errs = append(errs, writeFileSync(filepath.Join(temp, "lineage.json"), indentedJSON(l)), syncDir(temp))
 	if err := errors.Join(errs...); err != nil {
@@ -174,7 +224,7 @@ func (j *Job) baseObjects(ctx context.Context, l lineageEntry) map[string][]byte
 		Signers: []string{j.Keys.Signer.Public().String()}, Tool: j.Tool,
 		Files: map[string]string{readmeFile: hexSum(readmeText), restoreFile: hexSum(restoreScript)},
 	}, j.Keys.Signer)}
-	if l.Last.SHA256 == "" {
+	if l.Last.SHA256 == "" { // new
 		return objects
 	}
 	for _, a := range onEach(ctx, j.Copies, j.Patience, func(ctx context.Context, c Copy) (map[string][]byte, error) {

@@ -10,51 +10,105 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 
 	"filippo.io/age"
+	"golang.org/x/sync/errgroup"
 
 	"gwdr/gateway"
 )
 
-// Load returns the state that the point holds, and how many entities came from which copy. It reads from the copies in
-// turn and takes from each what is whole, down to blocks of a MiB: several damaged copies may make a good one, whose
-// entities then count for "a+b". Without any way to the signed content the error wraps ErrIntegrity, unless the copies
-// just cannot be reached.
+// Load returns the state that the point holds, and how many objects (entities of packs, and changes of the log) came from
+// which copy. It reads from the copies in turn and takes from each what is whole, down to blocks of a MiB: several damaged
+// copies may make a good one, whose entities then count for "a+b". Without any way to the signed content the error wraps
+// ErrIntegrity, unless the copies just cannot be reached.
 func Load(ctx context.Context, found Found, copies []Copy, identities []age.Identity) (*gateway.State, map[string]int, error) {
-	state := gateway.NewState()
-	provenance := map[string]int{}
-	for _, pack := range found.Packs {
-		from, err := loadPack(ctx, found, pack, copies, identities, state)
-		if err != nil {
-			return nil, nil, fmt.Errorf("load %s: %w", found.Name, err)
-		}
-		provenance[from] += pack.Count
+	if len(identities) == 0 {
+		return nil, nil, fmt.Errorf("load %s: %w: no identity to decrypt with", found.Name, ErrIntegrity)
 	}
-	if digest := state.Digest(); digest != found.Digest {
+	l := loading{state: gateway.NewState(), provenance: map[string]int{}}
+	if err := l.packs(ctx, found, copies, identities); err != nil {
+		return nil, nil, fmt.Errorf("load %s: %w", found.Name, err)
+	}
+	if err := l.log(ctx, found, copies, identities); err != nil {
+		return nil, nil, fmt.Errorf("load %s: %w", found.Name, err)
+	}
+	if digest := l.state.Digest(); digest != found.Digest {
 		return nil, nil, fmt.Errorf("load %s: %w: state has the digest %.12s, not %.12s", found.Name, ErrIntegrity, digest, found.Digest)
 	}
-	return state, provenance, nil
+	return l.state, l.provenance, nil
 }
 
-func loadPack(ctx context.Context, found Found, pack Pack, copies []Copy, identities []age.Identity, state *gateway.State) (from string, err error) {
-	if len(identities) == 0 {
-		return "", fmt.Errorf("%w: no identity to decrypt with", ErrIntegrity)
+// loading is what Load has so far.
+type loading struct {
+	mu         sync.Mutex
+	state      *gateway.State
+	provenance map[string]int
+}
+
+// packs adds what the packs hold, some packs at a time.
+func (l *loading) packs(ctx context.Context, found Found, copies []Copy, identities []age.Identity) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(sealers)
+	for _, pack := range found.Packs {
+		group.Go(func() error {
+			from, entities, err := loadPack(ctx, found, pack, copies, identities)
+			if err != nil {
+				return err
+			}
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			for _, e := range entities {
+				l.state.Put(e)
+			}
+			l.provenance[from] += pack.Count
+			return nil
+		})
 	}
+	return group.Wait()
+}
+
+// log lays the changes since the packs over them.
+func (l *loading) log(ctx context.Context, found Found, copies []Copy, identities []age.Identity) error {
+	segments, from, err := readLog(ctx, likeliest(found, copies), found.Lineage, found.Base.Seq, found.Base.Seq, found.Log, nil)
+	if err != nil {
+		return err
+	}
+	for i, s := range segments {
+		if s.Gap {
+			return fmt.Errorf("%w: the log has a gap at segment %d", ErrIntegrity, s.Seq)
+		}
+		err := s.changes(identities, func(_ int64, c gateway.Change) { l.state.Apply(c) })
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrIntegrity, err)
+		}
+		if s.Count > 0 {
+			l.provenance[from[i]] += s.Count
+		}
+	}
+	return nil
+}
+
+func loadPack(ctx context.Context, found Found, pack Pack, copies []Copy, identities []age.Identity) (from string, entities []gateway.Entity, err error) {
 	// Ciphertext: it may lie on disk.
 	spool, err := os.CreateTemp("", "gwdr-pack-*")
 	if err != nil {
-		return "", fmt.Errorf("fetch pack: %w", err)
+		return "", nil, fmt.Errorf("fetch pack: %w", err)
 	}
 	defer spool.Close()
 	os.Remove(spool.Name())
 	from, err = fetchPack(ctx, found, pack, copies, spool)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	if err := openPack(io.NewSectionReader(spool, 0, pack.Size), pack, identities, state); err != nil {
-		return "", fmt.Errorf("%w: %w", ErrIntegrity, err)
+	err = openPack(io.NewSectionReader(spool, 0, pack.Size), pack, identities, func(e gateway.Entity) error {
+		entities = append(entities, e)
+		return nil
+	})
+	if err != nil {
+		return "", nil, fmt.Errorf("%w: %w", ErrIntegrity, err)
 	}
-	return from, nil
+	return from, entities, nil
 }
 
 // fetchPack writes the pack to the file and returns the names of the copies that it came from, joined by +.

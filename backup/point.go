@@ -18,6 +18,7 @@ const (
 	pointEnding = ".tar"
 	packEnding  = ".tar.zst.age"
 	pointsDir   = "points/"
+	packsDir    = "packs/"
 
 	maxPoint = 64 << 20 // bytes of a point object; a pack of 1 GiB takes 70 KB in it
 )
@@ -33,7 +34,7 @@ func newID() string {
 func lineageRoot(lineage string) string { return formatRoot + lineage + "/" }
 
 // packName is the name of a pack's object within its lineage.
-func packName(sum string) string { return "packs/" + sum[:2] + "/" + sum + packEnding }
+func packName(sum string) string { return packsDir + sum[:2] + "/" + sum + packEnding }
 
 // Object returns the full name of the point's object at a location.
 func (f Found) Object() string { return lineageRoot(f.Lineage) + f.Name + pointEnding }
@@ -44,8 +45,8 @@ func (p Point) PackObject(pack Pack) string { return lineageRoot(p.Lineage) + pa
 // Entities returns the number of entities in the point.
 func (p Point) Entities() int {
 	n := 0
-	for _, pack := range p.Packs {
-		n += pack.Count
+	for _, k := range p.Counts {
+		n += k
 	}
 	return n
 }
@@ -111,6 +112,9 @@ func (p Point) validate() error {
 	}
 	if !isHex(p.Lineage, 16) || !isHex(p.Digest, 32) {
 		return errors.New("point names no lineage or no digest")
+	}
+	if p.Log.Seq < 1 || !isHex(p.Log.SHA256, 32) || p.Base.Seq < 1 || p.Base.Seq > p.Log.Seq {
+		return errors.New("point has no place in the log")
 	}
 	for _, pack := range p.Packs {
 		if !isHex(pack.SHA256, 32) || pack.Count < 0 || pack.Raw < 0 || pack.Size <= 0 ||

@@ -2,11 +2,11 @@ package backup
 
 import (
 	"archive/tar"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"net/url"
-	"slices"
 	"strings"
 
 	"gwdr/gateway"
@@ -38,57 +38,82 @@ func parseRecordName(name string) (gateway.Ref, error) {
 	return ref, nil
 }
 
-// sortedRecords returns the references with the names of their records, in the order of the names.
-func sortedRecords(state *gateway.State) []record {
-	records := make([]record, 0, state.Len())
-	for _, ref := range state.Refs() {
-		records = append(records, record{name: recordName(ref), ref: ref})
+// tarBlock is what a tar's members are padded to, in bytes.
+const tarBlock = 512
+
+var tarZeros [2 * tarBlock]byte
+
+// appendRecord appends an entity's record to a tar.
+func appendRecord(to []byte, name string, body []byte) ([]byte, error) {
+	if len(body) > maxRecord {
+		return to, fmt.Errorf("write record %s: it has %d bytes, more than %d", name, len(body), maxRecord)
 	}
-	slices.SortFunc(records, func(a, b record) int { return strings.Compare(a.name, b.name) })
-	return records
-}
-
-type record struct {
-	name string
-	ref  gateway.Ref
-}
-
-// writeRecords writes the state's entities as a tar to w.
-func writeRecords(w io.Writer, state *gateway.State, records []record) error {
-	t := tar.NewWriter(w)
-	for _, r := range records {
-		body, _ := state.Get(r.ref)
-		if len(body) > maxRecord {
-			return fmt.Errorf("write record %s: it has %d bytes, more than %d", r.name, len(body), maxRecord)
-		}
-		if err := t.WriteHeader(tarHeader(r.name, int64(len(body)))); err != nil {
-			return fmt.Errorf("write record %s: %w", r.name, err)
-		}
-		if _, err := t.Write(body); err != nil {
-			return fmt.Errorf("write record %s: %w", r.name, err)
-		}
+	to, err := appendTarHeader(to, name, int64(len(body)))
+	if err != nil {
+		return to, fmt.Errorf("write record %s: %w", name, err)
 	}
-	return t.Close()
+	to = append(to, body...)
+	return append(to, tarZeros[:-len(body)&(tarBlock-1)]...), nil
 }
 
-// readRecords adds the entities of a tar to the state: exactly count of them, in order.
-func readRecords(r io.Reader, count int, state *gateway.State) error {
+// appendTarEnd ends a tar.
+func appendTarEnd(to []byte) []byte { return append(to, tarZeros[:]...) }
+
+// appendTarHeader appends the bytes that archive/tar writes for tarHeader. Almost all names are short and plain: their
+// header is a template.
+func appendTarHeader(to []byte, name string, size int64) ([]byte, error) {
+	if len(name) > 100 || size >= 1<<33 || strings.ContainsFunc(name, func(c rune) bool { return c >= 0x80 || c == 0 }) {
+		var b bytes.Buffer
+		err := tar.NewWriter(&b).WriteHeader(tarHeader(name, size))
+		return append(to, b.Bytes()...), err
+	}
+	at := len(to)
+	to = append(to, tarTemplate...)
+	header := to[at:]
+	copy(header, name)
+	for i, n := 134, size; n > 0; i, n = i-1, n>>3 {
+		header[i] = '0' + byte(n&7)
+	}
+	sum := int64(0)
+	for _, b := range header {
+		sum += int64(b)
+	}
+	for i := 153; i >= 148; i, sum = i-1, sum>>3 {
+		header[i] = '0' + byte(sum&7)
+	}
+	copy(header[154:], "\x00 ")
+	return to, nil
+}
+
+// tarTemplate is the ustar header of an empty member without a name, its checksum blank.
+var tarTemplate = func() string {
+	header := make([]byte, tarBlock)
+	copy(header[100:], "0000644\x000000000\x000000000\x0000000000000\x0000000000000\x00        0")
+	copy(header[257:], "ustar\x0000")
+	copy(header[329:], "0000000\x000000000\x00")
+	return string(header)
+}()
+
+// readRecords hands the entities of a tar to each: exactly count of them, in the order of their references.
+func readRecords(r io.Reader, count int, each func(gateway.Entity) error) error {
 	t := tar.NewReader(r)
-	last := ""
-	for range count {
+	var last gateway.Ref
+	for i := range count {
 		header, err := t.Next()
 		if err != nil {
 			return fmt.Errorf("read record: %w", unexpected(err))
 		}
-		if header.Name <= last {
-			return fmt.Errorf("read record: %q comes after %q", header.Name, last)
-		}
-		last = header.Name
 		entity, err := readRecord(t, header)
 		if err != nil {
 			return err
 		}
-		state.Put(entity)
+		if i > 0 && entity.Ref.Compare(last) <= 0 {
+			return fmt.Errorf("read record: %q comes after %q", entity.Ref, last)
+		}
+		last = entity.Ref
+		if err := each(entity); err != nil {
+			return err
+		}
 	}
 	if _, err := t.Next(); err != io.EOF {
 		return errors.Join(errors.New("read record: there are more than the point says"), err)

@@ -18,7 +18,10 @@ type Result struct {
 	Time        time.Time            `json:"consistency_time"`
 	Entities    map[gateway.Kind]int `json:"entities"`
 	Unreachable []gateway.Kind       `json:"unreachable"`
-	Bytes       int64                `json:"bytes"` // of the packs, at each location
+	Full        bool                 `json:"full"`      // everything was read, not only what had changed
+	Changes     int                  `json:"changes"`   // that went to the log
+	Committed   bool                 `json:"committed"` // most locations have the log up to here
+	Bytes       int64                `json:"bytes"`     // of the packs and segments that are new, at each location
 	Duration    float64              `json:"duration_s"`
 	Locations   []LocationResult     `json:"locations"`
 	Policy      PolicyResult         `json:"policy"`
@@ -41,10 +44,10 @@ type LocationResult struct {
 	Note       string  `json:"note,omitempty"`
 }
 
-func newResult(f Found, deliveries []delivery, policy Policy) *Result {
+func newResult(f snapshot, deliveries []delivery, policy Policy) *Result {
 	r := &Result{
 		Schema: "gwdr/backup/v1", Lineage: f.Lineage, Parent: f.Parent, Point: f.Name, Revision: f.Revision, Time: f.Time,
-		Entities: f.Counts, Unreachable: f.Unreachable, Bytes: f.Size(),
+		Entities: f.Counts, Unreachable: f.Unreachable, Full: f.full, Changes: f.changes, Bytes: f.bytes,
 	}
 	var standings []Standing
 	for _, d := range deliveries {

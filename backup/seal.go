@@ -17,36 +17,78 @@ import (
 // blockSize is the unit of Pack.Blocks: damage is told apart, and healed from another copy, block by block.
 const blockSize = 1 << 20
 
-// sealPack writes the state's records to w: a tar, compressed, encrypted to all recipients. Nothing but the state itself
-// is held in memory. progress is told how many bytes of the tar are done.
-func sealPack(ctx context.Context, w io.Writer, state *gateway.State, to []age.Recipient, progress func(int64)) (Pack, error) {
+// sealPack writes the records to w: a tar, compressed, encrypted to all recipients. progress is told of the bytes of the
+// tar that were added.
+func sealPack(ctx context.Context, w io.Writer, c *loosePack, to []age.Recipient, progress func(int64)) (Pack, error) {
 	sums := newBlockHash()
-	sealed, err := age.Encrypt(io.MultiWriter(w, sums), to...)
+	var raw int64
+	err := seal(io.MultiWriter(w, sums), to, func(packed io.Writer) error {
+		var err error
+		raw, err = writeRecords(ctx, packed, c, progress)
+		return err
+	})
 	if err != nil {
-		return Pack{}, fmt.Errorf("encrypt: %w", err)
-	}
-	packed, err := zstd.NewWriter(sealed, zstd.WithEncoderCRC(true))
-	if err != nil {
-		return Pack{}, fmt.Errorf("compress: %w", err)
-	}
-	raw := &countingWriter{ctx: ctx, w: packed, progress: progress}
-	records := sortedRecords(state)
-	if err := writeRecords(raw, state, records); err != nil {
-		packed.Close() // ends the encoder's goroutines
 		return Pack{}, err
 	}
-	if err := packed.Close(); err != nil {
-		return Pack{}, fmt.Errorf("compress: %w", err)
-	}
-	if err := sealed.Close(); err != nil {
-		return Pack{}, fmt.Errorf("encrypt: %w", err)
-	}
 	pack := sums.pack()
-	pack.Raw, pack.Count = raw.n, len(records)
-	if len(records) > 0 {
-		pack.First, pack.Last = hexSum(records[0].name), hexSum(records[len(records)-1].name)
+	pack.Raw, pack.Count = raw, len(c.records)
+	if n := len(c.records); n > 0 {
+		pack.First, pack.Last = hexSum(c.records[0].name), hexSum(c.records[n-1].name)
 	}
 	return pack, nil
+}
+
+// seal compresses and encrypts to w what write writes.
+func seal(w io.Writer, to []age.Recipient, write func(io.Writer) error) error {
+	sealed, err := age.Encrypt(w, to...)
+	if err != nil {
+		return fmt.Errorf("encrypt: %w", err)
+	}
+	packed, err := zstd.NewWriter(sealed, zstd.WithEncoderCRC(true), zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		return fmt.Errorf("compress: %w", err)
+	}
+	if err := write(packed); err != nil {
+		packed.Close() // ends the encoder's goroutines
+		return err
+	}
+	if err := packed.Close(); err != nil {
+		return fmt.Errorf("compress: %w", err)
+	}
+	if err := sealed.Close(); err != nil {
+		return fmt.Errorf("encrypt: %w", err)
+	}
+	return nil
+}
+
+// writeRecords writes the records as a tar, in pieces, and returns its size.
+func writeRecords(ctx context.Context, w io.Writer, c *loosePack, progress func(int64)) (written int64, err error) {
+	const piece = 128 << 10
+	buffer := make([]byte, 0, piece+4*tarBlock)
+	flush := func() error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		n, err := w.Write(buffer)
+		written += int64(n)
+		progress(int64(n))
+		buffer = buffer[:0]
+		return err
+	}
+	at := 0
+	for _, r := range c.records {
+		if buffer, err = appendRecord(buffer, r.name, c.bodies[at:at+r.size]); err != nil {
+			return written, err
+		}
+		at += r.size
+		if len(buffer) >= piece {
+			if err := flush(); err != nil {
+				return written, err
+			}
+		}
+	}
+	buffer = appendTarEnd(buffer)
+	return written, flush()
 }
 
 func hexSum[T string | []byte](content T) string {
@@ -91,55 +133,41 @@ func (h *blockHash) pack() Pack {
 	return Pack{SHA256: hex.EncodeToString(h.whole.Sum(nil)), Size: h.n, Blocks: h.blocks}
 }
 
-// countingWriter counts what is written, and fails once its context is done.
-type countingWriter struct {
-	ctx      context.Context
-	w        io.Writer
-	n        int64
-	progress func(int64)
-}
-
-func (c *countingWriter) Write(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	n, err := c.w.Write(p)
-	c.n += int64(n)
-	if c.progress != nil {
-		c.progress(c.n)
-	}
-	return n, err
-}
-
-// openPack adds the entities of a pack, whose ciphertext r gives, to the state. The caller has checked the ciphertext's
+// openPack hands the entities of a pack, whose ciphertext r gives, to each. The caller has checked the ciphertext's
 // hash; it is an error all the same if what is inside is more, or less, than the pack's description says.
-func openPack(r io.Reader, pack Pack, identities []age.Identity, state *gateway.State) error {
+func openPack(r io.Reader, pack Pack, identities []age.Identity, each func(gateway.Entity) error) error {
 	plain, err := age.Decrypt(r, identities...)
 	if err != nil {
 		return fmt.Errorf("decrypt pack %.8s: %w", pack.SHA256, err)
 	}
-	if err := readPack(plain, pack, state); err != nil {
+	if err := readPack(plain, pack, each); err != nil {
 		return fmt.Errorf("open pack %.8s: %w", pack.SHA256, err)
 	}
 	return nil
 }
 
-// readPack reads what was encrypted. It spends no more memory and time than the pack's own figures allow.
-func readPack(plain io.Reader, pack Pack, state *gateway.State) error {
+// readPack reads what was encrypted.
+func readPack(plain io.Reader, pack Pack, each func(gateway.Entity) error) error {
+	return unpack(plain, pack.Raw, func(r io.Reader) error { return readRecords(r, pack.Count, each) })
+}
+
+// unpack lets read read what was compressed. It spends no more memory and time than the raw size allows, which must be
+// what there is.
+func unpack(plain io.Reader, rawSize int64, read func(io.Reader) error) error {
 	raw, err := zstd.NewReader(plain, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(64<<20))
 	if err != nil {
 		return fmt.Errorf("decompress: %w", err)
 	}
 	defer raw.Close()
-	limited := &io.LimitedReader{R: raw, N: pack.Raw}
-	if err := readRecords(limited, pack.Count, state); err != nil {
+	limited := &io.LimitedReader{R: raw, N: rawSize}
+	if err := read(limited); err != nil {
 		return err
 	}
-	if _, err := io.Copy(io.Discard, limited); err != nil { // what pads the tar
+	if _, err := io.Copy(io.Discard, limited); err != nil { // what pads a tar
 		return fmt.Errorf("decompress: %w", err)
 	}
 	if n, err := raw.Read(make([]byte, 1)); limited.N != 0 || n != 0 || err != io.EOF {
-		return fmt.Errorf("it does not hold the %d bytes that its point says", pack.Raw)
+		return fmt.Errorf("it does not hold the %d bytes that were signed", rawSize)
 	}
 	return nil
 }

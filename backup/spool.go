@@ -1,7 +1,6 @@
 package backup
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,8 +9,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"syscall"
 )
 
@@ -20,8 +17,12 @@ import (
 //	lock
 //	stores/<store>.json                    which lineage the store's snapshots go to
 //	lineages/<lineage>/lineage.json        its last point
+//	lineages/<lineage>/listing-<digest>    what that point holds
 //	lineages/<lineage>/{README.txt,...}    the objects that the lineage has once
-//	lineages/<lineage>/pending/<point>/    sealed, but not yet at every location
+//	lineages/<lineage>/log/<seq>.tar       segments that are not yet at every location, and the newest
+//	lineages/<lineage>/copies/<copy>.json  how far a location has the log
+//	lineages/<lineage>/pending/<point>/    points that are not yet at every location
+//	abandoned/                             lineages that a writer gave up for what the locations hold
 type spool struct{ dir string }
 
 // ErrLocked is wrapped when another process takes a backup with the same spool.
@@ -118,128 +119,6 @@ func RecordRestore(ctx context.Context, spoolDir, gatewayName, store, parent str
 	return s.setStore(storeEntry{Store: store, Gateway: gatewayName, Parent: parent})
 }
 
-// pendingPoint is a sealed point in the spool.
-type pendingPoint struct {
-	Found
-	dir    string
-	object []byte // the point's object
-}
-
-// newPending writes a point to the spool: its packs by seal, which gets a file and returns the pack, and then the point
-// that finish makes of it. After a crash the point is there whole, or not at all.
-func (s spool) newPending(lineage string, seal func(*os.File) (Pack, error), finish func(Pack) ([]byte, Found)) (*pendingPoint, error) {
-	if err := os.MkdirAll(s.pendingDir(lineage), 0o700); err != nil {
-		return nil, fmt.Errorf("spool point: %w", err)
-	}
-	temp, err := os.MkdirTemp(s.lineageDir(lineage), tempPrefix+"*")
-	if err != nil {
-		return nil, fmt.Errorf("spool point: %w", err)
-	}
-	defer os.RemoveAll(temp)
-	pack, err := sealFile(filepath.Join(temp, "pack"), seal)
-	if err != nil {
-		return nil, fmt.Errorf("spool point: %w", err)
-	}
-	object, found := finish(pack)
-	p := &pendingPoint{Found: found, object: object, dir: filepath.Join(s.pendingDir(lineage), strings.TrimPrefix(found.Name, pointsDir))}
-	err = errors.Join(
-		os.Rename(filepath.Join(temp, "pack"), filepath.Join(temp, pack.SHA256)),
-		writeFileSync(filepath.Join(temp, "point.tar"), object),
-		syncDir(temp),
-	)
-	if err != nil {
-		return nil, fmt.Errorf("spool point: %w", err)
-	}
-	if err := os.Rename(temp, p.dir); err != nil {
-		return nil, fmt.Errorf("spool point: %w", err)
-	}
-	return p, syncDir(s.pendingDir(lineage))
-}
-
-const tempPrefix = ".tmp-"
-
-func sealFile(path string, seal func(*os.File) (Pack, error)) (Pack, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return Pack{}, err
-	}
-	pack, err := seal(f)
-	return pack, closeSync(f, err)
-}
-
-// sweep removes what crashed writers left half-done. The spool must be locked.
-func (s spool) sweep() error {
-	left, err := s.glob("lineages/*/" + tempPrefix + "*")
-	if err != nil {
-		return err
-	}
-	more, err := s.glob("lineages/" + tempPrefix + "*")
-	for _, dir := range append(left, more...) {
-		err = errors.Join(err, os.RemoveAll(dir))
-	}
-	return err
-}
-
-// pending returns the points of all lineages that are not yet at every location, newest first.
-func (s spool) pending() ([]*pendingPoint, error) {
-	files, err := s.glob("lineages/*/pending/*/point.tar")
-	if err != nil {
-		return nil, err
-	}
-	var points []*pendingPoint
-	for _, file := range files {
-		p, err := readPending(filepath.Dir(file))
-		if err != nil {
-			return nil, fmt.Errorf("read spool %s: %w", filepath.Dir(file), err)
-		}
-		points = append(points, p)
-	}
-	slices.SortFunc(points, func(a, b *pendingPoint) int {
-		return cmp.Or(b.Time.Compare(a.Time), cmp.Compare(b.Name, a.Name))
-	})
-	return points, nil
-}
-
-// readPending reads what newPending wrote. The directory is this user's own: signatures are for the locations.
-func readPending(dir string) (*pendingPoint, error) {
-	object, err := os.ReadFile(filepath.Join(dir, "point.tar"))
-	if err != nil {
-		return nil, err
-	}
-	contents, err := unpackTar(object, "point.json", "point.json.sig")
-	if err != nil {
-		return nil, err
-	}
-	p := &pendingPoint{dir: dir, object: object}
-	if err := json.Unmarshal(contents[0], &p.Point); err != nil {
-		return nil, err
-	}
-	p.SHA256 = hexSum(contents[0])
-	p.Name = pointName(p.Point, p.SHA256)
-	return p, p.Point.validate()
-}
-
-// marker is the file that says that a location has the point.
-func (p *pendingPoint) marker(c Copy) string {
-	return filepath.Join(p.dir, "at-"+hexSum(c.Name + " " + c.URL)[:16])
-}
-
-func (p *pendingPoint) delivered(c Copy) bool {
-	_, err := os.Stat(p.marker(c))
-	return err == nil
-}
-
-// deliveredAnywhere reports whether some location has the point.
-func (p *pendingPoint) deliveredAnywhere() bool {
-	markers, _ := fs.Glob(os.DirFS(p.dir), "at-*")
-	return len(markers) > 0
-}
-
-func (p *pendingPoint) drop() error {
-	// The point goes first: what is left after a crash is no point.
-	return errors.Join(os.Remove(filepath.Join(p.dir, "point.tar")), os.RemoveAll(p.dir))
-}
-
 func readJSON(path string, v any) error {
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -250,3 +129,18 @@ func readJSON(path string, v any) error {
 	}
 	return nil
 }
+
+// sweep removes what crashed writers left half-done. The spool must be locked.
+func (s spool) sweep() error {
+	var errs []error
+	for _, pattern := range []string{"lineages/" + tempPrefix + "*", "lineages/*/" + tempPrefix + "*", "lineages/*/log/" + tempPrefix + "*"} {
+		left, err := s.glob(pattern)
+		errs = append(errs, err)
+		for _, path := range left {
+			errs = append(errs, os.RemoveAll(path))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+const tempPrefix = ".tmp-"

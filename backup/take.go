@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 
@@ -22,6 +21,7 @@ type Job struct {
 	Policy   Policy
 	Spool    string         // directory: lineages, and what is not yet at every location
 	Tool     string         // name and version of this program
+	Full     bool           // read and pack everything, even if the changes since the last point would do
 	Patience time.Duration  // how long a location may keep us waiting, on top of the transfer; 0 means 30s
 	Log      *slog.Logger   // nil: none
 	Progress func(Progress) // nil: none; called from one goroutine at a time
@@ -35,9 +35,10 @@ type Progress struct {
 	Total    int64  // put: bytes in all
 }
 
-// Take makes a backup: it exports the source's state, seals it into the spool, and puts it to all copies at once,
-// together with earlier points that a copy lacks. A copy that fails is an error in the Result, not of Take, unless all
-// do: then Take fails, and the spool keeps the point for the next run.
+// Take makes a backup: it reads what changed since the last point, or everything, seals it into the spool, and puts it to
+// all copies at once, together with what a copy lacks of earlier ones. A copy that fails is an error in the Result, not of
+// Take, unless all do: then Take fails, and the spool keeps the point for the next run. The error wraps ErrSplitBrain if
+// another writer continues the lineage.
 func Take(ctx context.Context, job Job) (*Result, error) {
 	if err := job.prepare(); err != nil {
 		return nil, fmt.Errorf("take backup: %w", err)
@@ -89,73 +90,37 @@ func (j *Job) take(ctx context.Context) (*Result, error) {
 	if err := s.sweep(); err != nil {
 		return nil, err
 	}
-	point, sealErr := j.seal(ctx)
-	pending, err := s.pending()
+	probes := j.probeAll(ctx)
+	made, sealErr := j.snapshot(ctx)
+	ships, err := j.shipments(made.Lineage)
 	if err != nil {
 		return nil, errors.Join(sealErr, err)
 	}
-	deliveries := j.deliver(ctx, pending) // what is waiting goes out even if there is nothing new
+	deliveries := j.deliver(ctx, ships, probes) // what is waiting goes out even if there is nothing new
 	if sealErr != nil {
 		return nil, sealErr
 	}
-	if err := s.tidy(pending, j.Copies); err != nil {
+	if err := j.tidy(ships); err != nil {
 		return nil, err
 	}
-	result := newResult(point.Found, deliveries, j.Policy)
+	result := newResult(made, deliveries, j.Policy)
+	result.Committed = ships[0].ballot.committed()
 	result.Duration = time.Since(started).Seconds()
-	if result.Stored() == 0 {
+	switch {
+	case ships[0].ballot.split:
+		return result, fmt.Errorf("%w: %w", ErrSplitBrain, result.errors(deliveries))
+	case result.Stored() == 0:
 		return result, fmt.Errorf("no location took it: %w", result.errors(deliveries))
 	}
 	return result, ctx.Err()
 }
 
-// seal exports the source's state and writes a signed point of it to the spool.
-func (j *Job) seal(ctx context.Context) (*pendingPoint, error) {
-	j.Progress(Progress{Phase: "export"})
-	export, err := j.Source.Export(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("export: %w", err)
-	}
-	lineage, err := j.lineage(ctx, export.Store)
-	if err != nil {
-		return nil, err
-	}
-	s := spool{j.Spool}
-	point, err := s.newPending(lineage.Lineage, func(f *os.File) (Pack, error) {
-		return sealPack(ctx, f, export.State, j.Keys.Recipients, func(n int64) { j.Progress(Progress{Phase: "seal", Done: n}) })
-	}, func(pack Pack) ([]byte, Found) {
-		return signPoint(j.point(export, lineage, pack), j.Keys.Signer)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return point, s.setLast(lineage, point.Found)
-}
-
-// point describes the export.
-func (j *Job) point(export *gateway.Export, lineage lineageEntry, pack Pack) Point {
-	return Point{
-		Schema: pointSchema, Lineage: lineage.Lineage, Parent: lineage.Parent, Store: export.Store,
-		Revision: export.Revision, Time: export.Time.UTC(), Previous: lineage.Last.SHA256,
-		Packs: []Pack{pack}, Digest: export.State.Digest(), Counts: export.State.Counts(),
-		Unreachable: append([]gateway.Kind{}, export.Unreachable...), Recipients: j.Keys.RecipientIDs, Tool: j.Tool,
-	}
-}
-
-// maxPending bounds the points that wait in the spool for a location that is gone.
-const maxPending = 32
-
-// tidy drops the points that every location has, and the oldest of those that some location has if there are many.
-func (s spool) tidy(newestFirst []*pendingPoint, copies []Copy) error {
+// tidy drops from the spool what every location has.
+func (j *Job) tidy(ships []*shipment) error {
 	var errs []error
-	for i, p := range newestFirst {
-		everywhere := true
-		for _, c := range copies {
-			everywhere = everywhere && p.delivered(c)
-		}
-		if everywhere || i >= maxPending && p.deliveredAnywhere() {
-			errs = append(errs, p.drop())
-		}
+	for _, ship := range ships {
+		everywhere, majority := spool{j.Spool}.reached(ship.lineage, j.Copies)
+		errs = append(errs, tidyPending(ship.points, j.Copies), ship.queue.tidy(everywhere, majority))
 	}
 	return errors.Join(errs...)
 }

@@ -115,7 +115,7 @@ func TestTakeAndLoad(t *testing.T) {
 		t.Error(diff)
 	}
 	objects := h.memories[0].Objects()
-	if len(objects) != 5 { // README.txt, restore.sh, repo.tar, a pack, a point
+	if len(objects) != 6 { // README.txt, restore.sh, repo.tar, a pack, a segment of the log, a point
 		t.Errorf("%d objects: %v", len(objects), slices.Sorted(maps.Keys(objects)))
 	}
 	for _, m := range h.memories[1:] {

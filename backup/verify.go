@@ -61,7 +61,8 @@ func Verify(ctx context.Context, copies []Copy, keys Keys, options VerifyOptions
 	}
 	v.Points = len(found)
 	whole := map[string][]bool{} // blocks of each pack's object that some copy has
-	for i, a := range scrub(ctx, holdings, found, keys.Trusted) {
+	chains := readChains(ctx, copies, found)
+	for i, a := range scrub(ctx, holdings, found, chains, keys.Trusted) {
 		l := LocationVerification{Name: a.copy.Name, Points: len(holdings[i].points), Bytes: a.value.bytes,
 			Problems: append(append([]Problem{}, holdings[i].problems...), a.value.problems...)}
 		if a.err != nil {
@@ -74,6 +75,10 @@ func Verify(ctx context.Context, copies []Copy, keys Keys, options VerifyOptions
 	}
 	v.noteWhole(held)
 	for _, f := range found {
+		if err := chains[f.Object()].err; err != nil {
+			v.Lost = append(v.Lost, fmt.Sprintf("%s%s: %v", lineageRoot(f.Lineage), f.Name, err))
+			continue
+		}
 		v.judge(ctx, f, whole, copies, keys)
 	}
 	return v, ctx.Err()
@@ -147,7 +152,26 @@ type scrubbed struct {
 	problems []Problem
 }
 
-func scrub(ctx context.Context, holdings []holding, points []Found, trusted sshsig.Trusted) []answer[scrubbed] {
+// chain is the part of the log that a point needs, as some copies have it.
+type chain struct {
+	segments []sealedSegment
+	err      error
+}
+
+// readChains reads the log that each of the points needs, by the point's object.
+func readChains(ctx context.Context, copies []Copy, points []Found) map[string]chain {
+	chains := map[string]chain{}
+	for _, f := range points {
+		segments, _, err := readLog(ctx, copies, f.Lineage, f.Base.Seq, f.Base.Seq, f.Log, nil)
+		for i := range segments {
+			segments[i].object = nil // only its hash is needed
+		}
+		chains[f.Object()] = chain{segments, err}
+	}
+	return chains
+}
+
+func scrub(ctx context.Context, holdings []holding, points []Found, chains map[string]chain, trusted sshsig.Trusted) []answer[scrubbed] {
 	byName := map[string]*holding{}
 	copies := make([]Copy, len(holdings))
 	for i := range holdings {
@@ -166,6 +190,7 @@ func scrub(ctx context.Context, holdings []holding, points []Found, trusted sshs
 		seen := map[string]bool{}
 		for _, f := range points {
 			s.point(ctx, byName[c.Name], f, trusted, seen)
+			s.log(ctx, byName[c.Name], chains[f.Object()].segments, seen)
 		}
 		return s, ctx.Err()
 	})
@@ -193,6 +218,25 @@ func (s *scrubbed) point(ctx context.Context, h *holding, f Found, trusted sshsi
 			return nil
 		})
 		s.whole[object] = blocks
+		if err != nil {
+			s.problem(h.copy, object, err)
+		}
+	}
+}
+
+// log reads what the copy holds of the segments.
+func (s *scrubbed) log(ctx context.Context, h *holding, segments []sealedSegment, seen map[string]bool) {
+	for _, segment := range segments {
+		object := segment.Object()
+		if seen[object] {
+			continue
+		}
+		seen[object] = true
+		content, err := readObject(ctx, h.copy.Location, object, maxSegment)
+		if err == nil {
+			s.bytes += int64(len(content))
+			err = segment.sameAs(content)
+		}
 		if err != nil {
 			s.problem(h.copy, object, err)
 		}

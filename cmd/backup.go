@@ -16,7 +16,9 @@ import (
 )
 
 type backupOptions struct {
-	patience time.Duration
+	patience   time.Duration
+	full       bool
+	newLineage bool
 }
 
 func newBackupCommand(a *app) *cobra.Command {
@@ -24,9 +26,10 @@ func newBackupCommand(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backup",
 		Short: "Back the gateway up now, to every location",
-		Long: `Backs the gateway up now: exports its configuration at one revision, encrypts it once, signs it, and puts the same
-bytes to every location. Nothing is ever overwritten or deleted. A location that fails costs the exit code 3, not the
-backup; what it missed waits in the spool and goes out with the next run.
+		Long: `Backs the gateway up now: reads its configuration at one revision, encrypts it once, signs it, and puts the same bytes
+to every location. What has not changed since the last backup is not read or sent again, but for once a day. Nothing is
+ever overwritten or deleted. A location that fails costs the exit code 3, not the backup; what it missed waits in the
+spool and goes out with the next run.
 
 The 3-2-1 rule is tested, not believed: gwdr tries to overwrite and to delete an object of its own at each location, and
 locations that fail together count as one.`,
@@ -38,6 +41,8 @@ locations that fail together count as one.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runBackup(cmd.Context(), a, opts) },
 	}
 	cmd.Flags().DurationVar(&opts.patience, "patience", 30*time.Second, "how long a location may keep gwdr waiting, on top of the transfer")
+	cmd.Flags().BoolVar(&opts.full, "full", false, "read and send everything, even if little has changed")
+	cmd.Flags().BoolVar(&opts.newLineage, "new-lineage", false, "begin a new lineage, which descends from the last: after another writer continued it (exit code 9)")
 	cmd.AddCommand(newBackupListCommand(a), newBackupVerifyCommand(a))
 	return cmd
 }
@@ -60,10 +65,19 @@ func (a *app) backup(ctx context.Context, source gateway.Source, opts backupOpti
 		return err
 	}
 	a.noteLab()
-	job.Patience, job.Progress = opts.patience, a.backupProgress(time.Now)
+	if opts.newLineage {
+		if err := backup.NewLineage(job.Spool, job.Gateway, time.Now()); err != nil {
+			return locked(err)
+		}
+	}
+	job.Patience, job.Full, job.Progress = opts.patience, opts.full, a.backupProgress(time.Now)
 	result, err := backup.Take(ctx, job)
-	if errors.Is(err, backup.ErrLocked) {
-		return withHint(exitWith(exitRefused, err), "wait for it to end; a lock does not outlive its process")
+	switch {
+	case errors.Is(err, backup.ErrLocked):
+		return locked(err)
+	case errors.Is(err, backup.ErrSplitBrain):
+		err = withHint(exitWith(exitSplitBrain, err), "find and stop the other gwdr that backs this gateway up with a spool of its own; "+
+			"then 'gwdr backup --new-lineage' goes on from here")
 	}
 	if result != nil && (a.JSON || !a.Quiet) {
 		if err := a.showBackup(result); err != nil {
@@ -77,6 +91,14 @@ func (a *app) backup(ctx context.Context, source gateway.Source, opts backupOpti
 		return shortfall(result)
 	}
 	return nil
+}
+
+// locked says what to do about another backup that runs.
+func locked(err error) error {
+	if errors.Is(err, backup.ErrLocked) {
+		return withHint(exitWith(exitRefused, err), "wait for it to end; a lock does not outlive its process")
+	}
+	return err
 }
 
 // shortfall says what a backup that was taken lacks: where the result is not read, as under cron, nothing else does.

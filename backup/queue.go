@@ -1,0 +1,105 @@
+package backup
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// queue holds a lineage's segments that are not yet at every location, and always the newest, which says where the log
+// stands. Its files are named as in the log.
+type queue struct {
+	dir     string
+	lineage string
+}
+
+func (s spool) queue(lineage string) queue {
+	return queue{dir: filepath.Join(s.lineageDir(lineage), "log"), lineage: lineage}
+}
+
+func (q queue) path(seq int64) string { return filepath.Join(q.dir, filepath.Base(segmentName(seq))) }
+
+// add makes the segment durable.
+func (q queue) add(s sealedSegment) error {
+	if err := os.MkdirAll(q.dir, 0o700); err != nil {
+		return fmt.Errorf("spool segment: %w", err)
+	}
+	temp := filepath.Join(q.dir, tempPrefix+filepath.Base(segmentName(s.Seq)))
+	if err := writeFileSync(temp, s.object); err != nil {
+		return fmt.Errorf("spool segment: %w", err)
+	}
+	if err := os.Rename(temp, q.path(s.Seq)); err != nil {
+		return fmt.Errorf("spool segment: %w", err)
+	}
+	return syncDir(q.dir)
+}
+
+// numbers returns the positions of the segments that are here, in order.
+func (q queue) numbers() ([]int64, error) {
+	files, err := os.ReadDir(q.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read spool: %w", err)
+	}
+	var numbers []int64
+	for _, f := range files {
+		if seq, ok := parseSegmentName(logDir + f.Name()); ok {
+			numbers = append(numbers, seq)
+		}
+	}
+	slices.Sort(numbers)
+	return numbers, nil
+}
+
+// parseSegmentName returns the position in the name of a segment's object within its lineage.
+func parseSegmentName(name string) (seq int64, ok bool) {
+	digits, ok := strings.CutPrefix(strings.TrimSuffix(name, ".tar"), logDir)
+	seq, err := strconv.ParseInt(digits, 16, 64)
+	return seq, ok && err == nil && segmentName(seq) == name
+}
+
+// get returns a segment that is here. The error wraps fs.ErrNotExist if it is not.
+func (q queue) get(seq int64) (sealedSegment, error) {
+	object, err := os.ReadFile(q.path(seq))
+	if err != nil {
+		return sealedSegment{}, err
+	}
+	s, _, err := parseSegment(object, q.lineage, seq)
+	if err != nil {
+		return sealedSegment{}, fmt.Errorf("read spool %s: %w", q.path(seq), err)
+	}
+	return s, nil
+}
+
+// newest returns the segment at which the log stands. ok is false if there is none yet.
+func (q queue) newest() (s sealedSegment, ok bool, err error) {
+	numbers, err := q.numbers()
+	if err != nil || len(numbers) == 0 {
+		return sealedSegment{}, false, err
+	}
+	s, err = q.get(numbers[len(numbers)-1])
+	return s, err == nil, err
+}
+
+// maxQueued bounds the segments that wait in the spool for a location that is gone.
+const maxQueued = 10_000
+
+// tidy drops the segments up to everywhere, which every location has, and the oldest of those up to majority, which can be
+// had from there, if there are many.
+func (q queue) tidy(everywhere, majority int64) error {
+	numbers, err := q.numbers()
+	if err != nil || len(numbers) == 0 {
+		return err
+	}
+	errs := []error{}
+	for i, seq := range numbers[:len(numbers)-1] {
+		if seq <= everywhere || len(numbers)-i > maxQueued && seq <= majority {
+			errs = append(errs, os.Remove(q.path(seq)))
+		}
+	}
+	return errors.Join(errs...)
+}

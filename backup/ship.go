@@ -1,0 +1,205 @@
+package backup
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// shipment is what the spool has of one lineage that some location may lack.
+type shipment struct {
+	lineage  string
+	queue    queue
+	tail     sealedSegment   // where the log stands
+	points   []*pendingPoint // newest first
+	anchor   int64           // the log's segments after this one are needed to load the newest point
+	ballot   *ballot
+	existing func(seq int64) (sealedSegment, bool) // segments in the spool
+}
+
+// shipments returns what is to be delivered, that of the lineage first; it may be empty: seal failed.
+func (j *Job) shipments(first string) ([]*shipment, error) {
+	s := spool{j.Spool}
+	dirs, err := s.glob("lineages/*/lineage.json")
+	if err != nil {
+		return nil, err
+	}
+	var all []*shipment
+	for _, file := range dirs {
+		ship, err := j.shipment(filepath.Base(filepath.Dir(file)))
+		if err != nil {
+			return nil, err
+		}
+		if ship.lineage == first {
+			all = slices.Insert(all, 0, ship)
+		} else if len(ship.points) > 0 {
+			all = append(all, ship)
+		}
+	}
+	return all, nil
+}
+
+func (j *Job) shipment(lineage string) (*shipment, error) {
+	s := spool{j.Spool}
+	ship := &shipment{lineage: lineage, queue: s.queue(lineage), ballot: newBallot(j.Copies)}
+	ship.existing = func(seq int64) (sealedSegment, bool) {
+		segment, err := ship.queue.get(seq)
+		return segment, err == nil
+	}
+	entry, err := s.readLineage(lineage)
+	if err != nil {
+		return nil, err
+	}
+	if ship.points, err = s.pending(lineage); err != nil {
+		return nil, err
+	}
+	ship.anchor = max(0, entry.Last.Point.Base.Seq-1)
+	ship.tail, _, err = ship.queue.newest()
+	return ship, err
+}
+
+// putBase puts the objects that a lineage has once.
+func (j *Job) putBase(ctx context.Context, c Copy, lineage string) error {
+	for _, name := range baseFiles() {
+		content, err := os.ReadFile(filepath.Join(spool{j.Spool}.lineageDir(lineage), name))
+		if err != nil {
+			return err
+		}
+		err = c.Location.Put(ctx, lineageRoot(lineage)+name, bytes.NewReader(content), int64(len(content)))
+		if errors.Is(err, ErrExists) { // from another writer of this lineage; no snapshot depends on it
+			j.Log.Warn("location has another version", "location", c.Name, "object", name)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// putLog puts the segments that the copy lacks, in order, and returns how many bytes that took. The error wraps
+// ErrSplitBrain if another writer's segment is there.
+func (j *Job) putLog(ctx context.Context, c Copy, ship *shipment) (sent int64, err error) {
+	s := spool{j.Spool}
+	have := s.progress(ship.lineage, c)
+	if !have.Files {
+		if err := j.putBase(ctx, c, ship.lineage); err != nil {
+			return 0, err
+		}
+		have.Files = true
+	}
+	need := max(have.Seq, ship.anchor)
+	segments, _, err := readLog(ctx, j.others(c), ship.lineage, have.Seq, need, ship.tail.position(), ship.existing)
+	if err != nil {
+		return 0, fmt.Errorf("catch up with the log: %w", err)
+	}
+	for _, segment := range segments {
+		n := int64(len(segment.object))
+		err := c.Location.Put(ctx, segment.Object(), bytes.NewReader(segment.object), n)
+		if errors.Is(err, ErrExists) {
+			return sent, fmt.Errorf("%w: %s is not ours", ErrSplitBrain, segment.Object())
+		}
+		if err != nil {
+			return sent, err
+		}
+		sent += n
+		have.Seq = segment.Seq
+	}
+	return sent, s.setProgress(ship.lineage, c, have)
+}
+
+// others returns the other copies.
+func (j *Job) others(c Copy) []Copy {
+	return slices.DeleteFunc(slices.Clone(j.Copies), func(o Copy) bool { return o.Name == c.Name })
+}
+
+// putPoint puts the packs that the copy lacks, and returns how many bytes that took; and then the point, which commits
+// them, once commit allows it.
+func (j *Job) putPoint(ctx context.Context, c Copy, p *pendingPoint, commit func() error) (sent int64, err error) {
+	stored, err := storedPacks(ctx, c, p)
+	if err != nil {
+		return 0, err
+	}
+	for _, pack := range p.Packs {
+		n, err := j.putPack(ctx, c, p, pack, stored)
+		sent += n
+		if err != nil {
+			return sent, err
+		}
+	}
+	if err := commit(); err != nil {
+		return sent, err
+	}
+	n := int64(len(p.object))
+	if err := c.Location.Put(ctx, p.Object(), bytes.NewReader(p.object), n); err != nil {
+		return sent, err
+	}
+	if err := writeFileSync(p.marker(c), nil); err != nil {
+		return sent, fmt.Errorf("mark point in spool: %w", err)
+	}
+	return sent + n, nil
+}
+
+// storedPacks returns the sizes of the lineage's packs that the copy has, unless all that the point needs is in the spool.
+func storedPacks(ctx context.Context, c Copy, p *pendingPoint) (map[string]int64, error) {
+	fresh := 0
+	for _, pack := range p.Packs {
+		if _, ok := p.pack(pack); ok {
+			fresh++
+		}
+	}
+	if fresh == len(p.Packs) {
+		return nil, nil
+	}
+	objects, err := c.Location.List(ctx, lineageRoot(p.Lineage)+packsDir)
+	if err != nil {
+		return nil, err
+	}
+	stored := map[string]int64{}
+	for _, o := range objects {
+		stored[o.Name] = o.Size
+	}
+	return stored, nil
+}
+
+// putPack puts a pack that the copy lacks: from the spool, or as another copy has it.
+func (j *Job) putPack(ctx context.Context, c Copy, p *pendingPoint, pack Pack, stored map[string]int64) (sent int64, err error) {
+	object := p.PackObject(pack)
+	if size, ok := stored[object]; ok && size == pack.Size {
+		if r, ok := c.Location.(Renewer); ok {
+			return 0, r.Renew(ctx, object)
+		}
+		return 0, nil
+	}
+	path, ok := j.spooledPack(p, pack)
+	if ok {
+		return pack.Size, j.putFile(ctx, c, object, path, pack.Size)
+	}
+	temp, err := os.CreateTemp(spool{j.Spool}.lineageDir(p.Lineage), tempPrefix+"*")
+	if err != nil {
+		return 0, err
+	}
+	defer os.Remove(temp.Name())
+	defer temp.Close()
+	if _, err := fetchPack(ctx, p.Found, pack, j.others(c), temp); err != nil {
+		return 0, fmt.Errorf("fetch what is missing here: %w", err)
+	}
+	return pack.Size, j.putFile(ctx, c, object, temp.Name(), pack.Size)
+}
+
+// spooledPack returns the file with the pack, in whichever point's directory it still is.
+func (j *Job) spooledPack(p *pendingPoint, pack Pack) (path string, ok bool) {
+	if path, ok := p.pack(pack); ok {
+		return path, true
+	}
+	files, err := spool{j.Spool}.glob(strings.Join([]string{"lineages", p.Lineage, "pending", "*", pack.SHA256}, "/"))
+	if err != nil || len(files) == 0 {
+		return "", false
+	}
+	return files[0], true
+}
