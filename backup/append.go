@@ -13,7 +13,8 @@ type logWriter struct {
 	tool    string
 	lineage string
 	queue   queue
-	tail    sealedSegment // the newest; without a Seq there is none yet
+	tail    sealedSegment       // the newest; without a Seq there is none yet
+	added   func(sealedSegment) // is told of each segment that was added; may be nil
 
 	batches []gateway.Batch // after tail
 	size    int             // of their bodies, in bytes
@@ -63,5 +64,8 @@ func (w *logWriter) end(to int64, at time.Time, gap bool) error {
 	w.tail, w.batches, w.size = s, nil, 0
 	w.written += int64(len(s.object))
 	w.changes += s.Count
+	if w.added != nil {
+		w.added(s)
+	}
 	return nil
 }

@@ -75,6 +75,12 @@ func (q queue) get(seq int64) (sealedSegment, error) {
 	return s, nil
 }
 
+// existing is get for who can do without.
+func (q queue) existing(seq int64) (sealedSegment, bool) {
+	s, err := q.get(seq)
+	return s, err == nil
+}
+
 // newest returns the segment at which the log stands. ok is false if there is none yet.
 func (q queue) newest() (s sealedSegment, ok bool, err error) {
 	numbers, err := q.numbers()
@@ -83,6 +89,37 @@ func (q queue) newest() (s sealedSegment, ok bool, err error) {
 	}
 	s, err = q.get(numbers[len(numbers)-1])
 	return s, err == nil, err
+}
+
+// A portion of the log is put at a time: so many segments, or so many bytes.
+const (
+	portionMost  = 256
+	portionBytes = 16 << 20
+)
+
+// portion returns the segment up to which a copy that has the log up to after should be brought next, on its way to tail.
+func (q queue) portion(after int64, tail sealedSegment) (sealedSegment, error) {
+	if tail.Seq <= after+1 {
+		return tail, nil
+	}
+	numbers, err := q.numbers()
+	if err != nil {
+		return tail, err
+	}
+	first, _ := slices.BinarySearch(numbers, after+1)
+	var size int64
+	for i, seq := range numbers[first:] {
+		if info, err := os.Stat(q.path(seq)); err == nil {
+			size += info.Size()
+		}
+		if i+1 >= portionMost || size >= portionBytes {
+			if seq >= tail.Seq {
+				break
+			}
+			return q.get(seq)
+		}
+	}
+	return tail, nil
 }
 
 // maxQueued bounds the segments that wait in the spool for a location that is gone.

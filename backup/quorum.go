@@ -3,6 +3,8 @@ package backup
 import (
 	"context"
 	"errors"
+	"iter"
+	"maps"
 	"sync"
 )
 
@@ -54,17 +56,37 @@ func (b *ballot) decide() {
 		return
 	default:
 	}
-	count := map[vote]int{}
-	for _, v := range b.voters {
-		count[v]++
+	if t := tallyOf(maps.Values(b.voters)); t.decided() {
+		b.split = t.split()
+		close(b.decided)
 	}
-	entitled := len(b.voters) - count[void]
-	if count[undecided] > 0 && count[ours]*2 <= entitled {
-		return
-	}
-	b.split = count[foreign] > 0 && count[ours]*2 <= entitled
-	close(b.decided)
 }
+
+// tally counts votes.
+type tally map[vote]int
+
+func tallyOf(votes iter.Seq[vote]) tally {
+	t := tally{}
+	for v := range votes {
+		t[v]++
+	}
+	return t
+}
+
+// most reports whether most of the locations that count have our segments.
+func (t tally) most() bool {
+	entitled := -t[void]
+	for _, n := range t {
+		entitled += n
+	}
+	return t[ours]*2 > entitled
+}
+
+// decided reports whether it is known who continues the log: those that have not voted cannot change it.
+func (t tally) decided() bool { return t[undecided] == 0 || t.most() }
+
+// split reports whether another writer is at one of our positions, and we are not at most of the locations.
+func (t tally) split() bool { return t[foreign] > 0 && !t.most() }
 
 // wait returns once it is decided whether we go on.
 func (b *ballot) wait(ctx context.Context) error {
@@ -83,14 +105,5 @@ func (b *ballot) wait(ctx context.Context) error {
 func (b *ballot) committed() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	n, entitled := 0, 0
-	for _, v := range b.voters {
-		if v != void {
-			entitled++
-		}
-		if v == ours {
-			n++
-		}
-	}
-	return n*2 > entitled
+	return tallyOf(maps.Values(b.voters)).most()
 }

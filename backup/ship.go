@@ -47,10 +47,7 @@ func (j *Job) shipments(first string) ([]*shipment, error) {
 func (j *Job) shipment(lineage string) (*shipment, error) {
 	s := spool{j.Spool}
 	ship := &shipment{lineage: lineage, queue: s.queue(lineage), ballot: newBallot(j.Copies)}
-	ship.existing = func(seq int64) (sealedSegment, bool) {
-		segment, err := ship.queue.get(seq)
-		return segment, err == nil
-	}
+	ship.existing = ship.queue.existing
 	entry, err := s.readLineage(lineage)
 	if err != nil {
 		return nil, err
@@ -82,11 +79,20 @@ func (j *Job) putBase(ctx context.Context, c Copy, lineage string) error {
 	return nil
 }
 
-// putLog puts the segments that the copy lacks, in order, and returns how many bytes that took. The error wraps
-// ErrSplitBrain if another writer's segment is there.
+// maxOlder is how many segments that the newest point does not need are looked for at other copies: a log can be years long.
+const maxOlder = 1000
+
+// putLog puts the segments that the copy lacks, in order, and returns how many bytes that took. How far it came is kept, also
+// after an error. The error wraps ErrSplitBrain if another writer's segment is there.
 func (j *Job) putLog(ctx context.Context, c Copy, ship *shipment) (sent int64, err error) {
 	s := spool{j.Spool}
-	have := s.progress(ship.lineage, c)
+	had := s.progress(ship.lineage, c)
+	have := had
+	defer func() {
+		if have != had {
+			err = errors.Join(err, s.setProgress(ship.lineage, c, have))
+		}
+	}()
 	if !have.Files {
 		if err := j.putBase(ctx, c, ship.lineage); err != nil {
 			return 0, err
@@ -94,7 +100,7 @@ func (j *Job) putLog(ctx context.Context, c Copy, ship *shipment) (sent int64, e
 		have.Files = true
 	}
 	need := max(have.Seq, ship.anchor)
-	segments, _, err := readLog(ctx, j.others(c), ship.lineage, have.Seq, need, ship.tail.position(), ship.existing)
+	segments, _, err := readLog(ctx, j.others(c), ship.lineage, max(have.Seq, need-maxOlder), need, ship.tail.position(), ship.existing)
 	if err != nil {
 		return 0, fmt.Errorf("catch up with the log: %w", err)
 	}
@@ -110,7 +116,7 @@ func (j *Job) putLog(ctx context.Context, c Copy, ship *shipment) (sent int64, e
 		sent += n
 		have.Seq = segment.Seq
 	}
-	return sent, s.setProgress(ship.lineage, c, have)
+	return sent, nil
 }
 
 // others returns the other copies.
