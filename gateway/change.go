@@ -5,12 +5,6 @@ import (
 	"fmt"
 )
 
-// Batch is one line of a watch: all changes of one revision. Without changes it is a heartbeat.
-type Batch struct {
-	Revision int64    `json:"revision"`
-	Changes  []Change `json:"changes,omitempty"`
-}
-
 // MarshalJSON writes the change as {"op","kind","id","body":base64}, the line of a watch and of an apply. Old is left
 // out, and so is the body of a delete.
 func (c Change) MarshalJSON() ([]byte, error) {
