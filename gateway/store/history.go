@@ -16,8 +16,8 @@ import (
 	"gwdr/gateway"
 )
 
-// pageRevisions is how many revisions of the history are looked at in one transaction, in which nobody can write.
-const pageRevisions = 16
+// pageRevisions is how many revisions of the history are looked at in one transaction, in which nobody can write, at most.
+const pageRevisions = 64
 
 // Changes is that of gateway.Tracker: every revision after from that changed entities, up to the one in the Header it returns,
 // of the store with the given id. store may be empty: whichever is here.
@@ -83,11 +83,11 @@ func (s *Store) head() (revision int64, err error) {
 // etcd's own way to what is past, a watch, reads all of it at once, again for each 1,000 revisions that it hands over, and lets
 // nobody write meanwhile. Here it is read once, in pieces, from where the engine keeps it: by revision.
 func (s *Store) history(ctx context.Context, from, to int64, each func(gateway.Batch) error) error {
-	for from < to {
+	for span := int64(1); from < to; { // as many revisions as make a page
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		batches, last, err := s.piece(from, to)
+		batches, last, err := s.piece(from, min(to, from+span))
 		if err != nil {
 			return err
 		}
@@ -95,6 +95,11 @@ func (s *Store) history(ctx context.Context, from, to int64, each func(gateway.B
 			if err := each(b); err != nil {
 				return err
 			}
+		}
+		if last == min(to, from+span) {
+			span = min(2*span, pageRevisions)
+		} else {
+			span = last - from
 		}
 		from = last
 	}
@@ -112,7 +117,6 @@ func (s *Store) piece(from, to int64) (batches []gateway.Batch, last int64, err 
 		if first := tx.FirstRev(); first > from {
 			return fmt.Errorf("%w: compacted at %d", gateway.ErrCompacted, first)
 		}
-		to = min(to, from+pageRevisions)
 		// What it returns is memory of the engine's file, and not ours.
 		keys, values := s.etcd.Server.Backend().ReadTx().UnsafeRange(schema.Key, revisionKey(from+1), revisionKey(to+1), 0)
 		batches, last, err = batchesOf(keys, values, to)
@@ -152,7 +156,7 @@ func revisionKey(revision int64) []byte {
 
 // batchOf returns the changes of entities among what one revision wrote.
 func batchOf(revision int64, keys, values [][]byte) (gateway.Batch, error) {
-	b := gateway.Batch{Revision: revision}
+	b := gateway.Batch{Revision: revision, Changes: make([]gateway.Change, 0, len(values))}
 	for i, value := range values {
 		var kv mvccpb.KeyValue
 		if err := proto.Unmarshal(value, &kv); err != nil {
