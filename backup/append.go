@@ -58,6 +58,11 @@ func (w *logWriter) end(to int64, at time.Time, gap bool) error {
 	if err != nil {
 		return err
 	}
+	if gap {
+		if err := w.queue.noteGap(s.Seq); err != nil {
+			return fmt.Errorf("append to log: %w", err)
+		}
+	}
 	if err := w.queue.add(s); err != nil {
 		return fmt.Errorf("append to log: %w", err)
 	}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -19,7 +20,10 @@ import (
 	"gwdr/gateway"
 )
 
-const crashDirVariable = "GWDR_TEST_CRASH_DIR"
+const (
+	crashDirVariable   = "GWDR_TEST_CRASH_DIR"
+	crashRoundVariable = "GWDR_TEST_CRASH_ROUND"
+)
 
 // TestMain lets the test binary be the process that TestKill kills.
 func TestMain(m *testing.M) {
@@ -46,8 +50,12 @@ func takeInDirs(root string, files backup.KeyFiles) error {
 	if err != nil {
 		return err
 	}
+	source, err := crashSource(os.Getenv(crashRoundVariable))
+	if err != nil {
+		return err
+	}
 	io.ReadAll(os.Stdin) // the starting signal: the clock starts when the process runs
-	job := backup.Job{Source: backuptest.NewSource("store", crashEntities()...), Copies: crashCopies(root), Keys: keys,
+	job := backup.Job{Source: source, Gateway: "test", Copies: crashCopies(root), Keys: keys,
 		Policy: backuptest.Policy(), Spool: filepath.Join(root, "spool")}
 	_, err = backup.Take(context.Background(), job)
 	return err
@@ -61,19 +69,31 @@ func crashCopies(root string) []backup.Copy {
 	return copies
 }
 
-// crashEntities makes a pack of a few MiB, the same each time.
-func crashEntities() []gateway.Entity {
+// crashSource is the gateway after so many changes: the same each time. Each fifth time it has forgotten them.
+func crashSource(round string) (*backuptest.Source, error) {
+	n, err := strconv.Atoi(round)
+	if err != nil {
+		return nil, err
+	}
 	random := rand.NewChaCha8([32]byte{})
 	var entities []gateway.Entity
-	for i := range 300 {
+	for i := range 60 {
 		body := make([]byte, 20<<10)
 		random.Read(body)
 		entities = append(entities, backuptest.Entity(gateway.Spec, fmt.Sprint(i), base64.StdEncoding.EncodeToString(body)))
 	}
-	return entities
+	source := backuptest.NewSource("store", entities...)
+	for i := range n {
+		source.Put(backuptest.Entity(gateway.Route, fmt.Sprint(i%7), fmt.Sprint(i)))
+	}
+	if n%5 == 4 {
+		source.Compact()
+	}
+	return source, nil
 }
 
-// TestKill kills a backup at many moments: every point that is there afterwards is whole, and the next backup works.
+// TestKill kills a backup at 200 moments, full ones and such of changes: every point that is there afterwards is whole, and
+// shows the gateway as it was at its revision; the next backup works; nothing half-done stays.
 func TestKill(t *testing.T) {
 	root := t.TempDir()
 	if _, err := backup.GenerateKeys(filepath.Join(root, "keys")); err != nil {
@@ -84,32 +104,36 @@ func TestKill(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	whole := runChild(t, root, 0) // one run in peace
-	const kills, attempts = 12, 100
-	killed := 0
-	for i := 0; killed < kills && i < attempts; i++ {
+	// How long a run takes in peace: of everything, of changes.
+	whole := map[bool]time.Duration{true: runChild(t, root, 0, 0), false: runChild(t, root, 1, 0)}
+	const kills, attempts = 200, 800
+	killed, checked := 0, map[string]bool{}
+	for i := 2; killed < kills && i < attempts; i++ {
+		full := i%5 == 4
 		// Moments spread over the whole run, each with some chance in it.
-		at := time.Duration((float64(i%kills) + rand.Float64()) / kills * float64(whole))
-		if took := runChild(t, root, at); took > 0 {
-			whole = min(whole, took)
+		at := time.Duration((float64(i%19) + rand.Float64()) / 19 * float64(whole[full]))
+		if took := runChild(t, root, i, at); took > 0 {
+			whole[full] = min(whole[full], took)
 			continue
 		}
 		killed++
-		checkPoints(t, root)
+		checkPoints(t, root, checked)
 	}
 	if killed < kills {
 		t.Errorf("only %d runs were killed in %d attempts", killed, attempts)
 	}
-	runChild(t, root, 0)
+	runChild(t, root, 1000, 0)
+	checkPoints(t, root, checked)
 	checkSpotless(t, root)
+	t.Logf("%d kills, %d points found whole", killed, len(checked))
 }
 
 // runChild runs a backup in a process, kills it after the given time if that is not 0, and returns how long it took, or
 // 0 if it was killed.
-func runChild(t *testing.T, root string, kill time.Duration) time.Duration {
+func runChild(t *testing.T, root string, round int, kill time.Duration) time.Duration {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), crashDirVariable+"="+root)
+	cmd.Env = append(os.Environ(), crashDirVariable+"="+root, fmt.Sprintf("%s=%d", crashRoundVariable, round))
 	cmd.Stderr = os.Stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -134,8 +158,9 @@ func runChild(t *testing.T, root string, kill time.Duration) time.Duration {
 	return time.Since(started)
 }
 
-// checkPoints makes sure that every point that can be found is whole.
-func checkPoints(t *testing.T, root string) {
+// checkPoints makes sure that every point that can be found, and was not checked before, is whole at each location that
+// has it.
+func checkPoints(t *testing.T, root string, checked map[string]bool) {
 	t.Helper()
 	keys := crashKeys(t, root)
 	found, problems := backup.Find(t.Context(), crashCopies(root), keys.Trusted)
@@ -145,14 +170,26 @@ func checkPoints(t *testing.T, root string) {
 	if len(found) == 0 {
 		t.Error("no point is left")
 	}
-	want := gateway.NewState(crashEntities()...).Digest()
 	for _, f := range found {
-		for _, c := range crashCopies(root) { // each that has the point has its pack
+		if key := fmt.Sprint(f.SHA256, f.Copies); checked[key] {
+			continue
+		} else {
+			checked[key] = true
+		}
+		source, err := crashSource(fmt.Sprint(f.Revision - 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		export, err := source.Export(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range crashCopies(root) {
 			if !slices.Contains(f.Copies, c.Name) {
 				continue
 			}
 			state, _, err := backup.Load(t.Context(), f, []backup.Copy{c}, keys.Identities)
-			if err != nil || state.Digest() != want {
+			if err != nil || state.Digest() != export.State.Digest() {
 				t.Errorf("point %s at %s is not whole: %v", f.Name, c.Name, err)
 			}
 		}
@@ -166,13 +203,15 @@ func checkSpotless(t *testing.T, root string) {
 	if err != nil || !v.Sound() {
 		t.Errorf("Verify = %+v, %v", v, err)
 	}
-	for _, pattern := range []string{"lineages/*/pending/*", "lineages/.tmp*", "lineages/*/.tmp*"} {
+	for _, pattern := range []string{"lineages/*/pending/*", "lineages/.tmp*", "lineages/*/.tmp*", "lineages/*/log/.tmp*"} {
 		if left, _ := filepath.Glob(filepath.Join(root, "spool", pattern)); len(left) > 0 {
 			t.Errorf("the spool holds %v", left)
 		}
 	}
-	if lineages, _ := filepath.Glob(filepath.Join(root, "spool", "lineages", "*")); len(lineages) != 1 {
-		t.Errorf("there are the lineages %v, want one", lineages)
+	for pattern, want := range map[string]int{"lineages/*": 1, "lineages/*/log/*": 1, "lineages/*/listing-*": 1} {
+		if there, _ := filepath.Glob(filepath.Join(root, "spool", pattern)); len(there) != want {
+			t.Errorf("the spool holds %v, want %d", there, want)
+		}
 	}
 }
 

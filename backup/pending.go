@@ -19,6 +19,9 @@ type pendingPoint struct {
 	object []byte // the point's object
 }
 
+// pendingFile is the object of a point in its directory. Without it there is no point.
+const pendingFile = "point.tar"
+
 // addPending moves a point to the spool whose new packs are in temp, a directory of the lineage. After a crash the point is
 // there whole, or not at all.
 func (s spool) addPending(temp string, object []byte, found Found) (*pendingPoint, error) {
@@ -26,7 +29,7 @@ func (s spool) addPending(temp string, object []byte, found Found) (*pendingPoin
 		return nil, fmt.Errorf("spool point: %w", err)
 	}
 	p := &pendingPoint{Found: found, object: object, dir: filepath.Join(s.pendingDir(found.Lineage), strings.TrimPrefix(found.Name, pointsDir))}
-	if err := errors.Join(writeFileSync(filepath.Join(temp, "point.tar"), object), syncDir(temp)); err != nil {
+	if err := errors.Join(writeFileSync(filepath.Join(temp, pendingFile), object), syncDir(temp)); err != nil {
 		return nil, fmt.Errorf("spool point: %w", err)
 	}
 	if err := os.Rename(temp, p.dir); err != nil {
@@ -37,7 +40,7 @@ func (s spool) addPending(temp string, object []byte, found Found) (*pendingPoin
 
 // pending returns the points of the lineage that are not yet at every location, newest first.
 func (s spool) pending(lineage string) ([]*pendingPoint, error) {
-	files, err := s.glob("lineages/" + lineage + "/pending/*/point.tar")
+	files, err := s.glob("lineages/" + lineage + "/pending/*/" + pendingFile)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +60,7 @@ func (s spool) pending(lineage string) ([]*pendingPoint, error) {
 
 // readPending reads what addPending wrote. The directory is this user's own: signatures are for the locations.
 func readPending(dir string) (*pendingPoint, error) {
-	object, err := os.ReadFile(filepath.Join(dir, "point.tar"))
+	object, err := os.ReadFile(filepath.Join(dir, pendingFile))
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +100,7 @@ func (p *pendingPoint) pack(pack Pack) (path string, ok bool) {
 
 func (p *pendingPoint) drop() error {
 	// The point goes first: what is left after a crash is no point.
-	return errors.Join(os.Remove(filepath.Join(p.dir, "point.tar")), os.RemoveAll(p.dir))
+	return errors.Join(os.Remove(filepath.Join(p.dir, pendingFile)), os.RemoveAll(p.dir))
 }
 
 // maxPending bounds the points that wait in the spool for a location that is gone.

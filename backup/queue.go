@@ -122,6 +122,30 @@ func (q queue) portion(after int64, tail sealedSegment) (sealedSegment, error) {
 	return tail, nil
 }
 
+// noteGap makes durable, before there is a gap in the log, that there will be one: no point may be made of the changes on
+// both sides of it, even if a crash keeps the full one away that the gap is there for.
+func (q queue) noteGap(seq int64) error {
+	return replaceFile(q.gapFile(), strconv.AppendInt(nil, seq, 10))
+}
+
+// lastGap returns the position of the last gap, or 0.
+func (q queue) lastGap() (int64, error) {
+	content, err := os.ReadFile(q.gapFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	seq, err := strconv.ParseInt(string(content), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("read spool %s: %w", q.gapFile(), err)
+	}
+	return seq, nil
+}
+
+func (q queue) gapFile() string { return filepath.Join(filepath.Dir(q.dir), "gap") }
+
 // maxQueued bounds the segments that wait in the spool for a location that is gone.
 const maxQueued = 10_000
 

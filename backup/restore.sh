@@ -1,9 +1,9 @@
 #!/bin/sh
-# Opens one gwdr snapshot with ssh-keygen, age, zstd and tar. See README.txt.
+# Opens one gwdr snapshot with ssh-keygen, age, zstd, tar and jq. See README.txt.
 set -eu
 if [ $# -ne 4 ]; then
 	echo "usage: sh restore.sh POINT.tar IDENTITY ALLOWED_SIGNERS FOLDER" >&2
-	echo "checks the point's signature and its packs, and writes the entities to FOLDER/<kind>/<id>.json" >&2
+	echo "checks the point's signature, its packs and its part of the log, and writes the entities to FOLDER/<kind>/<id>.json" >&2
 	exit 2
 fi
 point=$1 identity=$2 signers=$3 folder=$4
@@ -11,19 +11,59 @@ base=$(cd "$(dirname "$point")/.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
+fail() {
+	echo "restore.sh: $1: try another location" >&2
+	exit 8
+}
+
+# unseal SHA256 FILE: the hash must be right; what is in it goes to $work/open, still compressed.
+unseal() {
+	[ "$(sha256sum <"$2" | cut -d ' ' -f 1)" = "$1" ] || fail "$2 is damaged"
+	age -d -i "$identity" "$2" >"$work/open" || exit 8
+}
+
+# change OP NAME BODY: one change of the log; BODY is base64.
+change() {
+	case $2 in
+	..* | */../* | /*) fail "$2 is not the name of an entity" ;;
+	esac
+	mkdir -p "$folder/${2%/*}"
+	if [ "$1" = delete ]; then
+		rm -f "$folder/$2"
+	else
+		printf %s "$3" | base64 -d >"$folder/$2"
+	fi
+}
+
 tar -xf "$point" -C "$work" point.json point.json.sig
 signer=$(ssh-keygen -Y find-principals -f "$signers" -s "$work/point.json.sig" | head -n 1 | cut -d , -f 1)
 ssh-keygen -Y verify -f "$signers" -I "$signer" -n gwdr-point-v1 -s "$work/point.json.sig" <"$work/point.json"
 
+# The log, from the newest segment back to the packs: the point pins the newest, and each the one before it.
+seq=$(jq .log.seq "$work/point.json")
+from=$(jq .base.seq "$work/point.json")
+sum=$(jq -r .log.sha256 "$work/point.json")
+segments=
+while [ "$seq" -gt "$from" ]; do
+	segment=$base/log/$(printf %016x "$seq").tar
+	mkdir "$work/$seq"
+	tar -xf "$segment" -C "$work/$seq" || fail "$segment is damaged"
+	[ "$(sha256sum <"$work/$seq/seg.json" | cut -d ' ' -f 1)" = "$sum" ] || fail "$segment is damaged"
+	[ "$(jq .gap "$work/$seq/seg.json")" != true ] || fail "$segment says that changes are missing"
+	segments="$seq $segments"
+	sum=$(jq -r .previous "$work/$seq/seg.json")
+	seq=$((seq - 1))
+done
+
 mkdir -p "$folder"
-for sum in $(sed -n 's/^ *"sha256": "\([0-9a-f]*\)",*$/\1/p' "$work/point.json"); do
-	aa=$(printf %.2s "$sum")
-	pack=$base/packs/$aa/$sum.tar.zst.age
-	found=$(sha256sum "$pack" | cut -d ' ' -f 1)
-	if [ "$found" != "$sum" ]; then
-		echo "restore.sh: $pack is damaged: try another location" >&2
-		exit 8
-	fi
-	age -d -i "$identity" "$pack" >"$work/pack"
-	zstd -dcq <"$work/pack" | tar -x -C "$folder"
+for sum in $(jq -r '.packs[].sha256' "$work/point.json"); do
+	unseal "$sum" "$base/packs/$(printf %.2s "$sum")/$sum.tar.zst.age"
+	zstd -dcq <"$work/open" | tar -x -C "$folder"
+done
+for seq in $segments; do
+	sum=$(jq -r '.payload.sha256 // empty' "$work/$seq/seg.json")
+	[ -n "$sum" ] || continue
+	unseal "$sum" "$work/$seq/seg.jsonl.zst.age"
+	zstd -dcq <"$work/open" | jq -r '[.op, .name, if .text then .text | @base64 else .base64 // "" end] | @tsv' |
+		while read -r op name body; do change "$op" "$name" "$body"; done
 done

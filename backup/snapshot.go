@@ -2,6 +2,7 @@ package backup
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -89,6 +90,9 @@ func (j *Job) fromChanges(ctx context.Context) (snapshot, error) {
 		return snapshot{}, err
 	}
 	last := l.Last.Point
+	if gap, err := log.queue.lastGap(); err != nil || gap > last.Log.Seq {
+		return snapshot{}, cmp.Or(err, fmt.Errorf("%w: the log has a gap after the last point", errFull))
+	}
 	changed := map[gateway.Ref]*fingerprint{}
 	header, err := tracker.Changes(ctx, last.Store, last.Revision, func(b gateway.Batch) error {
 		for _, c := range b.Changes {

@@ -20,6 +20,7 @@ import (
 //	lineages/<lineage>/listing-<digest>    what that point holds
 //	lineages/<lineage>/{README.txt,...}    the objects that the lineage has once
 //	lineages/<lineage>/log/<seq>.tar       segments that are not yet at every location, and the newest
+//	lineages/<lineage>/gap                 position of the log's last gap
 //	lineages/<lineage>/copies/<copy>.json  how far a location has the log
 //	lineages/<lineage>/pending/<point>/    points that are not yet at every location
 //	abandoned/                             lineages that a writer gave up for what the locations hold
@@ -138,6 +139,13 @@ func (s spool) sweep() error {
 		errs = append(errs, err)
 		for _, path := range left {
 			errs = append(errs, os.RemoveAll(path))
+		}
+	}
+	dropped, err := s.glob("lineages/*/pending/*")
+	errs = append(errs, err)
+	for _, dir := range dropped {
+		if _, err := os.Stat(filepath.Join(dir, pendingFile)); errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, os.RemoveAll(dir))
 		}
 	}
 	return errors.Join(errs...)

@@ -181,54 +181,6 @@ func NewKeys(t testing.TB) backup.Keys {
 	}
 }
 
-// Source is a gateway that holds a State. It is safe for concurrent use.
-type Source struct {
-	mu       sync.Mutex
-	state    *gateway.State
-	store    string
-	revision int64
-	fault    error
-}
-
-// NewSource returns a Source at revision 1.
-func NewSource(store string, entities ...gateway.Entity) *Source {
-	return &Source{state: gateway.NewState(entities...), store: store, revision: 1}
-}
-
-// Put changes the configuration by one revision.
-func (s *Source) Put(entities ...gateway.Entity) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.revision++
-	for _, e := range entities {
-		s.state.Put(e)
-	}
-}
-
-// Wipe starts the store anew under another id.
-func (s *Source) Wipe(store string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.state, s.store, s.revision = gateway.NewState(), store, 1
-}
-
-// Fail makes every later Export fail; nil heals it.
-func (s *Source) Fail(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.fault = err
-}
-
-// Export returns a copy of the state.
-func (s *Source) Export(ctx context.Context) (*gateway.Export, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := errors.Join(s.fault, ctx.Err()); err != nil {
-		return nil, err
-	}
-	return &gateway.Export{State: s.state.Clone(), Store: s.store, Revision: s.revision, Time: time.Now().UTC()}, nil
-}
-
 // Entity returns an entity with the body.
 func Entity(kind gateway.Kind, id, body string) gateway.Entity {
 	return gateway.Entity{Ref: gateway.Ref{Kind: kind, ID: id}, Body: []byte(body)}
