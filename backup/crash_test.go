@@ -35,7 +35,9 @@ func TestMain(m *testing.M) {
 
 func takeInChild(root string) int {
 	keys, err := backup.FindKeys(filepath.Join(root, "keys"))
-	if err == nil {
+	if url := os.Getenv(followVariable); err == nil && url != "" {
+		err = followInChild(root, url)
+	} else if err == nil {
 		err = takeInDirs(root, keys)
 	}
 	if err != nil {

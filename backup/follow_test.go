@@ -457,7 +457,7 @@ func TestFollowSplitBrain(t *testing.T) {
 
 // TestFollowFaults: whatever fails meanwhile, in the end the copies hold the gateway's state.
 func TestFollowFaults(t *testing.T) {
-	for seed := range uint64(12) {
+	for seed := range uint64(8) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFollowed(t)
