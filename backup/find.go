@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -161,11 +162,12 @@ func newestFirst(points []Found) {
 			return
 		}
 		slices.SortFunc(own, func(a, b Found) int { return cmp.Compare(a.Log.Seq, b.Log.Seq) })
-		parent, _, _ := strings.Cut(own[0].Parent, "@")
+		parent, at, _ := strings.Cut(own[0].Parent, "@")
+		revision, _ := strconv.ParseInt(at, 10, 64) // to which the log may have led beyond any point
 		settle(parent)
 		floor := time.Time{}
 		for _, f := range points {
-			if f.Lineage == parent && fmt.Sprintf("%s@%d", parent, f.Revision) == own[0].Parent && times[f.SHA256].After(floor) {
+			if f.Lineage == parent && f.Revision <= revision && times[f.SHA256].After(floor) {
 				floor = times[f.SHA256]
 			}
 		}

@@ -133,7 +133,10 @@ func (r *tailReader) walk(ctx context.Context, order []Copy) (b branch) {
 		s, from, err := r.next(ctx, order, seq, at, revision)
 		switch {
 		case err != nil:
-			b.stop = fmt.Sprintf("after revision %d: %v, of %d", revision, err, r.last)
+			b.stop = fmt.Sprintf("after revision %d: %v; there are more, up to segment %d", revision, err, r.last)
+			if seq == r.last {
+				b.stop = fmt.Sprintf("after revision %d: %v", revision, err)
+			}
 			return b
 		case s.Gap:
 			b.stop = fmt.Sprintf("the changes after revision %d are not known: the log has a gap at segment %d", revision, seq)

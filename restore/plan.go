@@ -16,7 +16,7 @@ type Plan struct {
 	Lineage    string                  `json:"lineage"` // of the point
 	Point      string                  `json:"point"`
 	Revision   int64                   `json:"revision"`
-	Time       time.Time               `json:"recovery_point_time"` // UTC of the point's consistency point
+	Time       time.Time               `json:"recovery_point_time"` // UTC: whatever was acknowledged by then is in the plan
 	Provenance map[string]int          `json:"provenance"`          // objects loaded, by location
 	Kinds      map[gateway.Kind]Counts `json:"kinds"`               // of the kinds that are restored
 	Total      Counts                  `json:"total"`
@@ -60,7 +60,7 @@ func (p *Plan) Body(ref gateway.Ref) []byte {
 // compare lays the point, as far as it is to be restored, and every known revocation over the live state, and plans the
 // difference.
 func (r *Restore) compare(live *gateway.Export, s *selection, revocations []gateway.Entity) *Plan {
-	p := &Plan{Schema: PlanSchema, Lineage: s.point.Lineage, Point: s.point.Name, Revision: s.point.Revision, Time: s.point.Time,
+	p := &Plan{Schema: PlanSchema, Lineage: s.point.Lineage, Point: s.point.Name, Revision: s.revision, Time: s.time,
 		Provenance: s.provenance, Kinds: map[gateway.Kind]Counts{}, Store: live.Store, Base: live.Revision,
 		Findings: []Finding{}, live: live.State}
 	for _, k := range live.Unreachable {

@@ -20,7 +20,10 @@ type selection struct {
 	point       backup.Found
 	state       *gateway.State
 	provenance  map[string]int
-	revocations []gateway.Entity // known from other points
+	revision    int64            // that the state shows: the point's, or where the log leads from there
+	time        time.Time        // of that
+	replayed    bool             // the log was laid over the point, to its end
+	revocations []gateway.Entity // known from other points, or from the log
 	findings    []Finding
 
 	copies []backup.Copy    // that answer
@@ -59,6 +62,7 @@ func (r *Restore) selectPoint(ctx context.Context) (*selection, error) {
 	if err := r.loadFirst(ctx, s, candidates); err != nil {
 		return s, err
 	}
+	r.replay(ctx, s, candidates)
 	r.judge(s, candidates)
 	s.noteUnverified(found, problems)
 	if len(r.Elsewhere) > 0 {
@@ -103,7 +107,7 @@ func (r *Restore) loadFirst(ctx context.Context, s *selection, candidates []back
 			s.note(name, "of %s cannot be restored: %v", f.Time.Format(time.RFC3339), err)
 			continue
 		}
-		s.point, s.state, s.provenance = f, state, provenance
+		s.point, s.state, s.provenance, s.revision, s.time = f, state, provenance, f.Revision, f.Time
 		r.noteSealed(s, sealed)
 		return nil
 	}
@@ -178,7 +182,12 @@ func (r *Restore) judge(s *selection, candidates []backup.Found) {
 	name := path.Base(s.point.Name)
 	i := slices.IndexFunc(candidates, func(f backup.Found) bool { return f.Name == s.point.Name && f.SHA256 == s.point.SHA256 })
 	if i > 0 {
-		s.note(name, "is not the newest: %s older than %s, which cannot be used", candidates[0].Time.Sub(s.point.Time).Round(time.Second), path.Base(candidates[0].Name))
+		newest := candidates[0]
+		if newest.Lineage == s.point.Lineage && s.revision >= newest.Revision {
+			s.note(name, "is not the newest: %s cannot be used, but the log leads there", path.Base(newest.Name))
+		} else {
+			s.note(name, "is not the newest: %s older than %s, which cannot be used", newest.Time.Sub(s.time).Round(time.Second), path.Base(newest.Name))
+		}
 	}
 	if i+1 < len(candidates) {
 		if before := candidates[i+1]; s.point.Entities()*2 < before.Entities() {

@@ -1,0 +1,99 @@
+package restore
+
+import (
+	"context"
+	"path"
+	"slices"
+	"time"
+
+	"gwdr/backup"
+	"gwdr/gateway"
+)
+
+// replay lays the log after the selected point over it, where the newest state is wanted. How far that leads, and why it leads
+// no further, is never silent.
+func (r *Restore) replay(ctx context.Context, s *selection, candidates []backup.Found) {
+	if r.At != (At{}) {
+		return
+	}
+	name := path.Base(s.point.Name)
+	if emptied(s.point, candidates) {
+		s.note("log", "is not replayed after point %s: it leads to a gateway that held nothing", name)
+		return
+	}
+	r.progress("reading the log after point %s", name)
+	tail, err := backup.ReadTail(ctx, s.point, s.copies, r.Keys.Trusted)
+	if err != nil {
+		s.note("log", "cannot be read: what came after point %s is lost: %v", name, err)
+		return
+	}
+	state := s.state.Clone()
+	provenance := tail.Replay(state, r.Keys.Identities)
+	s.noteTail(tail, name)
+	if state.Len() == 0 {
+		s.note("log", "is not replayed: it leads from point %s to a gateway that holds nothing", name)
+		return
+	}
+	if state.Len()*2 < s.state.Len() {
+		s.note("log", "leads from %d entities in point %s to %d: was it written after the loss? --at %s restores the point alone",
+			s.state.Len(), name, state.Len(), name)
+	}
+	s.state, s.revision, s.time = state, tail.Revision, tail.Time
+	s.replayed = tail.Stop == ""
+	for from, n := range provenance {
+		s.provenance[from] += n
+	}
+}
+
+// emptied reports whether a newer point of the lineage was passed over because it holds nothing: the log leads there.
+func emptied(point backup.Found, candidates []backup.Found) bool {
+	return slices.ContainsFunc(candidates, func(f backup.Found) bool {
+		return f.Lineage == point.Lineage && f.Log.Seq > point.Log.Seq && f.Entities() == 0
+	})
+}
+
+// noteTail says where the log leads, and what copies have wrong of it.
+func (s *selection) noteTail(tail *backup.Tail, point string) {
+	switch at := tail.Time.UTC().Format(time.RFC3339); {
+	case tail.Stop != "" && tail.Changes == 0:
+		s.note("log", "does not lead on from point %s: %s", point, tail.Stop)
+	case tail.Stop != "":
+		s.note("log", "leads on from point %s by %d changes, to revision %d of %s, and NOT to its end: %s", point, tail.Changes, tail.Revision, at, tail.Stop)
+	case tail.Changes > 0:
+		s.note("log", "leads on from point %s by %d changes, to revision %d of %s", point, tail.Changes, tail.Revision, at)
+	}
+	told := map[string]int{}
+	for _, p := range tail.Problems {
+		if told[p.Copy]++; told[p.Copy] == 1 {
+			s.note(p.Copy, "%s: %s", p.Object, p.Text)
+		}
+	}
+	for copy, n := range told {
+		if n > 1 {
+			s.note(copy, "%d more segments of the log are damaged", n-1)
+		}
+	}
+}
+
+// loggedRevocations returns what was revoked in the log after the newest point of a lineage. What cannot be read of it is
+// noted.
+func (r *Restore) loggedRevocations(ctx context.Context, s *selection, newest backup.Found) []gateway.Entity {
+	if s.replayed && len(r.Elsewhere) == 0 && newest.SHA256 == s.point.SHA256 {
+		return nil // the state has them
+	}
+	if !opens(r.Keys.Identities, newest.Recipients) {
+		return nil // said of the point
+	}
+	name := path.Base(newest.Name)
+	tail, err := backup.ReadTail(ctx, newest, s.copies, r.Keys.Trusted)
+	if err != nil {
+		s.note("log", "after point %s does not tell its revocations: a key revoked since may come back: %v", name, err)
+		return nil
+	}
+	state := gateway.NewState()
+	tail.Replay(state, r.Keys.Identities)
+	if tail.Stop != "" {
+		s.note("log", "after point %s does not tell all its revocations: a key revoked since may come back: %s", name, tail.Stop)
+	}
+	return slices.Collect(state.Kind(gateway.Revocation))
+}
