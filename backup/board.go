@@ -35,6 +35,7 @@ type place struct {
 // sealedAt is a segment of the log, and when it was appended.
 type sealedAt struct {
 	seq, to int64
+	changes int
 	time    time.Time // its consistency time
 	at      time.Time
 	size    int64
@@ -118,7 +119,7 @@ func (b *board) extend(tail sealedSegment) {
 	if tail.Seq <= b.tail.Seq {
 		return
 	}
-	s := sealedAt{seq: tail.Seq, to: tail.To, time: tail.Time, at: time.Now(), size: int64(len(tail.object))}
+	s := sealedAt{seq: tail.Seq, to: tail.To, changes: tail.Count, time: tail.Time, at: time.Now(), size: int64(len(tail.object))}
 	tail.object = nil
 	b.tail = tail
 	if b.recent = append(b.recent, s); len(b.recent) > 2*maxQueued {
@@ -264,7 +265,7 @@ func (b *board) position() int64 {
 
 // settled reports whether every copy that takes anything has everything. The board must be locked.
 func (b *board) settled() bool {
-	return !slices.ContainsFunc(b.places, func(p *place) bool {
+	return b.tail.Seq == 0 || !slices.ContainsFunc(b.places, func(p *place) bool {
 		return p.stands == undecided || p.stands == ours && (p.seq < b.tail.Seq || p.points < b.points && p.pointErr == nil)
 	})
 }

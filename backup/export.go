@@ -47,6 +47,9 @@ func (j *Job) fromAll(ctx context.Context) (snapshot, error) {
 	return made, err
 }
 
+// ErrBlank is wrapped when the gateway has lost its store, and waits for a restore: there is nothing to back up.
+var ErrBlank = errors.New("the gateway has lost its store and waits for a restore")
+
 // exported is everything that the source showed, in sealed packs.
 type exported struct {
 	header       gateway.Header
@@ -68,6 +71,9 @@ func (j *Job) export(ctx context.Context, temp string) (e exported, err error) {
 	var p *packer
 	packing := ctx
 	begin := func(h gateway.Header) (err error) {
+		if _, tracks := j.Source.(gateway.Tracker); tracks && h.Store == "" {
+			return ErrBlank
+		}
 		e.header = h
 		if e.lineage, err = j.lineage(ctx, h.Store, h.Revision); err != nil {
 			return err

@@ -74,11 +74,13 @@ func (w *writer) listen(ctx context.Context) {
 
 // turned is told whenever the watcher hears something.
 func (w *writer) turned(from *watcher) {
-	if changed, err, _ := from.heard(); err == nil && w.board.settledAt(changed) {
-		w.mu.Lock()
+	changed, err, _ := from.heard()
+	all := err == nil && w.board.settledAt(changed)
+	w.mu.Lock()
+	if w.state.connected = err == nil; all {
 		w.state.caughtUp = time.Now()
-		w.mu.Unlock()
 	}
+	w.mu.Unlock()
 	w.wake()
 }
 

@@ -35,6 +35,7 @@ The 3-2-1 rule is tested, not believed: gwdr tries to overwrite and to delete an
 locations that fail together count as one.`,
 		Example: `  gwdr backup
   gwdr backup --json | jq .policy
+  gwdr backup follow              # from now on, change by change
   gwdr backup list
   gwdr backup verify --all`,
 		Args: cobra.NoArgs,
@@ -43,7 +44,7 @@ locations that fail together count as one.`,
 	cmd.Flags().DurationVar(&opts.patience, "patience", 30*time.Second, "how long a location may keep gwdr waiting, on top of the transfer")
 	cmd.Flags().BoolVar(&opts.full, "full", false, "read and send everything, even if little has changed")
 	cmd.Flags().BoolVar(&opts.newLineage, "new-lineage", false, "begin a new lineage, which descends from the last: after another writer continued it (exit code 9)")
-	cmd.AddCommand(newBackupListCommand(a), newBackupVerifyCommand(a), newBackupPruneCommand(a))
+	cmd.AddCommand(newBackupFollowCommand(a), newBackupListCommand(a), newBackupVerifyCommand(a), newBackupPruneCommand(a))
 	return cmd
 }
 
@@ -75,9 +76,10 @@ func (a *app) backup(ctx context.Context, source gateway.Source, opts backupOpti
 	switch {
 	case errors.Is(err, backup.ErrLocked):
 		return locked(err)
+	case errors.Is(err, backup.ErrBlank):
+		err = withHint(err, "'gwdr restore' brings its configuration back")
 	case errors.Is(err, backup.ErrSplitBrain):
-		err = withHint(exitWith(exitSplitBrain, err), "find and stop the other gwdr that backs this gateway up with a spool of its own; "+
-			"then 'gwdr backup --new-lineage' goes on from here")
+		err = splitBrain(err)
 	}
 	if result != nil && (a.JSON || !a.Quiet) {
 		if err := a.showBackup(result); err != nil {
@@ -91,6 +93,12 @@ func (a *app) backup(ctx context.Context, source gateway.Source, opts backupOpti
 		return shortfall(result)
 	}
 	return nil
+}
+
+// splitBrain says what to do about another writer.
+func splitBrain(err error) error {
+	return withHint(exitWith(exitSplitBrain, err), "find and stop the other gwdr that backs this gateway up with a spool of its own; "+
+		"then 'gwdr backup --new-lineage' goes on from here")
 }
 
 // locked says what to do about another backup that runs.

@@ -111,7 +111,7 @@ var bucketNumber struct {
 }
 
 // bucket makes a bucket, with versions and Object Lock if asked for.
-func (s *server) bucket(t *testing.T, lock bool) string {
+func (s *server) bucket(t testing.TB, lock bool) string {
 	t.Helper()
 	bucketNumber.Lock()
 	bucketNumber.n++
@@ -137,7 +137,7 @@ func (s *server) openBucket(t *testing.T, lock string) (location *s3.Location, b
 	return s.openWith(t, bucket, lock, s.dial), bucket
 }
 
-func (s *server) openWith(t *testing.T, bucket, lock string, dial func(context.Context, string, string) (net.Conn, error)) *s3.Location {
+func (s *server) openWith(t testing.TB, bucket, lock string, dial func(context.Context, string, string) (net.Conn, error)) *s3.Location {
 	t.Helper()
 	options, err := s3.ParseURL("s3://" + bucket + "/some/prefix?endpoint=http://s3.test&region=" + region)
 	if err != nil {
