@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"gwdr/backup"
-	"gwdr/backup/dir"
 )
 
 type initOptions struct {
@@ -194,11 +193,16 @@ func (a *app) prepareLocations(ctx context.Context, locations []namedLocation, p
 	return result, nil
 }
 
+// initializer is a Location that must be prepared before its first use. Init may be repeated: it changes nothing then.
+type initializer interface {
+	Init(ctx context.Context) error
+}
+
 func prepareLocation(ctx context.Context, c backup.Copy) (initLocation, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	if d, ok := c.Location.(*dir.Location); ok {
-		if err := d.Init(); err != nil {
+	if i, ok := c.Location.(initializer); ok {
+		if err := i.Init(ctx); err != nil {
 			return initLocation{}, err
 		}
 	}

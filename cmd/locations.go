@@ -22,7 +22,7 @@ import (
 // configured.
 func (a *app) openCopies(ctx context.Context) ([]backup.Copy, error) {
 	if a.labLocations() {
-		return labCopies(a.Config.LabDir())
+		return labCopies(ctx, a.Config.LabDir())
 	}
 	if len(a.Config.Locations) == 0 {
 		return nil, withHint(usageError(errors.New("no locations are configured")), "'gwdr init --location NAME=URL' writes a configuration")
@@ -111,7 +111,7 @@ const labSite = "dc1"
 
 // labCopies returns the three locations of the lab in labDir: directories that stand for a disk, a NAS and an object
 // store elsewhere.
-func labCopies(labDir string) ([]backup.Copy, error) {
+func labCopies(ctx context.Context, labDir string) ([]backup.Copy, error) {
 	if _, err := os.Stat(labDir); err != nil {
 		return nil, withHint(fmt.Errorf("open the lab's locations: %w", err),
 			"start a lab with 'gwdr lab up', or name your gateway and its locations in gwdr.yaml ('gwdr init')")
@@ -123,7 +123,7 @@ func labCopies(labDir string) ([]backup.Copy, error) {
 	}
 	for i, c := range copies {
 		l := &dir.Location{Dir: filepath.Join(labDir, "locations", c.Name)}
-		if err := l.Init(); err != nil {
+		if err := l.Init(ctx); err != nil {
 			return nil, err
 		}
 		copies[i].URL, copies[i].Location = "file://"+l.Dir, l
