@@ -24,6 +24,7 @@ var layers = map[string][]string{
 	"backup":            {"gateway", "internal/sshsig"},
 	"backup/backuptest": {"backup", "backup/tree", "gateway", "internal/sshsig"},
 	"backup/dir":        {"backup", "backup/tree"},
+	"backup/sftp":       {"backup", "backup/tree"},
 	"backup/tree":       {},
 	"backup/...":        {"backup"},
 	"gateway/admin":     {"gateway", "gateway/openapi", "gateway/store"},
@@ -39,6 +40,7 @@ var external = map[string][]string{
 	"github.com/spf13/":                   {"cmd"},
 	"github.com/charmbracelet/bubbletea":  {"internal/tui"},
 	"github.com/aws/":                     {"backup/s3"},
+	"github.com/pkg/sftp":                 {"backup/sftp"},
 	"go.etcd.io/":                         {"gateway/store"},
 	"github.com/prometheus/client_golang": {"cmd", "gateway/proxy", "gateway/admin"},
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"gwdr/backup"
 	"gwdr/backup/dir"
 	"gwdr/backup/s3"
+	"gwdr/backup/sftp"
 )
 
 // openCopies returns the configured locations, those at the gateway's own site first; or the lab's, when nothing is
@@ -72,8 +74,10 @@ func (a *app) openCopy(ctx context.Context, name string, c LocationConfig) (back
 		opened.Location, err = openDir(c)
 	case "s3":
 		opened.Location, err = a.openS3(ctx, name, c)
-	default:
-		err = errors.New("its URL is neither file:///DIRECTORY nor s3://BUCKET/PREFIX") // and may hold a password
+	case "sftp":
+		opened.Location, err = a.openSFTP(c)
+	default: // the URL itself may hold a password
+		err = errors.New("its URL is none of file:///DIRECTORY, s3://BUCKET/PREFIX, sftp://USER@HOST/DIRECTORY")
 	}
 	if err != nil {
 		return backup.Copy{}, fmt.Errorf("location %s: %w", name, err)
@@ -104,6 +108,46 @@ func (a *app) openS3(ctx context.Context, name string, c LocationConfig) (backup
 		return nil, err
 	}
 	return s3.Open(ctx, options)
+}
+
+// openSFTP finds keys and known hosts where ssh does, unless the URL names them.
+func (a *app) openSFTP(c LocationConfig) (backup.Location, error) {
+	if c.Lock != "" {
+		return nil, errors.New("a directory cannot be locked; lock is for s3 locations")
+	}
+	options, err := sftp.ParseURL(c.URL)
+	if err != nil {
+		return nil, err
+	}
+	options.Agent = a.Env("SSH_AUTH_SOCK")
+	if home := a.Env("HOME"); home != "" {
+		ssh := filepath.Join(home, ".ssh")
+		options.KnownHosts = cmp.Or(options.KnownHosts, filepath.Join(ssh, "known_hosts"))
+		options.DefaultKeys = []string{filepath.Join(ssh, "id_ed25519"), filepath.Join(ssh, "id_rsa")}
+	}
+	if options.KnownHosts == "" { // never one of the working directory
+		return nil, errors.New("its URL names no known_hosts, and HOME is not set")
+	}
+	return sftp.Open(options), nil
+}
+
+// trustHint is the next step if the error is that a server did not show a host key that is trusted; empty otherwise.
+func trustHint(err error) string {
+	e := (*sftp.HostKeyError)(nil)
+	if !errors.As(err, &e) || e.Revoked {
+		return ""
+	}
+	host, port, _ := net.SplitHostPort(e.Host)
+	known := shellWord(host)
+	if port != "22" {
+		known = `"[` + host + `]:` + port + `"`
+	}
+	scan := fmt.Sprintf("'ssh-keyscan -p %s %s >>%s'", port, shellWord(host), shellWord(e.KnownHosts))
+	if e.Changed {
+		return fmt.Sprintf("a new key, or somebody in between? If its owner confirms the new key: 'ssh-keygen -R %s -f %s', then %s",
+			known, shellWord(e.KnownHosts), scan)
+	}
+	return fmt.Sprintf("compare the fingerprint with what the server's owner says, then %s", scan)
 }
 
 // labSite is where the lab's gateway is said to be.
