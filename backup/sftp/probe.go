@@ -106,8 +106,8 @@ func (s *session) tryLink(temp string) error {
 
 // overwrite tries to open the canary for writing, and to rename the other file over it.
 func (s *session) overwrite(other, canary string) error {
-	s.files.Chmod(canary, 0o644)
-	defer s.files.Chmod(canary, 0o444)
+	s.setMode(canary, 0o644)
+	defer s.setMode(canary, 0o444)
 	f, err := s.files.OpenFile(canary, os.O_WRONLY)
 	if err == nil {
 		return f.Close()
@@ -116,6 +116,17 @@ func (s *session) overwrite(other, canary string) error {
 		return err
 	}
 	return s.files.PosixRename(other, canary)
+}
+
+// setMode tries both ways to set the mode of a file: servers can forbid one alone.
+func (s *session) setMode(file string, mode fs.FileMode) {
+	if s.files.Chmod(file, mode) == nil {
+		return
+	}
+	if f, err := s.files.Open(file); err == nil {
+		f.Chmod(mode)
+		f.Close()
+	}
 }
 
 // takeAway tries to delete the canary, and to move it away.

@@ -131,6 +131,37 @@ func TestCapabilities(t *testing.T) {
 	}
 }
 
+// linkless is a file system that refuses hard links, at a server that offers them.
+type linkless struct{ pkgsftp.FileCmder }
+
+func (l linkless) Filecmd(r *pkgsftp.Request) error {
+	if r.Method == "Link" {
+		return pkgsftp.ErrSSHFxFailure
+	}
+	return l.FileCmder.Filecmd(r)
+}
+
+// TestNoLinks: objects are renamed there, and Probe says what that is worth, also where the canary was there already.
+func TestNoLinks(t *testing.T) {
+	s := newServer(t)
+	s.files = pkgsftp.InMemHandler()
+	s.files.FileCmd = linkless{s.files.FileCmd}
+	l := s.open(t)
+	if err := put(t, l, "gwdr1/a", "content"); err != nil {
+		t.Fatal(err)
+	}
+	if err := put(t, l, "gwdr1/a", "other"); !errors.Is(err, backup.ErrExists) || get(t, l, "gwdr1/a") != "content" {
+		t.Errorf("Put of other bytes = %v, want ErrExists", err)
+	}
+	if err := put(t, l, tree.Canary, tree.CanaryContent); err != nil {
+		t.Fatal(err)
+	}
+	c, err := sftp.Open(s.options(t)).Probe(t.Context())
+	if err != nil || c.CreateOnly || !strings.Contains(c.Tests[0].Detail, "no hard links") {
+		t.Errorf("Probe() = %+v, %v", c, err)
+	}
+}
+
 // TestOtherFiles: what is no file is no object, and whoever reads it learns so.
 func TestOtherFiles(t *testing.T) {
 	s := newServer(t)
