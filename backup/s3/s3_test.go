@@ -38,6 +38,10 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	if r.URL.Query().Has("versions") {
+		w.WriteHeader(http.StatusNotImplemented)
+		return
+	}
 	content, ok := s.objects[r.URL.Path]
 	switch r.Method {
 	case http.MethodPut:
