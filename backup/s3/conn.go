@@ -35,12 +35,15 @@ func (c *watchedConn) Read(p []byte) (int, error) {
 	return n, c.explain(err)
 }
 
-// Write gives the read that waits for the answer, if there is one, its time anew: the answer comes after the request.
+// Write gives the read that waits for the answer its time anew, before and after: the answer comes after the request.
 func (c *watchedConn) Write(p []byte) (int, error) {
 	if err := c.SetDeadline(time.Now().Add(c.limit)); err != nil {
 		return 0, err
 	}
 	n, err := c.Conn.Write(p)
+	if err == nil {
+		err = c.SetReadDeadline(time.Now().Add(c.limit))
+	}
 	return n, c.explain(err)
 }
 

@@ -4,14 +4,17 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go/middleware"
 
 	"gwdr/backup"
 )
@@ -61,6 +64,19 @@ func (l *Location) digest(ctx context.Context, body io.ReadSeeker, size int64) (
 }
 
 func encode(h hash.Hash) string { return base64.StdEncoding.EncodeToString(h.Sum(nil)) }
+
+// signedAs signs a request with the sum of its body, which is known already: the SDK would read the body once more for it.
+func signedAs(sum string) func(*s3.Options) {
+	raw, _ := base64.StdEncoding.DecodeString(sum)
+	set := middleware.FinalizeMiddlewareFunc("gwdrPayloadHash", func(
+		ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler,
+	) (middleware.FinalizeOutput, middleware.Metadata, error) {
+		return next.HandleFinalize(v4.SetPayloadHash(ctx, hex.EncodeToString(raw)), in)
+	})
+	return s3.WithAPIOptions(func(stack *middleware.Stack) error {
+		return stack.Finalize.Insert(set, "ComputePayloadHash", middleware.Before)
+	})
+}
 
 // composite is the sum that S3 gives an object that came in these parts: of the parts' sums, then their number.
 func (d digest) composite() string {
@@ -117,7 +133,7 @@ func (l *Location) head(ctx context.Context, key, version *string) (*s3.HeadObje
 
 // explainHead asks again for the reason of a refusal, which the answer to a HEAD request has no room for.
 func (l *Location) explainHead(ctx context.Context, key *string, err error) error {
-	if status := statusOf(err); status < 400 || status >= 500 {
+	if status := statusOf(err); status < 300 || status >= 500 {
 		return err
 	}
 	_, reason := l.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &l.options.Bucket, Prefix: key, MaxKeys: aws.Int32(1)})

@@ -61,8 +61,13 @@ func cause(err error) error {
 		return &failure{"the answer broke off: " + deepest(err).Error(), []error{err}}
 	}
 	var send *url.Error
-	if errors.As(err, &send) {
+	switch {
+	case errors.As(err, &send):
 		return &failure{"no answer: " + send.Err.Error(), []error{err}}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &failure{"no answer in the time allowed", []error{err}}
+	case errors.Is(err, context.Canceled):
+		return &failure{"cancelled", []error{err}}
 	}
 	return err
 }

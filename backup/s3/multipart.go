@@ -110,7 +110,7 @@ func (m *multipart) sendPart(ctx context.Context, i int, content []byte) error {
 	sent, err := m.client.UploadPart(ctx, &s3.UploadPartInput{
 		Bucket: &m.options.Bucket, Key: m.key, UploadId: m.id, PartNumber: aws.Int32(int32(i + 1)),
 		Body: bytes.NewReader(content), ContentLength: aws.Int64(int64(len(content))), ChecksumSHA256: &m.digest.parts[i],
-	})
+	}, signedAs(m.digest.parts[i]))
 	if err != nil {
 		return err
 	}

@@ -83,7 +83,7 @@ func (l *Location) confirm(ctx context.Context, key, version *string, d digest) 
 		return nil
 	}
 	first, err := l.original(ctx, key)
-	if err == nil && version != nil && *first == *version {
+	if err == nil && version != nil && first != nil && *first == *version {
 		return nil
 	}
 	return l.compare(ctx, key, d)
@@ -118,7 +118,7 @@ func (l *Location) putOnce(ctx context.Context, key *string, body io.ReadSeeker,
 		Bucket: &l.options.Bucket, Key: key, Body: body, ContentLength: &d.size, ChecksumSHA256: &d.sum,
 		IfNoneMatch: aws.String("*"), ContentType: aws.String(contentType),
 		ObjectLockMode: types.ObjectLockMode(mode), ObjectLockRetainUntilDate: until,
-	})
+	}, signedAs(d.sum))
 	if err != nil {
 		return nil, err
 	}
