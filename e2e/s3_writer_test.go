@@ -255,7 +255,7 @@ func TestRemoveIsForPruners(t *testing.T) {
 // TestRemoveAfterCompliance: until the lock has run out nobody may, and then the pruner.
 func TestRemoveAfterCompliance(t *testing.T) {
 	bucket := shared.bucket(t, true)
-	put(t, shared.writer(t, bucket, "compliance/2s"), "gwdr1/a", "content")
+	put(t, shared.writer(t, bucket, "compliance/4s"), "gwdr1/a", "content")
 	options := shared.options(t, bucket, "")
 	options.BypassGovernance = true
 	pruner := openOptions(t, options)

@@ -128,19 +128,26 @@ func (l *Location) head(ctx context.Context, key, version *string) (*s3.HeadObje
 	if isMissing(err) {
 		return nil, backup.ErrNotExist
 	}
-	return nil, l.explainHead(ctx, key, err)
+	if statusOf(err) == 0 {
+		return nil, err
+	}
+	return nil, l.explain(ctx, key, err)
 }
 
-// explainHead asks again for the reason of a refusal, which the answer to a HEAD request has no room for.
-func (l *Location) explainHead(ctx context.Context, key *string, err error) error {
-	if status := statusOf(err); status < 300 || status >= 500 {
+// explain asks again for the reason of an error that has none: the answer to a HEAD request has no room for it, and a server
+// that refuses an upload early closes the connection instead.
+func (l *Location) explain(ctx context.Context, key *string, err error) error {
+	if status := statusOf(err); status != 0 && (status < 300 || status >= 500) {
 		return err
 	}
 	_, reason := l.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &l.options.Bucket, Prefix: key, MaxKeys: aws.Int32(1)})
-	if reason != nil && statusOf(reason) != 0 {
-		return reason
+	switch {
+	case reason == nil || statusOf(reason) == 0:
+		return err
+	case statusOf(err) == 0:
+		return fmt.Errorf("%w; asked about the bucket, %w", cause(err), cause(reason))
 	}
-	return err
+	return reason
 }
 
 func (l *Location) hashStored(ctx context.Context, key, version *string) (string, error) {

@@ -40,7 +40,7 @@ type Options struct {
 	Parallel int           // parts on their way at once, each in memory; 0 means 3
 	Attempts int           // tries of a request that fails for no lasting reason; 0 means 4
 	Backoff  time.Duration // about the pause before the second try; it doubles, up to 16 times this. 0 means 100ms
-	Idle     time.Duration // a connection on which nothing moves for so long is dead; 0 means 10s
+	Idle     time.Duration // a connection on which nothing moves for so long is dead; 0 means 7s
 
 	Credentials aws.CredentialsProvider // nil: the SDK's default chain (environment, files, roles)
 	// DialContext replaces the dialer, such as for a proxy in between.
@@ -129,7 +129,7 @@ func (o Options) withDefaults() Options {
 	o.Parallel = cmp.Or(o.Parallel, 3)
 	o.Attempts = cmp.Or(o.Attempts, 4)
 	o.Backoff = cmp.Or(o.Backoff, 100*time.Millisecond)
-	o.Idle = cmp.Or(o.Idle, 10*time.Second)
+	o.Idle = cmp.Or(o.Idle, 7*time.Second) // so that all attempts fit into the half minute that a backup waits
 	return o
 }
 

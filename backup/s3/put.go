@@ -67,7 +67,9 @@ func (l *Location) insist(ctx context.Context, key *string, d digest, send uploa
 			return found
 		case !errors.Is(found, backup.ErrNotExist):
 			return fmt.Errorf("%w; whether it was stored cannot be seen: %w", cause(err), cause(found))
-		case !isConflict(err) || attempt == conflicts:
+		case statusOf(err) == 0 && !errors.Is(err, errUnconfirmed):
+			return l.explain(ctx, key, err)
+		case !isConflict(err) || attempt >= tries(err, d):
 			return err
 		}
 		if err := sleep(ctx, l.options.pause(attempt)); err != nil {
@@ -89,7 +91,7 @@ func (l *Location) confirm(ctx context.Context, key, version *string, d digest) 
 	return l.compare(ctx, key, d)
 }
 
-// isFinal reports whether the server refused, so that nothing was stored.
+// isFinal reports whether the server refused for a reason that holds for the next question as well.
 func isFinal(err error) bool {
 	switch status := statusOf(err); status {
 	case http.StatusRequestTimeout, http.StatusConflict, http.StatusPreconditionFailed, http.StatusTooManyRequests:
@@ -105,6 +107,15 @@ func isConflict(err error) bool {
 	status := statusOf(err)
 	return status == http.StatusConflict || status == http.StatusPreconditionFailed || status == http.StatusTooManyRequests ||
 		errors.Is(err, errUnconfirmed) || isNoUpload(err)
+}
+
+// tries is how often an upload is tried that another one is in the way of. One that a server still puts together may take
+// it a while, by the size.
+func tries(err error, d digest) int {
+	if errors.Is(err, errUnconfirmed) {
+		return conflicts + int(d.size>>26)
+	}
+	return conflicts
 }
 
 func isNoUpload(err error) bool { return codeOf(err) == "NoSuchUpload" }
