@@ -22,10 +22,14 @@ func BenchmarkPut(b *testing.B) {
 				return err
 			})
 		})
-		for _, probed := range []bool{false, true} {
-			b.Run(fmt.Sprintf("location/%dKiB/probed=%v", size>>10, probed), func(b *testing.B) {
-				l := openOptions(b, shared.options(b, shared.bucket(b, false), ""))
-				if probed {
+		for _, way := range []string{"unknown store", "create-only store", "one request"} {
+			b.Run(fmt.Sprintf("location/%dKiB/%s", size>>10, way), func(b *testing.B) {
+				options := shared.options(b, shared.bucket(b, false), "")
+				if way == "one request" {
+					options.PartSize = 1 << 30
+				}
+				l := openOptions(b, options)
+				if way != "unknown store" {
 					probe(b, l)
 				}
 				putEach(b, size, func(name string) error {
