@@ -19,7 +19,7 @@ import (
 // Load returns the state that the point holds, and how many entities came from which copy. It reads from the copies in
 // turn and takes from each what is whole, down to blocks of a MiB: several damaged copies may make a good one, whose
 // entities then count for "a+b". Without any way to the signed content the error wraps ErrIntegrity, unless the copies
-// just cannot be reached.
+// just cannot be reached, or an identity that may fit cannot be used: then it wraps ErrNoIdentity.
 func Load(ctx context.Context, found Found, copies []Copy, identities []age.Identity) (*gateway.State, map[string]int, error) {
 	state := gateway.NewState()
 	provenance := map[string]int{}
@@ -51,7 +51,11 @@ func loadPack(ctx context.Context, found Found, pack Pack, copies []Copy, identi
 	if err != nil {
 		return "", err
 	}
-	if err := openPack(io.NewSectionReader(spool, 0, pack.Size), pack, identities, state); err != nil {
+	err = openPack(io.NewSectionReader(spool, 0, pack.Size), pack, identities, state)
+	if errors.Is(err, ErrNoIdentity) {
+		return "", err // which says nothing of the pack
+	}
+	if err != nil {
 		return "", fmt.Errorf("%w: %w", ErrIntegrity, err)
 	}
 	return from, nil

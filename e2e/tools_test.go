@@ -48,7 +48,7 @@ func TestByHand(t *testing.T) {
 		cmd := exec.Command("sh", "-euc", script)
 		cmd.Dir = work
 		cmd.Env = append(env, "LINEAGE="+lineage, "POINT="+one(t, lineage, "points", "*.tar"), "PACK="+one(t, lineage, "packs", "*", "*"),
-			"IDENTITY="+h.keys.Identity, "ESCROW="+backup.EscrowFile(filepath.Dir(h.keys.Identity)), "SIGNERS="+h.keys.Trusted)
+			"IDENTITY="+h.keys.Identities[0], "ESCROW="+backup.EscrowFile(filepath.Dir(h.keys.Identities[0])), "SIGNERS="+h.keys.Trusted)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Fatalf("%s: %v\n%s", script, err, out)
@@ -89,7 +89,7 @@ func TestRestoreScript(t *testing.T) {
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
-	if out, err := script(point, h.keys.Identity, h.keys.Trusted, folder); err != nil {
+	if out, err := script(point, h.keys.Identities[0], h.keys.Trusted, folder); err != nil {
 		t.Fatalf("restore.sh: %v\n%s", err, out)
 	}
 	for _, e := range someEntities() {
@@ -103,11 +103,11 @@ func TestRestoreScript(t *testing.T) {
 		t.Errorf("without arguments: %v, %s", err, out)
 	}
 	flip(t, lineage, "packs")
-	if out, err := script(point, h.keys.Identity, h.keys.Trusted, folder); err == nil || !strings.Contains(out, "is damaged") {
+	if out, err := script(point, h.keys.Identities[0], h.keys.Trusted, folder); err == nil || !strings.Contains(out, "is damaged") {
 		t.Errorf("damaged pack: %v, %s", err, out)
 	}
 	flip(t, lineage, "points")
-	if out, err := script(point, h.keys.Identity, h.keys.Trusted, folder); err == nil {
+	if out, err := script(point, h.keys.Identities[0], h.keys.Trusted, folder); err == nil {
 		t.Errorf("damaged point was accepted: %s", out)
 	}
 }
