@@ -77,8 +77,8 @@ keys: {recipients: [%[5]s], identity: %[6]s, signing: %[7]s, trusted: %[8]s}
 	}
 }
 
-// gwdrCommand builds gwdr and returns a function that runs it in home, wants the exit code and returns stdout.
-func gwdrCommand(t *testing.T, home string) func(code int, args ...string) string {
+// buildGwdr returns the path of a new gwdr, alone in its directory.
+func buildGwdr(t *testing.T) string {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "gwdr")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".")
@@ -86,6 +86,13 @@ func gwdrCommand(t *testing.T, home string) func(code int, args ...string) strin
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build gwdr: %v\n%s", err, out)
 	}
+	return binary
+}
+
+// gwdrCommand builds gwdr and returns a function that runs it in home, wants the exit code and returns stdout.
+func gwdrCommand(t *testing.T, home string) func(code int, args ...string) string {
+	t.Helper()
+	binary := buildGwdr(t)
 	return func(code int, args ...string) string {
 		t.Helper()
 		cmd := exec.Command(binary, args...)
