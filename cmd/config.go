@@ -28,7 +28,7 @@ type Config struct {
 
 // LocationConfig is one place that keeps copies.
 type LocationConfig struct {
-	URL   string `mapstructure:"url"` // file:///dir, s3://bucket/prefix?endpoint=...&region=...
+	URL   string `mapstructure:"url"` // as cmd/init.go lists them
 	Media string `mapstructure:"media"`
 	Site  string `mapstructure:"site"`
 	Lock  string `mapstructure:"lock"` // compliance/30d, governance/7d
@@ -46,12 +46,13 @@ type PolicyConfig struct {
 	MaxAge    time.Duration `mapstructure:"maxage"`
 }
 
-// KeysConfig names the keys; identity, signing and trusted are files.
+// KeysConfig names the keys; identity, signing, trusted and passphrase_file are files.
 type KeysConfig struct {
-	Recipients []string `mapstructure:"recipients"`
-	Identity   string   `mapstructure:"identity"`
-	Signing    string   `mapstructure:"signing"`
-	Trusted    string   `mapstructure:"trusted"`
+	Recipients     []string `mapstructure:"recipients"`
+	Identity       []string `mapstructure:"identity"` // one, a list, or several with commas between them
+	Signing        string   `mapstructure:"signing"`
+	Trusted        string   `mapstructure:"trusted"`
+	PassphraseFile string   `mapstructure:"passphrase_file"` // the passphrase of those of the files that have one
 }
 
 // FleetConfig is a fleet that drills may break.
@@ -116,7 +117,7 @@ func setDefaults(v *viper.Viper, env func(string) string) {
 		"gateway": "", "token_file": "", "state": stateDir(env), "evidence": "evidence",
 		"locations": map[string]any{}, "fleets": map[string]any{},
 		"policy.site": "", "policy.copies": 3, "policy.media": 2, "policy.offsite": 1, "policy.immutable": 0, "policy.maxage": "0s",
-		"keys.recipients": []string{}, "keys.identity": "", "keys.signing": "", "keys.trusted": "",
+		"keys.recipients": []string{}, "keys.identity": []string{}, "keys.signing": "", "keys.trusted": "", "keys.passphrase_file": "",
 	} {
 		v.SetDefault(key, value)
 	}
