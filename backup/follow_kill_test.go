@@ -109,7 +109,7 @@ func newKillWorld(t *testing.T) *killWorld {
 	}
 	w.keys, w.copies = crashKeys(t, w.root), crashCopies(w.root)
 	for _, c := range w.copies {
-		if err := c.Location.(*dir.Location).Init(); err != nil {
+		if err := c.Location.(*dir.Location).Init(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -128,7 +128,7 @@ func followCopies(t testing.TB, places string) []backup.Copy {
 			continue
 		}
 		l := &dir.Location{Dir: filepath.Join(t.TempDir(), copies[i].Name)}
-		if err := l.Init(); err != nil {
+		if err := l.Init(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		copies[i].Location = l
