@@ -8,9 +8,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"filippo.io/age"
 
 	"gwdr/backup"
 	"gwdr/backup/backuptest"
@@ -455,14 +458,51 @@ func TestFollowSplitBrain(t *testing.T) {
 	}
 }
 
+// moodyRecipient does not encrypt a number of times.
+type moodyRecipient struct {
+	age.Recipient
+	fails atomic.Int64
+}
+
+func (m *moodyRecipient) Wrap(fileKey []byte) ([]*age.Stanza, error) {
+	if m.fails.Add(-1) >= 0 {
+		return nil, errors.New("plugin failed")
+	}
+	return m.Recipient.Wrap(fileKey)
+}
+
+// TestSealFails: changes that were read but not sealed are read, and logged, once more.
+func TestSealFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFollowed(t)
+		moody := &moodyRecipient{Recipient: f.job.Keys.Recipients[0]}
+		f.job.Keys.Recipients = []age.Recipient{moody}
+		f.start()
+		f.gateway.Cut(errCut)
+		for i := range 3 {
+			f.change(i)
+		}
+		moody.fails.Store(2)
+		f.gateway.Cut(nil)
+		time.Sleep(10 * time.Second)
+		if tail := f.check(); tail.Changes != 3 {
+			t.Errorf("tail %+v", tail)
+		}
+		if err := f.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestFollowFaults: whatever fails meanwhile, in the end the copies hold the gateway's state.
 func TestFollowFaults(t *testing.T) {
 	for seed := range uint64(8) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFollowed(t)
-				f.job.Keys = backuptest.NewKeys(t)
 				random := rand.New(rand.NewPCG(seed, 7))
+				moody := &moodyRecipient{Recipient: f.job.Keys.Recipients[0]}
+				f.job.Keys.Recipients = []age.Recipient{moody}
 				f.start()
 				for range 200 {
 					switch random.IntN(12) {
@@ -488,6 +528,8 @@ func TestFollowFaults(t *testing.T) {
 					case 8:
 						time.Sleep(time.Duration(random.IntN(20)) * time.Minute)
 					case 9:
+						moody.fails.Store(int64(random.IntN(4)))
+					case 10:
 						if random.IntN(4) == 0 {
 							if err := f.stop(); err != nil && !errors.Is(err, backup.ErrUncommitted) {
 								t.Fatal(err)
@@ -501,6 +543,7 @@ func TestFollowFaults(t *testing.T) {
 					f.change(random.IntN(1000))
 				}
 				f.gateway.Cut(nil)
+				moody.fails.Store(0)
 				for _, m := range f.memories {
 					m.Break(nil)
 				}

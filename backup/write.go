@@ -133,7 +133,6 @@ func (w *writer) read(ctx context.Context) (h gateway.Header, whole bool, err er
 		err = fmt.Errorf("%w: the gateway is at revision %d, before the log's end", gateway.ErrCompacted, h.Revision)
 	}
 	if err != nil {
-		w.log.gap()
 		return h, false, fmt.Errorf("read changes: %w", err)
 	}
 	w.losing.reset()

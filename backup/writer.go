@@ -177,7 +177,9 @@ func (w *writer) did(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	w.err = err
+	if w.err = err; err != nil && w.log != nil {
+		w.log.gap() // what was read is read again
+	}
 	switch {
 	case err == nil:
 		w.failing.reset()
