@@ -175,7 +175,7 @@ func TestPacksAreReused(t *testing.T) {
 	h.source.Compact()
 	second := h.take(t)
 	packs := len(h.wantNewest(t).Packs)
-	if packs < 3 || !second.Full || second.Bytes > first.Bytes/2 || second.Bytes == 0 {
+	if packs < 6 || !second.Full || second.Bytes > first.Bytes/2 || second.Bytes == 0 {
 		t.Errorf("%d packs; of %d bytes %d were sent again", packs, first.Bytes, second.Bytes)
 	}
 	if counts := h.objects(); counts["packs"] != packs+1 {
