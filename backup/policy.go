@@ -11,8 +11,8 @@ type Standing struct {
 	Copy      Copy
 	Domain    string // of failure; empty if unknown
 	Immutable bool
-	Holds     bool // a valid point, the newest of which is from Newest
-	Newest    time.Time
+	Holds     bool      // a valid point
+	Newest    time.Time // of the newest state that it gives
 }
 
 // PolicyResult says how far a set of copies meets the 3-2-1 rule. The figures are what was found; each counts distinct
@@ -80,7 +80,7 @@ func (r *PolicyResult) distinct(policy Policy, standings []Standing, now time.Ti
 			continue
 		}
 		if age := now.Sub(s.Newest); policy.MaxAge > 0 && age > policy.MaxAge {
-			r.Findings = append(r.Findings, fmt.Sprintf("%s is not counted: its newest point is %s old", s.Copy.Name, age.Round(time.Second)))
+			r.Findings = append(r.Findings, fmt.Sprintf("%s is not counted: its newest state is %s old", s.Copy.Name, age.Round(time.Second)))
 			continue
 		}
 		shared := s.Domain != "" && len(domains[s.Domain]) > 0

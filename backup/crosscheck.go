@@ -1,0 +1,171 @@
+package backup
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	// recent is how far back every location must have every point that another one has: prune keeps all of that age.
+	recent = 24 * time.Hour
+	// settling is how long a point may be at some locations only: a backup is under way.
+	settling = 10 * time.Minute
+	// ahead is how far another machine's clock may be ahead of ours.
+	ahead = 2 * time.Minute
+)
+
+// crossCheck holds the copies against each other, and against what the writer remembers of them.
+func crossCheck(views []*view, waiting *waiting, now time.Time) {
+	for _, v := range views {
+		if v.err != nil {
+			continue
+		}
+		v.checkClock(now)
+		v.checkVanished(waiting)
+		v.checkComplete()
+		v.checkLacking(views, waiting, now)
+	}
+	checkSizes(views)
+}
+
+func (v *view) checkClock(now time.Time) {
+	if v.newest != nil && v.newest.Time.After(now.Add(ahead)) {
+		v.problem(v.newest.Object(), fmt.Errorf("%w: %s", ErrClock, v.newest.Time.Format(time.RFC3339)))
+	}
+}
+
+// checkVanished finds that the copy lacks what the writer saw it take. Only what is newest counts: the rest may be pruned.
+func (v *view) checkVanished(waiting *waiting) {
+	l := waiting.newest
+	had := waiting.spool.progress(l.Lineage, v.copy).Seq
+	if l.Last.SHA256 == "" || had < l.Last.Point.Log.Seq {
+		return
+	}
+	for seq := l.Last.Point.Log.Seq; seq <= had; seq++ {
+		if object := lineageRoot(l.Lineage) + segmentName(seq); v.objects[object] == 0 {
+			v.problem(object, ErrVanished)
+			break
+		}
+	}
+	last := Found{Point: l.Last.Point, Name: pointName(l.Last.Point, l.Last.SHA256)}.Object()
+	if !slices.Contains(v.points, last) && !waiting.hasPoint(v.copy, last) {
+		v.problem(last, ErrVanished)
+	}
+}
+
+// checkComplete says what the newest valid point lacks.
+func (v *view) checkComplete() {
+	if v.newest == nil {
+		return
+	}
+	var missing []string
+	for _, name := range baseFiles() {
+		if object := lineageRoot(v.newest.Lineage) + name; v.objects[object] == 0 {
+			missing = append(missing, object)
+		}
+	}
+	missing = append(v.lacks, missing...)
+	const named = 3
+	for _, object := range missing[:min(named, len(missing))] {
+		text := "is missing"
+		if size, ok := v.objects[object]; ok {
+			text = fmt.Sprintf("has %d bytes", size)
+		}
+		v.problem(object, fmt.Errorf("%w: this %s", ErrIncomplete, text))
+	}
+	if n := len(missing) - named; n > 0 {
+		v.problem("", fmt.Errorf("%w: %d more objects are missing or have another size", ErrIncomplete, n))
+	}
+}
+
+// checkLacking finds recent points that another copy has. Those from before the first one here do not count: the location
+// may be new.
+func (v *view) checkLacking(views []*view, waiting *waiting, now time.Time) {
+	here := map[string]bool{}
+	for _, object := range v.points {
+		here[object] = true
+	}
+	for _, p := range v.problems { // said already
+		here[p.Object] = true
+	}
+	since := now.Add(-recent)
+	if n := len(v.points); n > 0 && timeOfPoint(v.points[n-1]).After(since) {
+		since = timeOfPoint(v.points[n-1])
+	}
+	missing := map[string]bool{}
+	var from []string
+	for _, other := range views {
+		for _, object := range other.points {
+			taken := timeOfPoint(object)
+			if here[object] || taken.Before(since) || taken.After(now.Add(-settling)) || waiting.hasPoint(v.copy, object) {
+				continue
+			}
+			missing[object] = true
+			if !slices.Contains(from, other.copy.Name) {
+				from = append(from, other.copy.Name)
+			}
+		}
+	}
+	switch {
+	case len(missing) > 0:
+		v.problem("", fmt.Errorf("%w: %s of the last %.0f hours can be had from %s", ErrLacking, ofPoints(len(missing)), recent.Hours(), strings.Join(from, ", ")))
+	case v.newest == nil && len(v.problems) == 0:
+		v.problem("", fmt.Errorf("%w: there is none", ErrLacking))
+	}
+}
+
+func ofPoints(n int) string {
+	if n == 1 {
+		return "1 point"
+	}
+	return fmt.Sprintf("%d points", n)
+}
+
+// timeOfPoint reads the consistency time off the name of a point's object, which is only as good as the name. Of what is
+// none it is zero.
+func timeOfPoint(object string) time.Time {
+	stamp, _, _ := strings.Cut(path.Base(object), "-")
+	t, err := time.Parse("20060102T150405Z", stamp)
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
+// checkSizes finds segments that have another size at one copy than at most: no point says how long its segments are.
+func checkSizes(views []*view) {
+	for _, v := range views {
+		if v.whole == nil {
+			continue
+		}
+		for seq := v.whole.Base.Seq + 1; seq <= v.whole.Log.Seq; seq++ {
+			object := lineageRoot(v.whole.Lineage) + segmentName(seq)
+			if size, ok := mostHave(views, object); ok && size != v.objects[object] {
+				v.problem(object, fmt.Errorf("%w: this has %d bytes, and %d at most locations", ErrIncomplete, v.objects[object], size))
+				v.whole, v.log = nil, nil
+				break
+			}
+		}
+	}
+}
+
+// mostHave returns the size that the object has at most of the copies that have it.
+func mostHave(views []*view, object string) (size int64, ok bool) {
+	sizes := map[int64]int{}
+	total := 0
+	for _, v := range views {
+		if n, ok := v.objects[object]; ok {
+			sizes[n]++
+			total++
+		}
+	}
+	for n, copies := range sizes {
+		if copies*2 > total {
+			return n, true
+		}
+	}
+	return 0, false
+}
