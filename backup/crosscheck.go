@@ -1,12 +1,16 @@
 package backup
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"slices"
 	"strings"
 	"time"
 )
+
+// errNoPoint is the problem of a location that nobody has put anything to yet, or where all of it is old and gone.
+var errNoPoint = errors.New("there is no point here")
 
 const (
 	// recent is how far back every location must have every point that another one has: prune keeps all of that age.
@@ -113,7 +117,7 @@ func (v *view) checkLacking(views []*view, waiting *waiting, now time.Time) {
 	case len(missing) > 0:
 		v.problem("", fmt.Errorf("%w: %s of the last %.0f hours can be had from %s", ErrLacking, ofPoints(len(missing)), recent.Hours(), strings.Join(from, ", ")))
 	case v.newest == nil && len(v.problems) == 0:
-		v.problem("", fmt.Errorf("%w: there is none", ErrLacking))
+		v.problem("", errNoPoint)
 	}
 }
 

@@ -89,9 +89,9 @@ var (
 	// ErrVanished is wrapped when something is gone that was stored. Prune does not take what is newest.
 	ErrVanished = errors.New("it was stored here, and is gone")
 	// ErrIncomplete is wrapped when the newest point lacks something.
-	ErrIncomplete = errors.New("the newest point is not complete here")
+	ErrIncomplete = errors.New("what the newest point needs is not complete here")
 	// ErrLacking is wrapped when others have points that are not here, and nothing in the spool will bring them.
-	ErrLacking = errors.New("not every point is here")
+	ErrLacking = errors.New("points are missing here")
 	// ErrClock is wrapped when the writer's clock was ahead of ours.
 	ErrClock = errors.New("it is of the future: compare the clocks")
 )

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -35,6 +34,7 @@ The 3-2-1 rule is tested, not believed: gwdr tries to overwrite and to delete an
 locations that fail together count as one.`,
 		Example: `  gwdr backup
   gwdr backup --json | jq .policy
+  gwdr backup status
   gwdr backup list
   gwdr backup verify --all`,
 		Args: cobra.NoArgs,
@@ -43,7 +43,7 @@ locations that fail together count as one.`,
 	cmd.Flags().DurationVar(&opts.patience, "patience", 30*time.Second, "how long a location may keep gwdr waiting, on top of the transfer")
 	cmd.Flags().BoolVar(&opts.full, "full", false, "read and send everything, even if little has changed")
 	cmd.Flags().BoolVar(&opts.newLineage, "new-lineage", false, "begin a new lineage, which descends from the last: after another writer continued it (exit code 9)")
-	cmd.AddCommand(newBackupListCommand(a), newBackupVerifyCommand(a))
+	cmd.AddCommand(newBackupListCommand(a), newBackupVerifyCommand(a), newBackupStatusCommand(a))
 	return cmd
 }
 
@@ -134,13 +134,8 @@ func (a *app) backupJob(ctx context.Context, source gateway.Source) (backup.Job,
 	if err != nil {
 		return backup.Job{}, err
 	}
-	job := backup.Job{
-		Source: source, Gateway: a.Config.Gateway, Copies: copies, Keys: keys, Policy: a.backupPolicy(),
-		Spool: filepath.Join(a.Config.State, "backup"), Tool: "gwdr " + version(), Log: a.Log,
-	}
-	if a.labLocations() { // a lab's spool goes with the lab
-		job.Gateway, job.Spool = "lab", filepath.Join(a.Config.LabDir(), "backup")
-	}
+	job := backup.Job{Source: source, Copies: copies, Keys: keys, Policy: a.backupPolicy(), Tool: "gwdr " + version(), Log: a.Log}
+	job.Gateway, job.Spool = a.spool()
 	return job, nil
 }
 
