@@ -13,8 +13,6 @@ import (
 var errNoPoint = errors.New("there is no point here")
 
 const (
-	// recent is how far back every location must have every point that another one has: prune keeps all of that age.
-	recent = 24 * time.Hour
 	// settling is how long a point may be at some locations only: a backup is under way.
 	settling = 10 * time.Minute
 	// ahead is how far another machine's clock may be ahead of ours.
@@ -85,8 +83,8 @@ func (v *view) checkComplete() {
 	}
 }
 
-// checkLacking finds recent points that another copy has. Those from before the first one here do not count: the location
-// may be new.
+// checkLacking finds points that another copy has and that are newer than all here. Of older ones, prune may have left more
+// at one location than at another.
 func (v *view) checkLacking(views []*view, waiting *waiting, now time.Time) {
 	here := map[string]bool{}
 	for _, object := range v.points {
@@ -95,16 +93,16 @@ func (v *view) checkLacking(views []*view, waiting *waiting, now time.Time) {
 	for _, p := range v.problems { // said already
 		here[p.Object] = true
 	}
-	since := now.Add(-recent)
-	if n := len(v.points); n > 0 && timeOfPoint(v.points[n-1]).After(since) {
-		since = timeOfPoint(v.points[n-1])
+	var since time.Time
+	if v.newest != nil {
+		since = v.newest.Time
 	}
 	missing := map[string]bool{}
 	var from []string
 	for _, other := range views {
 		for _, object := range other.points {
 			taken := timeOfPoint(object)
-			if here[object] || taken.Before(since) || taken.After(now.Add(-settling)) || waiting.hasPoint(v.copy, object) {
+			if here[object] || !taken.After(since) || taken.After(now.Add(-settling)) || waiting.hasPoint(v.copy, object) {
 				continue
 			}
 			missing[object] = true
@@ -115,17 +113,17 @@ func (v *view) checkLacking(views []*view, waiting *waiting, now time.Time) {
 	}
 	switch {
 	case len(missing) > 0:
-		v.problem("", fmt.Errorf("%w: %s of the last %.0f hours can be had from %s", ErrLacking, ofPoints(len(missing)), recent.Hours(), strings.Join(from, ", ")))
+		v.problem("", fmt.Errorf("%w: %s can be had from %s", ErrLacking, newer(len(missing)), strings.Join(from, ", ")))
 	case v.newest == nil && len(v.problems) == 0:
 		v.problem("", errNoPoint)
 	}
 }
 
-func ofPoints(n int) string {
-	if n == 1 {
-		return "1 point"
+func newer(points int) string {
+	if points == 1 {
+		return "1 newer point"
 	}
-	return fmt.Sprintf("%d points", n)
+	return fmt.Sprintf("%d newer points", points)
 }
 
 // timeOfPoint reads the consistency time off the name of a point's object, which is only as good as the name. Of what is

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -269,6 +270,53 @@ func TestStoreWentBack(t *testing.T) {
 		t.Errorf("lineage %s of %s, want a new one of %s", second.Lineage, second.Parent, want)
 	}
 	h.wantNewest(t)
+}
+
+// TestClockWentBack: the newest point is the last one that was made, whatever the clock said.
+func TestClockWentBack(t *testing.T) {
+	h := newHouse(t, someEntities()...)
+	h.source.Clock = func() time.Time { return time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC) }
+	h.take(t)
+	h.source.Clock = func() time.Time { return time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC) }
+	h.source.Put(backuptest.Entity(gateway.Route, "a", "{}"))
+	h.take(t)
+	h.wantNewest(t)
+	h.source.Wipe("store-2")
+	h.source.Put(backuptest.Entity(gateway.Route, "b", "{}"))
+	h.take(t)
+	h.wantNewest(t)
+}
+
+// TestTwoWritersAtOnce: of two writers with spools of their own one goes on, and no point is made of the changes of both.
+func TestTwoWritersAtOnce(t *testing.T) {
+	h := newHouse(t, someEntities()...)
+	h.take(t)
+	jobs := []backup.Job{h.job, h.job}
+	jobs[1].Spool = t.TempDir()
+	split := 0
+	for round := range 30 {
+		h.source.Put(backuptest.Entity(gateway.Route, "a", fmt.Sprint(round)))
+		errs := make([]error, len(jobs))
+		var both sync.WaitGroup
+		for i := range jobs {
+			both.Go(func() { _, errs[i] = backup.Take(t.Context(), jobs[i]) })
+		}
+		both.Wait()
+		for i, err := range errs {
+			if errors.Is(err, backup.ErrSplitBrain) {
+				split++
+				jobs[i].Spool = t.TempDir() // as one who knows what he does
+			} else if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, f := range h.find(t) {
+			h.load(t, f)
+		}
+	}
+	if split == 0 {
+		t.Error("both writers continued one log all the time")
+	}
 }
 
 // TestRandomHistory: whatever changes, whichever locations fail and whatever the spool loses, the newest point is what the

@@ -19,6 +19,7 @@ const (
 	packEnding  = ".tar.zst.age"
 	pointsDir   = "points/"
 	packsDir    = "packs/"
+	attestDir   = "attest/"
 
 	maxPoint = 64 << 20 // bytes of a point object; a pack of 1 GiB takes 70 KB in it
 )

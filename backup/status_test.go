@@ -137,7 +137,7 @@ func TestStatusBehind(t *testing.T) {
 			t.Errorf("location behind: %+v, policy %+v", l, s.Policy)
 		}
 		h.job.Spool = ""
-		wantProblems(t, h.status(t), 2, backup.ErrLacking, "1 point of the last 24 hours can be had from local, nas")
+		wantProblems(t, h.status(t), 2, backup.ErrLacking, "1 newer point can be had from local, nas")
 	})
 }
 
@@ -186,14 +186,14 @@ func TestStatusVanished(t *testing.T) {
 	inTime(t, func(t *testing.T, h *house) {
 		remove(h.memories[1], "/points/")
 		s := h.status(t)
-		wantProblems(t, s, 1, nil, "it was stored here, and is gone", "1 point of the last 24 hours can be had from local, offsite")
+		wantProblems(t, s, 1, nil, "it was stored here, and is gone", "1 newer point can be had from local, offsite")
 		if l := s.Locations[1]; l.Newest != "" || l.Restorable != nil || !l.Reachable {
 			t.Errorf("location: %+v", l)
 		}
 		remove(h.memories[1], "gwdr1/")
-		wantProblems(t, h.status(t), 1, nil, "/log/", "/points/", "1 point of")
+		wantProblems(t, h.status(t), 1, nil, "/log/", "/points/", "1 newer point")
 		h.job.Spool = "" // on another machine
-		wantProblems(t, h.status(t), 1, backup.ErrLacking, "2 points of")
+		wantProblems(t, h.status(t), 1, backup.ErrLacking, "2 newer points")
 	})
 }
 

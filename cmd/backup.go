@@ -43,7 +43,7 @@ locations that fail together count as one.`,
 	cmd.Flags().DurationVar(&opts.patience, "patience", 30*time.Second, "how long a location may keep gwdr waiting, on top of the transfer")
 	cmd.Flags().BoolVar(&opts.full, "full", false, "read and send everything, even if little has changed")
 	cmd.Flags().BoolVar(&opts.newLineage, "new-lineage", false, "begin a new lineage, which descends from the last: after another writer continued it (exit code 9)")
-	cmd.AddCommand(newBackupListCommand(a), newBackupVerifyCommand(a), newBackupStatusCommand(a))
+	cmd.AddCommand(newBackupListCommand(a), newBackupVerifyCommand(a), newBackupStatusCommand(a), newBackupPruneCommand(a))
 	return cmd
 }
 

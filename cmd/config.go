@@ -32,6 +32,8 @@ type LocationConfig struct {
 	Media string `mapstructure:"media"`
 	Site  string `mapstructure:"site"`
 	Lock  string `mapstructure:"lock"` // compliance/30d, governance/7d
+	// Pruner is the URL to prune by, with credentials that may delete, which those of URL should not.
+	Pruner string `mapstructure:"pruner"`
 }
 
 // PolicyConfig is the 3-2-1 rule.
