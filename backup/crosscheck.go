@@ -97,12 +97,14 @@ func (v *view) checkLacking(views []*view, waiting *waiting, now time.Time) {
 	if v.newest != nil {
 		since = v.newest.Time
 	}
+	ours := lineagesOf(views, waiting)
 	missing := map[string]bool{}
 	var from []string
 	for _, other := range views {
 		for _, object := range other.points {
+			lineage, _, _ := splitObject(object)
 			taken := timeOfPoint(object)
-			if here[object] || !taken.After(since) || taken.After(now.Add(-settling)) || waiting.hasPoint(v.copy, object) {
+			if !ours[lineage] || here[object] || !taken.After(since) || taken.After(now.Add(-settling)) || waiting.hasPoint(v.copy, object) {
 				continue
 			}
 			missing[object] = true
@@ -117,6 +119,17 @@ func (v *view) checkLacking(views []*view, waiting *waiting, now time.Time) {
 	case v.newest == nil && len(v.problems) == 0:
 		v.problem("", errNoPoint)
 	}
+}
+
+// lineagesOf returns the lineages that matter: that of the writer, and those of the newest points.
+func lineagesOf(views []*view, waiting *waiting) map[string]bool {
+	ours := map[string]bool{waiting.newest.Lineage: true}
+	for _, v := range views {
+		if v.newest != nil {
+			ours[v.newest.Lineage] = true
+		}
+	}
+	return ours
 }
 
 func newer(points int) string {

@@ -109,7 +109,7 @@ type StatusOptions struct {
 func CheckStatus(ctx context.Context, copies []Copy, keys Keys, policy Policy, options StatusOptions) *Status {
 	within := cmp.Or(options.Patience, patience)
 	waiting := readWaiting(options.Spool, options.Gateway)
-	views := viewAll(ctx, copies, keys.Trusted, within)
+	views := viewAll(ctx, copies, keys.Trusted, waiting.newest, within)
 	readTails(ctx, views, keys.Trusted, within)
 	s := &Status{Schema: "gwdr/status/v1", Time: time.Now().UTC(), Notes: waiting.notes, Locations: []LocationStatus{}}
 	crossCheck(views, waiting, s.Time)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -200,21 +201,22 @@ func TestStatusVanished(t *testing.T) {
 // TestStatusForged: what was not signed by a trusted key does not exist, whatever its name.
 func TestStatusForged(t *testing.T) {
 	inTime(t, func(t *testing.T, h *house) {
+		own := "gwdr1/" + h.find(t)[0].Lineage + "/points/"
 		stranger := newHouse(t)
 		stranger.take(t)
 		for name, content := range stranger.memories[0].Objects() {
 			h.memories[0].Set(name, content)
 		}
 		for i := range 3 {
-			h.memories[0].Set("gwdr1/"+strings.Repeat("0", 32)+"/points/3000010"+itoa(i+1)+"T000000Z-0000000000000001-00000000.tar", []byte("?"))
+			h.memories[0].Set(fmt.Sprintf("%s3000010%dT000000Z-0000000000000001-00000000.tar", own, i+1), []byte("?"))
 		}
 		s := h.status(t)
 		l := s.Locations[0]
-		if len(l.Problems) != 4 || !errors.Is(l.Problems[3].Err, backup.ErrIntegrity) || !l.Complete || l.Newest != s.Newest.Point {
+		if len(l.Problems) != 3 || !errors.Is(l.Problems[0].Err, backup.ErrIntegrity) || !l.Complete || l.Newest != s.Newest.Point {
 			t.Errorf("location with forged points: %+v", l)
 		}
 		for i := range 100 {
-			h.memories[0].Set("gwdr1/"+strings.Repeat("0", 32)+"/points/x"+strings.Repeat("y", i), []byte("?"))
+			h.memories[0].Set(own+"x"+strings.Repeat("y", i), []byte("?"))
 		}
 		if l := h.status(t).Locations[0]; l.Newest != "" || len(l.Problems) > 40 {
 			t.Errorf("location full of forged points: %d problems, newest %q", len(l.Problems), l.Newest)
@@ -250,6 +252,29 @@ func TestStatusLog(t *testing.T) {
 			if seconds(l.Exposure) != 180 || l.Restorable.Segments != 1 || len(l.Problems) != 1 {
 				t.Errorf("location: %+v, %+v", l, l.Restorable)
 			}
+		}
+	})
+}
+
+// TestStatusOtherGateway: another gateway's backups at the same place say nothing of this one's; its own older lineages do.
+func TestStatusOtherGateway(t *testing.T) {
+	inTime(t, func(t *testing.T, h *house) {
+		other := *h
+		other.job.Gateway, other.job.Spool, other.job.Source = "other", t.TempDir(), backuptest.NewSource("other")
+		other.take(t)
+		if s := h.status(t); seconds(s.Exposure) != 1200 || s.Newest.Store != "store-1" || !s.Sound() {
+			t.Errorf("status of the first: %+v, %+v", s, s.Newest)
+		}
+		if s := other.status(t); seconds(s.Exposure) != 0 || s.Newest.Store != "other" || !s.Sound() {
+			t.Errorf("status of the other: %+v, %+v", s, s.Newest)
+		}
+		h.source.Wipe("store-2")
+		h.memories[1].Break(backuptest.Dead)
+		h.take(t)
+		h.memories[1].Break(nil)
+		s := h.status(t)
+		if l := s.Locations[1]; seconds(l.Age) != 1200 || l.Restorable.Store != "store-1" || s.Newest.Store != "store-2" {
+			t.Errorf("location with the lineage before: %+v", l)
 		}
 	})
 }

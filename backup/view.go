@@ -32,14 +32,14 @@ type view struct {
 
 // viewAll looks at all copies at once. Reading and probing take their time side by side, and one that hangs does not hide
 // what came of the other.
-func viewAll(ctx context.Context, copies []Copy, trusted sshsig.Trusted, within time.Duration) []*view {
+func viewAll(ctx context.Context, copies []Copy, trusted sshsig.Trusted, own lineageEntry, within time.Duration) []*view {
 	views := make([]*view, len(copies))
 	var probes []answer[probed]
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		probes = onEach(ctx, copies, within, func(ctx context.Context, c Copy) (probed, error) { return probe(ctx, c), nil })
 	})
-	for i, a := range onEach(ctx, copies, within, func(ctx context.Context, c Copy) (*view, error) { return viewOne(ctx, c, trusted) }) {
+	for i, a := range onEach(ctx, copies, within, func(ctx context.Context, c Copy) (*view, error) { return viewOne(ctx, c, trusted, own) }) {
 		if views[i] = a.value; a.err != nil {
 			views[i] = &view{copy: copies[i], err: a.err, problems: []Problem{newProblem(copies[i], "", a.err)}}
 		}
@@ -59,7 +59,7 @@ func viewAll(ctx context.Context, copies []Copy, trusted sshsig.Trusted, within 
 	return views
 }
 
-func viewOne(ctx context.Context, c Copy, trusted sshsig.Trusted) (*view, error) {
+func viewOne(ctx context.Context, c Copy, trusted sshsig.Trusted, own lineageEntry) (*view, error) {
 	v := &view{copy: c, objects: map[string]int64{}}
 	listed, err := c.Location.List(ctx, formatRoot)
 	if err != nil {
@@ -73,7 +73,7 @@ func viewOne(ctx context.Context, c Copy, trusted sshsig.Trusted) (*view, error)
 	}
 	// The names begin with the time, in every lineage.
 	slices.SortFunc(v.points, func(a, b string) int { return cmp.Compare(path.Base(b), path.Base(a)) })
-	if err := v.findPoints(ctx, trusted); err != nil {
+	if err := v.findPoints(ctx, trusted, &family{own: own, copy: c, trusted: trusted}); err != nil {
 		return nil, err
 	}
 	return v, v.findTail(ctx, trusted)
@@ -84,10 +84,17 @@ func viewOne(ctx context.Context, c Copy, trusted sshsig.Trusted) (*view, error)
 const maxPassedOver = 32
 
 // findPoints reads points, newest first, until one is valid and has all that it needs.
-func (v *view) findPoints(ctx context.Context, trusted sshsig.Trusted) error {
-	for i, object := range v.points {
-		if i == maxPassedOver {
-			v.problem("", fmt.Errorf("none of the %d newest points is of any use, and the others were not read", i))
+func (v *view) findPoints(ctx context.Context, trusted sshsig.Trusted, family *family) error {
+	tried := 0
+	for _, object := range v.points {
+		lineage, _, _ := splitObject(object)
+		if ours, err := family.has(ctx, lineage); err != nil {
+			return err
+		} else if !ours {
+			continue
+		}
+		if tried++; tried > maxPassedOver {
+			v.problem("", fmt.Errorf("none of the %d newest points is of any use, and the others were not read", maxPassedOver))
 			return nil
 		}
 		found, err := fetchPoint(ctx, v.copy, Object{Name: object}, trusted)
