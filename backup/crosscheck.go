@@ -43,14 +43,11 @@ func (v *view) checkClock(now time.Time) {
 func (v *view) checkVanished(waiting *waiting) {
 	l := waiting.newest
 	had := waiting.spool.progress(l.Lineage, v.copy).Seq
+	if object := lineageRoot(l.Lineage) + segmentName(had); had > 0 && v.objects[object] == 0 {
+		v.problem(object, ErrVanished)
+	}
 	if l.Last.SHA256 == "" || had < l.Last.Point.Log.Seq {
 		return
-	}
-	for seq := l.Last.Point.Log.Seq; seq <= had; seq++ {
-		if object := lineageRoot(l.Lineage) + segmentName(seq); v.objects[object] == 0 {
-			v.problem(object, ErrVanished)
-			break
-		}
 	}
 	last := Found{Point: l.Last.Point, Name: pointName(l.Last.Point, l.Last.SHA256)}.Object()
 	if !slices.Contains(v.points, last) && !waiting.hasPoint(v.copy, last) {

@@ -22,6 +22,9 @@ type Config struct {
 	Policy    PolicyConfig              `mapstructure:"policy"`
 	Keys      KeysConfig                `mapstructure:"keys"`
 	Fleets    map[string]FleetConfig    `mapstructure:"fleets"`
+	Ping      PingConfig                `mapstructure:"ping"`
+	// MetricsFile is written by each backup, for node_exporter's textfile collector.
+	MetricsFile string `mapstructure:"metrics_file"`
 
 	File string `mapstructure:"-"` // the file that was read, or empty
 }
@@ -52,6 +55,11 @@ type KeysConfig struct {
 	Identity   string   `mapstructure:"identity"`
 	Signing    string   `mapstructure:"signing"`
 	Trusted    string   `mapstructure:"trusted"`
+}
+
+// PingConfig names a monitor that learns of each backup.
+type PingConfig struct {
+	URL string `mapstructure:"url"` // a secret: whoever knows it can say that all is well
 }
 
 // FleetConfig is a fleet that drills may break.
@@ -114,7 +122,7 @@ func (c *Config) resolve() (err error) {
 func setDefaults(v *viper.Viper, env func(string) string) {
 	for key, value := range map[string]any{
 		"gateway": "", "token_file": "", "state": stateDir(env), "evidence": "evidence",
-		"locations": map[string]any{}, "fleets": map[string]any{},
+		"locations": map[string]any{}, "fleets": map[string]any{}, "ping.url": "", "metrics_file": "",
 		"policy.site": "", "policy.copies": 3, "policy.media": 2, "policy.offsite": 1, "policy.immutable": 0, "policy.maxage": "0s",
 		"keys.recipients": []string{}, "keys.identity": "", "keys.signing": "", "keys.trusted": "",
 	} {
