@@ -37,6 +37,10 @@ var external = map[string][]string{
 	"github.com/spf13/":                   {"cmd"},
 	"github.com/charmbracelet/bubbletea":  {"internal/tui"},
 	"github.com/aws/":                     {"backup/s3"},
+	"gocloud.dev":                         {"backup/blob"},
+	"cloud.google.com/":                   {"backup/blob"},
+	"google.golang.org/api/":              {"backup/blob"},
+	"github.com/Azure/":                   {"backup/blob"},
 	"go.etcd.io/":                         {"gateway/store"},
 	"github.com/prometheus/client_golang": {"cmd", "gateway/proxy", "gateway/admin"},
 }

@@ -31,7 +31,7 @@ type Config struct {
 
 // LocationConfig is one place that keeps copies.
 type LocationConfig struct {
-	URL   string `mapstructure:"url"` // file:///dir, s3://bucket/prefix?endpoint=...&region=...
+	URL   string `mapstructure:"url"` // as cmd/init.go lists them
 	Media string `mapstructure:"media"`
 	Site  string `mapstructure:"site"`
 	Lock  string `mapstructure:"lock"` // compliance/30d, governance/7d

@@ -34,8 +34,13 @@ func newInitCommand(a *app) *cobra.Command {
 		Long: `Writes gwdr.yaml and new keys, prepares and tests the locations, and says what to store where. It never overwrites
 anything: what is there already is an error.
 
-A location is NAME=URL, with its media, site and lock after commas. URLs are file:///DIRECTORY and
-s3://BUCKET/PREFIX?endpoint=URL&region=REGION; S3 credentials come from the environment, as for every AWS tool.`,
+A location is NAME=URL, with its media, site and lock after commas. URLs are:
+  file:///DIRECTORY
+  s3://BUCKET/PREFIX?endpoint=URL&region=REGION
+  gs://BUCKET/PREFIX?endpoint=URL
+  azblob://CONTAINER/PREFIX?account=NAME&endpoint=URL
+Credentials are never in a URL: they come from the environment, as for every tool of the cloud. For azblob that is
+AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN, or what you are logged in as. lock is for s3; gs and azblob have theirs at the bucket.`,
 		Example: `  gwdr init
   gwdr init --gateway gwdr+http://127.0.0.1:8081 --site dc1 \
     --location local=file:///var/backups/gwdr,media=disk,site=dc1 \

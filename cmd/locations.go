@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"gwdr/backup"
+	"gwdr/backup/blob"
 	"gwdr/backup/dir"
 	"gwdr/backup/s3"
 )
@@ -72,8 +73,10 @@ func (a *app) openCopy(ctx context.Context, name string, c LocationConfig) (back
 		opened.Location, err = openDir(c)
 	case "s3":
 		opened.Location, err = a.openS3(ctx, name, c)
-	default:
-		err = errors.New("its URL is neither file:///DIRECTORY nor s3://BUCKET/PREFIX") // and may hold a password
+	case blob.Google, blob.Azure:
+		opened.Location, err = a.openBlob(name, c)
+	default: // the URL itself may hold a password
+		err = errors.New("its URL is none of file:///DIRECTORY, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, azblob://CONTAINER/PREFIX")
 	}
 	if err != nil {
 		return backup.Copy{}, fmt.Errorf("location %s: %w", name, err)
@@ -104,6 +107,24 @@ func (a *app) openS3(ctx context.Context, name string, c LocationConfig) (backup
 		return nil, err
 	}
 	return s3.Open(ctx, options)
+}
+
+func (a *app) openBlob(name string, c LocationConfig) (backup.Location, error) {
+	options, err := blob.ParseURL(c.URL)
+	if err != nil {
+		return nil, err
+	}
+	if c.Lock != "" {
+		return nil, errors.New("lock is for s3 locations; here the bucket's own retention protects objects")
+	}
+	if options.Scheme == blob.Azure { // the names that Azure's own tools read
+		options.Account = cmp.Or(options.Account, a.Env("AZURE_STORAGE_ACCOUNT"))
+		options.Key, options.SAS = blob.Secret(a.Env("AZURE_STORAGE_KEY")), blob.Secret(a.Env("AZURE_STORAGE_SAS_TOKEN"))
+	}
+	if options.DialContext, err = a.labDialer(name); err != nil {
+		return nil, err
+	}
+	return blob.Open(options), nil
 }
 
 // labSite is where the lab's gateway is said to be.
