@@ -36,13 +36,15 @@ type Required struct {
 	Offsite   int     `json:"offsite"`
 	Immutable int     `json:"immutable"`
 	MaxAge    float64 `json:"max_age_s"`
+	MaxScrub  float64 `json:"max_scrub_s"`
 }
 
 // CheckPolicy compares the copies with the policy at the given time. Of copies in one fault domain only the first
 // counts, unless the policy is simulated: a lab's copies count as declared, and a finding says that they fail together.
 func CheckPolicy(policy Policy, standings []Standing, now time.Time) PolicyResult {
 	r := PolicyResult{Findings: []string{}, Required: Required{
-		Copies: policy.Copies, Media: policy.Media, Offsite: policy.Offsite, Immutable: policy.Immutable, MaxAge: policy.MaxAge.Seconds(),
+		Copies: policy.Copies, Media: policy.Media, Offsite: policy.Offsite, Immutable: policy.Immutable,
+		MaxAge: policy.MaxAge.Seconds(), MaxScrub: policy.MaxScrub.Seconds(),
 	}}
 	media := map[string]bool{}
 	for _, s := range r.distinct(policy, standings, now) {

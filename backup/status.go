@@ -4,10 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
 	"gwdr/gateway"
+	"gwdr/internal/sshsig"
 )
 
 // Status says how safe a gateway's backups are, as seen from here and now; its JSON is the contract gwdr/status/v1. What is
@@ -101,6 +103,15 @@ type StatusOptions struct {
 	Spool    string        // the writer's, if this is its machine
 	Gateway  string        // names the gateway in the spool
 	Patience time.Duration // how long a location may take for each of two rounds of questions; 0 means 30s
+
+	// Scrubs says, by the copy's name, how its last verification ended, as attested by a trusted signer; nil: nobody knows.
+	Scrubs func(ctx context.Context, copies []Copy, trusted sshsig.Trusted) map[string]Scrub
+}
+
+// Scrub is the newest that is attested of a copy.
+type Scrub struct {
+	Ended  time.Time // of the newest verification
+	Passed time.Time // of the newest that found nothing wrong with the copy; zero if there is none
 }
 
 // CheckStatus asks all copies at once how they stand: it tests what they promise, reads the newest point of each and the log
@@ -109,16 +120,66 @@ type StatusOptions struct {
 func CheckStatus(ctx context.Context, copies []Copy, keys Keys, policy Policy, options StatusOptions) *Status {
 	within := cmp.Or(options.Patience, patience)
 	waiting := readWaiting(options.Spool, options.Gateway)
+	scrubs := readScrubs(ctx, copies, keys.Trusted, within, options)
 	views := viewAll(ctx, copies, keys.Trusted, waiting.newest, within)
 	readTails(ctx, views, keys.Trusted, within)
 	s := &Status{Schema: "gwdr/status/v1", Time: time.Now().UTC(), Notes: waiting.notes, Locations: []LocationStatus{}}
 	crossCheck(views, waiting, s.Time)
+	scrubbed := <-scrubs
 	for _, v := range views {
-		s.Locations = append(s.Locations, v.status(waiting, s.Time))
+		v.checkScrub(scrubbed[v.copy.Name])
+		l := v.status(waiting, s.Time)
+		if passed := scrubbed[v.copy.Name].Passed; !passed.IsZero() {
+			l.Scrubbed = &passed
+		}
+		s.Locations = append(s.Locations, l)
 	}
 	s.compare()
 	s.judge(copies, policy)
+	s.judgeScrubs(views, policy)
 	return s
+}
+
+// readScrubs asks for the attestations beside all else.
+func readScrubs(ctx context.Context, copies []Copy, trusted sshsig.Trusted, within time.Duration, options StatusOptions) <-chan map[string]Scrub {
+	scrubs := make(chan map[string]Scrub, 1)
+	if options.Scrubs == nil {
+		scrubs <- nil
+		return scrubs
+	}
+	go func() {
+		ctx, cancel := context.WithTimeoutCause(ctx, within, errSilent)
+		defer cancel()
+		scrubs <- options.Scrubs(ctx, copies, trusted)
+	}()
+	return scrubs
+}
+
+func (v *view) checkScrub(s Scrub) {
+	if s.Ended.After(s.Passed) && v.err == nil {
+		v.problem("", fmt.Errorf("%w: so said the verification of %s", ErrIntegrity, s.Ended.UTC().Format(time.RFC3339)))
+	}
+}
+
+// judgeScrubs finds the locations that were not read back whole in time. One that holds nothing so old is not due yet.
+func (s *Status) judgeScrubs(views []*view, policy Policy) {
+	if policy.MaxScrub <= 0 {
+		return
+	}
+	due := s.Time.Add(-policy.MaxScrub)
+	for i, l := range s.Locations {
+		points := views[i].points
+		if !l.Reachable || len(points) == 0 || timeOfPoint(points[len(points)-1]).After(due) || l.Scrubbed != nil && l.Scrubbed.After(due) {
+			continue
+		}
+		s.Policy.Unverified = append(s.Policy.Unverified, l.Name)
+		last := "never"
+		if l.Scrubbed != nil {
+			last = "last on " + l.Scrubbed.UTC().Format(time.DateOnly)
+		}
+		s.Policy.Satisfied = false
+		s.Policy.Findings = append(s.Policy.Findings, fmt.Sprintf("%s was read back whole %s", l.Name, last))
+	}
 }
 
 // status is what the view comes to by itself.

@@ -15,6 +15,7 @@ import (
 	"gwdr/backup"
 	"gwdr/backup/backuptest"
 	"gwdr/gateway"
+	"gwdr/internal/sshsig"
 )
 
 // status asks how the house stands.
@@ -275,6 +276,42 @@ func TestStatusOtherGateway(t *testing.T) {
 		s := h.status(t)
 		if l := s.Locations[1]; seconds(l.Age) != 1200 || l.Restorable.Store != "store-1" || s.Newest.Store != "store-2" {
 			t.Errorf("location with the lineage before: %+v", l)
+		}
+	})
+}
+
+// TestStatusScrubs: what was not read back whole in time is not verified, and what failed to be is damaged.
+func TestStatusScrubs(t *testing.T) {
+	inTime(t, func(t *testing.T, h *house) {
+		scrubs := map[string]backup.Scrub{}
+		h.job.Policy.MaxScrub = time.Hour
+		h.job.Policy.MaxAge = 0
+		ask := func() *backup.Status {
+			return backup.CheckStatus(t.Context(), h.job.Copies, h.job.Keys, h.job.Policy, backup.StatusOptions{
+				Spool: h.job.Spool, Gateway: h.job.Gateway,
+				Scrubs: func(context.Context, []backup.Copy, sshsig.Trusted) map[string]backup.Scrub { return scrubs },
+			})
+		}
+		if s := ask(); s.Sound() || len(s.Policy.Unverified) != 3 || !strings.Contains(strings.Join(s.Policy.Findings, "\n"), "nas was read back whole never") {
+			t.Errorf("never verified: %+v", s.Policy)
+		}
+		h.job.Policy.MaxScrub = 2 * time.Hour
+		if s := ask(); !s.Sound() {
+			t.Errorf("not due yet: %+v", s.Policy)
+		}
+		now := time.Now()
+		for _, name := range []string{"local", "nas", "offsite"} {
+			scrubs[name] = backup.Scrub{Ended: now, Passed: now}
+		}
+		time.Sleep(100 * time.Minute)
+		if s := ask(); !s.Sound() || s.Locations[0].Scrubbed == nil || !s.Locations[0].Scrubbed.Equal(now) {
+			t.Errorf("verified: %+v", s.Policy)
+		}
+		scrubs["nas"] = backup.Scrub{Ended: time.Now(), Passed: now}
+		wantProblems(t, ask(), 1, backup.ErrIntegrity, "so said the verification of 2000-01-01T02:40:00Z")
+		time.Sleep(time.Hour)
+		if s := ask(); len(s.Policy.Unverified) != 3 || !strings.Contains(strings.Join(s.Policy.Findings, "\n"), "local was read back whole last on 2000-01-01") {
+			t.Errorf("verified long ago: %+v", s.Policy)
 		}
 	})
 }

@@ -209,6 +209,8 @@ func statusHint(s *backup.Status) string {
 		return "'gwdr backup' takes a new point. Does cron still run it, and to what end?"
 	case slices.ContainsFunc(s.Locations, func(l backup.LocationStatus) bool { return stale(s, l.Exposure) }):
 		return "the next 'gwdr backup' brings the location what it missed"
+	case len(s.Policy.Unverified) > 0:
+		return "'gwdr backup verify --all --attest' reads every byte, and leaves a signed record that it did"
 	case !s.Policy.Satisfied:
 		return "name more locations in gwdr.yaml, with their media and site, on devices and accounts of their own"
 	}

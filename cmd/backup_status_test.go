@@ -199,13 +199,13 @@ func TestTestedInWords(t *testing.T) {
 		{What: "overwrite", Denied: true, Detail: "lays a new version over it"}, {What: "delete"},
 		{What: "lock", Denied: true, Detail: "the bucket locks them COMPLIANCE for 30d"}}}
 	want := "create-only, withstands overwrite, delete succeeds, lock: the bucket locks them COMPLIANCE for 30d, fails with s3 host account 1f40fc92"
-	if got := tested(locked); got != want {
+	if got := tested(locked.CreateOnly, locked.Tests, locked.Domain); got != want {
 		t.Errorf("tested: %q, want %q", got, want)
 	}
 	for want, l := range map[string]backup.LocationStatus{
 		"not tested": {}, "NOT create-only, no lock": {Tests: []backup.Test{{What: "lock"}}},
 	} {
-		if got := tested(l); got != want {
+		if got := tested(l.CreateOnly, l.Tests, l.Domain); got != want {
 			t.Errorf("tested: %q, want %q", got, want)
 		}
 	}

@@ -39,7 +39,7 @@ func (a *app) showStatus(s *backup.Status) error {
 	label := "tested"
 	for _, l := range s.Locations {
 		if l.Reachable {
-			wrap(a.Stdout, label, l.Name+": "+tested(l))
+			wrap(a.Stdout, label, l.Name+": "+tested(l.CreateOnly, l.Tests, l.Domain))
 			label = ""
 		}
 	}
@@ -90,11 +90,15 @@ func (a *app) showPosture(s *backup.Status) {
 	}
 }
 
-// ruleName is the rule that is asked for, as people call it: 3-2-1, or 3-2-1-1 with an immutable copy.
+// ruleName is the rule that is asked for, as people call it: 3-2-1, 3-2-1-1 with an immutable copy, and 3-2-1-1-0 if all
+// must be read back.
 func ruleName(r backup.Required) string {
 	name := fmt.Sprintf("%d-%d-%d", r.Copies, r.Media, r.Offsite)
-	if r.Immutable > 0 {
+	if r.Immutable > 0 || r.MaxScrub > 0 {
 		name += fmt.Sprintf("-%d", r.Immutable)
+	}
+	if r.MaxScrub > 0 {
+		name += "-0"
 	}
 	return name
 }
@@ -141,19 +145,20 @@ func scrubbed(l backup.LocationStatus, now time.Time) string {
 }
 
 // tested says what a location was shown to withstand, and with what it fails.
-func tested(l backup.LocationStatus) string {
+func tested(createOnly bool, tests []backup.Test, domain string) string {
 	parts := []string{"create-only"}
-	if !l.CreateOnly {
+	switch {
+	case createOnly:
+	case len(tests) == 0:
+		parts[0] = "not tested"
+	default:
 		parts[0] = "NOT create-only"
 	}
-	if !l.CreateOnly && len(l.Tests) == 0 {
-		parts[0] = "not tested"
-	}
-	for _, t := range l.Tests {
+	for _, t := range tests {
 		parts = append(parts, testText(t))
 	}
-	if l.Domain != "" {
-		parts = append(parts, "fails with "+l.Domain)
+	if domain != "" {
+		parts = append(parts, "fails with "+domain)
 	}
 	return printable(strings.Join(parts, ", "))
 }

@@ -47,6 +47,7 @@ type PolicyConfig struct {
 	Offsite   int           `mapstructure:"offsite"`
 	Immutable int           `mapstructure:"immutable"`
 	MaxAge    time.Duration `mapstructure:"maxage"`
+	MaxScrub  time.Duration `mapstructure:"maxscrub"` // since each location was last read back whole
 }
 
 // KeysConfig names the keys; identity, signing and trusted are files.
@@ -107,7 +108,7 @@ func loadConfig(file string, env func(string) string) (*Config, error) {
 
 // resolve makes the directories absolute, and refuses a policy that anything would meet.
 func (c *Config) resolve() (err error) {
-	if p := c.Policy; min(p.Copies, p.Media, p.Offsite, p.Immutable) < 0 || p.MaxAge < 0 {
+	if p := c.Policy; min(p.Copies, p.Media, p.Offsite, p.Immutable) < 0 || min(p.MaxAge, p.MaxScrub) < 0 {
 		return errors.New("read configuration: a number of the policy is negative")
 	}
 	if c.State, err = filepath.Abs(c.State); err != nil {
@@ -123,7 +124,7 @@ func setDefaults(v *viper.Viper, env func(string) string) {
 	for key, value := range map[string]any{
 		"gateway": "", "token_file": "", "state": stateDir(env), "evidence": "evidence",
 		"locations": map[string]any{}, "fleets": map[string]any{}, "ping.url": "", "metrics_file": "",
-		"policy.site": "", "policy.copies": 3, "policy.media": 2, "policy.offsite": 1, "policy.immutable": 0, "policy.maxage": "0s",
+		"policy.site": "", "policy.copies": 3, "policy.media": 2, "policy.offsite": 1, "policy.immutable": 0, "policy.maxage": "0s", "policy.maxscrub": "0s",
 		"keys.recipients": []string{}, "keys.identity": "", "keys.signing": "", "keys.trusted": "",
 	} {
 		v.SetDefault(key, value)
