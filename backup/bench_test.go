@@ -69,7 +69,7 @@ func benchmarkHouse(b *testing.B) *house {
 	h.job.Source = h.source
 	for i := range h.job.Copies {
 		l := &dir.Location{Dir: filepath.Join(b.TempDir(), h.job.Copies[i].Name)}
-		if err := l.Init(); err != nil {
+		if err := l.Init(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 		h.job.Copies[i].Location = l

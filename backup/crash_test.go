@@ -100,7 +100,7 @@ func TestKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range crashCopies(root) {
-		if err := c.Location.(*dir.Location).Init(); err != nil {
+		if err := c.Location.(*dir.Location).Init(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gwdr/backup"
-	"gwdr/backup/dir"
+	"gwdr/backup/tree"
 )
 
 func newBackupVerifyCommand(a *app) *cobra.Command {
@@ -89,7 +89,7 @@ func areProblems(n int) string {
 
 // awayHint is the next step if one of the problems is a directory that is not what gwdr init prepared.
 func awayHint(problems []backup.Problem) string {
-	if slices.ContainsFunc(problems, func(p backup.Problem) bool { return errors.Is(p.Err, dir.ErrNotPrepared) }) {
+	if slices.ContainsFunc(problems, func(p backup.Problem) bool { return errors.Is(p.Err, tree.ErrNotPrepared) }) {
 		return "is the disk mounted? A copy that was made by hand needs 'touch DIR/.gwdr-location'"
 	}
 	return ""

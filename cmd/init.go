@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"gwdr/backup"
-	"gwdr/backup/dir"
 )
 
 type initOptions struct {
@@ -36,15 +35,18 @@ anything: what is there already is an error.
 
 A location is NAME=URL, with its media, site and lock after commas. URLs are:
   file:///DIRECTORY
-  s3://BUCKET/PREFIX?endpoint=URL&region=REGION
+  sftp://USER@HOST:PORT/DIRECTORY?key=FILE&known_hosts=FILE
+  s3://BUCKET/PREFIX?endpoint=URL&region=REGION&profile=NAME
   gs://BUCKET/PREFIX?endpoint=URL
   azblob://CONTAINER/PREFIX?account=NAME&endpoint=URL
 Credentials are never in a URL: they come from the environment, as for every tool of the cloud. For azblob that is
-AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN, or what you are logged in as. lock is for s3; gs and azblob have theirs at the bucket.`,
+AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN, or what you are logged in as. lock is for s3; gs and azblob have theirs at the
+bucket. SFTP uses the key that is named, or else those of the ssh-agent, ~/.ssh/id_ed25519 and ~/.ssh/id_rsa; the server's
+host key must be in the file known_hosts (default ~/.ssh/known_hosts). It reads no ssh_config.`,
 		Example: `  gwdr init
   gwdr init --gateway gwdr+http://127.0.0.1:8081 --site dc1 \
     --location local=file:///var/backups/gwdr,media=disk,site=dc1 \
-    --location nas=file:///mnt/nas/gwdr,media=nas,site=dc1 \
+    --location nas=sftp://backup@nas/volume1/gwdr,media=nas,site=dc1 \
     --location 'offsite=s3://gwdr-prod/eu?region=eu-west-1,media=object,site=eu-west-1,lock=compliance/30d'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runInit(cmd.Context(), a, opts) },
@@ -148,13 +150,13 @@ func (o initOptions) parseLocations() ([]namedLocation, error) {
 		return []namedLocation{{"local", LocationConfig{URL: u.String(), Media: "disk", Site: o.site}}}, nil
 	}
 	var locations []namedLocation
-	for _, text := range o.locations {
+	for i, text := range o.locations {
 		l, err := parseLocation(text)
 		if err != nil {
-			return nil, fmt.Errorf("--location %s: %w", text, err)
+			return nil, fmt.Errorf("--location number %d: %w", i+1, err) // the text may hold a password
 		}
 		if slices.ContainsFunc(locations, func(other namedLocation) bool { return other.name == l.name }) {
-			return nil, fmt.Errorf("--location %s: there are two of this name", text)
+			return nil, fmt.Errorf("--location %s: there are two of this name", l.name)
 		}
 		locations = append(locations, l)
 	}
@@ -179,7 +181,7 @@ func parseLocation(text string) (namedLocation, error) {
 		case "lock":
 			l.Lock = value
 		default:
-			return l, fmt.Errorf("%q is none of media, site, lock", key)
+			return l, errors.New("what follows a comma is none of media=, site= and lock=")
 		}
 	}
 	return l, nil
@@ -205,7 +207,11 @@ func (a *app) prepareLocations(ctx context.Context, locations []namedLocation, p
 		}
 		l, err := prepareLocation(ctx, c)
 		if err != nil {
-			return nil, fmt.Errorf("prepare location %s: %w", c.Name, err)
+			err = fmt.Errorf("prepare location %s: %w", c.Name, err)
+			if hint := trustHint(err); hint != "" {
+				err = withHint(err, "%s", hint)
+			}
+			return nil, err
 		}
 		result.Locations = append(result.Locations, l)
 		standings = append(standings, backup.Standing{Copy: c, Domain: l.Domain, Immutable: l.Immutable, Holds: true, Newest: time.Now()})
@@ -214,11 +220,16 @@ func (a *app) prepareLocations(ctx context.Context, locations []namedLocation, p
 	return result, nil
 }
 
+// initializer is a Location that must be prepared before its first use. Init may be repeated: it changes nothing then.
+type initializer interface {
+	Init(ctx context.Context) error
+}
+
 func prepareLocation(ctx context.Context, c backup.Copy) (initLocation, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	if d, ok := c.Location.(*dir.Location); ok {
-		if err := d.Init(); err != nil {
+	if i, ok := c.Location.(initializer); ok {
+		if err := i.Init(ctx); err != nil {
 			return initLocation{}, err
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -17,13 +18,14 @@ import (
 	"gwdr/backup/blob"
 	"gwdr/backup/dir"
 	"gwdr/backup/s3"
+	"gwdr/backup/sftp"
 )
 
 // openCopies returns the configured locations, those at the gateway's own site first; or the lab's, when nothing is
 // configured.
 func (a *app) openCopies(ctx context.Context) ([]backup.Copy, error) {
 	if a.labLocations() {
-		return labCopies(a.Config.LabDir())
+		return labCopies(ctx, a.Config.LabDir())
 	}
 	if len(a.Config.Locations) == 0 {
 		return nil, withHint(usageError(errors.New("no locations are configured")), "'gwdr init --location NAME=URL' writes a configuration")
@@ -75,8 +77,10 @@ func (a *app) openCopy(ctx context.Context, name string, c LocationConfig) (back
 		opened.Location, err = a.openS3(ctx, name, c)
 	case blob.Google, blob.Azure:
 		opened.Location, err = a.openBlob(name, c)
+	case "sftp":
+		opened.Location, err = a.openSFTP(c)
 	default: // the URL itself may hold a password
-		err = errors.New("its URL is none of file:///DIRECTORY, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, azblob://CONTAINER/PREFIX")
+		err = errors.New("its URL is none of file:///DIRECTORY, sftp://USER@HOST/DIRECTORY, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, azblob://CONTAINER/PREFIX")
 	}
 	if err != nil {
 		return backup.Copy{}, fmt.Errorf("location %s: %w", name, err)
@@ -127,12 +131,52 @@ func (a *app) openBlob(name string, c LocationConfig) (backup.Location, error) {
 	return blob.Open(options), nil
 }
 
+// openSFTP finds keys and known hosts where ssh does, unless the URL names them.
+func (a *app) openSFTP(c LocationConfig) (backup.Location, error) {
+	if c.Lock != "" {
+		return nil, errors.New("a directory cannot be locked; lock is for s3 locations")
+	}
+	options, err := sftp.ParseURL(c.URL)
+	if err != nil {
+		return nil, err
+	}
+	options.Agent = a.Env("SSH_AUTH_SOCK")
+	if home := a.Env("HOME"); home != "" {
+		ssh := filepath.Join(home, ".ssh")
+		options.KnownHosts = cmp.Or(options.KnownHosts, filepath.Join(ssh, "known_hosts"))
+		options.DefaultKeys = []string{filepath.Join(ssh, "id_ed25519"), filepath.Join(ssh, "id_rsa")}
+	}
+	if options.KnownHosts == "" { // never one of the working directory
+		return nil, errors.New("its URL names no known_hosts, and HOME is not set")
+	}
+	return sftp.Open(options), nil
+}
+
+// trustHint is the next step if the error is that a server did not show a host key that is trusted; empty otherwise.
+func trustHint(err error) string {
+	e := (*sftp.HostKeyError)(nil)
+	if !errors.As(err, &e) || e.Revoked {
+		return ""
+	}
+	host, port, _ := net.SplitHostPort(e.Host)
+	known := shellWord(host)
+	if port != "22" {
+		known = `"[` + host + `]:` + port + `"`
+	}
+	scan := fmt.Sprintf("'ssh-keyscan -p %s %s >>%s'", port, shellWord(host), shellWord(e.KnownHosts))
+	if e.Changed {
+		return fmt.Sprintf("a new key, or somebody in between? If its owner confirms the new key: 'ssh-keygen -R %s -f %s', then %s",
+			known, shellWord(e.KnownHosts), scan)
+	}
+	return fmt.Sprintf("compare the fingerprint with what the server's owner says, then %s", scan)
+}
+
 // labSite is where the lab's gateway is said to be.
 const labSite = "dc1"
 
 // labCopies returns the three locations of the lab in labDir: directories that stand for a disk, a NAS and an object
 // store elsewhere.
-func labCopies(labDir string) ([]backup.Copy, error) {
+func labCopies(ctx context.Context, labDir string) ([]backup.Copy, error) {
 	if _, err := os.Stat(labDir); err != nil {
 		return nil, withHint(fmt.Errorf("open the lab's locations: %w", err),
 			"start a lab with 'gwdr lab up', or name your gateway and its locations in gwdr.yaml ('gwdr init')")
@@ -144,7 +188,7 @@ func labCopies(labDir string) ([]backup.Copy, error) {
 	}
 	for i, c := range copies {
 		l := &dir.Location{Dir: filepath.Join(labDir, "locations", c.Name)}
-		if err := l.Init(); err != nil {
+		if err := l.Init(ctx); err != nil {
 			return nil, err
 		}
 		copies[i].URL, copies[i].Location = "file://"+l.Dir, l

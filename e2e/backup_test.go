@@ -42,7 +42,7 @@ func newHouse(t *testing.T) *house {
 	copies, _ := backuptest.Copies()
 	for i := range copies[:2] {
 		l := &dir.Location{Dir: filepath.Join(t.TempDir(), copies[i].Name)}
-		if err := l.Init(); err != nil {
+		if err := l.Init(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		copies[i].Location = l
