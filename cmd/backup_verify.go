@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gwdr/backup"
+	"gwdr/backup/s3"
 	"gwdr/backup/tree"
 )
 
@@ -87,10 +88,21 @@ func areProblems(n int) string {
 	return "are " + count(n, "problem")
 }
 
-// awayHint is the next step if one of the problems is a directory that is not what gwdr init prepared.
+// awayHint is the next step if one of the problems is a location that cannot be used as it is: a directory that is not what
+// gwdr init prepared, a store that refuses.
 func awayHint(problems []backup.Problem) string {
-	if slices.ContainsFunc(problems, func(p backup.Problem) bool { return errors.Is(p.Err, tree.ErrNotPrepared) }) {
-		return "is the disk mounted? A copy that was made by hand needs 'touch DIR/.gwdr-location'"
+	for _, h := range []struct {
+		cause error
+		hint  string
+	}{
+		{tree.ErrNotPrepared, "is the disk mounted? A copy that was made by hand needs 'touch DIR/.gwdr-location'"},
+		{s3.ErrCredentials, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile of ~/.aws in the location's URL: ?profile=NAME"},
+		{s3.ErrClock, "set this machine's clock; S3 takes a difference of 15 minutes"},
+		{s3.ErrDenied, "a writer needs the rights to list, get and put objects, to set their retention, and to abort uploads"},
+	} {
+		if slices.ContainsFunc(problems, func(p backup.Problem) bool { return errors.Is(p.Err, h.cause) }) {
+			return h.hint
+		}
 	}
 	return ""
 }
