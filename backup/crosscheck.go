@@ -41,16 +41,15 @@ func (v *view) checkClock(now time.Time) {
 
 // checkVanished finds that the copy lacks what the writer saw it take. Only what is newest counts: the rest may be pruned.
 func (v *view) checkVanished(waiting *waiting) {
-	l := waiting.newest
-	had := waiting.spool.progress(l.Lineage, v.copy).Seq
-	if object := lineageRoot(l.Lineage) + segmentName(had); had > 0 && v.objects[object] == 0 {
+	l, c := waiting.newest, waiting.of[v.copy.Name]
+	if object := lineageRoot(l.Lineage) + segmentName(c.had); c.had > 0 && v.objects[object] == 0 {
 		v.problem(object, ErrVanished)
 	}
-	if l.Last.SHA256 == "" || had < l.Last.Point.Log.Seq {
+	if l.Last.SHA256 == "" || c.had < l.Last.Point.Log.Seq {
 		return
 	}
 	last := Found{Point: l.Last.Point, Name: pointName(l.Last.Point, l.Last.SHA256)}.Object()
-	if !slices.Contains(v.points, last) && !waiting.hasPoint(v.copy, last) {
+	if !slices.Contains(v.points, last) && !c.points[last] {
 		v.problem(last, ErrVanished)
 	}
 }
@@ -101,7 +100,7 @@ func (v *view) checkLacking(views []*view, waiting *waiting, now time.Time) {
 		for _, object := range other.points {
 			lineage, _, _ := splitObject(object)
 			taken := timeOfPoint(object)
-			if !ours[lineage] || here[object] || !taken.After(since) || taken.After(now.Add(-settling)) || waiting.hasPoint(v.copy, object) {
+			if !ours[lineage] || here[object] || !taken.After(since) || taken.After(now.Add(-settling)) || waiting.of[v.copy.Name].points[object] {
 				continue
 			}
 			missing[object] = true

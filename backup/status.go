@@ -119,7 +119,7 @@ type Scrub struct {
 // wrong is a problem of its location.
 func CheckStatus(ctx context.Context, copies []Copy, keys Keys, policy Policy, options StatusOptions) *Status {
 	within := cmp.Or(options.Patience, patience)
-	waiting := readWaiting(options.Spool, options.Gateway)
+	waiting := readWaiting(options.Spool, options.Gateway, copies)
 	scrubs := readScrubs(ctx, copies, keys.Trusted, within, options)
 	views := viewAll(ctx, copies, keys.Trusted, waiting.newest, within)
 	readTails(ctx, views, keys.Trusted, within)
@@ -187,7 +187,7 @@ func (v *view) status(waiting *waiting, now time.Time) LocationStatus {
 	l := LocationStatus{
 		Name: v.copy.Name, Media: v.copy.Media, Site: v.copy.Site, Domain: v.probed.domain, Reachable: v.err == nil,
 		Points: len(v.points), CreateOnly: v.probed.capabilities.CreateOnly, Immutable: v.probed.capabilities.Immutable,
-		Tests: append([]Test{}, v.probed.capabilities.Tests...), Waiting: waiting.of(v.copy),
+		Tests: append([]Test{}, v.probed.capabilities.Tests...), Waiting: waiting.of[v.copy.Name].Waiting,
 		Problems: append([]Problem{}, v.problems...), Notes: append([]string{}, v.notes...),
 	}
 	if v.newest != nil {

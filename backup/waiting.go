@@ -7,90 +7,88 @@ import (
 	"path/filepath"
 )
 
-// waiting is what the spool says of the copies, as far as it can be read without its lock: a writer may be at it.
+// waiting is what the spool says of the copies, as far as it can be read without its lock: a writer may be at it. It is read
+// before the copies are, so that what it says of them was true then.
 type waiting struct {
-	spool    spool
-	newest   lineageEntry // of the gateway; without a Lineage nothing is known
-	lineages []waitingLineage
-	notes    []string
+	newest lineageEntry           // of the gateway; without a Lineage nothing is known
+	of     map[string]waitingCopy // by the copy's name
+	notes  []string
 }
 
-type waitingLineage struct {
-	lineage string
-	tail    int64 // newest segment
-	base    int64 // segments before this one are of no use any more
-	points  []*pendingPoint
+// waitingCopy is what the spool says of one copy.
+type waitingCopy struct {
+	Waiting
+	had    int64           // segments of the newest lineage that it took, as far back as they were to be had
+	points map[string]bool // full names of those that wait
 }
 
 // readWaiting reads the spool in dir, if there is one.
-func readWaiting(dir, gatewayName string) *waiting {
-	w := &waiting{spool: spool{dir}, notes: []string{}}
+func readWaiting(dir, gatewayName string, copies []Copy) *waiting {
 	if dir == "" {
-		return w
+		return &waiting{notes: []string{}}
 	}
 	const attempts = 3 // a writer that is done with a point takes it from under our eyes
 	var err error
 	for range attempts {
-		if err = w.read(gatewayName); !errors.Is(err, fs.ErrNotExist) {
+		w := &waiting{of: map[string]waitingCopy{}, notes: []string{}}
+		if err = w.read(spool{dir}, gatewayName, copies); err == nil {
+			return w
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 	}
-	if err != nil {
-		*w = waiting{spool: spool{dir}, notes: []string{fmt.Sprintf("the spool could not be read: %v", err)}}
-	}
-	return w
+	return &waiting{notes: []string{fmt.Sprintf("the spool could not be read: %v", err)}}
 }
 
-func (w *waiting) read(gatewayName string) error {
-	w.lineages = nil
-	files, err := w.spool.glob("lineages/*/lineage.json")
+func (w *waiting) read(s spool, gatewayName string, copies []Copy) (err error) {
+	for _, c := range copies {
+		w.of[c.Name] = waitingCopy{points: map[string]bool{}}
+	}
+	if w.newest, _, err = s.current(gatewayName); err != nil {
+		return err
+	}
+	files, err := s.glob("lineages/*/lineage.json")
 	if err != nil {
 		return err
 	}
 	for _, file := range files {
-		l := waitingLineage{lineage: filepath.Base(filepath.Dir(file))}
-		entry, err := w.spool.readLineage(l.lineage)
-		if err != nil {
+		if err := w.readLineage(s, filepath.Base(filepath.Dir(file)), copies); err != nil {
 			return err
 		}
-		if l.points, err = w.spool.pending(l.lineage); err != nil {
-			return err
-		}
-		numbers, err := w.spool.queue(l.lineage).numbers()
-		if err != nil {
-			return err
-		}
-		if len(numbers) > 0 {
-			l.tail = numbers[len(numbers)-1]
-		}
-		l.base = max(0, entry.Last.Point.Base.Seq-1)
-		w.lineages = append(w.lineages, l)
 	}
-	w.newest, _, err = w.spool.current(gatewayName)
-	return err
+	return nil
 }
 
-// of returns what waits for the copy.
-func (w *waiting) of(c Copy) (sum Waiting) {
-	for _, l := range w.lineages {
-		for _, p := range l.points {
+// readLineage adds what waits of one lineage.
+func (w *waiting) readLineage(s spool, lineage string, copies []Copy) error {
+	entry, err := s.readLineage(lineage)
+	if err != nil {
+		return err
+	}
+	points, err := s.pending(lineage)
+	if err != nil {
+		return err
+	}
+	numbers, err := s.queue(lineage).numbers()
+	if err != nil {
+		return err
+	}
+	for _, c := range copies {
+		sum, had := w.of[c.Name], s.progress(lineage, c).Seq
+		for _, p := range points {
 			if !p.delivered(c) {
+				sum.points[p.Object()] = true
 				sum.Points++
 			}
 		}
-		sum.Segments += max(0, l.tail-max(l.base, w.spool.progress(l.lineage, c).Seq))
-	}
-	return sum
-}
-
-// hasPoint reports whether the point, by its full name, waits for the copy.
-func (w *waiting) hasPoint(c Copy, object string) bool {
-	for _, l := range w.lineages {
-		for _, p := range l.points {
-			if p.Object() == object {
-				return !p.delivered(c)
-			}
+		if n := len(numbers); n > 0 { // those before the packs are of no use any more
+			sum.Segments += max(0, numbers[n-1]-max(had, entry.Last.Point.Base.Seq-1))
 		}
+		if lineage == w.newest.Lineage {
+			sum.had = had
+		}
+		w.of[c.Name] = sum
 	}
-	return false
+	return nil
 }

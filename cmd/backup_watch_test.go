@@ -109,8 +109,8 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// watched runs a backup of the site with a monitor, and returns what gwdr wrote.
-func (s *site) watched(ctx context.Context, monitor string) (text string, took time.Duration) {
+// watched runs a backup of the site with a monitor, after before, and returns what gwdr wrote.
+func (s *site) watched(ctx context.Context, monitor string, before func()) (text string, took time.Duration) {
 	s.t.Helper()
 	config, err := loadConfig(s.path("gwdr.yaml"), s.env)
 	if err != nil {
@@ -124,6 +124,7 @@ func (s *site) watched(ctx context.Context, monitor string) (text string, took t
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	before()
 	result, err := a.backup(ctx, s.source, backupOptions{patience: 5 * time.Second})
 	w.end(ctx, result, err)
 	return stderr.String(), time.Since(started)
@@ -133,15 +134,17 @@ func (s *site) watched(ctx context.Context, monitor string) (text string, took t
 func TestPingSlowly(t *testing.T) {
 	s := newSite(t)
 	var got lockedBuffer
+	arrived := make(chan struct{})
 	monitor := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(&got, "%s %s\n", r.URL, bytes.TrimSpace(body))
 		if strings.HasSuffix(r.URL.Path, "/start") {
+			close(arrived)
 			<-r.Context().Done()
 		}
 	}))
 	defer monitor.Close()
-	text, took := s.watched(t.Context(), monitor.URL+"/secret?create=1")
+	text, took := s.watched(t.Context(), monitor.URL+"/secret?create=1", func() { <-arrived })
 	if took > pingTimeout || text != "" {
 		t.Errorf("took %s: %s", took, text)
 	}
@@ -158,7 +161,7 @@ func TestPingInterrupted(t *testing.T) {
 	defer monitor.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	s.watched(ctx, monitor.URL+"/secret")
+	s.watched(ctx, monitor.URL+"/secret", func() {})
 	if lines := got.String(); !strings.HasSuffix(lines, "/secret/130\n") {
 		t.Errorf("pings:\n%s", lines)
 	}

@@ -141,10 +141,11 @@ func readMetrics(file string) (formerMetrics, error) {
 
 // value returns a gauge without labels.
 func (f formerMetrics) value(name string) (value float64, ok bool) {
-	for _, metric := range f[name].GetMetric() {
-		return metric.GetGauge().GetValue(), metric.GetGauge() != nil
+	metrics := f[name].GetMetric()
+	if len(metrics) != 1 || metrics[0].GetGauge() == nil {
+		return 0, false
 	}
-	return 0, false
+	return metrics[0].GetGauge().GetValue(), true
 }
 
 // byLocation returns a gauge's values by its location.
