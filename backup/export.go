@@ -130,7 +130,7 @@ func (j *Job) appendSince(ctx context.Context, e exported) (*logWriter, error) {
 			}
 			return log.add(b)
 		})
-		if gap = errors.Is(err, gateway.ErrCompacted); err != nil && !gap && !errors.Is(err, errReached) {
+		if gap = errors.Is(err, gateway.ErrCompacted) || errors.Is(err, errFull); err != nil && !gap && !errors.Is(err, errReached) {
 			return nil, fmt.Errorf("read changes: %w", err)
 		}
 	}

@@ -360,3 +360,28 @@ func TestRandomHistory(t *testing.T) {
 		}
 	}
 }
+
+// TestManyChanges: much that has changed makes several segments, of one time; too much makes a gap, and no harm.
+func TestManyChanges(t *testing.T) {
+	h := newHouse(t, someEntities()...)
+	h.take(t)
+	body := strings.Repeat("0123456789abcdef", 1<<16)
+	for i := range 12 {
+		h.source.Put(backuptest.Entity(gateway.Spec, fmt.Sprint(i), body+fmt.Sprint(i)))
+	}
+	if r := h.take(t); r.Full || r.Changes != 12 {
+		t.Errorf("second backup: %+v", r)
+	}
+	if f := h.wantNewest(t); f.Log.Seq != 4 {
+		t.Errorf("12 MiB of changes made %d segments", f.Log.Seq-1)
+	}
+	for i := range 140 {
+		h.source.Put(backuptest.Entity(gateway.Spec, fmt.Sprint(i%3), body+fmt.Sprint(i)))
+	}
+	if r := h.take(t); !r.Full {
+		t.Errorf("third backup: %+v", r)
+	}
+	if f := h.wantNewest(t); f.Log.Seq != 5 {
+		t.Errorf("the gap has the position %d", f.Log.Seq)
+	}
+}

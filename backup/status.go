@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"filippo.io/age"
+
 	"gwdr/gateway"
 	"gwdr/internal/sshsig"
 )
@@ -23,7 +25,9 @@ type Status struct {
 	Policy    PolicyStatus     `json:"policy"`
 	Waiting   Waiting          `json:"waiting"` // in the spool, for whichever location lacks most
 	Gateway   *GatewayStatus   `json:"gateway"` // null: nobody asked it
-	Notes     []string         `json:"notes"`   // what could not be found out
+	// Recipients says which identities open Newest's point: of those at hand.
+	Recipients []RecipientTest `json:"recipients"`
+	Notes      []string        `json:"notes"` // what could not be found out
 
 	Point Found `json:"-"` // of Newest
 }
@@ -115,8 +119,8 @@ type Scrub struct {
 }
 
 // CheckStatus asks all copies at once how they stand: it tests what they promise, reads the newest point of each and the log
-// after it, and goes by the listing for the rest. It needs no identity, reads no pack, and fails with nothing: whatever goes
-// wrong is a problem of its location.
+// after it, and goes by the listing for the rest. Of packs it reads no more than it takes to test the identities in keys, if
+// there are any. It fails with nothing: whatever goes wrong is a problem of its location.
 func CheckStatus(ctx context.Context, copies []Copy, keys Keys, policy Policy, options StatusOptions) *Status {
 	within := cmp.Or(options.Patience, patience)
 	waiting := readWaiting(options.Spool, options.Gateway, copies)
@@ -137,7 +141,20 @@ func CheckStatus(ctx context.Context, copies []Copy, keys Keys, policy Policy, o
 	s.compare()
 	s.judge(copies, policy)
 	s.judgeScrubs(views, policy)
+	s.Recipients = s.TryIdentities(ctx, copies, keys.Identities, within)
 	return s
+}
+
+// TryIdentities tests the recipients of the newest point, read from where it lies, with the identities. There is none without
+// a point.
+func (s *Status) TryIdentities(ctx context.Context, copies []Copy, identities []age.Identity, within time.Duration) []RecipientTest {
+	if s.Newest == nil {
+		return []RecipientTest{}
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, within, errSilent)
+	defer cancel()
+	here := slices.DeleteFunc(slices.Clone(copies), func(c Copy) bool { return !slices.Contains(s.Point.Copies, c.Name) })
+	return TestRecipients(ctx, s.Point, here, identities)
 }
 
 // readScrubs asks for the attestations beside all else.
@@ -241,9 +258,11 @@ func (s *Status) judge(copies []Copy, policy Policy) {
 	s.Policy.PolicyResult = CheckPolicy(policy, standings, s.Time)
 }
 
-// Sound reports whether the policy is met, nothing is wrong with any location, and the newest state has every kind.
+// Sound reports whether the policy is met, nothing is wrong with any location, and the newest state has every kind and opens
+// for every identity that was tested.
 func (s *Status) Sound() bool {
-	return s.Policy.Satisfied && s.Policy.Problems == 0 && s.Newest != nil && len(s.Newest.Unreachable) == 0
+	closed := slices.ContainsFunc(s.Recipients, func(t RecipientTest) bool { return t.Tested && !t.Opens })
+	return !closed && s.Policy.Satisfied && s.Policy.Problems == 0 && s.Newest != nil && len(s.Newest.Unreachable) == 0
 }
 
 // Reachable reports whether any location answered.

@@ -20,6 +20,8 @@ type Verification struct {
 	Locations []LocationVerification `json:"locations"`
 	Lost      []string               `json:"lost"`   // points that cannot be restored from all locations together
 	Sealed    []string               `json:"sealed"` // points that are intact, but encrypted for other identities than those at hand
+
+	unusable error // why an identity could not be used
 }
 
 // LocationVerification is what Verify found at one location.
@@ -47,7 +49,9 @@ type VerifyOptions struct {
 // errMissing is the problem of a location that came later, or was away for long.
 var errMissing = errors.New("missing here, but another location has it")
 
-// Verify reads points and their packs at every copy, byte for byte, and decrypts them if there is an identity.
+// Verify reads points and their packs at every copy, byte for byte, and decrypts them if there is an identity. If an
+// identity cannot be used, the Verification is complete but for the points that only this may open, which are Sealed, and
+// the error wraps ErrNoIdentity.
 func Verify(ctx context.Context, copies []Copy, keys Keys, options VerifyOptions) (*Verification, error) {
 	holdings := survey(ctx, copies, keys.Trusted, patience)
 	found := merge(holdings)
@@ -81,7 +85,7 @@ func Verify(ctx context.Context, copies []Copy, keys Keys, options VerifyOptions
 		}
 		v.judge(ctx, f, whole, copies, keys)
 	}
-	return v, ctx.Err()
+	return v, errors.Join(ctx.Err(), v.unusable)
 }
 
 // lostPoints returns the points that do not verify anywhere.
@@ -134,6 +138,11 @@ func (v *Verification) judge(ctx context.Context, f Found, whole map[string][]bo
 		return
 	}
 	_, _, err := Load(ctx, f, copies, keys.Identities)
+	if errors.Is(err, ErrNoIdentity) {
+		v.unusable = err
+		v.Sealed = append(v.Sealed, lineageRoot(f.Lineage)+f.Name)
+		return
+	}
 	if stranger := (*age.NoIdentityMatchError)(nil); errors.As(err, &stranger) {
 		v.Sealed = append(v.Sealed, lineageRoot(f.Lineage)+f.Name)
 		return

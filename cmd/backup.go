@@ -138,13 +138,18 @@ func shortfall(r *backup.Result) error {
 	return err
 }
 
-// backupJob is a backup of the source as configured, without options of one run.
+// backupJob is a backup of the source as configured, without options of one run. A source of nil makes a job that only
+// names what a restore needs, too.
 func (a *app) backupJob(ctx context.Context, source gateway.Source) (backup.Job, error) {
 	copies, err := a.openCopies(ctx)
 	if err != nil {
 		return backup.Job{}, err
 	}
-	keys, err := a.openKeys()
+	open := a.openKeys
+	if source == nil { // nothing will be signed
+		open = a.openReaderKeys
+	}
+	keys, err := open(ctx)
 	if err != nil {
 		return backup.Job{}, err
 	}
@@ -207,7 +212,7 @@ func runBackupList(ctx context.Context, a *app) error {
 		return err
 	}
 	a.noteLab()
-	keys, err := a.openKeys()
+	keys, err := a.openReaderKeys(ctx)
 	if err != nil {
 		return err
 	}

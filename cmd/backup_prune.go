@@ -85,7 +85,7 @@ func runBackupPrune(ctx context.Context, a *app, opts pruneOptions) error {
 		return err
 	}
 	a.noteLab()
-	keys, err := a.openKeys()
+	keys, err := a.openReaderKeys(ctx)
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ var update = flag.Bool("update", false, "write the golden files")
 // golden compares text with a file of testdata. What is random in it counts only by its length.
 func golden(t *testing.T, name, text string) {
 	t.Helper()
+	text = regexp.MustCompile(`age1[0-9a-z]{12}`).ReplaceAllString(text, "age1xxxxxxxxxxxx")
 	text = regexp.MustCompile(`[0-9a-f]{64}|[0-9a-f]{32}|-[0-9a-f]{8}\b|/[0-9a-f]{2}/|[0-9a-f]{12}\.\.\.`).ReplaceAllStringFunc(text, func(hex string) string {
 		return regexp.MustCompile(`[0-9a-f]`).ReplaceAllString(hex, "x")
 	})
@@ -211,13 +212,47 @@ func TestTestedInWords(t *testing.T) {
 	}
 }
 
-func TestAge(t *testing.T) {
+func TestElapsed(t *testing.T) {
 	for seconds, want := range map[float64]string{0: "0s", 59.9: "59s", 60: "1m", 3599: "59m", 3660: "1h01m", 86400: "1d00h", 180000: "2d02h"} {
-		if got := age(&seconds); got != want {
-			t.Errorf("age(%v) = %q, want %q", seconds, got, want)
+		if got := elapsed(&seconds); got != want {
+			t.Errorf("elapsed(%v) = %q, want %q", seconds, got, want)
 		}
 	}
-	if got := age(nil); got != "-" {
-		t.Errorf("age(nil) = %q", got)
+	if got := elapsed(nil); got != "-" {
+		t.Errorf("elapsed(nil) = %q", got)
 	}
+}
+
+// TestStatusIdentities: each recipient is tested with its own identity, the escrow copy too if somebody brings it; one that
+// is in a safe is no error.
+func TestStatusIdentities(t *testing.T) {
+	s := newSite(t)
+	s.backup(3, false) // one device
+	contains(t, s.want(3, "backup", "status"), "opens it\n", "was not tested: its identity is not at hand")
+	var status backup.Status
+	if err := json.Unmarshal([]byte(s.want(3, "--json", "backup", "status", "--identity", s.path("gwdr-keys", "escrow"))[:s.stdout.Len()]), &status); err != nil {
+		t.Fatal(err)
+	}
+	if len(status.Recipients) != 2 || !status.Recipients[0].Opens || !status.Recipients[1].Opens {
+		t.Errorf("recipients: %+v", status.Recipients)
+	}
+	if err := os.Rename(s.path("gwdr-keys", "identity"), s.path("safe")); err != nil {
+		t.Fatal(err)
+	}
+	contains(t, s.want(3, "backup", "status"), "note       the configured identity is not tested", "MISSING    1 of 3 copies")
+	s.want(2, "backup", "status", "--identity", s.path("absent"))
+	other, err := backup.GenerateKeys(s.path("other"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := os.ReadFile(s.path("gwdr.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config = regexp.MustCompile(`copies: 3, media: 2, offsite: 1`).ReplaceAll(config, []byte("copies: 1, media: 1, offsite: 0"))
+	if err := os.WriteFile(s.path("gwdr.yaml"), config, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.want(0, "backup", "status")
+	contains(t, s.want(3, "-q", "backup", "status", "--identity", other.Identities[0]), other.Identities[0]+" opens nothing of the newest point")
 }

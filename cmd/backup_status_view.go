@@ -30,7 +30,7 @@ func (a *app) showStatus(s *backup.Status) error {
 	fmt.Fprintln(a.Stdout)
 	var rows [][]string
 	for _, l := range s.Locations {
-		rows = append(rows, []string{l.Name, l.Media, l.Site, standing(s, l), age(l.Age), age(l.Exposure), scrubbed(l, s.Time), yesNo(l.Immutable)})
+		rows = append(rows, []string{l.Name, l.Media, l.Site, standing(s, l), elapsed(l.Age), elapsed(l.Exposure), scrubbed(l, s.Time), yesNo(l.Immutable)})
 	}
 	if err := table(a.Stdout, []string{"LOCATION", "MEDIA", "SITE", "STATE", "NEWEST", "EXPOSED", "SCRUBBED", "IMMUTABLE"}, rows); err != nil {
 		return err
@@ -78,27 +78,43 @@ func (a *app) showPosture(s *backup.Status) {
 		wrap(a.Stdout, "exposure", "everything: nothing can be restored from any location by itself")
 		return
 	}
-	wrap(a.Stdout, "exposure", age(s.Exposure)+exposed(s))
+	wrap(a.Stdout, "exposure", elapsed(s.Exposure)+exposed(s))
 	newest := path.Base(s.Newest.Point)
 	if s.Newest.Segments > 0 {
 		newest += fmt.Sprintf(" and %s of the log, up to revision %d", count(int(s.Newest.Segments), "segment"), s.Newest.Revision)
 	}
 	wrap(a.Stdout, "newest", newest)
 	wrap(a.Stdout, "content", inventory(s.Newest.Entities))
+	label := "keys"
+	for _, t := range s.Recipients {
+		wrap(a.Stdout, label, shortRecipient(t.Recipient)+" "+opens(t))
+		label = ""
+	}
 	if w := s.Waiting; w != (backup.Waiting{}) {
 		wrap(a.Stdout, "waiting", fmt.Sprintf("%s and %s in the spool, for a location that missed them", count(w.Points, "point"), count(int(w.Segments), "segment")))
 	}
 }
 
+// opens says whether a recipient's identity opens the newest point.
+func opens(t backup.RecipientTest) string {
+	switch {
+	case t.Opens:
+		return "opens it"
+	case t.Tested:
+		return "does NOT open it"
+	}
+	return "was not tested: " + printable(t.Detail)
+}
+
 // ruleName is the rule that is asked for, as people call it: 3-2-1, 3-2-1-1 with an immutable copy, and 3-2-1-1-0 if all
-// must be read back.
+// must be read back as well.
 func ruleName(r backup.Required) string {
 	name := fmt.Sprintf("%d-%d-%d", r.Copies, r.Media, r.Offsite)
-	if r.Immutable > 0 || r.MaxScrub > 0 {
+	if r.Immutable > 0 {
 		name += fmt.Sprintf("-%d", r.Immutable)
-	}
-	if r.MaxScrub > 0 {
-		name += "-0"
+		if r.MaxScrub > 0 {
+			name += "-0"
+		}
 	}
 	return name
 }
@@ -131,7 +147,7 @@ func standing(s *backup.Status, l backup.LocationStatus) string {
 	case stale(s, l.Exposure):
 		return "STALE"
 	case l.Behind != nil && *l.Behind > 0:
-		return "behind " + age(l.Behind)
+		return "behind " + elapsed(l.Behind)
 	}
 	return "ok"
 }
@@ -141,7 +157,7 @@ func scrubbed(l backup.LocationStatus, now time.Time) string {
 		return "never"
 	}
 	seconds := now.Sub(*l.Scrubbed).Seconds()
-	return age(&seconds) + " ago"
+	return elapsed(&seconds) + " ago"
 }
 
 // tested says what a location was shown to withstand, and with what it fails.
@@ -178,8 +194,8 @@ func testText(t backup.Test) string {
 	return t.What + " succeeds"
 }
 
-// age shows a number of seconds by its two largest units; nil is none.
-func age(seconds *float64) string {
+// elapsed shows a number of seconds by its two largest units; nil is none.
+func elapsed(seconds *float64) string {
 	if seconds == nil {
 		return "-"
 	}

@@ -175,11 +175,11 @@ func TestBackupWrongIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Rename(other.Identity, s.path("gwdr-keys", "identity")); err != nil {
+	if err := os.Rename(other.Identities[0], s.path("gwdr-keys", "identity")); err != nil {
 		t.Fatal(err)
 	}
 	text := s.want(8, "backup", "verify")
-	contains(t, text, "CANNOT DECRYPT gwdr1/", "intact, but the identity "+s.path("gwdr-keys", "identity")+" is none of its recipients",
+	contains(t, text, "CANNOT DECRYPT gwdr1/", "intact, but the identity "+s.path("gwdr-keys", "identity")+" does not open it",
 		"does not open 1 point", "hint: set GWDR_KEYS_IDENTITY")
 	if strings.Contains(text, "LOST") {
 		t.Errorf("what is intact is not lost:\n%s", text)

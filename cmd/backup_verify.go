@@ -36,16 +36,19 @@ func runBackupVerify(ctx context.Context, a *app, options backup.VerifyOptions) 
 		return err
 	}
 	a.noteLab()
-	keys, err := a.openKeys()
+	keys, err := a.openReaderKeys(ctx)
 	if err != nil {
 		return err
 	}
 	v, err := backup.Verify(ctx, copies, keys, options)
-	if err != nil {
+	if err != nil && (ctx.Err() != nil || !errors.Is(err, backup.ErrNoIdentity)) {
 		return err
 	}
 	if err := a.showVerification(v, keys); err != nil {
 		return err
+	}
+	if err != nil && len(v.Lost) == 0 { // what is lost is lost with any identity
+		return keyError(err)
 	}
 	return verifyError(v, keys)
 }

@@ -199,7 +199,7 @@ func (a *app) showVerification(v *backup.Verification, keys backup.Keys) error {
 		fmt.Fprintf(a.Stdout, "LOST %s\n", printable(lost))
 	}
 	for _, sealed := range v.Sealed {
-		fmt.Fprintf(a.Stdout, "CANNOT DECRYPT %s: intact, but the identity %s is none of its recipients\n", printable(sealed), keys.IdentityFile)
+		fmt.Fprintf(a.Stdout, "CANNOT DECRYPT %s: intact, but the identity %s does not open it\n", printable(sealed), keys.IdentityFile)
 	}
 	decrypted := fmt.Sprintf("%d of %d decrypted", v.Decrypted, v.Points)
 	if len(keys.Identities) == 0 {

@@ -50,12 +50,13 @@ type PolicyConfig struct {
 	MaxScrub  time.Duration `mapstructure:"maxscrub"` // since each location was last read back whole
 }
 
-// KeysConfig names the keys; identity, signing and trusted are files.
+// KeysConfig names the keys; identity, signing, trusted and passphrase_file are files.
 type KeysConfig struct {
-	Recipients []string `mapstructure:"recipients"`
-	Identity   string   `mapstructure:"identity"`
-	Signing    string   `mapstructure:"signing"`
-	Trusted    string   `mapstructure:"trusted"`
+	Recipients     []string `mapstructure:"recipients"`
+	Identity       []string `mapstructure:"identity"` // one, a list, or several with commas between them
+	Signing        string   `mapstructure:"signing"`
+	Trusted        string   `mapstructure:"trusted"`
+	PassphraseFile string   `mapstructure:"passphrase_file"` // the passphrase of those of the files that have one
 }
 
 // PingConfig names a monitor that learns of each backup.
@@ -124,8 +125,9 @@ func setDefaults(v *viper.Viper, env func(string) string) {
 	for key, value := range map[string]any{
 		"gateway": "", "token_file": "", "state": stateDir(env), "evidence": "evidence",
 		"locations": map[string]any{}, "fleets": map[string]any{}, "ping.url": "", "metrics_file": "",
-		"policy.site": "", "policy.copies": 3, "policy.media": 2, "policy.offsite": 1, "policy.immutable": 0, "policy.maxage": "0s", "policy.maxscrub": "0s",
-		"keys.recipients": []string{}, "keys.identity": "", "keys.signing": "", "keys.trusted": "",
+		"policy.site": "", "policy.copies": 3, "policy.media": 2, "policy.offsite": 1, "policy.immutable": 0,
+		"policy.maxage": "0s", "policy.maxscrub": "0s",
+		"keys.recipients": []string{}, "keys.identity": []string{}, "keys.signing": "", "keys.trusted": "", "keys.passphrase_file": "",
 	} {
 		v.SetDefault(key, value)
 	}

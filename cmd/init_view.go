@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"gwdr/backup"
@@ -27,7 +28,11 @@ func configText(opts initOptions, locations []namedLocation, policy backup.Polic
 	for _, r := range keys.Recipients {
 		fmt.Fprintf(&b, "    - %s\n", r)
 	}
-	fmt.Fprintf(&b, "  identity: %q # only to restore and to verify; a machine that only backs up does without\n", keys.Identity)
+	var identities []string
+	for _, file := range keys.Identities {
+		identities = append(identities, strconv.Quote(file))
+	}
+	fmt.Fprintf(&b, "  identity: [%s] # only to restore and to verify; a machine that only backs up does without\n", strings.Join(identities, ", "))
 	fmt.Fprintf(&b, "  signing: %q\n  trusted: %q\n", keys.Signing, keys.Trusted)
 	b.WriteString(`
 # A monitor such as healthchecks.io learns when a backup begins and how it ends; its URL is a secret, so GWDR_PING may be the
@@ -49,6 +54,8 @@ keys           %s
   escrow           opens them too. Move it away now, to a safe or another person: no program needs it here.
   sign             signs the snapshots. Belongs on the machine that backs up, and nowhere else.
   allowed_signers  says whose snapshots count. Not secret, but keep a copy with each identity: without it nothing verifies.
+
+docs/keys.md tells how to give identity, escrow and sign a passphrase, and how to replace each of them.
 
 `, r.File, r.Keys)
 	var rows [][]string

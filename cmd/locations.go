@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"net"
 	"net/url"
@@ -205,44 +204,4 @@ func (a *app) backupPolicy() backup.Policy {
 		p.Site, p.Simulated = labSite, true
 	}
 	return p
-}
-
-// openKeys returns the configured keys, or the lab's, which it makes at the first use.
-func (a *app) openKeys() (backup.Keys, error) {
-	c := a.Config.Keys
-	files := backup.KeyFiles{Recipients: c.Recipients, Identity: c.Identity, Signing: c.Signing, Trusted: c.Trusted}
-	if len(c.Recipients) == 0 && c.Identity == "" && c.Signing == "" && c.Trusted == "" {
-		if !a.labLocations() {
-			return backup.Keys{}, withHint(usageError(errors.New("no keys are configured")), "'gwdr init' makes keys and a configuration that names them")
-		}
-		var err error
-		if files, err = labKeys(filepath.Join(a.Config.State, "keys")); err != nil {
-			return backup.Keys{}, err
-		}
-	}
-	keys, err := backup.ReadKeys(files)
-	if errors.Is(err, backup.ErrNoIdentity) {
-		return keys, withHint(usageError(err), identityHint)
-	}
-	return keys, err
-}
-
-// identityHint is the next step of whoever has not got the identity that opens the snapshots.
-const identityHint = "set GWDR_KEYS_IDENTITY to the identity, or to the escrow copy"
-
-// labKeys returns the keys in dir. Of two processes that make them at once, one does.
-func labKeys(dir string) (backup.KeyFiles, error) {
-	if _, err := os.Stat(dir); err == nil {
-		return backup.FindKeys(dir)
-	}
-	files, err := backup.GenerateKeys(dir)
-	if err == nil {
-		return files, nil
-	}
-	if found, findErr := backup.FindKeys(dir); findErr == nil {
-		return found, nil
-	} else if !errors.Is(findErr, fs.ErrNotExist) {
-		err = findErr
-	}
-	return backup.KeyFiles{}, err
 }

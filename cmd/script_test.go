@@ -17,10 +17,12 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"gwdr/backup/backuptest"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"gwdr": func() {
+	testscript.Main(m, map[string]func(){"age-plugin-gwdrtest": func() { os.Exit(backuptest.PluginMain(os.Args, "")) }, "gwdr": func() {
 		executable, err := exec.LookPath("gwdr") // os.Executable would name the test binary
 		if err != nil {
 			panic(err)

@@ -51,7 +51,7 @@ func TestByHand(t *testing.T) {
 		cmd := exec.Command("sh", "-euc", script)
 		cmd.Dir = work
 		cmd.Env = append(env, "LINEAGE="+lineage, "POINT="+one(t, lineage, "points", "*.tar"), "PACK="+one(t, lineage, "packs", "*", "*"),
-			"IDENTITY="+h.keys.Identity, "ESCROW="+backup.EscrowFile(filepath.Dir(h.keys.Identity)), "SIGNERS="+h.keys.Trusted)
+			"IDENTITY="+h.keys.Identities[0], "ESCROW="+backup.EscrowFile(filepath.Dir(h.keys.Identities[0])), "SIGNERS="+h.keys.Trusted)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Fatalf("%s: %v\n%s", script, err, out)
@@ -94,7 +94,7 @@ func TestRestoreScript(t *testing.T) {
 	h.take(t)
 	logged := newest(t, lineage)
 	script := func(point, folder string) (string, error) {
-		cmd := exec.Command("sh", filepath.Join(lineage, "restore.sh"), point, h.keys.Identity, h.keys.Trusted, folder)
+		cmd := exec.Command("sh", filepath.Join(lineage, "restore.sh"), point, h.keys.Identities[0], h.keys.Trusted, folder)
 		cmd.Env = env
 		out, err := cmd.CombinedOutput()
 		return string(out), err

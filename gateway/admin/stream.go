@@ -24,7 +24,7 @@ func (s *Server) state(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = out.End()
 	}
-	s.close(to, r, err)
+	s.finish(to, r, err)
 }
 
 // read takes the state from the store, or else from what the data plane has loaded.
@@ -74,8 +74,8 @@ func (s *stream) Write(piece []byte) (int, error) {
 	return s.w.Write(piece)
 }
 
-// close ends the answer: whole, with the error, or so that the client sees a broken connection.
-func (s *Server) close(to *stream, r *http.Request, err error) {
+// finish ends the answer: whole, with the error, or so that the client sees a broken connection.
+func (s *Server) finish(to *stream, r *http.Request, err error) {
 	switch {
 	case err == nil:
 	case !to.begun:

@@ -26,7 +26,7 @@ func watchRequestOf(r *http.Request) (ask watchRequest, err error) {
 	if until := query.Get("until"); until != "" && until != "now" {
 		return ask, fmt.Errorf("until must be now, not %q", until)
 	}
-	ask.store, ask.bounded = query.Get("store"), query.Has("until")
+	ask.store, ask.bounded = query.Get("store"), query.Get("until") == "now"
 	return ask, nil
 }
 
@@ -49,7 +49,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 		Epoch: s.Store.Role().Epoch, Time: time.Now().UTC()}}
 	if ask.bounded {
 		to.stall = maxStall
-		s.close(to, r, s.changes(r.Context(), ask, out))
+		s.finish(to, r, s.changes(r.Context(), ask, out))
 		return
 	}
 	ctx, cancel := context.WithCancel(r.Context())
