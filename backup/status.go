@@ -106,7 +106,7 @@ var (
 type StatusOptions struct {
 	Spool    string        // the writer's, if this is its machine
 	Gateway  string        // names the gateway in the spool
-	Patience time.Duration // how long a location may take for each of two rounds of questions; 0 means 30s
+	Patience time.Duration // how long a location may take for each of three rounds of questions; 0 means 30s
 
 	// Scrubs says, by the copy's name, how its last verification ended, as attested by a trusted signer; nil: nobody knows.
 	Scrubs func(ctx context.Context, copies []Copy, trusted sshsig.Trusted) map[string]Scrub
