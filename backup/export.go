@@ -88,7 +88,7 @@ func (j *Job) export(ctx context.Context, temp string) (e exported, err error) {
 	} else if p != nil {
 		p.abandon()
 	}
-	if err = closeSync(listing, err); err != nil {
+	if err = errors.Join(err, listing.Close()); err != nil { // not synced, as in relist
 		return e, fmt.Errorf("export: %w", err)
 	}
 	return e, nil

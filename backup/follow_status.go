@@ -28,7 +28,7 @@ type FollowStatus struct {
 	Points     int           // that were made, and are at most locations
 	Point      string        // the newest of them
 	PointTime  time.Time     // its consistency time
-	Locations  []LocationStatus
+	Locations  []FollowedLocation
 }
 
 // Queue returns the number of segments that some location lacks.
@@ -47,8 +47,8 @@ type LogPosition struct {
 	Time     time.Time // consistency time; zero if it is not known any more
 }
 
-// LocationStatus is how far one location is.
-type LocationStatus struct {
+// FollowedLocation is how far one location is.
+type FollowedLocation struct {
 	Name     string
 	Up       bool          // it takes what we put
 	Counts   bool          // it is create-only, as far as is known
@@ -75,7 +75,7 @@ func (f *Follower) Status() FollowStatus {
 	s.Lineage, s.Log, s.Committed = b.lineage, b.at(b.tail.Seq), b.at(b.committed())
 	s.LastChange = b.lastChange(s.Committed.Seq)
 	for _, p := range b.places {
-		l := LocationStatus{Name: p.copy.Name, Up: p.stands == ours, Counts: !p.void, Seq: p.seq, Err: p.err, PointErr: p.pointErr,
+		l := FollowedLocation{Name: p.copy.Name, Up: p.stands == ours, Counts: !p.void, Seq: p.seq, Err: p.err, PointErr: p.pointErr,
 			Behind: max(0, b.tail.Seq-p.seq)}
 		if l.Behind > 0 {
 			l.Lag = now.Sub(b.since(p.seq + 1))

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -19,6 +18,8 @@ type backupOptions struct {
 	patience   time.Duration
 	full       bool
 	newLineage bool
+	ping       string
+	metrics    string
 }
 
 func newBackupCommand(a *app) *cobra.Command {
@@ -36,6 +37,7 @@ locations that fail together count as one.`,
 		Example: `  gwdr backup
   gwdr backup --json | jq .policy
   gwdr backup follow              # from now on, change by change
+  gwdr backup status
   gwdr backup list
   gwdr backup verify --all`,
 		Args: cobra.NoArgs,
@@ -44,7 +46,9 @@ locations that fail together count as one.`,
 	cmd.Flags().DurationVar(&opts.patience, "patience", 30*time.Second, "how long a location may keep gwdr waiting, on top of the transfer")
 	cmd.Flags().BoolVar(&opts.full, "full", false, "read and send everything, even if little has changed")
 	cmd.Flags().BoolVar(&opts.newLineage, "new-lineage", false, "begin a new lineage, which descends from the last: after another writer continued it (exit code 9)")
-	cmd.AddCommand(newBackupFollowCommand(a), newBackupListCommand(a), newBackupVerifyCommand(a), newBackupPruneCommand(a))
+	cmd.Flags().StringVar(&opts.ping, "ping", "", "`URL` of a monitor such as healthchecks.io, which learns when a backup begins and how it ends; better kept in GWDR_PING or gwdr.yaml: it is a secret")
+	cmd.Flags().StringVar(&opts.metrics, "metrics-file", "", "`file` to write metrics to for node_exporter's textfile collector; it should end with .prom")
+	cmd.AddCommand(newBackupFollowCommand(a), newBackupListCommand(a), newBackupVerifyCommand(a), newBackupStatusCommand(a), newBackupPruneCommand(a))
 	return cmd
 }
 
@@ -52,44 +56,54 @@ func runBackup(ctx context.Context, a *app, opts backupOptions) error {
 	if opts.patience <= 0 {
 		return usageError(fmt.Errorf("--patience must be positive, not %s", opts.patience))
 	}
-	o, err := a.openGateway(ctx, "")
+	w, err := a.startWatch(ctx, opts)
 	if err != nil {
 		return err
 	}
-	return a.backup(ctx, o.Target, opts)
+	result, err := a.backup(ctx, nil, opts)
+	w.end(ctx, result, err)
+	return err
 }
 
-// backup takes a backup of the source and shows the result.
-func (a *app) backup(ctx context.Context, source gateway.Source, opts backupOptions) error {
+// backup takes a backup of the source, or if that is nil of the configured gateway, and shows the result.
+func (a *app) backup(ctx context.Context, source gateway.Source, opts backupOptions) (*backup.Result, error) {
+	if source == nil {
+		o, err := a.openGateway(ctx, "")
+		if err != nil {
+			return nil, err
+		}
+		source = o.Target
+	}
 	job, err := a.backupJob(ctx, source)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	a.noteLab()
 	if opts.newLineage {
 		if err := backup.NewLineage(job.Spool, job.Gateway, time.Now()); err != nil {
-			return locked(err)
+			return nil, locked(err)
 		}
 	}
 	job.Patience, job.Full, job.Progress = opts.patience, opts.full, a.backupProgress(time.Now)
 	result, err := backup.Take(ctx, job)
-	switch {
-	case errors.Is(err, backup.ErrLocked):
-		return locked(err)
-	case errors.Is(err, backup.ErrBlank):
-		err = withHint(err, "'gwdr restore' brings its configuration back")
-	case errors.Is(err, backup.ErrSplitBrain):
-		err = splitBrain(err)
-	}
 	if result != nil && (a.JSON || !a.Quiet) {
 		if err := a.showBackup(result); err != nil {
-			return err
+			return result, err
 		}
 	}
-	if err != nil {
-		return err
-	}
-	if !result.Complete() {
+	return result, backupError(result, err)
+}
+
+// backupError decides the exit code of a backup, and what to do next. result may be nil.
+func backupError(result *backup.Result, err error) error {
+	switch {
+	case errors.Is(err, backup.ErrSplitBrain):
+		return splitBrain(err)
+	case errors.Is(err, backup.ErrBlank):
+		return withHint(err, "'gwdr restore' brings its configuration back")
+	case err != nil:
+		return locked(err)
+	case !result.Complete():
 		return shortfall(result)
 	}
 	return nil
@@ -147,13 +161,8 @@ func (a *app) backupJob(ctx context.Context, source gateway.Source) (backup.Job,
 	if err != nil {
 		return backup.Job{}, err
 	}
-	job := backup.Job{
-		Source: source, Gateway: a.Config.Gateway, Copies: copies, Keys: keys, Policy: a.backupPolicy(),
-		Spool: filepath.Join(a.Config.State, "backup"), Tool: "gwdr " + version(), Log: a.Log,
-	}
-	if a.labLocations() { // a lab's spool goes with the lab
-		job.Gateway, job.Spool = "lab", filepath.Join(a.Config.LabDir(), "backup")
-	}
+	job := backup.Job{Source: source, Copies: copies, Keys: keys, Policy: a.backupPolicy(), Tool: "gwdr " + version(), Log: a.Log}
+	job.Gateway, job.Spool = a.spool()
 	return job, nil
 }
 

@@ -75,7 +75,7 @@ func (s *site) backupAs(code int, a *app) string {
 	s.stdout.Reset()
 	s.stderr.Reset()
 	a.Stdout, a.Stderr, a.Log, a.Env = &s.stdout, &s.stderr, slog.New(slog.DiscardHandler), s.env
-	err := a.backup(s.t.Context(), s.source, backupOptions{patience: 5 * time.Second})
+	_, err := a.backup(s.t.Context(), s.source, backupOptions{patience: 5 * time.Second})
 	if got := a.fail(s.t.Context(), err); got != code {
 		s.t.Errorf("gwdr backup: exit code %d, want %d\n%s%s", got, code, &s.stdout, &s.stderr)
 	}

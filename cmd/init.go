@@ -68,6 +68,7 @@ type initResult struct {
 	Locations []initLocation      `json:"locations"`
 	Policy    backup.PolicyResult `json:"policy"` // as if every location held a backup
 	Cron      string              `json:"cron"`
+	Checks    []string            `json:"cron_checks"` // status and verification, for cron too
 }
 
 type initLocation struct {
@@ -78,6 +79,8 @@ type initLocation struct {
 	Domain     string `json:"domain"`
 	CreateOnly bool   `json:"create_only"`
 	Immutable  bool   `json:"immutable"`
+	// Tests is what was tried.
+	Tests []backup.Test `json:"tests"`
 }
 
 func runInit(ctx context.Context, a *app, opts initOptions) error {
@@ -107,8 +110,20 @@ func runInit(ctx context.Context, a *app, opts initOptions) error {
 		return err
 	}
 	result.File, result.Keys = opts.file, opts.keys
-	result.Cron = fmt.Sprintf("7 * * * * %s --config %s --quiet backup >/dev/null", shellWord(a.Executable), shellWord(opts.file))
+	lines := cronLines(a.Executable, opts.file)
+	result.Cron, result.Checks = lines[0], lines[1:]
 	return a.showInit(result)
+}
+
+// cronLines makes a backup each hour, looks how safe they are each day, and reads every byte back each week.
+func cronLines(executable, config string) []string {
+	var lines []string
+	for _, job := range []struct{ when, what string }{
+		{"7 * * * *", "backup"}, {"37 6 * * *", "backup status"}, {"17 3 * * 0", "backup verify --all"},
+	} {
+		lines = append(lines, fmt.Sprintf("%s %s --config %s --quiet %s >/dev/null", job.when, shellWord(executable), shellWord(config), job.what))
+	}
+	return lines
 }
 
 // resolve makes the paths absolute, so that the configuration works from anywhere.
@@ -172,9 +187,9 @@ func parseLocation(text string) (namedLocation, error) {
 	return l, nil
 }
 
-// initialPolicy is 3-2-1, and -1 if there is a lock.
+// initialPolicy is 3-2-1 and all read back each week, with one immutable copy if there is a lock.
 func initialPolicy(site string, locations []namedLocation) backup.Policy {
-	p := backup.Policy{Site: site, Copies: 3, Media: 2, Offsite: 1, MaxAge: 2 * time.Hour}
+	p := backup.Policy{Site: site, Copies: 3, Media: 2, Offsite: 1, MaxAge: 2 * time.Hour, MaxScrub: 8 * 24 * time.Hour}
 	if slices.ContainsFunc(locations, func(l namedLocation) bool { return l.Lock != "" }) {
 		p.Immutable = 1
 	}
@@ -218,7 +233,7 @@ func prepareLocation(ctx context.Context, c backup.Copy) (initLocation, error) {
 			return initLocation{}, err
 		}
 	}
-	l := initLocation{Name: c.Name, URL: c.URL, Media: c.Media, Site: c.Site}
+	l := initLocation{Name: c.Name, URL: c.URL, Media: c.Media, Site: c.Site, Tests: []backup.Test{}}
 	prober, ok := c.Location.(backup.Prober)
 	if !ok {
 		return l, nil
@@ -227,7 +242,7 @@ func prepareLocation(ctx context.Context, c backup.Copy) (initLocation, error) {
 	if err != nil {
 		return l, err
 	}
-	l.CreateOnly, l.Immutable = capabilities.CreateOnly, capabilities.Immutable
+	l.CreateOnly, l.Immutable, l.Tests = capabilities.CreateOnly, capabilities.Immutable, append(l.Tests, capabilities.Tests...)
 	l.Domain, err = prober.Domain(ctx)
 	return l, err
 }

@@ -198,7 +198,8 @@ func labCopies(ctx context.Context, labDir string) ([]backup.Copy, error) {
 // backupPolicy is the configured 3-2-1 rule. On the lab's own locations it is simulated.
 func (a *app) backupPolicy() backup.Policy {
 	c := a.Config.Policy
-	p := backup.Policy{Site: c.Site, Copies: c.Copies, Media: c.Media, Offsite: c.Offsite, Immutable: c.Immutable, MaxAge: c.MaxAge}
+	p := backup.Policy{Site: c.Site, Copies: c.Copies, Media: c.Media, Offsite: c.Offsite, Immutable: c.Immutable,
+		MaxAge: c.MaxAge, MaxScrub: c.MaxScrub}
 	if a.labLocations() {
 		p.Site, p.Simulated = labSite, true
 	}
