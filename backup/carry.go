@@ -23,7 +23,10 @@ const (
 func (c carrier) carryLog(ctx context.Context) {
 	retry := backoff{first: retryFirst, most: retryMost}
 	for c.board.await(ctx, func() bool { return c.board.lacksLog(c.copy) }) == nil {
-		err := c.attempt(ctx, portionBytes, c.putPortion, c.heard)
+		ship, size, err := c.portion()
+		if err == nil {
+			err = c.attempt(ctx, size, func(ctx context.Context) error { return c.putPortion(ctx, ship) }, c.heard)
+		}
 		if ctx.Err() != nil {
 			return
 		}
@@ -36,22 +39,23 @@ func (c carrier) carryLog(ctx context.Context) {
 	}
 }
 
-// putPortion puts the next segments that the copy lacks. A copy that was away is tested first.
-func (c carrier) putPortion(ctx context.Context) error {
-	lineage, anchor, tail, known := c.board.logFor(c.copy)
-	if !known {
+// portion returns the next part of the log that the copy lacks, and its size.
+func (c carrier) portion() (ship *shipment, size int64, err error) {
+	lineage, anchor, tail, _ := c.board.logFor(c.copy)
+	s := spool{c.Spool}
+	q := s.queue(lineage)
+	upTo, size, err := q.portion(s.progress(lineage, c.copy).Seq, tail)
+	return &shipment{lineage: lineage, queue: q, tail: upTo, anchor: anchor, existing: q.existing}, size, err
+}
+
+// putPortion puts a part of the log. A copy that was away is tested first.
+func (c carrier) putPortion(ctx context.Context, ship *shipment) error {
+	if _, _, _, known := c.board.logFor(c.copy); !known {
 		if p := probe(ctx, c.copy); p.note == "" {
 			c.board.entitle(c.copy, p.capabilities.CreateOnly)
 		}
 	}
-	s := spool{c.Spool}
-	q := s.queue(lineage)
-	upTo, err := q.portion(s.progress(lineage, c.copy).Seq, tail)
-	if err != nil {
-		return err
-	}
-	ship := &shipment{lineage: lineage, queue: q, tail: upTo, anchor: anchor, existing: q.existing}
-	_, err = c.putLog(ctx, c.copy, ship)
+	_, err := c.putLog(ctx, c.copy, ship)
 	return err
 }
 

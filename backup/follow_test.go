@@ -370,6 +370,137 @@ func TestFollowLocationAway(t *testing.T) {
 	})
 }
 
+// TestFollowLocationHangs: a driver that does not even notice that its time is over costs one goroutine, not one each time.
+func TestFollowLocationHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFollowed(t)
+		f.start()
+		release, asked := make(chan struct{}), 0
+		f.memories[2].Break(func(context.Context, string, string) error {
+			asked++
+			<-release
+			return errors.New("stale file handle")
+		})
+		for i := range 30 {
+			f.change(i)
+			time.Sleep(10 * time.Second)
+		}
+		s := f.follower.Status()
+		if l := s.Locations[2]; s.Backlog != 0 || asked != 1 || l.Up || l.Err == nil || !strings.Contains(l.Err.Error(), "did not answer") {
+			t.Errorf("asked %d times: %+v", asked, s)
+		}
+		f.memories[2].Break(nil)
+		close(release)
+		time.Sleep(time.Minute)
+		f.check(f.job.Copies[2])
+		if err := f.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestFollowStopsInTime: a stop does not wait for what hangs, nor for a gateway that is away.
+func TestFollowStopsInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFollowed(t)
+		f.gateway.Cut(errCut)
+		f.start()
+		time.Sleep(time.Minute)
+		began := time.Now()
+		if err := f.stop(); err != nil || time.Since(began) > time.Second {
+			t.Errorf("Run = %v after %s", err, time.Since(began))
+		}
+		f.gateway.Cut(nil)
+		f.start()
+		release := make(chan struct{})
+		for _, m := range f.memories[1:] {
+			m.Break(func(context.Context, string, string) error {
+				<-release
+				return errors.New("stale file handle")
+			})
+		}
+		f.change(1)
+		began = time.Now()
+		if err := f.stop(); !errors.Is(err, backup.ErrUncommitted) || time.Since(began) > 11*time.Second {
+			t.Errorf("Run = %v after %s", err, time.Since(began))
+		}
+		close(release)
+		for _, m := range f.memories {
+			m.Break(nil)
+		}
+		f.start() // what waited goes out
+		f.check(f.job.Copies[1])
+		if err := f.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// overwritable is a location that is not create-only.
+type overwritable struct{ *backuptest.Memory }
+
+func (o overwritable) Probe(context.Context) (backup.Capabilities, error) {
+	return backup.Capabilities{}, nil
+}
+
+// TestFollowUnfenced: locations that cannot tell writers apart hold copies but do not count; where there is no other, nothing
+// could be committed.
+func TestFollowUnfenced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFollowed(t)
+		for i := range 2 {
+			f.job.Copies[i].Location = overwritable{f.memories[i]}
+		}
+		f.start()
+		f.memories[2].Break(backuptest.Dead)
+		f.change(1)
+		if s := f.follower.Status(); s.Backlog != 1 || s.Locations[0].Counts || s.Locations[0].Behind != 0 {
+			t.Errorf("status %+v", s)
+		}
+		f.memories[2].Break(nil)
+		time.Sleep(time.Minute)
+		if s := f.follower.Status(); s.Backlog != 0 {
+			t.Errorf("status %+v", s)
+		}
+		if err := f.stop(); err != nil {
+			t.Error(err)
+		}
+		f.job.Copies[2].Location = overwritable{f.memories[2]}
+		f.start()
+		if err := <-f.done; !errors.Is(err, backup.ErrUnfenced) {
+			t.Errorf("Run = %v, want ErrUnfenced", err)
+		}
+	})
+}
+
+// TestFollowNewLocation: a location that joins later gets what the newest points need, and counts from then on.
+func TestFollowNewLocation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFollowed(t)
+		all := f.job.Copies
+		f.job.Copies = all[:2]
+		f.start()
+		for i := range 100 {
+			f.change(i)
+		}
+		time.Sleep(2 * time.Hour) // heartbeats, and then what is everywhere is dropped from the spool
+		if err := f.stop(); err != nil {
+			t.Error(err)
+		}
+		f.job.Copies = all
+		f.start()
+		f.change(100)
+		time.Sleep(time.Minute)
+		f.check(all[2])
+		if s := f.follower.Status(); s.Locations[2].Behind != 0 || s.Queue() != 0 {
+			t.Errorf("status %+v", s)
+		}
+		if err := f.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestMajorityAway: what waits is bounded, and the gateway keeps the rest.
 func TestMajorityAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -510,7 +641,7 @@ func TestFollowFaults(t *testing.T) {
 						f.memories[random.IntN(3)].Break(backuptest.Dead)
 					case 1:
 						f.memories[random.IntN(3)].Break(func(context.Context, string, string) error {
-							if random.IntN(2) == 0 {
+							if rand.IntN(2) == 0 {
 								return errors.New("connection reset")
 							}
 							return nil

@@ -97,17 +97,16 @@ const (
 	portionBytes = 16 << 20
 )
 
-// portion returns the segment up to which a copy that has the log up to after should be brought next, on its way to tail.
-func (q queue) portion(after int64, tail sealedSegment) (sealedSegment, error) {
-	if tail.Seq <= after+1 {
-		return tail, nil
-	}
-	numbers, err := q.numbers()
-	if err != nil {
-		return tail, err
+// portion returns the segment up to which a copy that has the log up to after should be brought next, on its way to tail, and
+// the size of what is here of that.
+func (q queue) portion(after int64, tail sealedSegment) (upTo sealedSegment, size int64, err error) {
+	numbers := []int64{tail.Seq}
+	if tail.Seq > after+1 {
+		if numbers, err = q.numbers(); err != nil {
+			return tail, 0, err
+		}
 	}
 	first, _ := slices.BinarySearch(numbers, after+1)
-	var size int64
 	for i, seq := range numbers[first:] {
 		if info, err := os.Stat(q.path(seq)); err == nil {
 			size += info.Size()
@@ -116,10 +115,11 @@ func (q queue) portion(after int64, tail sealedSegment) (sealedSegment, error) {
 			if seq >= tail.Seq {
 				break
 			}
-			return q.get(seq)
+			upTo, err = q.get(seq)
+			return upTo, size, err
 		}
 	}
-	return tail, nil
+	return tail, size, nil
 }
 
 // noteGap makes durable, before there is a gap in the log, that there will be one: no point may be made of the changes on
@@ -146,8 +146,11 @@ func (q queue) lastGap() (int64, error) {
 
 func (q queue) gapFile() string { return filepath.Join(filepath.Dir(q.dir), "gap") }
 
-// maxQueued bounds the segments that wait in the spool for a location that is gone.
-const maxQueued = 10_000
+// Bounds on the segments that wait in the spool for a location that is gone: how many, and of how many bytes.
+const (
+	maxQueued      = 10_000
+	maxQueuedBytes = 1 << 30
+)
 
 // tidy drops the segments up to everywhere, which every location has, and the oldest of those up to majority, which can be
 // had from there, if there are many.
@@ -157,8 +160,12 @@ func (q queue) tidy(everywhere, majority int64) error {
 		return err
 	}
 	errs := []error{}
-	for i, seq := range numbers[:len(numbers)-1] {
-		if seq <= everywhere || len(numbers)-i > maxQueued && seq <= majority {
+	var size int64
+	for i, seq := range slices.Backward(numbers[:len(numbers)-1]) {
+		if info, err := os.Stat(q.path(seq)); err == nil {
+			size += info.Size()
+		}
+		if seq <= everywhere || seq <= majority && (len(numbers)-i > maxQueued || size > maxQueuedBytes) {
 			errs = append(errs, os.Remove(q.path(seq)))
 		}
 	}

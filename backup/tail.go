@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,7 +35,7 @@ type Tail struct {
 // damaged, or not signed by a trusted signer, does not exist. Where copies continue the log differently, because there were
 // two writers, that counts which most of them have.
 func ReadTail(ctx context.Context, found Found, copies []Copy, trusted sshsig.Trusted) (*Tail, error) {
-	r := tailReader{found: found, trusted: trusted, read: map[tailKey]tailRead{}}
+	r := tailReader{found: found, trusted: trusted, read: map[tailKey]tailRead{}, silent: map[string]error{}}
 	if err := r.list(ctx, likeliest(found, copies)); err != nil {
 		return nil, fmt.Errorf("read log after %s: %w", found.Name, err)
 	}
@@ -72,8 +73,9 @@ type tailReader struct {
 	last     int64                     // the highest of them
 	problems []Problem
 
-	mu   sync.Mutex
-	read map[tailKey]tailRead
+	mu     sync.Mutex
+	read   map[tailKey]tailRead
+	silent map[string]error // copies that did not answer, by name: they are asked no more
 }
 
 type tailKey struct {
@@ -201,9 +203,10 @@ func (r *tailReader) fetch(ctx context.Context, c Copy, seq int64) (sealedSegmen
 	key := tailKey{c.Name, seq}
 	r.mu.Lock()
 	known, ok := r.read[key]
+	silent := r.silent[c.Name]
 	r.mu.Unlock()
-	if ok {
-		return known.segment, known.err
+	if ok || silent != nil {
+		return known.segment, cmp.Or(known.err, silent)
 	}
 	object := lineageRoot(r.found.Lineage) + segmentName(seq)
 	a := onOne(ctx, c, patience, func(ctx context.Context, c Copy) (sealedSegment, error) {
@@ -220,6 +223,9 @@ func (r *tailReader) fetch(ctx context.Context, c Copy, seq int64) (sealedSegmen
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.read[key] = tailRead{a.value, a.err}
+	if errors.Is(a.err, errSilent) {
+		r.silent[c.Name] = a.err
+	}
 	if a.err != nil && ctx.Err() == nil {
 		r.problems = append(r.problems, newProblem(c, object, a.err))
 	}

@@ -20,6 +20,7 @@ type selection struct {
 	point       backup.Found
 	state       *gateway.State
 	provenance  map[string]int
+	damaged     []string         // copies that hold the point, and did not give all of it
 	revision    int64            // that the state shows: the point's, or where the log leads from there
 	time        time.Time        // of that
 	replayed    bool             // the log was laid over the point, to its end
@@ -111,6 +112,7 @@ func (r *Restore) loadFirst(ctx context.Context, s *selection, candidates []back
 			continue
 		}
 		s.point, s.state, s.provenance, s.revision, s.time = f, state, provenance, f.Revision, f.Time
+		s.damaged = damagedCopies(f, provenance)
 		r.noteSealed(s, sealed)
 		return nil
 	}
@@ -200,7 +202,7 @@ func (r *Restore) judge(s *selection, candidates []backup.Found) {
 			s.note(name, "holds %d entities, the point before it (%s) %d: was it taken after the loss?", s.point.Entities(), path.Base(before.Name), before.Entities())
 		}
 	}
-	for _, copy := range damagedCopies(s.point, s.provenance) {
+	for _, copy := range s.damaged {
 		s.note(copy, "holds point %s but did not give all of it undamaged: read from elsewhere", name)
 	}
 	for _, k := range s.point.Unreachable {
