@@ -68,7 +68,8 @@ func (f *Follower) Status() FollowStatus {
 		return FollowStatus{}
 	}
 	now := time.Now()
-	s := FollowStatus{Connected: state.connected, Stalled: state.stalled, Lag: now.Sub(state.caughtUp), Points: state.points, Point: state.point.Name, PointTime: state.point.Time}
+	s := FollowStatus{Connected: state.connected, Stalled: state.stalled, Lag: now.Sub(state.caughtUp),
+		Points: state.points, Point: state.point.Name, PointTime: state.point.Time}
 	s.Backlog, s.Bytes = b.backlog()
 	b.mu.Lock()
 	defer b.mu.Unlock()

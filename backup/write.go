@@ -18,8 +18,8 @@ func (w *writer) begin(ctx context.Context) error {
 	if w.lost {
 		w.regained = time.Now().Add(w.losing.wait())
 	}
-	begun := w.lineage.Lineage != made.Lineage
-	before := w.board.position()
+	begun, before := w.lineage.Lineage != made.Lineage, w.board.position()
+	anew := begun || w.lost
 	if err := w.load(made.Lineage); err != nil {
 		return err
 	}
@@ -31,19 +31,24 @@ func (w *writer) begin(ctx context.Context) error {
 	if w.log.tail.Gap && w.log.tail.Seq > max(1, before) {
 		w.tell(Event{Kind: Gap, Lineage: made.Lineage, Revision: made.Revision})
 	}
-	w.listen(ctx)
+	w.listen(ctx, anew)
 	return nil
 }
 
 // load reads where the spool has the lineage.
-func (w *writer) load(lineage string) (err error) {
-	if w.lineage, err = (spool{w.Spool}).readLineage(lineage); err != nil {
+func (w *writer) load(lineage string) error {
+	w.log = nil // it is not what the spool has any more
+	l, err := spool{w.Spool}.readLineage(lineage)
+	if err != nil {
 		return err
 	}
-	if w.log, err = w.logWriter(lineage); err == nil {
-		w.log.added = w.board.advance
+	log, err := w.logWriter(lineage)
+	if err != nil {
+		return err
 	}
-	return err
+	log.added = w.board.advance
+	w.lineage, w.log = l, log
+	return nil
 }
 
 // reload is load after an attempt to begin anew, which may have gone some way: what has changed since the last point is not
@@ -60,15 +65,13 @@ func (w *writer) reload() error {
 	return err
 }
 
-// listen watches the store that the log shows.
-func (w *writer) listen(ctx context.Context) {
-	if w.watcher != nil {
-		_, _, forgotten := w.watcher.heard()
-		if w.watcher.store == w.lineage.Store && !forgotten {
-			return
-		}
-		w.watcher.stop()
+// listen watches the store that the log shows, or goes on to.
+func (w *writer) listen(ctx context.Context, anew bool) {
+	if w.watcher != nil && !anew {
+		return
 	}
+	w.close()
+	w.noticed = 0
 	w.watcher = watch(context.WithoutCancel(ctx), w.tracker, w.lineage.Store, w.log.tail.To, w.turned)
 }
 
@@ -112,6 +115,7 @@ func (w *writer) end(h gateway.Header) error {
 func (w *writer) read(ctx context.Context) (h gateway.Header, whole bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTime)
 	defer cancel()
+	noticed, _, _ := w.watcher.heard()
 	size, last := 0, w.log.tail.To
 	h, err = w.tracker.Changes(ctx, w.lineage.Store, last, func(b gateway.Batch) error {
 		if size >= readMost {
@@ -126,8 +130,9 @@ func (w *writer) read(ctx context.Context) (h gateway.Header, whole bool, err er
 		last = b.Revision
 		return w.log.add(b)
 	})
+	late := errors.Is(err, context.DeadlineExceeded) && last > w.log.tail.To
 	switch {
-	case errors.Is(err, errReached): // when the gateway was there is not known; it was not before the tail's time
+	case errors.Is(err, errReached) || late: // when the gateway was there is not known; it was not before the tail's time
 		return gateway.Header{Store: w.lineage.Store, Revision: last, Time: w.log.tail.Time}, false, nil
 	case err == nil && h.Revision < w.log.tail.To:
 		err = fmt.Errorf("%w: the gateway is at revision %d, before the log's end", gateway.ErrCompacted, h.Revision)
@@ -136,6 +141,7 @@ func (w *writer) read(ctx context.Context) (h gateway.Header, whole bool, err er
 		return h, false, fmt.Errorf("read changes: %w", err)
 	}
 	w.losing.reset()
+	w.noticed = noticed
 	return h, true, nil
 }
 

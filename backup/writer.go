@@ -22,6 +22,7 @@ type writer struct {
 	appended time.Time                    // when the log last grew
 	pointed  time.Time                    // when a point was made last
 	rested   time.Time                    // no point before then: the last attempt failed
+	noticed  int64                        // revision that the watcher had heard of when the gateway was read last
 
 	lost     bool      // the gateway does not know what came after the log's end: begin anew
 	losing   backoff   // between such beginnings
@@ -128,6 +129,9 @@ func (w *writer) due(now time.Time) (do func(context.Context) error, in time.Dur
 	if w.log == nil {
 		return w.begin, 0
 	}
+	if w.full() {
+		return nil, w.Heartbeat // the board says when there is room
+	}
 	changed, _, forgotten := w.watcher.heard()
 	if w.lost = w.lost || forgotten; w.lost {
 		if rest := w.regained.Sub(now); rest > 0 {
@@ -135,14 +139,11 @@ func (w *writer) due(now time.Time) (do func(context.Context) error, in time.Dur
 		}
 		return w.begin, 0
 	}
-	if w.full() {
-		return nil, w.Heartbeat // the board says when there is room
-	}
 	if in = w.untilPoint(now); in <= 0 {
 		return w.point, 0
 	}
 	beat := w.appended.Add(w.Heartbeat).Sub(now)
-	if changed > w.log.tail.To {
+	if changed > max(w.log.tail.To, w.noticed) {
 		beat = 0
 	}
 	if behind, _ := w.board.backlog(); behind > 0 {
@@ -174,16 +175,18 @@ func (w *writer) full() bool {
 
 // did takes note of what came of what was due.
 func (w *writer) did(ctx context.Context, err error) {
+	if err != nil && w.log != nil { // what was read is read again
+		w.log.gap()
+		w.noticed = 0
+	}
 	if ctx.Err() != nil {
 		return
 	}
-	if w.err = err; err != nil && w.log != nil {
-		w.log.gap() // what was read is read again
-	}
-	switch {
+	forgotten := errors.Is(err, gateway.ErrCompacted) || errors.Is(err, errFull)
+	switch w.err = err; {
 	case err == nil:
 		w.failing.reset()
-	case errors.Is(err, gateway.ErrCompacted) || errors.Is(err, errFull):
+	case forgotten && !w.lost:
 		w.lost, w.err = true, nil
 	default:
 		w.resting = time.Now().Add(w.failing.wait())

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"gwdr/backup"
 	"gwdr/gateway"
 )
@@ -58,7 +60,8 @@ func (s *selection) noteTail(tail *backup.Tail, point string) {
 	case tail.Stop != "" && tail.Changes == 0:
 		s.note("log", "does not lead on from point %s: %s", point, tail.Stop)
 	case tail.Stop != "":
-		s.note("log", "leads on from point %s by %d changes, to revision %d of %s, and NOT to its end: %s", point, tail.Changes, tail.Revision, at, tail.Stop)
+		s.note("log", "leads on from point %s by %d changes, to revision %d of %s, and NOT to its end: %s",
+			point, tail.Changes, tail.Revision, at, tail.Stop)
 	case tail.Changes > 0:
 		s.note("log", "leads on from point %s by %d changes, to revision %d of %s", point, tail.Changes, tail.Revision, at)
 	}
@@ -75,25 +78,38 @@ func (s *selection) noteTail(tail *backup.Tail, point string) {
 	}
 }
 
-// loggedRevocations returns what was revoked in the log after the newest point of a lineage. What cannot be read of it is
+// loggedRevocations adds what was revoked in the log after the newest point of each lineage. What cannot be read of it is
 // noted.
-func (r *Restore) loggedRevocations(ctx context.Context, s *selection, newest backup.Found) []gateway.Entity {
-	if s.replayed && len(r.Elsewhere) == 0 && newest.SHA256 == s.point.SHA256 {
-		return nil // the state has them
+func (r *Restore) loggedRevocations(ctx context.Context, s *selection, found []backup.Found) {
+	seen := map[string]bool{}
+	var newest []backup.Found
+	for _, f := range found {
+		known := s.replayed && len(r.Elsewhere) == 0 && f.SHA256 == s.point.SHA256 // the state has them
+		if !seen[f.Lineage] && !known && opens(r.Keys.Identities, f.Recipients) {
+			newest = append(newest, f)
+		}
+		seen[f.Lineage] = true
 	}
-	if !opens(r.Keys.Identities, newest.Recipients) {
-		return nil // said of the point
+	tails, errs := make([]*backup.Tail, len(newest)), make([]error, len(newest))
+	var group errgroup.Group
+	group.SetLimit(4)
+	for i, f := range newest {
+		group.Go(func() error {
+			tails[i], errs[i] = backup.ReadTail(ctx, f, s.copies, r.Keys.Trusted)
+			return nil
+		})
 	}
-	name := path.Base(newest.Name)
-	tail, err := backup.ReadTail(ctx, newest, s.copies, r.Keys.Trusted)
-	if err != nil {
-		s.note("log", "after point %s does not tell its revocations: a key revoked since may come back: %v", name, err)
-		return nil
+	_ = group.Wait() // errs has them
+	for i, f := range newest {
+		if errs[i] != nil {
+			s.note("log", "after point %s does not tell its revocations: a key revoked since may come back: %v", path.Base(f.Name), errs[i])
+			continue
+		}
+		state := gateway.NewState()
+		tails[i].Replay(state, r.Keys.Identities)
+		s.revocations = slices.AppendSeq(s.revocations, state.Kind(gateway.Revocation))
+		if tails[i].Stop != "" {
+			s.note("log", "after point %s does not tell all its revocations: a key revoked since may come back: %s", path.Base(f.Name), tails[i].Stop)
+		}
 	}
-	state := gateway.NewState()
-	tail.Replay(state, r.Keys.Identities)
-	if tail.Stop != "" {
-		s.note("log", "after point %s does not tell all its revocations: a key revoked since may come back: %s", name, tail.Stop)
-	}
-	return slices.Collect(state.Kind(gateway.Revocation))
 }

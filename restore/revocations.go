@@ -35,12 +35,9 @@ func (r *Restore) askWitnesses(ctx context.Context) ([]gateway.Entity, []Finding
 // otherRevocations adds what was revoked after, or beside, the selected point: the newest point of each lineage that can
 // be loaded knows every revocation of its lineage before it, and the log those after it.
 func (r *Restore) otherRevocations(ctx context.Context, s *selection, found []backup.Found) error {
-	done, read := map[string]bool{}, map[string]bool{}
+	r.loggedRevocations(ctx, s, found)
+	done := map[string]bool{}
 	for _, f := range found {
-		if !read[f.Lineage] {
-			read[f.Lineage] = true
-			s.revocations = append(s.revocations, r.loggedRevocations(ctx, s, f)...)
-		}
 		if f.Name == s.point.Name && f.SHA256 == s.point.SHA256 {
 			done[f.Lineage] = true
 		}

@@ -1,0 +1,207 @@
+package backup
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"gwdr/internal/sshsig"
+)
+
+// tailReader reads a log forwards.
+type tailReader struct {
+	found    Found
+	trusted  sshsig.Trusted
+	copies   []Copy                    // that answer
+	listed   map[string]map[int64]bool // positions after the point, by the copy's name
+	last     int64                     // the highest of them
+	problems []Problem
+
+	mu     sync.Mutex
+	read   map[tailKey]tailRead
+	silent map[string]error // copies that did not answer, by name: they are asked no more
+}
+
+type tailKey struct {
+	copy string
+	seq  int64
+}
+
+type tailRead struct {
+	segment sealedSegment
+	err     error
+}
+
+// branch is one way on from the point.
+type branch struct {
+	segments []sealedSegment
+	from     []string
+	stop     string
+	support  int              // copies that are on it
+	strayed  map[string]int64 // copies that are not, and where they have something else
+}
+
+// list asks the copies what they have of the log. The error is that of all of them.
+func (r *tailReader) list(ctx context.Context, copies []Copy) error {
+	r.listed, r.last = map[string]map[int64]bool{}, r.found.Log.Seq
+	root := lineageRoot(r.found.Lineage)
+	var errs []error
+	for _, a := range onEach(ctx, copies, patience, func(ctx context.Context, c Copy) ([]Object, error) {
+		return c.Location.List(ctx, root+logDir)
+	}) {
+		if a.err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", a.copy.Name, a.err))
+			r.problems = append(r.problems, newProblem(a.copy, "", a.err))
+			continue
+		}
+		r.copies = append(r.copies, a.copy)
+		r.listed[a.copy.Name] = map[int64]bool{}
+		for _, o := range a.value {
+			if seq, ok := parseSegmentName(strings.TrimPrefix(o.Name, root)); ok && seq > r.found.Log.Seq {
+				r.listed[a.copy.Name][seq] = true
+				r.last = max(r.last, seq)
+			}
+		}
+	}
+	if len(r.copies) == 0 {
+		return errors.Join(errs...)
+	}
+	return nil
+}
+
+// walk goes from the point forwards, asking the copies in their order.
+func (r *tailReader) walk(ctx context.Context, order []Copy) (b branch) {
+	at, revision := r.found.Log, r.found.Revision
+	for seq := at.Seq + 1; seq <= r.last && ctx.Err() == nil; seq++ {
+		if (seq-r.found.Log.Seq)%tailAhead == 1 {
+			r.ahead(ctx, order, seq)
+		}
+		s, from, err := r.next(ctx, order, seq, at, revision)
+		switch {
+		case err != nil:
+			b.stop = fmt.Sprintf("after revision %d: %v; there are more, up to segment %d", revision, err, r.last)
+			if seq == r.last {
+				b.stop = fmt.Sprintf("after revision %d: %v", revision, err)
+			}
+			return b
+		case s.Gap:
+			b.stop = fmt.Sprintf("the changes after revision %d are not known: the log has a gap at segment %d", revision, seq)
+			return b
+		}
+		b.segments, b.from = append(b.segments, s), append(b.from, from)
+		at, revision = s.position(), s.To
+	}
+	return b
+}
+
+// tailAhead is how many segments are fetched at a time, tailAtOnce how many of them at once.
+const (
+	tailAhead  = 64
+	tailAtOnce = 8
+)
+
+// ahead fetches the next segments, each from the first copy that lists it.
+func (r *tailReader) ahead(ctx context.Context, order []Copy, seq int64) {
+	slots := make(chan struct{}, tailAtOnce)
+	var wg sync.WaitGroup
+	for n := seq; n < seq+tailAhead && n <= r.last; n++ {
+		i := slices.IndexFunc(order, func(c Copy) bool { return r.listed[c.Name][n] })
+		if i < 0 {
+			continue
+		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			r.fetch(ctx, order[i], n)
+			<-slots
+		})
+	}
+	wg.Wait()
+}
+
+var (
+	errNowhere  = errors.New("is whole at no location")
+	errStranger = errors.New("is another writer's")
+)
+
+// next returns the segment at the position that continues what comes before it.
+func (r *tailReader) next(ctx context.Context, order []Copy, seq int64, at Position, revision int64) (s sealedSegment, from string, err error) {
+	err = errNowhere
+	for _, c := range order {
+		if !r.listed[c.Name][seq] {
+			continue
+		}
+		s, fetchErr := r.fetch(ctx, c, seq)
+		if fetchErr != nil {
+			continue
+		}
+		if s.Previous == at.SHA256 && s.From == revision {
+			return s, c.Name, nil
+		}
+		err = errStranger
+	}
+	return s, "", fmt.Errorf("segment %d of the log %w", seq, err)
+}
+
+// fetch reads and verifies the copy's segment, once.
+func (r *tailReader) fetch(ctx context.Context, c Copy, seq int64) (sealedSegment, error) {
+	key := tailKey{c.Name, seq}
+	r.mu.Lock()
+	known, ok := r.read[key]
+	silent := r.silent[c.Name]
+	r.mu.Unlock()
+	if ok || silent != nil {
+		return known.segment, cmp.Or(known.err, silent)
+	}
+	object := lineageRoot(r.found.Lineage) + segmentName(seq)
+	a := onOne(ctx, c, patience, func(ctx context.Context, c Copy) (sealedSegment, error) {
+		content, err := readObject(ctx, c.Location, object, maxSegment)
+		if err != nil {
+			return sealedSegment{}, err
+		}
+		s, err := readSegment(content, r.found.Lineage, seq, r.trusted)
+		if err != nil {
+			err = fmt.Errorf("%w: %w", ErrIntegrity, err)
+		}
+		return s, err
+	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.read[key] = tailRead{a.value, a.err}
+	if errors.Is(a.err, errSilent) {
+		r.silent[c.Name] = a.err
+	}
+	if a.err != nil && ctx.Err() == nil {
+		r.problems = append(r.problems, newProblem(c, object, a.err))
+	}
+	return a.value, a.err
+}
+
+// vote asks each copy for the newest segment that it has whole, as far as the branch goes, and returns who is on the branch
+// (ours) and who is on another one (foreign). A copy that is further behind says nothing.
+func (r *tailReader) vote(ctx context.Context, b *branch) map[string]vote {
+	votes := map[string]vote{}
+	b.support, b.strayed = 0, map[string]int64{}
+	for _, c := range r.copies {
+		for i := range slices.Backward(b.segments) {
+			seq := b.segments[i].Seq
+			if !r.listed[c.Name][seq] {
+				continue
+			}
+			s, err := r.fetch(ctx, c, seq)
+			if err != nil {
+				continue
+			}
+			votes[c.Name] = ours
+			if b.support++; s.SHA256 != b.segments[i].SHA256 {
+				b.support--
+				votes[c.Name], b.strayed[c.Name] = foreign, seq
+			}
+			break
+		}
+	}
+	return votes
+}
