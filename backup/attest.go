@@ -15,7 +15,6 @@ const AttestNamespace = "gwdr-attest-v1"
 
 const (
 	attestSchema = "gwdr/attest/v1"
-	attestDir    = "attest/"
 	maxAttest    = 4 << 20 // bytes of an attestation's object
 )
 
@@ -59,6 +58,16 @@ type AttestedLocation struct {
 	Result   string `json:"result"` // pass: no problem; fail
 }
 
+// Passed reports whether the location passed; ok is false if the attestation does not speak of it.
+func (a Attestation) Passed(location string) (passed, ok bool) {
+	for _, l := range a.Locations {
+		if l.Name == location {
+			return l.Result == ResultPass, true
+		}
+	}
+	return false, false
+}
+
 // ErrAttest is wrapped when the signing key cannot attest.
 var ErrAttest = errors.New("cannot attest")
 
@@ -90,12 +99,15 @@ func readAttest(object []byte, lineage, name string, trusted sshsig.Trusted) (At
 	if err != nil {
 		return Attestation{}, err
 	}
-	if _, err := trusted.Verify(AttestNamespace, contents[0], contents[1]); err != nil {
+	if _, err := trusted.AtAnyTime().Verify(AttestNamespace, contents[0], contents[1]); err != nil { // before anything is read
 		return Attestation{}, err
 	}
 	var a Attestation
 	if err := json.Unmarshal(contents[0], &a); err != nil {
 		return Attestation{}, fmt.Errorf("read attest.json: %w", err)
+	}
+	if _, err := trusted.At(a.Ended).Verify(AttestNamespace, contents[0], contents[1]); err != nil {
+		return Attestation{}, err
 	}
 	if a.Schema != attestSchema {
 		return Attestation{}, fmt.Errorf("attestation has the schema %q, not %s", a.Schema, attestSchema)

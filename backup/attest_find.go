@@ -13,11 +13,11 @@ import (
 )
 
 // maxAttests bounds how many attestations of a location are read.
-const maxAttests = 16
+const maxAttests = 64
 
 // Attestations returns what is attested of each copy, by its name: valid attestations that lie at the copy itself and speak
-// of it, newest first, back to the newest in which it passed, and 16 at most. That they lie there keeps an attestation of
-// the place that the name meant before from counting. Invalid ones are problems, and do not count.
+// of it, newest first, back to the newest in which all of it was read and found whole, and 64 at most. That they lie there
+// keeps an attestation of the place that the name meant before from counting. Invalid ones are problems, and do not count.
 func Attestations(ctx context.Context, copies []Copy, trusted sshsig.Trusted) (map[string][]Attestation, []Problem) {
 	attested := map[string][]Attestation{}
 	var problems []Problem
@@ -31,6 +31,42 @@ func Attestations(ctx context.Context, copies []Copy, trusted sshsig.Trusted) (m
 		}
 	}
 	return attested, problems
+}
+
+// Scrubs says how the last verification of each copy ended, for CheckStatus. One that passed counts if everything was read; one
+// that failed in any case.
+func Scrubs(ctx context.Context, copies []Copy, trusted sshsig.Trusted) map[string]Scrub {
+	attested, _ := Attestations(ctx, copies, trusted)
+	scrubs := map[string]Scrub{}
+	for name, newestFirst := range attested {
+		var s Scrub
+		for _, a := range newestFirst {
+			passed, _ := a.Passed(name)
+			if passed && a.Scope != scopeAll {
+				continue
+			}
+			if s.Ended.IsZero() {
+				s.Ended = a.Ended
+			}
+			if passed {
+				s.Passed = a.Ended
+			}
+		}
+		if !s.Ended.IsZero() {
+			scrubs[name] = s
+		}
+	}
+	return scrubs
+}
+
+// VerifiedAt returns a function that reports whether it is attested that the copy has the point whole, for Prune.
+func VerifiedAt(attested map[string][]Attestation) func(copyName string, f Found) bool {
+	return func(copyName string, f Found) bool {
+		return slices.ContainsFunc(attested[copyName], func(a Attestation) bool {
+			passed, _ := a.Passed(copyName)
+			return passed && a.Scope != scopeSample && a.Lineage == f.Lineage && a.PointSum == f.SHA256
+		})
+	}
 }
 
 // attestedCopy is what lies at one copy.
@@ -60,12 +96,12 @@ func readAttests(ctx context.Context, c Copy, trusted sshsig.Trusted) (found att
 			found.problems = append(found.problems, newProblem(c, object, err))
 			continue
 		}
-		i := slices.IndexFunc(a.Locations, func(l AttestedLocation) bool { return l.Name == c.Name })
-		if i < 0 {
+		passed, ok := a.Passed(c.Name)
+		if !ok {
 			continue
 		}
 		found.attestations = append(found.attestations, a)
-		if a.Locations[i].Result == ResultPass {
+		if passed && a.Scope == scopeAll {
 			break
 		}
 	}

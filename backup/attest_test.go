@@ -60,7 +60,7 @@ func TestAttestFailure(t *testing.T) {
 		h := newHouse(t, someEntities()...)
 		h.take(t)
 		options := backup.VerifyOptions{Attest: true}
-		first := h.verifyWith(t, options).Attested
+		first := h.verifyWith(t, backup.VerifyOptions{All: true, Attest: true}).Attested
 		for range 3 {
 			time.Sleep(time.Minute)
 			flip(t, h.memories[1], "/packs/", 100)
@@ -75,8 +75,19 @@ func TestAttestFailure(t *testing.T) {
 			nas[3].Result != backup.ResultPass || !strings.HasSuffix(first.Object, nas[3].Ended.Format("-20060102T150405Z.tar")) {
 			t.Errorf("nas: %+v", nas)
 		}
-		if len(local) != 1 || local[0].Result != backup.ResultFail || local[0].Locations[0].Result != backup.ResultPass {
+		if len(local) != 4 || local[0].Result != backup.ResultFail || local[0].Locations[0].Result != backup.ResultPass {
 			t.Errorf("local: %+v", local)
+		}
+		scrubs := backup.Scrubs(t.Context(), h.job.Copies, h.job.Keys.Trusted)
+		if s := scrubs["nas"]; !s.Ended.Equal(nas[0].Ended) || !s.Passed.Equal(nas[3].Ended) {
+			t.Errorf("nas: %+v", s)
+		}
+		if s := scrubs["local"]; !s.Ended.Equal(nas[3].Ended) || !s.Passed.Equal(nas[3].Ended) { // since then only the newest point was read
+			t.Errorf("local: %+v", s)
+		}
+		newest, verified := h.find(t)[0], backup.VerifiedAt(map[string][]backup.Attestation{"nas": nas[:3], "local": local[:1]})
+		if verified("nas", newest) || !verified("local", newest) || verified("offsite", newest) {
+			t.Error("what is verified where is not what is attested")
 		}
 	})
 }

@@ -115,6 +115,7 @@ type Policy struct {
 	Offsite   int           // copies at other sites
 	Immutable int           // copies that the writer cannot alter or delete
 	MaxAge    time.Duration // of the newest point; 0 is no bound
+	MaxScrub  time.Duration // since each copy was last read back whole, for CheckStatus; 0 is no bound
 	Simulated bool          // a lab: copies that share a device count as declared, with a note that says so
 }
 

@@ -2,47 +2,21 @@ package backup_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"strings"
 	"testing"
 
 	"gwdr/backup"
 	"gwdr/backup/backuptest"
+	"gwdr/backup/tree"
 	"gwdr/gateway"
 )
-
-// orderly is a location in memory that can move an object out of the way.
-type orderly struct{ *backuptest.Memory }
-
-var _ backup.Quarantiner = orderly{}
-
-const quarantine = ".gwdr-quarantine/"
-
-func (o orderly) Quarantine(_ context.Context, name string) (string, error) {
-	content, ok := o.Objects()[name]
-	if !ok {
-		return "", fmt.Errorf("quarantine %s: %w", name, backup.ErrNotExist)
-	}
-	o.Set(quarantine+name, content)
-	o.Set(name, nil)
-	return quarantine + name, nil
-}
-
-// tidy makes all locations of the house orderly ones.
-func (h *house) tidy() {
-	for i, m := range h.memories {
-		h.job.Copies[i].Location = orderly{m}
-	}
-}
 
 // smallHouse has a repository with every kind of object: a point of packs, one by the log, an attestation.
 func smallHouse(t testing.TB) (*house, *backup.Inspector) {
 	t.Helper()
 	h := newHouse(t, backuptest.Entity(gateway.Route, "orders", `{"path":"/orders/{id}"}`), backuptest.Entity(gateway.Key, "k1", `{"hash":"00"}`))
-	h.tidy()
 	h.take(t)
 	h.source.Put(backuptest.Entity(gateway.Route, "parts", `{"path":"/parts"}`))
 	h.source.Delete(gateway.Ref{Kind: gateway.Key, ID: "k1"})
@@ -168,7 +142,7 @@ func healed(v *backup.Verification) map[string]int {
 func emptyQuarantine(m *backuptest.Memory) map[string][]byte {
 	objects := m.Objects()
 	for name := range objects {
-		if strings.HasPrefix(name, quarantine) {
+		if strings.HasPrefix(name, tree.QuarantineDir) {
 			m.Set(name, nil)
 			delete(objects, name)
 		}

@@ -25,8 +25,13 @@ const (
 	crashRoundVariable = "GWDR_TEST_CRASH_ROUND"
 )
 
-// TestMain lets the test binary be the process that TestKill kills.
+const pluginLogVariable = "GWDR_TEST_PLUGIN_LOG"
+
+// TestMain lets the test binary be the process that TestKill kills, and the age plugin of backuptest.
 func TestMain(m *testing.M) {
+	if backuptest.IsPlugin(os.Args) {
+		os.Exit(backuptest.PluginMain(os.Args, os.Getenv(pluginLogVariable)))
+	}
 	if root := os.Getenv(crashDirVariable); root != "" {
 		os.Exit(takeInChild(root))
 	}
@@ -100,7 +105,7 @@ func TestKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range crashCopies(root) {
-		if err := c.Location.(*dir.Location).Init(); err != nil {
+		if err := c.Location.(*dir.Location).Init(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}

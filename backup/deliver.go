@@ -34,9 +34,10 @@ type probing struct {
 	answer answer[probed]
 }
 
-// probeAll begins to test all copies.
-func (j *Job) probeAll(ctx context.Context) map[string]*probing {
-	all := map[string]*probing{}
+// probeAll begins to test all copies. end ends what still runs.
+func (j *Job) probeAll(ctx context.Context) (all map[string]*probing, end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	all = map[string]*probing{}
 	for _, c := range j.Copies {
 		p := &probing{done: make(chan struct{})}
 		all[c.Name] = p
@@ -45,7 +46,12 @@ func (j *Job) probeAll(ctx context.Context) map[string]*probing {
 			p.answer = onOne(ctx, c, j.Patience, func(ctx context.Context, c Copy) (probed, error) { return probe(ctx, c), nil })
 		}()
 	}
-	return all
+	return all, func() {
+		cancel()
+		for _, p := range all {
+			<-p.done
+		}
+	}
 }
 
 func probe(ctx context.Context, c Copy) (p probed) {

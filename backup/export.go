@@ -82,7 +82,7 @@ func (j *Job) export(ctx context.Context, temp string) (e exported, err error) {
 	} else if p != nil {
 		p.abandon()
 	}
-	if err = closeSync(listing, err); err != nil {
+	if err = errors.Join(err, listing.Close()); err != nil { // not synced, as in relist
 		return e, fmt.Errorf("export: %w", err)
 	}
 	return e, nil
@@ -130,7 +130,7 @@ func (j *Job) appendSince(ctx context.Context, e exported) (*logWriter, error) {
 			}
 			return log.add(b)
 		})
-		if gap = errors.Is(err, gateway.ErrCompacted); err != nil && !gap && !errors.Is(err, errReached) {
+		if gap = errors.Is(err, gateway.ErrCompacted) || errors.Is(err, errFull); err != nil && !gap && !errors.Is(err, errReached) {
 			return nil, fmt.Errorf("read changes: %w", err)
 		}
 	}

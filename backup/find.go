@@ -141,8 +141,45 @@ func merge(holdings []holding) []Found {
 			all = append(all, f)
 		}
 	}
-	slices.SortStableFunc(all, func(a, b Found) int {
-		return cmp.Or(b.Time.Compare(a.Time), cmp.Compare(b.Revision, a.Revision), cmp.Compare(a.Name, b.Name))
-	})
+	newestFirst(all)
 	return all
+}
+
+// newestFirst sorts points by their time, but within a lineage by their place in the log: a clock may have gone back. A
+// lineage that descends from another counts as later than what it descends from.
+func newestFirst(points []Found) {
+	byLineage := map[string][]Found{}
+	for _, f := range points {
+		byLineage[f.Lineage] = append(byLineage[f.Lineage], f)
+	}
+	times := map[string]time.Time{} // by SHA256: always after that of an earlier point
+	var settle func(lineage string)
+	settle = func(lineage string) {
+		own := byLineage[lineage]
+		delete(byLineage, lineage)
+		if len(own) == 0 {
+			return
+		}
+		slices.SortFunc(own, func(a, b Found) int { return cmp.Compare(a.Log.Seq, b.Log.Seq) })
+		parent, _, _ := strings.Cut(own[0].Parent, "@")
+		settle(parent)
+		floor := time.Time{}
+		for _, f := range points {
+			if f.Lineage == parent && fmt.Sprintf("%s@%d", parent, f.Revision) == own[0].Parent && times[f.SHA256].After(floor) {
+				floor = times[f.SHA256]
+			}
+		}
+		for _, f := range own {
+			if floor = floor.Add(1); f.Time.After(floor) {
+				floor = f.Time
+			}
+			times[f.SHA256] = floor
+		}
+	}
+	for _, f := range points {
+		settle(f.Lineage)
+	}
+	slices.SortStableFunc(points, func(a, b Found) int {
+		return cmp.Or(times[b.SHA256].Compare(times[a.SHA256]), cmp.Compare(a.Name, b.Name))
+	})
 }

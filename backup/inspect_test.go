@@ -39,5 +39,5 @@ func (i *Inspector) Objects() []string {
 // Inspect returns the problem that the object at the location would be.
 func (i *Inspector) Inspect(ctx context.Context, l Location, object string) error {
 	w := i.r.index[object]
-	return i.r.problem(w, inspect(ctx, l, w, i.r.keys.Trusted, func(int) {}), true)
+	return i.r.problem(0, w, inspect(ctx, l, w, i.r.keys.Trusted, func(int) {}), true)
 }

@@ -3,12 +3,13 @@ package backup
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
+	"sync"
+	"time"
 
 	"filippo.io/age"
+	"filippo.io/age/plugin"
 
 	"gwdr/internal/sshsig"
 )
@@ -24,29 +25,34 @@ const Principal = "gwdr"
 
 // KeyFiles names the files that hold Keys. Empty names are left out.
 type KeyFiles struct {
-	Recipients []string // the public recipients themselves: age1...
-	Identity   string   // age identity file
-	Signing    string   // OpenSSH private key, ed25519, without passphrase
+	Recipients []string // the public recipients themselves: age1..., or age1NAME1... of the plugin age-plugin-NAME
+	Identities []string // files of age identities, also of plugins; a file may be encrypted with a passphrase (age -p)
+	Signing    string   // OpenSSH private key, ed25519, perhaps with a passphrase
 	Trusted    string   // allowed_signers
+
+	PassphraseFile string        // holds the passphrase of those of the files that have one
+	Patience       time.Duration // how long a plugin may take; 0 means 2m
+
+	// Ask puts a question to whoever sits at the terminal, and returns the answer; it does not show what is typed if that
+	// is secret. nil: nobody is there.
+	Ask func(question string, secret bool) (string, error)
+	// Tell shows one line, such as what a plugin says. nil: nobody reads it.
+	Tell func(text string)
 }
 
-// ReadKeys reads the files.
+// ReadKeys reads the files. An identity file that is encrypted with a passphrase is opened, and a plugin started, only
+// when something is to be decrypted that no other identity opens: what is wrong with them is then an error of the
+// decryption, which wraps ErrNoIdentity. The signing key's passphrase is needed at once. No error shows a secret.
 func ReadKeys(files KeyFiles) (Keys, error) {
-	keys := Keys{RecipientIDs: files.Recipients, IdentityFile: files.Identity}
-	for _, text := range files.Recipients {
-		recipient, err := age.ParseX25519Recipient(text)
-		if err != nil {
-			return Keys{}, fmt.Errorf("read recipient %q: %w", text, err)
-		}
-		keys.Recipients = append(keys.Recipients, recipient)
-	}
-	err := errors.Join(
-		readIdentity(files.Identity, func(content []byte) (err error) {
-			keys.Identities, err = age.ParseIdentities(strings.NewReader(string(content)))
-			return err
-		}),
+	r := &keyReader{KeyFiles: files}
+	r.passphrase = sync.OnceValues(r.readPassphrase) // it may come from a pipe
+	keys := Keys{RecipientIDs: files.Recipients, IdentityFile: strings.Join(files.Identities, ", ")}
+	var recipientErr, identityErr error
+	keys.Recipients, recipientErr = r.recipients()
+	keys.Identities, identityErr = r.identities()
+	err := errors.Join(recipientErr, identityErr,
 		readKey(files.Signing, func(content []byte) (err error) {
-			keys.Signer, err = sshsig.ParseSigner(content)
+			keys.Signer, err = r.signer(content)
 			return err
 		}),
 		readKey(files.Trusted, func(content []byte) (err error) {
@@ -60,14 +66,10 @@ func ReadKeys(files KeyFiles) (Keys, error) {
 	return keys, nil
 }
 
-// ErrNoIdentity is wrapped when the identity file cannot be read.
-var ErrNoIdentity = errors.New("cannot use the identity")
-
-func readIdentity(file string, parse func([]byte) error) error {
-	if err := readKey(file, parse); err != nil {
-		return fmt.Errorf("%w: %w", ErrNoIdentity, err)
-	}
-	return nil
+// keyReader reads KeyFiles.
+type keyReader struct {
+	KeyFiles
+	passphrase func() (string, error) // of the passphrase file
 }
 
 func readKey(file string, parse func([]byte) error) error {
@@ -84,109 +86,53 @@ func readKey(file string, parse func([]byte) error) error {
 	return nil
 }
 
-// Names of the files that GenerateKeys writes.
-const (
-	identityFile = "identity"
-	escrowFile   = "escrow"
-	signingFile  = "sign"
-	trustedFile  = "allowed_signers"
-)
-
-// EscrowFile is where GenerateKeys writes the second identity, which belongs in a safe.
-func EscrowFile(dir string) string { return filepath.Join(dir, escrowFile) }
-
-// GenerateKeys makes dir with new keys in it: an age identity, an escrow identity that opens every snapshot too, a
-// signing key, and the allowed_signers file that trusts it. The error wraps fs.ErrExist if dir is there already.
-func GenerateKeys(dir string) (KeyFiles, error) {
-	if _, err := os.Lstat(dir); err == nil {
-		return KeyFiles{}, fmt.Errorf("generate keys: %s: %w", dir, fs.ErrExist)
-	}
-	files, err := newKeys()
-	if err != nil {
-		return KeyFiles{}, fmt.Errorf("generate keys: %w", err)
-	}
-	if err := writeKeys(dir, files); err != nil {
-		return KeyFiles{}, fmt.Errorf("generate keys: %w", err)
-	}
-	return FindKeys(dir)
-}
-
-// FindKeys returns the files that GenerateKeys wrote to dir, with the recipients of both identities.
-func FindKeys(dir string) (KeyFiles, error) {
-	files := KeyFiles{
-		Identity: filepath.Join(dir, identityFile),
-		Signing:  filepath.Join(dir, signingFile),
-		Trusted:  filepath.Join(dir, trustedFile),
-	}
-	for _, file := range []string{files.Identity, EscrowFile(dir)} {
-		err := readKey(file, func(content []byte) error {
-			recipients, err := recipientsOf(content)
-			files.Recipients = append(files.Recipients, recipients...)
-			return err
-		})
+func (r *keyReader) recipients() ([]age.Recipient, error) {
+	var recipients []age.Recipient
+	for i, text := range r.Recipients {
+		recipient, err := r.recipient(text)
 		if err != nil {
-			return KeyFiles{}, err
+			return nil, fmt.Errorf("read recipient %d: %w", i+1, err)
 		}
-	}
-	return files, nil
-}
-
-// recipientsOf returns the public recipients of an identity file.
-func recipientsOf(identityFile []byte) ([]string, error) {
-	identities, err := age.ParseIdentities(strings.NewReader(string(identityFile)))
-	if err != nil {
-		return nil, err
-	}
-	var recipients []string
-	for _, identity := range identities {
-		x, ok := identity.(*age.X25519Identity)
-		if !ok {
-			return nil, fmt.Errorf("identity is %T, not X25519", identity)
-		}
-		recipients = append(recipients, x.Recipient().String())
+		recipients = append(recipients, recipient)
 	}
 	return recipients, nil
 }
 
-// newKeys returns the content of each key file by its name.
-func newKeys() (map[string][]byte, error) {
-	files := map[string][]byte{}
-	for _, name := range []string{identityFile, escrowFile} {
-		identity, err := age.GenerateX25519Identity()
-		if err != nil {
-			return nil, err
-		}
-		files[name] = fmt.Appendf(nil, "# public key: %s\n%s\n", identity.Recipient(), identity)
+// recipient reads a public recipient. Its errors repeat the text only if it begins like a recipient: it may be an
+// identity that somebody put in the wrong place.
+func (r *keyReader) recipient(text string) (age.Recipient, error) {
+	switch lower := strings.ToLower(text); {
+	case strings.HasPrefix(lower, "age-"):
+		return nil, errors.New("it is an identity, which is secret, and not a recipient, which begins with age1")
+	case strings.HasPrefix(lower, "ssh-"):
+		return nil, errors.New("it is an SSH key; only recipients of age (age1...) are supported")
+	case strings.HasPrefix(lower, "age1pq1"), strings.HasPrefix(lower, "age1tagpq1"):
+		return nil, fmt.Errorf("%.12s... is a post-quantum recipient, which the age of today's distributions cannot open", text)
+	case !strings.HasPrefix(lower, "age1"):
+		return nil, errors.New("it does not begin with age1")
 	}
-	signer := sshsig.NewSigner(Principal)
-	private, err := signer.Marshal()
+	if x, err := age.ParseX25519Recipient(text); err == nil {
+		return x, nil
+	}
+	name, _, err := plugin.ParseRecipient(text)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%q is malformed", text)
 	}
-	files[signingFile] = private
-	files[signingFile+".pub"] = fmt.Appendf(nil, "%s %s\n", signer.Public(), Principal)
-	files[trustedFile] = sshsig.Trusted{}.Trust(Principal, signer.Public(),
-		PointNamespace, RepoNamespace, SegmentNamespace, AttestNamespace, "gwdr-report").Marshal()
-	return files, nil
+	return &pluginRecipient{pluginCall: r.pluginCall(name), text: text}, nil
 }
 
-// writeKeys makes dir with all files or not at all.
-func writeKeys(dir string, files map[string][]byte) error {
-	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
-		return err
+// signer reads the signing key, with its passphrase if it has one.
+func (r *keyReader) signer(content []byte) (*sshsig.Signer, error) {
+	signer, err := sshsig.ParseSigner(content)
+	if !errors.Is(err, sshsig.ErrLocked) {
+		return signer, err
 	}
-	temp, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+"-*") // mode 0700
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(temp)
-	for name, content := range files {
-		if err := writeFileSync(filepath.Join(temp, name), content); err != nil {
-			return err
+	err = r.unlock(r.Signing, func(passphrase string) error {
+		signer, err = sshsig.UnlockSigner(content, []byte(passphrase))
+		if errors.Is(err, sshsig.ErrPassphrase) {
+			return errWrongPassphrase
 		}
-	}
-	if err := os.Rename(temp, dir); err != nil {
 		return err
-	}
-	return syncDir(filepath.Dir(dir))
+	})
+	return signer, err
 }

@@ -36,7 +36,7 @@ func TestGenerateKeys(t *testing.T) {
 		t.Errorf("point has the recipients %v, want two", found.Recipients)
 	}
 	h.load(t, found)
-	escrow, err := backup.ReadKeys(backup.KeyFiles{Identity: backup.EscrowFile(dir), Trusted: files.Trusted})
+	escrow, err := backup.ReadKeys(backup.KeyFiles{Identities: []string{backup.EscrowFile(dir)}, Trusted: files.Trusted})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,14 +51,14 @@ func TestReadKeysRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, files := range map[string]backup.KeyFiles{
-		"missing":          {Identity: filepath.Join(dir, "missing")},
-		"no identity":      {Identity: text},
+		"missing":          {Identities: []string{filepath.Join(dir, "missing")}},
+		"no identity":      {Identities: []string{text}},
 		"no signing key":   {Signing: text},
 		"no trusted":       {Trusted: text},
 		"no recipient":     {Recipients: []string{"age1x"}},
 		"hybrid recipient": {Recipients: []string{"age1pq1x"}},
 		"secret as public": {Recipients: []string{"AGE-SECRET-KEY-1X"}},
-		"directory for id": {Identity: dir},
+		"directory for id": {Identities: []string{dir}},
 	} {
 		if _, err := backup.ReadKeys(files); err == nil {
 			t.Errorf("%s: keys were read", name)

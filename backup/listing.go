@@ -3,6 +3,7 @@ package backup
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -47,7 +48,7 @@ func (l *lister) add(ref gateway.Ref, sum fingerprint) ([]byte, error) {
 	if strings.ContainsAny(string(ref.Kind)+ref.ID, "\x00\n") || ref.Kind == "" {
 		return nil, fmt.Errorf("entity %q cannot be listed", ref.String())
 	}
-	if l.last != (gateway.Ref{}) && ref.Compare(l.last) <= 0 {
+	if l.last.ID != "" && ref.Compare(l.last) <= 0 {
 		return nil, fmt.Errorf("entity %q comes after %q", ref.String(), l.last.String())
 	}
 	l.last = ref
@@ -63,58 +64,89 @@ func (l *lister) finish() (digest string, counts map[gateway.Kind]int, err error
 	return hex.EncodeToString(l.sum.Sum(nil)), l.counts, l.w.Flush()
 }
 
-// listReader reads a listing line by line.
-type listReader struct {
-	lines *bufio.Scanner
-	ref   gateway.Ref
-	sum   fingerprint
-	more  bool
-	err   error
+// listed is a line of a listing, valid until the next one is read.
+type listed struct {
+	line     []byte // with its end
+	kind, id []byte
 }
 
-func newListReader(r io.Reader) *listReader {
-	l := &listReader{lines: bufio.NewScanner(bufio.NewReaderSize(r, 256<<10))}
+// compare orders the line against an entity.
+func (l listed) compare(ref gateway.Ref) int {
+	if string(l.kind) != string(ref.Kind) {
+		return gateway.Kind(l.kind).Compare(ref.Kind)
+	}
+	return cmp.Compare(string(l.id), ref.ID)
+}
+
+// listReader reads a listing line by line.
+type listReader struct {
+	rest []byte
+	now  listed
+	more bool
+	err  error
+}
+
+func newListReader(listing []byte) *listReader {
+	l := &listReader{rest: listing}
 	l.next()
 	return l
 }
 
 func (l *listReader) next() {
-	if l.more = l.lines.Scan(); !l.more {
-		l.err = l.lines.Err()
+	l.more = false
+	if len(l.rest) == 0 {
 		return
 	}
-	parts := bytes.Split(l.lines.Bytes(), []byte{0})
-	if len(parts) != 3 || len(parts[2]) != hex.EncodedLen(len(l.sum)) {
-		l.more, l.err = false, errors.New("line is none")
+	end := bytes.IndexByte(l.rest, '\n') + 1
+	kind := bytes.IndexByte(l.rest[:end], 0)
+	if end == 0 || kind < 0 {
+		l.err = errors.New("line is none")
 		return
 	}
-	if _, err := hex.Decode(l.sum[:], parts[2]); err != nil {
-		l.more, l.err = false, err
+	id := kind + 1 + bytes.IndexByte(l.rest[kind+1:end], 0)
+	if end-id-2 != hex.EncodedLen(sha256.Size) {
+		l.err = errors.New("line is none")
 		return
 	}
-	l.ref = gateway.Ref{Kind: gateway.Kind(parts[0]), ID: string(parts[1])}
+	l.now = listed{line: l.rest[:end], kind: l.rest[:kind], id: l.rest[kind+1 : id]}
+	l.rest, l.more = l.rest[end:], true
+}
+
+// keep lists what another listing has. Its order was checked when that was written.
+func (l *lister) keep(line listed) error {
+	if string(line.kind) != string(l.last.Kind) {
+		l.last.Kind = gateway.Kind(line.kind)
+	}
+	l.last.ID = ""
+	l.counts[l.last.Kind]++
+	l.sum.Write(line.line)
+	_, err := l.w.Write(line.line)
+	return err
 }
 
 // relist writes the listing that old becomes by the changes, where nil is a deletion, to l.
-func relist(l *lister, old io.Reader, changes map[gateway.Ref]*fingerprint) error {
+func relist(l *lister, old []byte, changes map[gateway.Ref]*fingerprint) error {
 	changed := slices.SortedFunc(maps.Keys(changes), gateway.Ref.Compare)
 	in := newListReader(old)
 	for in.more || len(changed) > 0 {
-		order := 1
-		if len(changed) == 0 {
-			order = -1
-		} else if in.more {
-			order = in.ref.Compare(changed[0])
+		order := -1 // the line of old comes first
+		switch {
+		case !in.more:
+			order = 1
+		case len(changed) > 0:
+			order = in.now.compare(changed[0])
 		}
-		ref, sum := in.ref, &in.sum
-		if order >= 0 {
-			ref, sum = changed[0], changes[changed[0]]
+		var err error
+		if order < 0 {
+			err = l.keep(in.now)
+		} else {
+			if sum := changes[changed[0]]; sum != nil {
+				_, err = l.add(changed[0], *sum)
+			}
 			changed = changed[1:]
 		}
-		if sum != nil {
-			if _, err := l.add(ref, *sum); err != nil {
-				return fmt.Errorf("relist: %w", err)
-			}
+		if err != nil {
+			return fmt.Errorf("relist: %w", err)
 		}
 		if order <= 0 {
 			in.next()

@@ -21,7 +21,8 @@ import (
 // Load returns the state that the point holds, and how many objects (entities of packs, and changes of the log) came from
 // which copy. It reads from the copies in turn and takes from each what is whole, down to blocks of a MiB: several damaged
 // copies may make a good one, whose entities then count for "a+b". Without any way to the signed content the error wraps
-// ErrIntegrity, unless the copies just cannot be reached.
+// ErrIntegrity, unless the copies just cannot be reached, or an identity that may fit cannot be used: then it wraps
+// ErrNoIdentity.
 func Load(ctx context.Context, found Found, copies []Copy, identities []age.Identity) (*gateway.State, map[string]int, error) {
 	if len(identities) == 0 {
 		return nil, nil, fmt.Errorf("load %s: %w: no identity to decrypt with", found.Name, ErrIntegrity)
@@ -80,7 +81,7 @@ func (l *loading) log(ctx context.Context, found Found, copies []Copy, identitie
 		}
 		err := s.changes(identities, func(_ int64, c gateway.Change) { l.state.Apply(c) })
 		if err != nil {
-			return fmt.Errorf("%w: %w", ErrIntegrity, err)
+			return unlessIdentity(err)
 		}
 		if s.Count > 0 {
 			l.provenance[from[i]] += s.Count
@@ -106,9 +107,18 @@ func loadPack(ctx context.Context, found Found, pack Pack, copies []Copy, identi
 		return nil
 	})
 	if err != nil {
-		return "", nil, fmt.Errorf("%w: %w", ErrIntegrity, err)
+		return "", nil, unlessIdentity(err)
 	}
 	return from, entities, nil
+}
+
+// unlessIdentity is the error of opening something, which is one of integrity unless an identity cannot be used: that says
+// nothing of what was to be opened.
+func unlessIdentity(err error) error {
+	if errors.Is(err, ErrNoIdentity) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrIntegrity, err)
 }
 
 // fetchPack writes the pack to the file and returns the names of the copies that it came from, joined by +.

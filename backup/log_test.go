@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -174,7 +175,7 @@ func TestPacksAreReused(t *testing.T) {
 	h.source.Compact()
 	second := h.take(t)
 	packs := len(h.wantNewest(t).Packs)
-	if packs < 3 || !second.Full || second.Bytes > first.Bytes/2 || second.Bytes == 0 {
+	if packs < 6 || !second.Full || second.Bytes > first.Bytes/2 || second.Bytes == 0 {
 		t.Errorf("%d packs; of %d bytes %d were sent again", packs, first.Bytes, second.Bytes)
 	}
 	if counts := h.objects(); counts["packs"] != packs+1 {
@@ -271,6 +272,53 @@ func TestStoreWentBack(t *testing.T) {
 	h.wantNewest(t)
 }
 
+// TestClockWentBack: the newest point is the last one that was made, whatever the clock said.
+func TestClockWentBack(t *testing.T) {
+	h := newHouse(t, someEntities()...)
+	h.source.Clock = func() time.Time { return time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC) }
+	h.take(t)
+	h.source.Clock = func() time.Time { return time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC) }
+	h.source.Put(backuptest.Entity(gateway.Route, "a", "{}"))
+	h.take(t)
+	h.wantNewest(t)
+	h.source.Wipe("store-2")
+	h.source.Put(backuptest.Entity(gateway.Route, "b", "{}"))
+	h.take(t)
+	h.wantNewest(t)
+}
+
+// TestTwoWritersAtOnce: of two writers with spools of their own one goes on, and no point is made of the changes of both.
+func TestTwoWritersAtOnce(t *testing.T) {
+	h := newHouse(t, someEntities()...)
+	h.take(t)
+	jobs := []backup.Job{h.job, h.job}
+	jobs[1].Spool = t.TempDir()
+	split := 0
+	for round := range 30 {
+		h.source.Put(backuptest.Entity(gateway.Route, "a", fmt.Sprint(round)))
+		errs := make([]error, len(jobs))
+		var both sync.WaitGroup
+		for i := range jobs {
+			both.Go(func() { _, errs[i] = backup.Take(t.Context(), jobs[i]) })
+		}
+		both.Wait()
+		for i, err := range errs {
+			if errors.Is(err, backup.ErrSplitBrain) {
+				split++
+				jobs[i].Spool = t.TempDir() // as one who knows what he does
+			} else if err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, f := range h.find(t) {
+			h.load(t, f)
+		}
+	}
+	if split == 0 {
+		t.Error("both writers continued one log all the time")
+	}
+}
+
 // TestRandomHistory: whatever changes, whichever locations fail and whatever the spool loses, the newest point is what the
 // gateway held, at every location that took it.
 func TestRandomHistory(t *testing.T) {
@@ -310,5 +358,30 @@ func TestRandomHistory(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestManyChanges: much that has changed makes several segments, of one time; too much makes a gap, and no harm.
+func TestManyChanges(t *testing.T) {
+	h := newHouse(t, someEntities()...)
+	h.take(t)
+	body := strings.Repeat("0123456789abcdef", 1<<16)
+	for i := range 12 {
+		h.source.Put(backuptest.Entity(gateway.Spec, fmt.Sprint(i), body+fmt.Sprint(i)))
+	}
+	if r := h.take(t); r.Full || r.Changes != 12 {
+		t.Errorf("second backup: %+v", r)
+	}
+	if f := h.wantNewest(t); f.Log.Seq != 4 {
+		t.Errorf("12 MiB of changes made %d segments", f.Log.Seq-1)
+	}
+	for i := range 140 {
+		h.source.Put(backuptest.Entity(gateway.Spec, fmt.Sprint(i%3), body+fmt.Sprint(i)))
+	}
+	if r := h.take(t); !r.Full {
+		t.Errorf("third backup: %+v", r)
+	}
+	if f := h.wantNewest(t); f.Log.Seq != 5 {
+		t.Errorf("the gap has the position %d", f.Log.Seq)
 	}
 }

@@ -23,8 +23,8 @@ import (
 // they are: after packMin bytes of names and bodies a pack ends with the first entity whose name's SHA-256 begins with
 // packBits zero bits, and in any case at packMax.
 const (
-	packMin  = 8 << 20
-	packMax  = 24 << 20
+	packMin  = 4 << 20
+	packMax  = 12 << 20
 	packBits = 6
 )
 
@@ -69,7 +69,7 @@ func newPacker(ctx context.Context, dir string, to []age.Recipient, known []Pack
 		p.known[pack.Digest] = pack
 	}
 	for range sealers + 1 {
-		p.spare <- &loosePack{listing: sha256.New()}
+		p.spare <- &loosePack{listing: sha256.New(), bodies: make([]byte, 0, packMin+packMin/4)}
 	}
 	p.group, ctx = errgroup.WithContext(ctx)
 	return p, ctx

@@ -19,6 +19,7 @@ const (
 	packEnding  = ".tar.zst.age"
 	pointsDir   = "points/"
 	packsDir    = "packs/"
+	attestDir   = "attest/"
 
 	maxPoint = 64 << 20 // bytes of a point object; a pack of 1 GiB takes 70 KB in it
 )
@@ -89,7 +90,7 @@ func readPoint(object []byte, lineage, name string, trusted sshsig.Trusted) (Fou
 	if err != nil {
 		return Found{}, err
 	}
-	if _, err := trusted.Verify(PointNamespace, contents[0], contents[1]); err != nil {
+	if _, err := trusted.AtAnyTime().Verify(PointNamespace, contents[0], contents[1]); err != nil { // before anything is read
 		return Found{}, err
 	}
 	found := Found{Name: name, SHA256: hexSum(contents[0])}
@@ -97,6 +98,9 @@ func readPoint(object []byte, lineage, name string, trusted sshsig.Trusted) (Fou
 		return Found{}, fmt.Errorf("read point.json: %w", err)
 	}
 	if err := found.Point.validate(); err != nil {
+		return Found{}, err
+	}
+	if _, err := trusted.At(found.Time).Verify(PointNamespace, contents[0], contents[1]); err != nil {
 		return Found{}, err
 	}
 	if found.Lineage != lineage || pointName(found.Point, found.SHA256) != name {
@@ -167,7 +171,7 @@ func readRepo(object []byte, lineage string, trusted sshsig.Trusted) (repo, erro
 	if err != nil {
 		return repo{}, err
 	}
-	if _, err := trusted.Verify(RepoNamespace, contents[0], contents[1]); err != nil {
+	if _, err := trusted.AtAnyTime().Verify(RepoNamespace, contents[0], contents[1]); err != nil { // it bears no date
 		return repo{}, err
 	}
 	var r repo

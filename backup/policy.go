@@ -11,8 +11,8 @@ type Standing struct {
 	Copy      Copy
 	Domain    string // of failure; empty if unknown
 	Immutable bool
-	Holds     bool // a valid point, the newest of which is from Newest
-	Newest    time.Time
+	Holds     bool      // a valid point
+	Newest    time.Time // of the newest state that it gives
 }
 
 // PolicyResult says how far a set of copies meets the 3-2-1 rule. The figures are what was found; each counts distinct
@@ -36,13 +36,15 @@ type Required struct {
 	Offsite   int     `json:"offsite"`
 	Immutable int     `json:"immutable"`
 	MaxAge    float64 `json:"max_age_s"`
+	MaxScrub  float64 `json:"max_scrub_s"`
 }
 
 // CheckPolicy compares the copies with the policy at the given time. Of copies in one fault domain only the first
 // counts, unless the policy is simulated: a lab's copies count as declared, and a finding says that they fail together.
 func CheckPolicy(policy Policy, standings []Standing, now time.Time) PolicyResult {
 	r := PolicyResult{Findings: []string{}, Required: Required{
-		Copies: policy.Copies, Media: policy.Media, Offsite: policy.Offsite, Immutable: policy.Immutable, MaxAge: policy.MaxAge.Seconds(),
+		Copies: policy.Copies, Media: policy.Media, Offsite: policy.Offsite, Immutable: policy.Immutable,
+		MaxAge: policy.MaxAge.Seconds(), MaxScrub: policy.MaxScrub.Seconds(),
 	}}
 	media := map[string]bool{}
 	for _, s := range r.distinct(policy, standings, now) {
@@ -80,7 +82,7 @@ func (r *PolicyResult) distinct(policy Policy, standings []Standing, now time.Ti
 			continue
 		}
 		if age := now.Sub(s.Newest); policy.MaxAge > 0 && age > policy.MaxAge {
-			r.Findings = append(r.Findings, fmt.Sprintf("%s is not counted: its newest point is %s old", s.Copy.Name, age.Round(time.Second)))
+			r.Findings = append(r.Findings, fmt.Sprintf("%s is not counted: its newest state is %s old", s.Copy.Name, age.Round(time.Second)))
 			continue
 		}
 		shared := s.Domain != "" && len(domains[s.Domain]) > 0

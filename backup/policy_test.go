@@ -38,7 +38,7 @@ func TestCheckPolicy(t *testing.T) {
 	}{
 		"met":                {rule, []backup.Standing{local, nas, offsite}, "3 3 1 0 true", ""},
 		"one without it":     {rule, []backup.Standing{local, gone, offsite}, "2 2 1 0 false", "2 of 3 copies"},
-		"one too old":        {rule, []backup.Standing{local, old, offsite}, "2 2 1 0 false", "nas is not counted: its newest point is 2h0m0s old"},
+		"one too old":        {rule, []backup.Standing{local, old, offsite}, "2 2 1 0 false", "nas is not counted: its newest state is 2h0m0s old"},
 		"one device":         {rule, []backup.Standing{local, sameDisk, offsite}, "2 2 1 0 false", "nas is not counted: it fails together with local (device 1)"},
 		"one device in lab":  {lab, []backup.Standing{local, sameDisk, offsite}, "3 3 1 0 true", "simulated: local, nas are on one device (device 1), so they are one copy, not 2"},
 		"lab on two devices": {lab, []backup.Standing{local, nas, offsite}, "3 3 1 0 true", ""},

@@ -47,7 +47,7 @@ func (r *verifying) repair(ctx context.Context) error {
 	lacking := map[*wanted][]int{}
 	for _, w := range r.wanted {
 		for i := range r.copies {
-			if s, ok := r.sight(i, w.object); ok && r.down[i] == nil && r.problem(w, s, true) != nil {
+			if s, ok := r.sight(i, w.object); ok && r.down[i] == nil && r.problem(i, w, s, true) != nil {
 				lacking[w] = append(lacking[w], i)
 				total += w.size * int64(1+boolToInt(s.damaged())) // what is damaged is read once more before
 			}
@@ -76,7 +76,7 @@ func (r *verifying) heal(ctx context.Context, w *wanted, lacking []int) {
 	}
 	for _, i := range lacking {
 		s, _ := r.sight(i, w.object)
-		repair := Repair{Copy: r.copies[i].Name, Object: w.object, Problem: r.problem(w, s, err == nil).Error(), Err: err}
+		repair := Repair{Copy: r.copies[i].Name, Object: w.object, Problem: r.problem(i, w, s, err == nil).Error(), Err: err}
 		switch {
 		case err != nil:
 		case s.damaged() && r.recovered(ctx, i, w):
@@ -166,7 +166,7 @@ func (r *verifying) needs(i int, f *Found) error {
 	for _, pack := range f.Packs {
 		needed = append(needed, r.index[f.PackObject(pack)])
 	}
-	for _, seq := range r.span(f) {
+	for seq := f.Log.Seq; seq > max(f.Base.Seq, f.Log.Seq-maxReplay); seq-- {
 		needed = append(needed, r.index[lineageRoot(f.Lineage)+segmentName(seq)])
 	}
 	for _, w := range needed {

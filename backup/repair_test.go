@@ -12,6 +12,7 @@ import (
 
 	"gwdr/backup"
 	"gwdr/backup/backuptest"
+	"gwdr/backup/tree"
 	"gwdr/gateway"
 )
 
@@ -68,13 +69,64 @@ func TestRepairNewLocation(t *testing.T) {
 		}
 		return nil
 	})
-	if v := h.repair(t); !v.Sound() || healed(v)["offsite"] != len(whole) || v.Locations[2].Objects != len(whole) || v.Locations[2].Points != 5 {
+	v := h.verifyWith(t, backup.VerifyOptions{All: true, Repair: true, Strict: true})
+	if !v.Sound() || healed(v)["offsite"] != len(whole) || v.Locations[2].Objects != len(whole) || v.Locations[2].Points != 5 {
 		t.Errorf("verification: %+v", v)
 	}
 	if n := len(order); n != len(whole) || strings.Join(order[n-5:], " ") != "points points points points points" {
 		t.Errorf("it was put in the order %v", order)
 	}
 	wantSame(t, whole, h.memories[2])
+}
+
+// TestRepairLeavesPruned: what prune took away, or what was there before a location was added, is not put back unless every
+// location should have everything.
+func TestRepairLeavesPruned(t *testing.T) {
+	h := longHouse(t)
+	whole := h.memories[0].Objects()
+	points := h.find(t)
+	for _, f := range points[2:] { // the newest of the first packs stays, and so do these
+		h.memories[1].Set(f.Object(), nil)
+	}
+	h.memories[1].Set(h.object(t, "/log/", 0), nil) // no point needs it any more
+	pruned := h.memories[1].Objects()
+	v := h.repair(t)
+	if !v.Sound() || len(v.Repairs) > 0 || v.Locations[1].Elsewhere != 3 || v.Locations[1].Points != 2 || v.Locations[0].Elsewhere != 0 {
+		t.Errorf("verification: %+v", v)
+	}
+	wantSame(t, pruned, h.memories[1])
+	if v := h.verifyWith(t, backup.VerifyOptions{All: true, Strict: true}); v.Sound() || len(v.Locations[1].Problems) != 4 {
+		t.Errorf("strict: %+v", v)
+	}
+	h.memories[1].Set(points[1].Object(), nil)
+	h.memories[1].Set(h.object(t, "/packs/", 0), nil)
+	h.memories[1].Set(points[0].Object(), nil) // the newest is due in any case
+	if v := h.repair(t); !v.Sound() || healed(v)["nas"] < 2 || h.memories[1].Objects()[points[0].Object()] == nil {
+		t.Errorf("without the newest: %+v", v)
+	}
+	v = h.verifyWith(t, backup.VerifyOptions{All: true, Strict: true, Repair: true})
+	if !v.Sound() {
+		t.Errorf("strict repair: %+v", v)
+	}
+	wantSame(t, whole, h.memories[1])
+}
+
+// TestVerifyPruned: what is left after prune is sound, everywhere.
+func TestVerifyPruned(t *testing.T) {
+	h := longHouse(t)
+	gone := []string{h.object(t, "/log/", 1), h.object(t, "/log/", 2), h.object(t, "/log/", 3)}
+	for _, f := range h.find(t)[1:4] { // of the first packs, only the full point stays
+		gone = append(gone, f.Object())
+	}
+	for _, m := range h.memories {
+		for _, object := range gone {
+			m.Set(object, nil)
+		}
+	}
+	v := h.verifyWith(t, backup.VerifyOptions{All: true})
+	if !v.Sound() || v.Decrypted != 2 || len(v.Logs[0].Thinned) != 1 || v.Logs[0].Thinned[0] != (backup.SegmentRange{From: 2, To: 4}) {
+		t.Errorf("verification: %+v", v)
+	}
 }
 
 // TestRepairKeeps: a location that cannot move what is damaged keeps it, and a point that stands on it is not put back.
@@ -112,7 +164,6 @@ func packSum(object string) string {
 // TestRepairFromBlocks: a pack that is damaged everywhere, but nowhere in the same MiB, is whole everywhere afterwards.
 func TestRepairFromBlocks(t *testing.T) {
 	h := newHouse(t, bigEntities(t)...)
-	h.tidy()
 	h.take(t)
 	whole := h.memories[0].Objects()
 	flip(t, h.memories[0], "/packs/", 100)
@@ -159,10 +210,9 @@ func TestRepairNeedsSight(t *testing.T) {
 // TestRepairUncommitted: what only the writer may decide, which segment the log goes on with, a repair does not.
 func TestRepairUncommitted(t *testing.T) {
 	h := newHouse(t, someEntities()...)
-	h.tidy()
 	h.take(t)
 	h.take(t)
-	last, newest := h.object(t, "/log/", -1), h.object(t, "/points/", -1)
+	last, newest := h.object(t, "/log/", -1), h.find(t)[0].Object()
 	for _, m := range h.memories {
 		m.Set(newest, nil)
 	}
@@ -181,7 +231,7 @@ func TestRepairUncommitted(t *testing.T) {
 
 // flaky gives a truncated object once, as a broken connection does.
 type flaky struct {
-	orderly
+	*backuptest.Memory
 	name string
 	done atomic.Bool
 }
@@ -190,14 +240,14 @@ func (f *flaky) Get(ctx context.Context, name string) (io.ReadCloser, error) {
 	if strings.Contains(name, f.name) && f.done.CompareAndSwap(false, true) {
 		return io.NopCloser(strings.NewReader("short")), nil
 	}
-	return f.orderly.Get(ctx, name)
+	return f.Memory.Get(ctx, name)
 }
 
 // TestRepairReadsAgain: what is whole at the second look is not moved.
 func TestRepairReadsAgain(t *testing.T) {
 	h := longHouse(t)
 	whole := h.memories[1].Objects()
-	h.job.Copies[1].Location = &flaky{orderly: orderly{h.memories[1]}, name: "/packs/"}
+	h.job.Copies[1].Location = &flaky{Memory: h.memories[1], name: "/packs/"}
 	v := h.repair(t)
 	if !v.Sound() || len(v.Repairs) != 1 || !v.Repairs[0].Healed || v.Repairs[0].From != "nas" || v.Repairs[0].Moved != "" {
 		t.Errorf("verification: %+v", v)
@@ -240,7 +290,7 @@ func TestRepairFails(t *testing.T) {
 		return nil
 	})
 	v := h.repair(t)
-	if v.Sound() || len(v.Repairs) != 1 || v.Repairs[0].Moved != quarantine+pack || v.Repairs[0].Error != "read-only" {
+	if v.Sound() || len(v.Repairs) != 1 || !strings.HasPrefix(v.Repairs[0].Moved, tree.QuarantineDir+"/"+pack) || v.Repairs[0].Error != "read-only" {
 		t.Errorf("verification: %+v", v)
 	}
 	h.memories[1].Break(nil)
@@ -252,7 +302,6 @@ func TestRepairFails(t *testing.T) {
 // TestRepairOtherWriter: packs and points of a branch that the log does not go through stay where they are.
 func TestRepairOtherWriter(t *testing.T) {
 	h := newHouse(t, someEntities()...)
-	h.tidy()
 	h.take(t)
 	mine := h.job.Spool
 	for _, m := range h.memories[:2] {

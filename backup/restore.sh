@@ -36,8 +36,13 @@ change() {
 }
 
 tar -xf "$point" -C "$work" point.json point.json.sig
-signer=$(ssh-keygen -Y find-principals -f "$signers" -s "$work/point.json.sig" | head -n 1 | cut -d , -f 1)
-ssh-keygen -Y verify -f "$signers" -I "$signer" -n gwdr-point-v1 -s "$work/point.json.sig" <"$work/point.json"
+set --
+if grep -q 'valid-' "$signers"; then # a key counts for what it signed in its time
+	when=$(sed -n 's/^  "consistency_time": "\(....\)-\(..\)-\(..\)T\(..\):\(..\):\(..\).*Z",*$/\1\2\3\4\5\6Z/p' "$work/point.json")
+	set -- -O "verify-time=$when"
+fi
+signer=$(ssh-keygen -Y find-principals "$@" -f "$signers" -s "$work/point.json.sig" | head -n 1 | cut -d , -f 1)
+ssh-keygen -Y verify "$@" -f "$signers" -I "$signer" -n gwdr-point-v1 -s "$work/point.json.sig" <"$work/point.json"
 
 # The log, from the newest segment back to the packs: the point pins the newest, and each the one before it.
 seq=$(jq .log.seq "$work/point.json")

@@ -44,7 +44,7 @@ func seal(w io.Writer, to []age.Recipient, write func(io.Writer) error) error {
 	if err != nil {
 		return fmt.Errorf("encrypt: %w", err)
 	}
-	packed, err := zstd.NewWriter(sealed, zstd.WithEncoderCRC(true), zstd.WithEncoderConcurrency(1))
+	packed, err := zstd.NewWriter(sealed, zstd.WithEncoderCRC(true), zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest))
 	if err != nil {
 		return fmt.Errorf("compress: %w", err)
 	}

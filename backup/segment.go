@@ -27,7 +27,7 @@ type Segment struct {
 	From       int64     `json:"from"`
 	To         int64     `json:"to"`
 	After      time.Time `json:"after,omitzero"`   // consistency time of the segment before it
-	Time       time.Time `json:"consistency_time"` // UTC: whatever was acknowledged by then is in here, or before
+	Time       time.Time `json:"consistency_time"` // UTC: whatever was acknowledged by then is in here, or before, or in the next of the same Time
 	Gap        bool      `json:"gap,omitempty"`    // the changes after From are not known: only a point shows To
 	Count      int       `json:"count"`            // changes
 	Payload    *Payload  `json:"payload,omitempty"`
@@ -93,8 +93,10 @@ func readSegment(object []byte, lineage string, seq int64, trusted sshsig.Truste
 	if err != nil {
 		return sealedSegment{}, err
 	}
-	_, err = trusted.Verify(SegmentNamespace, signature.content, signature.signature)
-	return s, err
+	if _, err := trusted.At(s.Time).Verify(SegmentNamespace, signature.content, signature.signature); err != nil {
+		return sealedSegment{}, err
+	}
+	return s, nil
 }
 
 type signedContent struct{ content, signature []byte }

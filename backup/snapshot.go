@@ -1,7 +1,6 @@
 package backup
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"crypto/sha256"
@@ -185,11 +184,12 @@ func (s spool) relist(l lineageEntry, changed map[gateway.Ref]*fingerprint) (dig
 		return "", nil, "", err
 	}
 	list := newLister(f)
-	err = relist(list, bytes.NewReader(old), changed)
+	err = relist(list, old, changed)
 	if err == nil {
 		digest, counts, err = list.finish()
 	}
-	if err = closeSync(f, err); err != nil {
+	// It need not be on disk: the point's digest tells whether it is whole.
+	if err = errors.Join(err, f.Close()); err != nil {
 		return "", nil, "", errors.Join(err, os.Remove(f.Name()))
 	}
 	return digest, counts, f.Name(), nil

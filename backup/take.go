@@ -90,7 +90,8 @@ func (j *Job) take(ctx context.Context) (*Result, error) {
 	if err := s.sweep(); err != nil {
 		return nil, err
 	}
-	probes := j.probeAll(ctx)
+	probes, endProbes := j.probeAll(ctx)
+	defer endProbes()
 	made, sealErr := j.snapshot(ctx)
 	ships, err := j.shipments(made.Lineage)
 	if err != nil {

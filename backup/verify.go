@@ -31,11 +31,14 @@ type Verification struct {
 
 // LocationVerification is what Verify found at one location.
 type LocationVerification struct {
-	Name     string    `json:"name"`
-	Points   int       `json:"points"`   // whose signature is valid
-	Objects  int       `json:"objects"`  // read, and compared with what was signed
-	Bytes    int64     `json:"bytes"`    // of them
-	Problems []Problem `json:"problems"` // that are there now: what was healed is in Repairs
+	Name   string `json:"name"`
+	Points int    `json:"points"` // whose signature is valid
+	// Elsewhere counts the older points that only other locations have: this one was pruned, or came later. Strict counts
+	// them as problems.
+	Elsewhere int       `json:"points_elsewhere"`
+	Objects   int       `json:"objects"`  // read, and compared with what was signed
+	Bytes     int64     `json:"bytes"`    // of them
+	Problems  []Problem `json:"problems"` // that are there now: what was healed is in Repairs
 }
 
 // Scopes of a Verification.
@@ -59,6 +62,7 @@ func (v *Verification) Restorable() bool { return v.Known > 0 && len(v.Lost)+len
 type VerifyOptions struct {
 	All      bool           // read everything: every point, the whole log, attestations
 	Sample   *Sample        // read every point's signature, and a random part of all else
+	Strict   bool           // every location should have everything: nothing was ever pruned
 	Repair   bool           // put back what is missing or damaged, from another location
 	Attest   bool           // put a signed record of the result to every location
 	Tool     string         // name and version of this program, for the record
@@ -99,7 +103,9 @@ func (o *VerifyOptions) scope() string {
 }
 
 // Verify reads points, and what they need, at every copy, byte for byte, once; holds it against what was signed, and the
-// copies against each other; and decrypts it if there is an identity. It heals and writes nothing unless it is told to.
+// copies against each other; and decrypts it if there is an identity. It heals and writes nothing unless it is told to. If an
+// identity cannot be used, the Verification is complete but for what only this may open, which is Sealed, and the error
+// wraps ErrNoIdentity.
 func Verify(ctx context.Context, copies []Copy, keys Keys, options VerifyOptions) (*Verification, error) {
 	if err := options.prepare(keys); err != nil {
 		return nil, fmt.Errorf("verify: %w", err)
@@ -110,7 +116,7 @@ func Verify(ctx context.Context, copies []Copy, keys Keys, options VerifyOptions
 			return r.v, err
 		}
 	}
-	return r.v, nil
+	return r.v, r.unusable
 }
 
 // verifying is a verification under way.
@@ -127,10 +133,12 @@ type verifying struct {
 	mu     sync.Mutex         // guards sights and down while the copies are read
 	sights []map[string]sight // what each copy has of it, by name
 	down   []error            // why a copy gets no further request
+	due    []map[string]bool  // what each copy should have, by name
 
-	logs  map[string]*strand // by lineage
-	meter *meter
-	v     *Verification
+	logs     map[string]*strand // by lineage
+	unusable error              // why an identity could not be used
+	meter    *meter
+	v        *Verification
 }
 
 // newVerifying surveys the copies.
@@ -194,6 +202,9 @@ func (r *verifying) conclude(context.Context) error {
 	r.v.Locations = make([]LocationVerification, len(r.copies))
 	for i, c := range r.copies {
 		r.v.Locations[i] = LocationVerification{Name: c.Name, Points: r.pointsAt(i), Problems: r.problems(i)}
+		if r.down[i] == nil {
+			r.v.Locations[i].Elsewhere = r.elsewhere(i)
+		}
 		for _, w := range r.wanted {
 			if s, ok := r.sight(i, w.object); ok && s.read {
 				r.v.Locations[i].Objects++

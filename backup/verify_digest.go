@@ -14,7 +14,7 @@ type step struct {
 	sum *fingerprint
 }
 
-// digests computes what the points of a family come to, from their packs' entities in order and the changes since.
+// digests computes what the points of a group come to, from their packs' entities in order and the changes since.
 type digests struct {
 	changes map[gateway.Ref][]step
 	changed []gateway.Ref // those that did not come by yet, in order

@@ -20,12 +20,9 @@ var errFork = errors.New("fork: this is another writer's segment, and not the on
 func (r *verifying) judge(context.Context) error {
 	r.v.Lost = r.lostPoints()
 	r.judgeLogs()
+	r.planDue()
 	for i := range r.scope {
 		f := &r.scope[i]
-		for _, pack := range f.Packs {
-			w := r.index[f.PackObject(pack)]
-			w.needed = w.needed || !r.strays(f)
-		}
 		read, err := r.judgePoint(f)
 		if err != nil {
 			r.lose(f, err)
@@ -52,7 +49,7 @@ func (r *verifying) judgeLogs() {
 	}
 	r.logs = map[string]*strand{}
 	for _, lineage := range slices.Sorted(maps.Keys(places)) {
-		s := judgeLog(lineage, places[lineage], r.pins(lineage))
+		s := judgeLog(lineage, places[lineage], r.pins(lineage), r.tailOf(lineage))
 		r.logs[lineage] = s
 		r.v.Logs = append(r.v.Logs, s.LogVerification)
 		if r.v.Scope == scopeNewest {
@@ -66,7 +63,7 @@ func (r *verifying) judgeLogs() {
 
 // place is what the copies have of a segment.
 func (r *verifying) place(w *wanted) place {
-	p := place{seq: w.seq, unread: w.skip && r.listed(w.object)}
+	p := place{seq: w.seq, needed: w.needed, unread: w.skip && r.listed(w.object)}
 	for i := range r.copies {
 		if s, _ := r.sight(i, w.object); s.link != nil {
 			p.links = append(p.links, held{s.link, i})
@@ -151,7 +148,7 @@ func (r *verifying) chain(f *Found) (links []*link, skipped bool, err error) {
 	for seq := f.Log.Seq; seq > f.Base.Seq; seq-- {
 		w, ok := r.index[lineageRoot(f.Lineage)+segmentName(seq)]
 		if !ok {
-			return nil, false, fmt.Errorf("it needs more than %d segments", maxSpan)
+			return nil, false, fmt.Errorf("it needs more than %d segments", maxReplay)
 		}
 		p := r.place(w)
 		if pin == "" { // the sample left out the one that would tell
@@ -197,7 +194,7 @@ func (r *verifying) problems(i int) []Problem {
 			continue
 		}
 		whole := r.wholeAt(w)
-		if err := r.problem(w, s, len(whole) > 0); err != nil {
+		if err := r.problem(i, w, s, len(whole) > 0); err != nil {
 			p := newProblem(r.copies[i], w.object, err)
 			for _, other := range whole {
 				p.Whole = append(p.Whole, r.copies[other].Name)
@@ -209,33 +206,17 @@ func (r *verifying) problems(i int) []Problem {
 	return problems
 }
 
-// problem says what is wrong with an object; elsewhere, whether a copy has it whole.
-func (r *verifying) problem(w *wanted, s sight, elsewhere bool) error {
+// problem says what is wrong with an object at the copy; elsewhere, whether another has it whole.
+func (r *verifying) problem(i int, w *wanted, s sight, elsewhere bool) error {
 	switch {
 	case s.err == nil && r.foreign(w, s):
 		return errFork
-	case s.missing() && !r.expected(w):
+	case s.missing() && !r.due[i][w.object]:
 		return nil
 	case s.missing() && (elsewhere || w.skip && r.listed(w.object)):
 		return errMissing
 	}
 	return s.err
-}
-
-// expected reports whether every copy should have the object, rather than whichever has it. What another writer put to some
-// copies, on a branch of its own, is none of the others' business.
-func (r *verifying) expected(w *wanted) bool {
-	switch w.class {
-	case classAttest:
-		return false
-	case classSegment:
-		return r.logs[w.lineage].canon[w.seq] != "" || w.skip
-	case classPack:
-		return w.needed
-	case classPoint:
-		return w.point == nil || !r.strays(w.point)
-	}
-	return true
 }
 
 // pointsAt returns how many valid points the copy has.

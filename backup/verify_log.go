@@ -10,16 +10,17 @@ import (
 
 // LogVerification is what Verify found of one lineage's log, all locations together.
 type LogVerification struct {
-	Lineage  string    `json:"lineage"`
-	First    int64     `json:"first"`    // position of the first segment; later than 1 if older ones are not kept, or not read
-	Last     int64     `json:"last"`     // and of the last
-	Segments int       `json:"segments"` // that were read, and are whole somewhere
-	Revision int64     `json:"revision"` // of the store, at the last of them
-	Time     time.Time `json:"consistency_time"`
-	Gaps     []Gap     `json:"gaps"`   // that the log declares: the writer could not learn what had changed
-	Holes    []Span    `json:"holes"`  // that it does not declare
-	Forks    []int64   `json:"forks"`  // positions at which some location has another writer's segment
-	Breaks   []string  `json:"breaks"` // segments that do not go on from the one before
+	Lineage  string         `json:"lineage"`
+	First    int64          `json:"first"`    // position of the first segment; later than 1 if older ones are not kept, or not read
+	Last     int64          `json:"last"`     // and of the last
+	Segments int            `json:"segments"` // that were read, and are whole somewhere
+	Revision int64          `json:"revision"` // of the store, at the last of them
+	Time     time.Time      `json:"consistency_time"`
+	Gaps     []Gap          `json:"gaps"`    // that the log declares: the writer could not learn what had changed
+	Holes    []SegmentRange `json:"holes"`   // that it does not declare: a point needs them, or they are of the newest part
+	Thinned  []SegmentRange `json:"thinned"` // that no point needs, and that are not kept: prune takes them
+	Forks    []int64        `json:"forks"`   // positions at which some location has another writer's segment
+	Breaks   []string       `json:"breaks"`  // segments that do not go on from the one before
 }
 
 // Gap is a part of a log whose changes are not known. The state at its end, a point shows.
@@ -30,14 +31,14 @@ type Gap struct {
 	Time time.Time `json:"consistency_time"` // of its end
 }
 
-// Span is a range of positions, both included.
-type Span struct {
+// SegmentRange is a range of positions, both included.
+type SegmentRange struct {
 	From int64 `json:"from"`
 	To   int64 `json:"to"`
 }
 
-// String returns the span in words.
-func (s Span) String() string {
+// String returns the range in words.
+func (s SegmentRange) String() string {
 	if s.From == s.To {
 		return fmt.Sprintf("segment %d of the log", s.From)
 	}
@@ -48,6 +49,7 @@ func (s Span) String() string {
 type place struct {
 	seq    int64
 	links  []held
+	needed bool // by a point
 	unread bool // some copy has something, but the sample leaves it out
 }
 
@@ -85,13 +87,14 @@ type strand struct {
 	LogVerification
 	canon  map[int64]string // hash of the segment that the log goes through, by position; empty where nobody can tell
 	pinned int64            // the newest position on it that a valid point pins
+	tail   int64            // the position of the newest point: from there on everything is kept
 }
 
 // judgeLog puts a log together from the places in their order. Where it forks, it goes on with the branch of which most
 // copies have something: a segment, or a point that stands on it.
-func judgeLog(lineage string, places []place, pins []pin) *strand {
-	s := &strand{canon: map[int64]string{}, LogVerification: LogVerification{
-		Lineage: lineage, Gaps: []Gap{}, Holes: []Span{}, Forks: []int64{}, Breaks: []string{}}}
+func judgeLog(lineage string, places []place, pins []pin, tail int64) *strand {
+	s := &strand{canon: map[int64]string{}, tail: tail, LogVerification: LogVerification{
+		Lineage: lineage, Gaps: []Gap{}, Holes: []SegmentRange{}, Thinned: []SegmentRange{}, Forks: []int64{}, Breaks: []string{}}}
 	s.choose(places, weigh(places, pins))
 	for _, p := range pins {
 		if s.canon[p.seq] == p.sum {
@@ -169,7 +172,7 @@ func (s *strand) broken(format string, args ...any) {
 
 // tell says what the log came to.
 func (s *strand) tell(places []place) {
-	var lacking []int64 // since the last segment
+	var lacking []place // since the last segment
 	var last *link      // at s.Last, if it was read
 	for _, p := range places {
 		l := p.with(s.canon[p.seq])
@@ -179,7 +182,7 @@ func (s *strand) tell(places []place) {
 		}
 		if l == nil && !p.unread {
 			if s.canon[p.seq] != "" || !foreign {
-				lacking = append(lacking, p.seq)
+				lacking = append(lacking, p)
 			}
 			continue
 		}
@@ -191,18 +194,41 @@ func (s *strand) tell(places []place) {
 	s.end(lacking)
 }
 
-// close notes the hole, if there is one, between the last segment and the one at seq. Before the first segment only what
-// lies there is one: older segments need not be kept.
-func (s *strand) close(lacking []int64, seq int64) {
+// close notes what is lacking between the last segment and the one at seq. Before the first segment, that is only what lies
+// there, damaged, or what a point needs.
+func (s *strand) close(lacking []place, seq int64) {
 	from := s.Last + 1
 	if s.First == 0 {
 		if s.First, from = seq, seq; len(lacking) > 0 {
-			s.First, from = lacking[0], lacking[0]
+			s.First, from = lacking[0].seq, lacking[0].seq
 		}
 	}
-	if from < seq {
-		s.Holes = append(s.Holes, Span{from, seq - 1})
+	s.lack(from, seq-1, lacking)
+}
+
+// lack sorts a range of positions at which there is nothing whole into what had to be there and what had not.
+func (s *strand) lack(from, to int64, lacking []place) {
+	for _, p := range lacking {
+		if p.needed && p.seq < s.tail {
+			s.Thinned = appendRange(s.Thinned, from, p.seq-1)
+			s.Holes = appendRange(s.Holes, p.seq, p.seq)
+			from = p.seq + 1
+		}
 	}
+	s.Thinned = appendRange(s.Thinned, from, min(to, s.tail-1))
+	s.Holes = appendRange(s.Holes, max(from, s.tail), to)
+}
+
+// appendRange appends the range, unless it is empty, and joins it with the last if it goes on from it.
+func appendRange(ranges []SegmentRange, from, to int64) []SegmentRange {
+	switch n := len(ranges); {
+	case from > to:
+		return ranges
+	case n > 0 && ranges[n-1].To+1 == from:
+		ranges[n-1].To = to
+		return ranges
+	}
+	return append(ranges, SegmentRange{from, to})
 }
 
 // join goes on to the next segment, which is nil if it was not read.
@@ -226,19 +252,18 @@ func (s *strand) join(seq int64, l, last *link) {
 }
 
 // end notes what is lacking behind the last segment. Beyond that is nothing of the log: anybody can put a file there.
-func (s *strand) end(lacking []int64) {
-	hole := Span{s.Last + 1, s.Last}
-	if s.Last == 0 && len(lacking) > 0 {
-		hole = Span{lacking[0], lacking[0] - 1}
-		s.First = lacking[0]
+func (s *strand) end(lacking []place) {
+	if len(lacking) == 0 {
+		return
 	}
-	for _, seq := range lacking {
-		if seq == hole.To+1 {
-			hole.To = seq
+	if s.Last == 0 {
+		s.First, s.Last = lacking[0].seq, lacking[0].seq-1
+	}
+	from := s.Last + 1
+	for _, p := range lacking {
+		if p.seq == s.Last+1 {
+			s.Last = p.seq
 		}
 	}
-	if hole.To >= hole.From {
-		s.Holes = append(s.Holes, hole)
-		s.Last = hole.To
-	}
+	s.lack(from, s.Last, lacking)
 }

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -65,6 +66,22 @@ func lack(places []place, seqs ...int64) []place {
 	return places
 }
 
+// tailOfPins is where the newest point stands.
+func tailOfPins(pins []pin) int64 {
+	tail := int64(0)
+	for _, p := range pins {
+		tail = max(tail, p.seq)
+	}
+	return tail
+}
+
+func need(places []place, seqs ...int64) []place {
+	for i := range places {
+		places[i].needed = slices.Contains(seqs, places[i].seq)
+	}
+	return places
+}
+
 func TestJudgeLog(t *testing.T) {
 	a, b := logOf(6, "", 9), logOf(9, "b", 4)
 	gap, jump, unsigned := logOf(6, "", 9), logOf(6, "", 9), logOf(6, "", 9)
@@ -74,7 +91,7 @@ func TestJudgeLog(t *testing.T) {
 	for name, c := range map[string]struct {
 		places []place
 		pins   []pin
-		want   LogVerification // First, Last, Segments, Holes, Forks, and how many Gaps and Breaks
+		want   LogVerification // First, Last, Segments, Holes, Thinned, Forks, and how many Gaps and Breaks
 		gaps   int
 		breaks int
 	}{
@@ -82,12 +99,14 @@ func TestJudgeLog(t *testing.T) {
 		"no point":                      {placesOf(6, a), nil, LogVerification{First: 1, Last: 6, Segments: 6}, 0, 0},
 		"nothing":                       {nil, nil, LogVerification{}, 0, 0},
 		"older ones are not kept":       {drop(placesOf(6, a), 1, 2), []pin{{5, "5", 1}}, LogVerification{First: 3, Last: 6, Segments: 4}, 0, 0},
-		"hole":                          {drop(placesOf(6, a, a), 3, 4), []pin{{6, "6", 1}}, LogVerification{First: 1, Last: 6, Segments: 4, Holes: []Span{{3, 4}}}, 0, 0},
-		"damaged everywhere":            {lack(placesOf(6, a, a), 3), []pin{{6, "6", 1}}, LogVerification{First: 1, Last: 6, Segments: 5, Holes: []Span{{3, 3}}}, 0, 0},
-		"first is damaged everywhere":   {lack(placesOf(6, a, a), 1, 2), nil, LogVerification{First: 1, Last: 6, Segments: 4, Holes: []Span{{1, 2}}}, 0, 0},
-		"last is damaged everywhere":    {lack(placesOf(6, a, a), 6), nil, LogVerification{First: 1, Last: 6, Segments: 5, Holes: []Span{{6, 6}}}, 0, 0},
-		"all is damaged everywhere":     {lack(placesOf(3, a), 1, 2, 3), nil, LogVerification{First: 1, Last: 3, Holes: []Span{{1, 3}}}, 0, 0},
-		"what a point names is nowhere": {lack(placesOf(6, a), 5, 6), []pin{{6, "6", 1}}, LogVerification{First: 1, Last: 6, Segments: 4, Holes: []Span{{5, 6}}}, 0, 0},
+		"hole":                          {drop(placesOf(6, a, a), 3, 4), []pin{{6, "6", 1}}, LogVerification{First: 1, Last: 6, Segments: 4, Thinned: []SegmentRange{{3, 4}}}, 0, 0},
+		"damaged everywhere":            {lack(placesOf(6, a, a), 3), []pin{{6, "6", 1}}, LogVerification{First: 1, Last: 6, Segments: 5, Thinned: []SegmentRange{{3, 3}}}, 0, 0},
+		"hole that points need":         {need(lack(placesOf(6, a, a), 2, 3, 4), 3, 5), []pin{{5, "5", 1}}, LogVerification{First: 1, Last: 6, Segments: 3, Holes: []SegmentRange{{3, 3}}, Thinned: []SegmentRange{{2, 2}, {4, 4}}}, 0, 0},
+		"hole in the tail":              {drop(placesOf(6, a, a), 2, 3, 4), []pin{{3, "3", 1}}, LogVerification{First: 1, Last: 6, Segments: 3, Holes: []SegmentRange{{3, 4}}, Thinned: []SegmentRange{{2, 2}}}, 0, 0},
+		"first is damaged everywhere":   {lack(placesOf(6, a, a), 1, 2), nil, LogVerification{First: 1, Last: 6, Segments: 4, Holes: []SegmentRange{{1, 2}}}, 0, 0},
+		"last is damaged everywhere":    {lack(placesOf(6, a, a), 6), nil, LogVerification{First: 1, Last: 6, Segments: 5, Holes: []SegmentRange{{6, 6}}}, 0, 0},
+		"all is damaged everywhere":     {lack(placesOf(3, a), 1, 2, 3), nil, LogVerification{First: 1, Last: 3, Holes: []SegmentRange{{1, 3}}}, 0, 0},
+		"what a point names is nowhere": {lack(placesOf(6, a), 5, 6), []pin{{6, "6", 1}}, LogVerification{First: 1, Last: 6, Segments: 4, Thinned: []SegmentRange{{5, 5}}, Holes: []SegmentRange{{6, 6}}}, 0, 0},
 		"a file of somebody's":          {append(placesOf(6, a), place{seq: 1 << 60}), nil, LogVerification{First: 1, Last: 6, Segments: 6}, 0, 0},
 		"gap that is declared":          {placesOf(6, gap), []pin{{6, "6", 1}}, LogVerification{First: 1, Last: 6, Segments: 6}, 1, 0},
 		"revisions do not meet":         {placesOf(6, jump), nil, LogVerification{First: 1, Last: 6, Segments: 6}, 0, 1},
@@ -98,9 +117,10 @@ func TestJudgeLog(t *testing.T) {
 		"signature is wrong everywhere": {placesOf(6, unsigned), []pin{{4, "4", 1}}, LogVerification{First: 1, Last: 6, Segments: 6}, 0, 0}, // the next one names it
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := judgeLog("", c.places, c.pins)
-			got := LogVerification{First: s.First, Last: s.Last, Segments: s.Segments, Holes: s.Holes, Forks: s.Forks}
-			c.want.Holes, c.want.Forks = append([]Span{}, c.want.Holes...), append([]int64{}, c.want.Forks...)
+			s := judgeLog("", c.places, c.pins, tailOfPins(c.pins))
+			got := LogVerification{First: s.First, Last: s.Last, Segments: s.Segments, Holes: s.Holes, Thinned: s.Thinned, Forks: s.Forks}
+			c.want.Holes, c.want.Forks = append([]SegmentRange{}, c.want.Holes...), append([]int64{}, c.want.Forks...)
+			c.want.Thinned = append([]SegmentRange{}, c.want.Thinned...)
 			if diff := cmp.Diff(c.want, got); diff != "" || len(s.Gaps) != c.gaps || len(s.Breaks) != c.breaks {
 				t.Errorf("gaps %v, breaks %v, %s", s.Gaps, s.Breaks, diff)
 			}
@@ -116,11 +136,11 @@ func TestJudgeSampledLog(t *testing.T) {
 			places[i].links, places[i].unread = nil, true
 		}
 	}
-	s := judgeLog("", drop(places, 4), []pin{{6, "6", 1}})
+	s := judgeLog("", drop(places, 4), []pin{{6, "6", 1}}, 6)
 	if s.First != 1 || s.Last != 6 || s.Segments != 2 || len(s.Breaks) > 0 {
 		t.Errorf("log: %+v", s.LogVerification)
 	}
-	if diff := cmp.Diff([]Span{{4, 4}}, s.Holes); diff != "" {
+	if diff := cmp.Diff([]SegmentRange{{4, 4}}, s.Thinned); diff != "" || len(s.Holes) > 0 {
 		t.Error(diff)
 	}
 }

@@ -18,7 +18,7 @@ import (
 
 // open decrypts what was read and is not lost: points, whose states must be what was signed; with a sample, the packs in it;
 // and the segments of the log that no point needs. It holds no state: names and hashes pass by, in order, and of the log
-// only hashes are kept. An error says that the identity itself cannot be used.
+// only hashes are kept.
 func (r *verifying) open(ctx context.Context) error {
 	if len(r.keys.Identities) == 0 {
 		return nil
@@ -41,19 +41,19 @@ func (r *verifying) open(ctx context.Context) error {
 	return r.openLog(ctx, opened)
 }
 
-// family is points that stand on the same packs, in the order of their positions on one log.
-type family struct {
+// siblings are points that stand on the same packs, in the order of their positions on one log.
+type siblings struct {
 	points []*Found
 	chain  []*link // of the last, from the newest segment back
 }
 
-// maxFamily bounds how many digests are computed at a time.
-const maxFamily = 32
+// maxSiblings bounds how many digests are computed at a time.
+const maxSiblings = 32
 
-// families returns the points that are not lost.
-func (r *verifying) families() []*family {
-	var all []*family
-	index := map[string][]*family{}
+// groups returns the points that are not lost.
+func (r *verifying) groups() []*siblings {
+	var all []*siblings
+	index := map[string][]*siblings{}
 	longest := slices.Clone(r.scope)
 	slices.SortStableFunc(longest, func(a, b Found) int { return cmp.Compare(b.Log.Seq, a.Log.Seq) })
 	for i := range longest { // from the longest log to the shortest
@@ -62,11 +62,11 @@ func (r *verifying) families() []*family {
 			continue
 		}
 		base := baseOf(f)
-		k := slices.IndexFunc(index[base], func(m *family) bool { return len(m.points) < maxFamily && m.passes(f.Log) })
+		k := slices.IndexFunc(index[base], func(m *siblings) bool { return len(m.points) < maxSiblings && m.passes(f.Log) })
 		if k < 0 {
 			chain, _, _ := r.chain(f)
 			k = len(index[base])
-			index[base] = append(index[base], &family{chain: chain})
+			index[base] = append(index[base], &siblings{chain: chain})
 			all = append(all, index[base][k])
 		}
 		index[base][k].points = append(index[base][k].points, f)
@@ -83,8 +83,8 @@ func baseOf(f *Found) string {
 	return strings.Join(names, " ")
 }
 
-// passes reports whether the position is on the family's log.
-func (m *family) passes(at Position) bool {
+// passes reports whether the position is on the group's log.
+func (m *siblings) passes(at Position) bool {
 	newest := m.points[0]
 	i := newest.Log.Seq - at.Seq
 	return newest.Log == at || i > 0 && i < int64(len(m.chain)) && m.chain[i].sum == at.SHA256 ||
@@ -92,7 +92,7 @@ func (m *family) passes(at Position) bool {
 }
 
 func (r *verifying) openPoints(ctx context.Context, opened map[string]bool) error {
-	for _, m := range r.families() {
+	for _, m := range r.groups() {
 		d := &digests{changes: map[gateway.Ref][]step{}}
 		if err := r.openChain(ctx, m, d, opened); err != nil {
 			return err
@@ -100,16 +100,16 @@ func (r *verifying) openPoints(ctx context.Context, opened map[string]bool) erro
 		if len(m.points) == 0 {
 			continue
 		}
-		if err := r.unopened(ctx, r.openFamily(ctx, m, d), m.points...); err != nil {
+		if err := r.unopened(ctx, r.openSiblings(ctx, m, d), m.points...); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// openChain reads the changes that come on top of the family's packs. A point that needs a segment that cannot be read
-// leaves the family.
-func (r *verifying) openChain(ctx context.Context, m *family, d *digests, opened map[string]bool) error {
+// openChain reads the changes that come on top of the group's packs. A point that needs a segment that cannot be read
+// leaves the group.
+func (r *verifying) openChain(ctx context.Context, m *siblings, d *digests, opened map[string]bool) error {
 	newest := m.points[0]
 	for i, l := range slices.Backward(m.chain) {
 		seq := newest.Log.Seq - int64(i)
@@ -131,8 +131,8 @@ func (r *verifying) openChain(ctx context.Context, m *family, d *digests, opened
 	return nil
 }
 
-// openFamily computes the digests of the family in one pass over its packs.
-func (r *verifying) openFamily(ctx context.Context, m *family, d *digests) error {
+// openSiblings computes the digests of the group in one pass over its packs.
+func (r *verifying) openSiblings(ctx context.Context, m *siblings, d *digests) error {
 	d.begin(m.points)
 	for _, pack := range m.points[0].Packs {
 		if err := r.openPack(ctx, r.index[m.points[0].PackObject(pack)], d.add); err != nil {
@@ -170,8 +170,11 @@ func (r *verifying) unopenedObjects(ctx context.Context, err error, names ...str
 	stranger := (*age.NoIdentityMatchError)(nil)
 	switch {
 	case err == nil:
-	case errors.Is(err, ErrNoIdentity) || ctx.Err() != nil:
+	case ctx.Err() != nil:
 		return err
+	case errors.Is(err, ErrNoIdentity):
+		r.unusable = err
+		r.v.Sealed = append(r.v.Sealed, names...)
 	case errors.As(err, &stranger):
 		r.v.Sealed = append(r.v.Sealed, names...)
 	default:
@@ -223,7 +226,7 @@ func (r *verifying) openSegment(ctx context.Context, w *wanted, l *link, each fu
 		return err
 	}
 	if err := s.changes(r.keys.Identities, each); err != nil {
-		return fmt.Errorf("%w: %w", ErrIntegrity, err)
+		return unlessIdentity(err)
 	}
 	r.v.Opened++
 	return nil
@@ -246,7 +249,7 @@ func (r *verifying) openPack(ctx context.Context, w *wanted, each func(gateway.R
 		return each(e.Ref, sum)
 	})
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrIntegrity, err)
+		return unlessIdentity(err)
 	}
 	digest, _, err := list.finish()
 	if err == nil && digest != w.pack.Digest {

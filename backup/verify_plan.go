@@ -35,20 +35,20 @@ type wanted struct {
 
 	point  *Found   // of a pack: one that needs it; of a point: itself, nil if it is valid nowhere
 	pack   Pack     // of a pack
-	needed bool     // of a pack: by a point that every copy should have
 	seq    int64    // of a segment
+	needed bool     // of a segment: by a point, on top of its packs
 	sums   []string // of a base file: what is signed of it, by whichever repo.tar
 }
 
-// maxSpan bounds how many segments a point may need.
-const maxSpan = 1 << 20
+// maxReplay bounds how many segments a point may need.
+const maxReplay = 1 << 20
 
 // plan lists what is to be read.
 func (r *verifying) plan(context.Context) error {
 	r.index = map[string]*wanted{}
 	r.sights, r.down = make([]map[string]sight, len(r.copies)), make([]error, len(r.copies))
-	if r.scope = r.found; r.v.Scope == scopeNewest && len(r.found) > 1 {
-		r.scope = r.found[:1]
+	if r.scope = r.found; r.v.Scope == scopeNewest {
+		r.scope = r.newest()
 	}
 	r.v.Known = len(r.found)
 	for i := range r.scope {
@@ -75,6 +75,22 @@ func (r *verifying) plan(context.Context) error {
 	return nil
 }
 
+// newest returns the newest point, and if not most of the copies have it (others were away, or it is another writer's), the
+// newest that most have.
+func (r *verifying) newest() []Found {
+	var scope []Found
+	for _, f := range r.found {
+		most := len(f.Copies)*2 > len(r.copies)
+		if len(scope) == 0 || most {
+			scope = append(scope, f)
+		}
+		if most {
+			break
+		}
+	}
+	return scope
+}
+
 func (r *verifying) want(w wanted) {
 	if _, ok := r.index[w.object]; !ok {
 		r.index[w.object] = &w
@@ -88,19 +104,20 @@ func (r *verifying) planPoint(f *Found) {
 	for _, pack := range f.Packs {
 		r.want(wanted{class: classPack, object: f.PackObject(pack), lineage: f.Lineage, size: pack.Size, pack: pack, point: f})
 	}
-	for _, seq := range r.span(f) {
+	for _, seq := range r.segmentsOf(f) {
 		r.planSegment(f.Lineage, seq)
+		r.index[lineageRoot(f.Lineage)+segmentName(seq)].needed = seq > f.Base.Seq
 	}
 }
 
-// span returns the positions of the segments that belong to the point, from the newest back: those that it needs on top of
+// segmentsOf returns the positions of the segments that belong to the point, from the newest back: those that it needs on top of
 // its packs; and the one at which it stands, which a point of packs can do without, but a fork shows there.
-func (r *verifying) span(f *Found) []int64 {
+func (r *verifying) segmentsOf(f *Found) []int64 {
 	var span []int64
 	if f.Log.Seq == f.Base.Seq && r.listed(lineageRoot(f.Lineage)+segmentName(f.Log.Seq)) {
 		return []int64{f.Log.Seq}
 	}
-	for seq := f.Log.Seq; seq > max(f.Base.Seq, f.Log.Seq-maxSpan); seq-- {
+	for seq := f.Log.Seq; seq > max(f.Base.Seq, f.Log.Seq-maxReplay); seq-- {
 		span = append(span, seq)
 	}
 	return span

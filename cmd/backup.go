@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -19,6 +18,8 @@ type backupOptions struct {
 	patience   time.Duration
 	full       bool
 	newLineage bool
+	ping       string
+	metrics    string
 }
 
 func newBackupCommand(a *app) *cobra.Command {
@@ -35,6 +36,7 @@ The 3-2-1 rule is tested, not believed: gwdr tries to overwrite and to delete an
 locations that fail together count as one.`,
 		Example: `  gwdr backup
   gwdr backup --json | jq .policy
+  gwdr backup status
   gwdr backup list
   gwdr backup verify --all`,
 		Args: cobra.NoArgs,
@@ -43,7 +45,9 @@ locations that fail together count as one.`,
 	cmd.Flags().DurationVar(&opts.patience, "patience", 30*time.Second, "how long a location may keep gwdr waiting, on top of the transfer")
 	cmd.Flags().BoolVar(&opts.full, "full", false, "read and send everything, even if little has changed")
 	cmd.Flags().BoolVar(&opts.newLineage, "new-lineage", false, "begin a new lineage, which descends from the last: after another writer continued it (exit code 9)")
-	cmd.AddCommand(newBackupListCommand(a), newBackupVerifyCommand(a))
+	cmd.Flags().StringVar(&opts.ping, "ping", "", "`URL` of a monitor such as healthchecks.io, which learns when a backup begins and how it ends; better kept in GWDR_PING or gwdr.yaml: it is a secret")
+	cmd.Flags().StringVar(&opts.metrics, "metrics-file", "", "`file` to write metrics to for node_exporter's textfile collector; it should end with .prom")
+	cmd.AddCommand(newBackupListCommand(a), newBackupVerifyCommand(a), newBackupStatusCommand(a), newBackupPruneCommand(a))
 	return cmd
 }
 
@@ -51,43 +55,53 @@ func runBackup(ctx context.Context, a *app, opts backupOptions) error {
 	if opts.patience <= 0 {
 		return usageError(fmt.Errorf("--patience must be positive, not %s", opts.patience))
 	}
-	o, err := a.openGateway(ctx, "")
+	w, err := a.startWatch(ctx, opts)
 	if err != nil {
 		return err
 	}
-	return a.backup(ctx, o.Target, opts)
+	result, err := a.backup(ctx, nil, opts)
+	w.end(ctx, result, err)
+	return err
 }
 
-// backup takes a backup of the source and shows the result.
-func (a *app) backup(ctx context.Context, source gateway.Source, opts backupOptions) error {
+// backup takes a backup of the source, or if that is nil of the configured gateway, and shows the result.
+func (a *app) backup(ctx context.Context, source gateway.Source, opts backupOptions) (*backup.Result, error) {
+	if source == nil {
+		o, err := a.openGateway(ctx, "")
+		if err != nil {
+			return nil, err
+		}
+		source = o.Target
+	}
 	job, err := a.backupJob(ctx, source)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	a.noteLab()
 	if opts.newLineage {
 		if err := backup.NewLineage(job.Spool, job.Gateway, time.Now()); err != nil {
-			return locked(err)
+			return nil, locked(err)
 		}
 	}
 	job.Patience, job.Full, job.Progress = opts.patience, opts.full, a.backupProgress(time.Now)
 	result, err := backup.Take(ctx, job)
-	switch {
-	case errors.Is(err, backup.ErrLocked):
-		return locked(err)
-	case errors.Is(err, backup.ErrSplitBrain):
-		err = withHint(exitWith(exitSplitBrain, err), "find and stop the other gwdr that backs this gateway up with a spool of its own; "+
-			"then 'gwdr backup --new-lineage' goes on from here")
-	}
 	if result != nil && (a.JSON || !a.Quiet) {
 		if err := a.showBackup(result); err != nil {
-			return err
+			return result, err
 		}
 	}
-	if err != nil {
-		return err
-	}
-	if !result.Complete() {
+	return result, backupError(result, err)
+}
+
+// backupError decides the exit code of a backup, and what to do next. result may be nil.
+func backupError(result *backup.Result, err error) error {
+	switch {
+	case errors.Is(err, backup.ErrSplitBrain):
+		return withHint(exitWith(exitSplitBrain, err), "find and stop the other gwdr that backs this gateway up with a spool of its own; "+
+			"then 'gwdr backup --new-lineage' goes on from here")
+	case err != nil:
+		return locked(err)
+	case !result.Complete():
 		return shortfall(result)
 	}
 	return nil
@@ -124,23 +138,23 @@ func shortfall(r *backup.Result) error {
 	return err
 }
 
-// backupJob is a backup of the source as configured, without options of one run.
+// backupJob is a backup of the source as configured, without options of one run. A source of nil makes a job that only
+// names what a restore needs, too.
 func (a *app) backupJob(ctx context.Context, source gateway.Source) (backup.Job, error) {
 	copies, err := a.openCopies(ctx)
 	if err != nil {
 		return backup.Job{}, err
 	}
-	keys, err := a.openKeys()
+	open := a.openKeys
+	if source == nil { // nothing will be signed
+		open = a.openReaderKeys
+	}
+	keys, err := open(ctx)
 	if err != nil {
 		return backup.Job{}, err
 	}
-	job := backup.Job{
-		Source: source, Gateway: a.Config.Gateway, Copies: copies, Keys: keys, Policy: a.backupPolicy(),
-		Spool: filepath.Join(a.Config.State, "backup"), Tool: "gwdr " + version(), Log: a.Log,
-	}
-	if a.labLocations() { // a lab's spool goes with the lab
-		job.Gateway, job.Spool = "lab", filepath.Join(a.Config.LabDir(), "backup")
-	}
+	job := backup.Job{Source: source, Copies: copies, Keys: keys, Policy: a.backupPolicy(), Tool: "gwdr " + version(), Log: a.Log}
+	job.Gateway, job.Spool = a.spool()
 	return job, nil
 }
 
@@ -198,7 +212,7 @@ func runBackupList(ctx context.Context, a *app) error {
 		return err
 	}
 	a.noteLab()
-	keys, err := a.openKeys()
+	keys, err := a.openReaderKeys(ctx)
 	if err != nil {
 		return err
 	}

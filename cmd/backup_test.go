@@ -75,7 +75,7 @@ func (s *site) backupAs(code int, a *app) string {
 	s.stdout.Reset()
 	s.stderr.Reset()
 	a.Stdout, a.Stderr, a.Log, a.Env = &s.stdout, &s.stderr, slog.New(slog.DiscardHandler), s.env
-	err := a.backup(s.t.Context(), s.source, backupOptions{patience: 5 * time.Second})
+	_, err := a.backup(s.t.Context(), s.source, backupOptions{patience: 5 * time.Second})
 	if got := a.fail(s.t.Context(), err); got != code {
 		s.t.Errorf("gwdr backup: exit code %d, want %d\n%s%s", got, code, &s.stdout, &s.stderr)
 	}
@@ -175,11 +175,11 @@ func TestBackupWrongIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Rename(other.Identity, s.path("gwdr-keys", "identity")); err != nil {
+	if err := os.Rename(other.Identities[0], s.path("gwdr-keys", "identity")); err != nil {
 		t.Fatal(err)
 	}
 	text := s.want(8, "backup", "verify")
-	contains(t, text, "CANNOT DECRYPT gwdr1/", "intact, but the identity "+s.path("gwdr-keys", "identity")+" is none of its recipients",
+	contains(t, text, "CANNOT DECRYPT gwdr1/", "intact, but the identity "+s.path("gwdr-keys", "identity")+" does not open it",
 		"does not open 1 object", "hint: set GWDR_KEYS_IDENTITY")
 	if strings.Contains(text, "LOST") {
 		t.Errorf("what is intact is not lost:\n%s", text)
@@ -256,7 +256,8 @@ func TestInitRefuses(t *testing.T) {
 	contains(t, s.want(7, "init", "--file", s.path("other.yaml")), "gwdr-keys is there already")
 	for _, location := range []string{"x", "=file:///x", "x=ftp://x", "x=file://relative", "x=file:///x,lock=compliance/1d", "x=file:///x,colour=red",
 		"x=s3://b?endpoint=http://h,lock=forever", "x=s3://key:secret@b", "x=sftp://me:secret@nas/x", "x=file://me:secret@nas/x",
-		"x=s3://b?secret_key=secret"} {
+		"x=s3://b?secret_key=secret", "sftp://me:secret@nas/x", "x=sftp://me:secret@nas/x,colour=red", "x=sftp://me:a,=secret@nas/x",
+		"x=sftp://me@nas/x?password=secret", "x=sftp://nas/x", "x=sftp://me@nas/x,lock=compliance/1d"} {
 		if text := s.want(2, "init", "--file", s.path("y.yaml"), "--keys", s.path("y-keys"), "--location", location); strings.Contains(text, "secret@") || strings.Contains(text, "=secret") {
 			t.Errorf("a secret is shown: %s", text)
 		}
@@ -267,6 +268,17 @@ func TestInitRefuses(t *testing.T) {
 	}
 	if after, _ := os.ReadFile(s.path("gwdr.yaml")); !bytes.Equal(before, after) {
 		t.Error("gwdr.yaml was changed")
+	}
+}
+
+// TestSFTPWithoutHome: no file of the working directory says which hosts are trusted.
+func TestSFTPWithoutHome(t *testing.T) {
+	a := &app{Env: func(string) string { return "" }}
+	if _, err := a.openCopy(t.Context(), "nas", LocationConfig{URL: "sftp://backup@nas/x"}); err == nil || !strings.Contains(err.Error(), "known_hosts") {
+		t.Errorf("openCopy = %v", err)
+	}
+	if _, err := a.openCopy(t.Context(), "nas", LocationConfig{URL: "sftp://backup@nas/x?known_hosts=/etc/ssh/ssh_known_hosts"}); err != nil {
+		t.Error(err)
 	}
 }
 

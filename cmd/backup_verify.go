@@ -13,14 +13,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"gwdr/backup"
-	"gwdr/backup/dir"
+	"gwdr/backup/s3"
+	"gwdr/backup/tree"
 )
 
 type verifyOptions struct {
-	all, repair, attest bool
-	sample              string
-	seed                uint64
-	seeded              bool
+	all, strict, repair, attest bool
+	sample                      string
+	seed                        uint64
+	seeded                      bool
 }
 
 func newBackupVerifyCommand(a *app) *cobra.Command {
@@ -34,7 +35,9 @@ identity is configured. It changes nothing, unless told to:
 
 --repair puts back what a location lacks or has damaged, with bytes of another location that were verified in this run; of
 a pack that is damaged everywhere, but not in the same MiB, with the good parts of each. A damaged object is moved out of
-the way before, which a location may not allow. A point is put back only where all that it needs is whole.
+the way before, which a location may not allow. A point is put back only where all that it needs is whole. Older points
+that a location lacks, because it was pruned or came later, are no problem and stay where they are; --strict, together with
+--all, wants every point everywhere.
 
 --attest puts a signed record of the result, pass or fail, to every location: 'gwdr backup status' shows the newest.
 
@@ -43,6 +46,7 @@ was not healed. 8: something cannot be had from all locations together, or not b
 		Example: `  gwdr backup verify
   gwdr backup verify --all --attest
   gwdr backup verify --sample 10% --seed 42
+  gwdr backup verify --all --strict --repair   # fills a new location
   gwdr backup verify --all --repair --json | jq .repairs`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -54,6 +58,7 @@ was not healed. 8: something cannot be had from all locations together, or not b
 	flags.BoolVar(&opts.all, "all", false, "read everything: every point, the whole log, attestations")
 	flags.StringVar(&opts.sample, "sample", "", "read a random `part` of everything: a share (10%) or a number of objects (50)")
 	flags.Uint64Var(&opts.seed, "seed", 0, "`number` that decides what is in the sample (default: random, and shown)")
+	flags.BoolVar(&opts.strict, "strict", false, "every location should have every point, also old ones that prune may have removed")
 	flags.BoolVar(&opts.repair, "repair", false, "put back what is missing or damaged, from another location")
 	flags.BoolVar(&opts.attest, "attest", false, "put a signed record of the result to every location")
 	return cmd
@@ -69,7 +74,11 @@ func runBackupVerify(ctx context.Context, a *app, opts verifyOptions) error {
 		return err
 	}
 	a.noteLab()
-	keys, err := a.openKeys()
+	open := a.openReaderKeys
+	if opts.attest {
+		open = a.openKeys
+	}
+	keys, err := open(ctx)
 	if err != nil {
 		return err
 	}
@@ -79,20 +88,21 @@ func runBackupVerify(ctx context.Context, a *app, opts verifyOptions) error {
 	case errors.Is(err, backup.ErrAttest):
 		return withHint(usageError(err), "in the file of trusted signers, add %s to the namespaces=\"...\" of the key, and name the key with GWDR_KEYS_SIGNING",
 			backup.AttestNamespace)
-	case errors.Is(err, backup.ErrNoIdentity):
-		return withHint(usageError(err), identityHint)
-	case err != nil:
+	case err != nil && (ctx.Err() != nil || !errors.Is(err, backup.ErrNoIdentity)):
 		return err
 	}
 	if err := a.showVerification(v, keys); err != nil {
 		return err
+	}
+	if err != nil && len(v.Lost) == 0 { // what is lost is lost with any identity
+		return keyError(err)
 	}
 	return verifyError(v, keys, opts.repair)
 }
 
 // parse reads the flags.
 func (o verifyOptions) parse() (backup.VerifyOptions, error) {
-	options := backup.VerifyOptions{All: o.all, Repair: o.repair, Attest: o.attest}
+	options := backup.VerifyOptions{All: o.all, Strict: o.strict, Repair: o.repair, Attest: o.attest}
 	switch {
 	case o.sample == "" && o.seeded:
 		return options, errors.New("--seed is for --sample")
@@ -183,10 +193,21 @@ func areProblems(n int) string {
 	return "are " + count(n, "problem")
 }
 
-// awayHint is the next step if one of the problems is a directory that is not what gwdr init prepared.
+// awayHint is the next step if one of the problems is a location that cannot be used as it is: a directory that is not what
+// gwdr init prepared, a store that refuses.
 func awayHint(problems []backup.Problem) string {
-	if slices.ContainsFunc(problems, func(p backup.Problem) bool { return errors.Is(p.Err, dir.ErrNotPrepared) }) {
-		return "is the disk mounted? A copy that was made by hand needs 'touch DIR/.gwdr-location'"
+	for _, h := range []struct {
+		cause error
+		hint  string
+	}{
+		{tree.ErrNotPrepared, "is the disk mounted? A copy that was made by hand needs 'touch DIR/.gwdr-location'"},
+		{s3.ErrCredentials, "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile of ~/.aws in the location's URL: ?profile=NAME"},
+		{s3.ErrClock, "set this machine's clock; S3 takes a difference of 15 minutes"},
+		{s3.ErrDenied, "a writer needs the rights to list, get and put objects, to set their retention, and to abort uploads"},
+	} {
+		if slices.ContainsFunc(problems, func(p backup.Problem) bool { return errors.Is(p.Err, h.cause) }) {
+			return h.hint
+		}
 	}
 	return ""
 }

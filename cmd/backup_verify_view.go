@@ -26,6 +26,11 @@ func (a *app) showVerification(v *backup.Verification, keys backup.Keys) error {
 		return err
 	}
 	fmt.Fprintln(a.Stdout)
+	for _, l := range v.Locations {
+		if l.Elsewhere > 0 {
+			fmt.Fprintf(a.Stdout, "%s: %s only elsewhere: pruned here, or from before this location\n", printable(l.Name), count(l.Elsewhere, "older point"))
+		}
+	}
 	unhealed := map[[2]string]string{}
 	for _, r := range v.Repairs {
 		unhealed[[2]string{r.Copy, r.Object}] = r.Error
@@ -45,7 +50,7 @@ func (a *app) showVerification(v *backup.Verification, keys backup.Keys) error {
 		}
 	}
 	for _, sealed := range v.Sealed {
-		fmt.Fprintf(a.Stdout, "CANNOT DECRYPT %s\n  intact, but the identity %s is none of its recipients\n", printable(shortened(sealed)), keys.IdentityFile)
+		fmt.Fprintf(a.Stdout, "CANNOT DECRYPT %s\n  intact, but the identity %s does not open it\n", printable(shortened(sealed)), keys.IdentityFile)
 	}
 	a.showVerdict(v, keys)
 	return nil
@@ -115,7 +120,8 @@ func (a *app) showHealed(repairs []backup.Repair) {
 		}
 		fmt.Fprintf(a.Stdout, "  put back as it is at %s\n", printable(r.From))
 		if r.Moved != "" {
-			fmt.Fprintf(a.Stdout, "  what was there is now %s\n", printable(shortened(r.Moved)))
+			where, _, _ := strings.Cut(r.Moved, "/")
+			fmt.Fprintf(a.Stdout, "  what was there is in %s now; --json has its name\n", printable(where))
 		}
 	}
 }
@@ -132,6 +138,9 @@ func (a *app) showLog(l backup.LogVerification) {
 	}
 	for _, hole := range l.Holes {
 		fmt.Fprintf(a.Stdout, "          HOLE: no location has %s\n", hole)
+	}
+	for _, thinned := range l.Thinned {
+		fmt.Fprintf(a.Stdout, "          not kept, and no point needs it: %s\n", thinned)
 	}
 	for _, seq := range l.Forks {
 		fmt.Fprintf(a.Stdout, "          FORK: some location has another writer's segment %d\n", seq)

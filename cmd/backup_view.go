@@ -88,7 +88,12 @@ func (a *app) showBackup(r *backup.Result) error {
 	if r.Parent != "" {
 		fmt.Fprintf(a.Stdout, "parent    %s\n", r.Parent)
 	}
-	fmt.Fprintf(a.Stdout, "content   %s: %s in %.1f s\n", inventory(r.Entities), size(r.Bytes), r.Duration)
+	fmt.Fprintf(a.Stdout, "content   %s\n", inventory(r.Entities))
+	what := "everything"
+	if !r.Full {
+		what = count(r.Changes, "change") + " since the last point"
+	}
+	fmt.Fprintf(a.Stdout, "taken     %s: %s in %.1f s\n", what, size(r.Bytes), r.Duration)
 	if len(r.Unreachable) > 0 {
 		fmt.Fprintf(a.Stdout, "MISSING   the gateway would not give: %v\n", r.Unreachable)
 	}

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -20,11 +21,11 @@ func completeFlag(cmd *cobra.Command, flag string, values cobra.CompletionFunc) 
 }
 
 // completeList offers values for a flag that takes several, separated by commas.
-func completeList(values func() []string) cobra.CompletionFunc {
-	return func(_ *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+func completeList(values func(context.Context) []string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		before := typed[:strings.LastIndex(typed, ",")+1]
 		var offered []cobra.Completion
-		for _, v := range values() {
+		for _, v := range values(cmd.Context()) {
 			if !slices.Contains(strings.Split(before, ","), v) {
 				offered = append(offered, before+v)
 			}
@@ -33,7 +34,7 @@ func completeList(values func() []string) cobra.CompletionFunc {
 	}
 }
 
-func kindNames() []string {
+func kindNames(context.Context) []string {
 	var names []string
 	for _, k := range gateway.Kinds() {
 		names = append(names, string(k)+"s")
@@ -42,7 +43,7 @@ func kindNames() []string {
 }
 
 // locationNames returns the names of the locations that --from takes. The configuration is not read before a completion.
-func (a *app) locationNames() []string {
+func (a *app) locationNames(ctx context.Context) []string {
 	config, err := loadConfig(a.configFile, a.Env)
 	if err != nil {
 		return nil
@@ -50,7 +51,7 @@ func (a *app) locationNames() []string {
 	if completing := (&app{Config: config}); !completing.labLocations() {
 		return slices.Sorted(maps.Keys(config.Locations))
 	}
-	copies, err := labCopies(config.LabDir())
+	copies, err := labCopies(ctx, config.LabDir())
 	if err != nil {
 		return nil
 	}

@@ -22,16 +22,21 @@ type Config struct {
 	Policy    PolicyConfig              `mapstructure:"policy"`
 	Keys      KeysConfig                `mapstructure:"keys"`
 	Fleets    map[string]FleetConfig    `mapstructure:"fleets"`
+	Ping      PingConfig                `mapstructure:"ping"`
+	// MetricsFile is written by each backup, for node_exporter's textfile collector.
+	MetricsFile string `mapstructure:"metrics_file"`
 
 	File string `mapstructure:"-"` // the file that was read, or empty
 }
 
 // LocationConfig is one place that keeps copies.
 type LocationConfig struct {
-	URL   string `mapstructure:"url"` // file:///dir, s3://bucket/prefix?endpoint=...&region=...
+	URL   string `mapstructure:"url"` // as cmd/init.go lists them
 	Media string `mapstructure:"media"`
 	Site  string `mapstructure:"site"`
 	Lock  string `mapstructure:"lock"` // compliance/30d, governance/7d
+	// Pruner is the URL to prune by, with credentials that may delete, which those of URL should not.
+	Pruner string `mapstructure:"pruner"`
 }
 
 // PolicyConfig is the 3-2-1 rule.
@@ -42,14 +47,21 @@ type PolicyConfig struct {
 	Offsite   int           `mapstructure:"offsite"`
 	Immutable int           `mapstructure:"immutable"`
 	MaxAge    time.Duration `mapstructure:"maxage"`
+	MaxScrub  time.Duration `mapstructure:"maxscrub"` // since each location was last read back whole
 }
 
-// KeysConfig names the keys; identity, signing and trusted are files.
+// KeysConfig names the keys; identity, signing, trusted and passphrase_file are files.
 type KeysConfig struct {
-	Recipients []string `mapstructure:"recipients"`
-	Identity   string   `mapstructure:"identity"`
-	Signing    string   `mapstructure:"signing"`
-	Trusted    string   `mapstructure:"trusted"`
+	Recipients     []string `mapstructure:"recipients"`
+	Identity       []string `mapstructure:"identity"` // one, a list, or several with commas between them
+	Signing        string   `mapstructure:"signing"`
+	Trusted        string   `mapstructure:"trusted"`
+	PassphraseFile string   `mapstructure:"passphrase_file"` // the passphrase of those of the files that have one
+}
+
+// PingConfig names a monitor that learns of each backup.
+type PingConfig struct {
+	URL string `mapstructure:"url"` // a secret: whoever knows it can say that all is well
 }
 
 // FleetConfig is a fleet that drills may break.
@@ -97,7 +109,7 @@ func loadConfig(file string, env func(string) string) (*Config, error) {
 
 // resolve makes the directories absolute, and refuses a policy that anything would meet.
 func (c *Config) resolve() (err error) {
-	if p := c.Policy; min(p.Copies, p.Media, p.Offsite, p.Immutable) < 0 || p.MaxAge < 0 {
+	if p := c.Policy; min(p.Copies, p.Media, p.Offsite, p.Immutable) < 0 || min(p.MaxAge, p.MaxScrub) < 0 {
 		return errors.New("read configuration: a number of the policy is negative")
 	}
 	if c.State, err = filepath.Abs(c.State); err != nil {
@@ -112,9 +124,10 @@ func (c *Config) resolve() (err error) {
 func setDefaults(v *viper.Viper, env func(string) string) {
 	for key, value := range map[string]any{
 		"gateway": "", "token_file": "", "state": stateDir(env), "evidence": "evidence",
-		"locations": map[string]any{}, "fleets": map[string]any{},
-		"policy.site": "", "policy.copies": 3, "policy.media": 2, "policy.offsite": 1, "policy.immutable": 0, "policy.maxage": "0s",
-		"keys.recipients": []string{}, "keys.identity": "", "keys.signing": "", "keys.trusted": "",
+		"locations": map[string]any{}, "fleets": map[string]any{}, "ping.url": "", "metrics_file": "",
+		"policy.site": "", "policy.copies": 3, "policy.media": 2, "policy.offsite": 1, "policy.immutable": 0,
+		"policy.maxage": "0s", "policy.maxscrub": "0s",
+		"keys.recipients": []string{}, "keys.identity": []string{}, "keys.signing": "", "keys.trusted": "", "keys.passphrase_file": "",
 	} {
 		v.SetDefault(key, value)
 	}

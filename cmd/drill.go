@@ -75,7 +75,7 @@ func runDrill(ctx context.Context, a *app, name string, opts drillRunOptions) er
 	if opts.dryRun {
 		return a.dryRun(s)
 	}
-	keys, err := a.openKeys() // whoever cannot sign the report should hear it before
+	keys, err := a.openKeys(ctx) // whoever cannot sign the report should hear it before
 	if err != nil {
 		return err
 	}
@@ -95,6 +95,7 @@ func runDrill(ctx context.Context, a *app, name string, opts drillRunOptions) er
 		}
 	}
 	defer release() // the kernel would, too
+	a.live = a.interactive()
 	show, closeScreen := a.drillScreen(ctx, s)
 	r := &drills.Runner{Scenario: s, Open: a.openSite(s), Evidence: a.Config.Evidence, Tool: "gwdr " + version(), Events: show,
 		Report: reportWriter(keys), Log: a.Log}

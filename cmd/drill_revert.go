@@ -46,7 +46,7 @@ func runDrillRevert(ctx context.Context, a *app, run string) error {
 		return withHint(exitWith(exitRefused, errors.Join(fmt.Errorf("%s is at work", who), err)), "interrupt it, and it reverts by itself")
 	}
 	reverter := &drills.Reverter{Open: openUndo, Log: a.Log}
-	keys, noKeys := a.openKeys() // reverting is more important than its report
+	keys, noKeys := a.openKeys(ctx) // reverting is more important than its report
 	if noKeys == nil {
 		reverter.Report = reportWriter(keys)
 	}

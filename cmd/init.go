@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"gwdr/backup"
-	"gwdr/backup/dir"
 )
 
 type initOptions struct {
@@ -34,12 +33,20 @@ func newInitCommand(a *app) *cobra.Command {
 		Long: `Writes gwdr.yaml and new keys, prepares and tests the locations, and says what to store where. It never overwrites
 anything: what is there already is an error.
 
-A location is NAME=URL, with its media, site and lock after commas. URLs are file:///DIRECTORY and
-s3://BUCKET/PREFIX?endpoint=URL&region=REGION; S3 credentials come from the environment, as for every AWS tool.`,
+A location is NAME=URL, with its media, site and lock after commas. URLs are:
+  file:///DIRECTORY
+  sftp://USER@HOST:PORT/DIRECTORY?key=FILE&known_hosts=FILE
+  s3://BUCKET/PREFIX?endpoint=URL&region=REGION&profile=NAME
+  gs://BUCKET/PREFIX?endpoint=URL
+  azblob://CONTAINER/PREFIX?account=NAME&endpoint=URL
+Credentials are never in a URL: they come from the environment, as for every tool of the cloud. For azblob that is
+AZURE_STORAGE_KEY, AZURE_STORAGE_SAS_TOKEN, or what you are logged in as. lock is for s3; gs and azblob have theirs at the
+bucket. SFTP uses the key that is named, or else those of the ssh-agent, ~/.ssh/id_ed25519 and ~/.ssh/id_rsa; the server's
+host key must be in the file known_hosts (default ~/.ssh/known_hosts). It reads no ssh_config.`,
 		Example: `  gwdr init
   gwdr init --gateway gwdr+http://127.0.0.1:8081 --site dc1 \
     --location local=file:///var/backups/gwdr,media=disk,site=dc1 \
-    --location nas=file:///mnt/nas/gwdr,media=nas,site=dc1 \
+    --location nas=sftp://backup@nas/volume1/gwdr,media=nas,site=dc1 \
     --location 'offsite=s3://gwdr-prod/eu?region=eu-west-1,media=object,site=eu-west-1,lock=compliance/30d'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runInit(cmd.Context(), a, opts) },
@@ -61,6 +68,7 @@ type initResult struct {
 	Locations []initLocation      `json:"locations"`
 	Policy    backup.PolicyResult `json:"policy"` // as if every location held a backup
 	Cron      string              `json:"cron"`
+	Checks    []string            `json:"cron_checks"` // status and verification, for cron too
 }
 
 type initLocation struct {
@@ -71,6 +79,8 @@ type initLocation struct {
 	Domain     string `json:"domain"`
 	CreateOnly bool   `json:"create_only"`
 	Immutable  bool   `json:"immutable"`
+	// Tests is what was tried.
+	Tests []backup.Test `json:"tests"`
 }
 
 func runInit(ctx context.Context, a *app, opts initOptions) error {
@@ -100,8 +110,20 @@ func runInit(ctx context.Context, a *app, opts initOptions) error {
 		return err
 	}
 	result.File, result.Keys = opts.file, opts.keys
-	result.Cron = fmt.Sprintf("7 * * * * %s --config %s --quiet backup >/dev/null", shellWord(a.Executable), shellWord(opts.file))
+	lines := cronLines(a.Executable, opts.file)
+	result.Cron, result.Checks = lines[0], lines[1:]
 	return a.showInit(result)
+}
+
+// cronLines makes a backup each hour, looks how safe they are each day, and reads every byte back each week.
+func cronLines(executable, config string) []string {
+	var lines []string
+	for _, job := range []struct{ when, what string }{
+		{"7 * * * *", "backup"}, {"37 6 * * *", "backup status"}, {"17 3 * * 0", "backup verify --all"},
+	} {
+		lines = append(lines, fmt.Sprintf("%s %s --config %s --quiet %s >/dev/null", job.when, shellWord(executable), shellWord(config), job.what))
+	}
+	return lines
 }
 
 // resolve makes the paths absolute, so that the configuration works from anywhere.
@@ -128,13 +150,13 @@ func (o initOptions) parseLocations() ([]namedLocation, error) {
 		return []namedLocation{{"local", LocationConfig{URL: u.String(), Media: "disk", Site: o.site}}}, nil
 	}
 	var locations []namedLocation
-	for _, text := range o.locations {
+	for i, text := range o.locations {
 		l, err := parseLocation(text)
 		if err != nil {
-			return nil, fmt.Errorf("--location %s: %w", text, err)
+			return nil, fmt.Errorf("--location number %d: %w", i+1, err) // the text may hold a password
 		}
 		if slices.ContainsFunc(locations, func(other namedLocation) bool { return other.name == l.name }) {
-			return nil, fmt.Errorf("--location %s: there are two of this name", text)
+			return nil, fmt.Errorf("--location %s: there are two of this name", l.name)
 		}
 		locations = append(locations, l)
 	}
@@ -159,15 +181,15 @@ func parseLocation(text string) (namedLocation, error) {
 		case "lock":
 			l.Lock = value
 		default:
-			return l, fmt.Errorf("%q is none of media, site, lock", key)
+			return l, errors.New("what follows a comma is none of media=, site= and lock=")
 		}
 	}
 	return l, nil
 }
 
-// initialPolicy is 3-2-1, and -1 if there is a lock.
+// initialPolicy is 3-2-1 and all read back each week, with one immutable copy if there is a lock.
 func initialPolicy(site string, locations []namedLocation) backup.Policy {
-	p := backup.Policy{Site: site, Copies: 3, Media: 2, Offsite: 1, MaxAge: 2 * time.Hour}
+	p := backup.Policy{Site: site, Copies: 3, Media: 2, Offsite: 1, MaxAge: 2 * time.Hour, MaxScrub: 8 * 24 * time.Hour}
 	if slices.ContainsFunc(locations, func(l namedLocation) bool { return l.Lock != "" }) {
 		p.Immutable = 1
 	}
@@ -185,7 +207,11 @@ func (a *app) prepareLocations(ctx context.Context, locations []namedLocation, p
 		}
 		l, err := prepareLocation(ctx, c)
 		if err != nil {
-			return nil, fmt.Errorf("prepare location %s: %w", c.Name, err)
+			err = fmt.Errorf("prepare location %s: %w", c.Name, err)
+			if hint := trustHint(err); hint != "" {
+				err = withHint(err, "%s", hint)
+			}
+			return nil, err
 		}
 		result.Locations = append(result.Locations, l)
 		standings = append(standings, backup.Standing{Copy: c, Domain: l.Domain, Immutable: l.Immutable, Holds: true, Newest: time.Now()})
@@ -194,15 +220,20 @@ func (a *app) prepareLocations(ctx context.Context, locations []namedLocation, p
 	return result, nil
 }
 
+// initializer is a Location that must be prepared before its first use. Init may be repeated: it changes nothing then.
+type initializer interface {
+	Init(ctx context.Context) error
+}
+
 func prepareLocation(ctx context.Context, c backup.Copy) (initLocation, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	if d, ok := c.Location.(*dir.Location); ok {
-		if err := d.Init(); err != nil {
+	if i, ok := c.Location.(initializer); ok {
+		if err := i.Init(ctx); err != nil {
 			return initLocation{}, err
 		}
 	}
-	l := initLocation{Name: c.Name, URL: c.URL, Media: c.Media, Site: c.Site}
+	l := initLocation{Name: c.Name, URL: c.URL, Media: c.Media, Site: c.Site, Tests: []backup.Test{}}
 	prober, ok := c.Location.(backup.Prober)
 	if !ok {
 		return l, nil
@@ -211,7 +242,7 @@ func prepareLocation(ctx context.Context, c backup.Copy) (initLocation, error) {
 	if err != nil {
 		return l, err
 	}
-	l.CreateOnly, l.Immutable = capabilities.CreateOnly, capabilities.Immutable
+	l.CreateOnly, l.Immutable, l.Tests = capabilities.CreateOnly, capabilities.Immutable, append(l.Tests, capabilities.Tests...)
 	l.Domain, err = prober.Domain(ctx)
 	return l, err
 }

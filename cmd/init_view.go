@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"gwdr/backup"
@@ -19,14 +20,26 @@ func configText(opts initOptions, locations []namedLocation, policy backup.Polic
 		}
 		b.WriteString("}\n")
 	}
-	fmt.Fprintf(&b, "\npolicy: {site: %q, copies: %d, media: %d, offsite: %d, immutable: %d, maxAge: %s}\n",
-		policy.Site, policy.Copies, policy.Media, policy.Offsite, policy.Immutable, policy.MaxAge)
+	b.WriteString("\n# What 'gwdr backup status' holds the locations against. maxAge bounds the age of what each gives back by itself, maxScrub\n" +
+		"# the time since each was last read back whole ('gwdr backup verify').\n")
+	fmt.Fprintf(&b, "policy: {site: %q, copies: %d, media: %d, offsite: %d, immutable: %d, maxAge: %.0fh, maxScrub: %.0fh}\n",
+		policy.Site, policy.Copies, policy.Media, policy.Offsite, policy.Immutable, policy.MaxAge.Hours(), policy.MaxScrub.Hours())
 	b.WriteString("\nkeys:\n  recipients: # whose identities open the snapshots: this machine's, and the one in escrow\n")
 	for _, r := range keys.Recipients {
 		fmt.Fprintf(&b, "    - %s\n", r)
 	}
-	fmt.Fprintf(&b, "  identity: %q # only to restore and to verify; a machine that only backs up does without\n", keys.Identity)
+	var identities []string
+	for _, file := range keys.Identities {
+		identities = append(identities, strconv.Quote(file))
+	}
+	fmt.Fprintf(&b, "  identity: [%s] # only to restore and to verify; a machine that only backs up does without\n", strings.Join(identities, ", "))
 	fmt.Fprintf(&b, "  signing: %q\n  trusted: %q\n", keys.Signing, keys.Trusted)
+	b.WriteString(`
+# A monitor such as healthchecks.io learns when a backup begins and how it ends; its URL is a secret, so GWDR_PING may be the
+# better place. node_exporter's textfile collector reads the metrics.
+#ping: {url: https://hc-ping.com/...}
+#metrics_file: /var/lib/prometheus/node-exporter/gwdr.prom
+`)
 	return b.String()
 }
 
@@ -42,6 +55,8 @@ keys           %s
   sign             signs the snapshots. Belongs on the machine that backs up, and nowhere else.
   allowed_signers  says whose snapshots count. Not secret, but keep a copy with each identity: without it nothing verifies.
 
+docs/keys.md tells how to give identity, escrow and sign a passphrase, and how to replace each of them.
+
 `, r.File, r.Keys)
 	var rows [][]string
 	for _, l := range r.Locations {
@@ -51,13 +66,22 @@ keys           %s
 		return err
 	}
 	fmt.Fprintln(a.Stdout)
+	label := "tested"
+	for _, l := range r.Locations {
+		wrap(a.Stdout, label, l.Name+": "+tested(l.CreateOnly, l.Tests, ""))
+		label = ""
+	}
+	fmt.Fprintln(a.Stdout)
 	a.showPolicy(r.Policy)
 	for _, l := range r.Locations {
 		if !l.CreateOnly {
 			fmt.Fprintf(a.Stdout, "          %s overwrites what is there: it may hold copies, but two writers can collide at it\n", l.Name)
 		}
 	}
-	fmt.Fprintf(a.Stdout, "\ncron, each hour:\n  %s\n", r.Cron)
+	fmt.Fprintf(a.Stdout, "\ncron: a backup each hour, each day how safe they are, each week every byte read back\n  %s\n", r.Cron)
+	for _, line := range r.Checks {
+		fmt.Fprintf(a.Stdout, "  %s\n", line)
+	}
 	a.progress("next: move %s away, then run 'gwdr backup'", backup.EscrowFile(r.Keys))
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"gwdr/backup/blob"
 	"gwdr/backup/s3"
 	"gwdr/fleet/process"
 )
@@ -22,24 +23,33 @@ func locationLink(name string) string { return "location--" + name }
 func (a *app) locationLinks() ([]process.Link, error) {
 	var links []process.Link
 	for _, name := range slices.Sorted(maps.Keys(a.Config.Locations)) {
-		c := a.Config.Locations[name]
-		if !strings.HasPrefix(c.URL, "s3:") {
-			continue
-		}
-		options, err := s3.ParseURL(c.URL)
+		endpoint, err := endpointOf(a.Config.Locations[name].URL)
 		if err != nil {
 			return nil, usageError(fmt.Errorf("location %s: %w", name, err))
 		}
-		if options.Endpoint == "" { // many addresses, one for each bucket: there is no one server to stand before
+		if endpoint == "" { // a directory, or many addresses, one for each bucket: there is no one server to stand before
 			continue
 		}
-		server, err := serverAddress(options.Endpoint)
+		server, err := serverAddress(endpoint)
 		if err != nil {
 			return nil, usageError(fmt.Errorf("location %s: %w", name, err))
 		}
 		links = append(links, process.Link{ID: locationLink(name), To: server})
 	}
 	return links, nil
+}
+
+// endpointOf returns the URL of the server that the location's URL names, or nothing.
+func endpointOf(location string) (string, error) {
+	switch scheme, _, _ := strings.Cut(location, ":"); scheme {
+	case "s3":
+		options, err := s3.ParseURL(location)
+		return options.Endpoint, err
+	case blob.Google, blob.Azure:
+		options, err := blob.ParseURL(location)
+		return options.Endpoint, err
+	}
+	return "", nil
 }
 
 // serverAddress returns the host:port of an http or https URL.

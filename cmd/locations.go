@@ -5,8 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -14,15 +14,17 @@ import (
 	"strings"
 
 	"gwdr/backup"
+	"gwdr/backup/blob"
 	"gwdr/backup/dir"
 	"gwdr/backup/s3"
+	"gwdr/backup/sftp"
 )
 
 // openCopies returns the configured locations, those at the gateway's own site first; or the lab's, when nothing is
 // configured.
 func (a *app) openCopies(ctx context.Context) ([]backup.Copy, error) {
 	if a.labLocations() {
-		return labCopies(a.Config.LabDir())
+		return labCopies(ctx, a.Config.LabDir())
 	}
 	if len(a.Config.Locations) == 0 {
 		return nil, withHint(usageError(errors.New("no locations are configured")), "'gwdr init --location NAME=URL' writes a configuration")
@@ -72,8 +74,12 @@ func (a *app) openCopy(ctx context.Context, name string, c LocationConfig) (back
 		opened.Location, err = openDir(c)
 	case "s3":
 		opened.Location, err = a.openS3(ctx, name, c)
-	default:
-		err = errors.New("its URL is neither file:///DIRECTORY nor s3://BUCKET/PREFIX") // and may hold a password
+	case blob.Google, blob.Azure:
+		opened.Location, err = a.openBlob(name, c)
+	case "sftp":
+		opened.Location, err = a.openSFTP(c)
+	default: // the URL itself may hold a password
+		err = errors.New("its URL is none of file:///DIRECTORY, sftp://USER@HOST/DIRECTORY, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, azblob://CONTAINER/PREFIX")
 	}
 	if err != nil {
 		return backup.Copy{}, fmt.Errorf("location %s: %w", name, err)
@@ -106,12 +112,70 @@ func (a *app) openS3(ctx context.Context, name string, c LocationConfig) (backup
 	return s3.Open(ctx, options)
 }
 
+func (a *app) openBlob(name string, c LocationConfig) (backup.Location, error) {
+	options, err := blob.ParseURL(c.URL)
+	if err != nil {
+		return nil, err
+	}
+	if c.Lock != "" {
+		return nil, errors.New("lock is for s3 locations; here the bucket's own retention protects objects")
+	}
+	if options.Scheme == blob.Azure { // the names that Azure's own tools read
+		options.Account = cmp.Or(options.Account, a.Env("AZURE_STORAGE_ACCOUNT"))
+		options.Key, options.SAS = blob.Secret(a.Env("AZURE_STORAGE_KEY")), blob.Secret(a.Env("AZURE_STORAGE_SAS_TOKEN"))
+	}
+	if options.DialContext, err = a.labDialer(name); err != nil {
+		return nil, err
+	}
+	return blob.Open(options), nil
+}
+
+// openSFTP finds keys and known hosts where ssh does, unless the URL names them.
+func (a *app) openSFTP(c LocationConfig) (backup.Location, error) {
+	if c.Lock != "" {
+		return nil, errors.New("a directory cannot be locked; lock is for s3 locations")
+	}
+	options, err := sftp.ParseURL(c.URL)
+	if err != nil {
+		return nil, err
+	}
+	options.Agent = a.Env("SSH_AUTH_SOCK")
+	if home := a.Env("HOME"); home != "" {
+		ssh := filepath.Join(home, ".ssh")
+		options.KnownHosts = cmp.Or(options.KnownHosts, filepath.Join(ssh, "known_hosts"))
+		options.DefaultKeys = []string{filepath.Join(ssh, "id_ed25519"), filepath.Join(ssh, "id_rsa")}
+	}
+	if options.KnownHosts == "" { // never one of the working directory
+		return nil, errors.New("its URL names no known_hosts, and HOME is not set")
+	}
+	return sftp.Open(options), nil
+}
+
+// trustHint is the next step if the error is that a server did not show a host key that is trusted; empty otherwise.
+func trustHint(err error) string {
+	e := (*sftp.HostKeyError)(nil)
+	if !errors.As(err, &e) || e.Revoked {
+		return ""
+	}
+	host, port, _ := net.SplitHostPort(e.Host)
+	known := shellWord(host)
+	if port != "22" {
+		known = `"[` + host + `]:` + port + `"`
+	}
+	scan := fmt.Sprintf("'ssh-keyscan -p %s %s >>%s'", port, shellWord(host), shellWord(e.KnownHosts))
+	if e.Changed {
+		return fmt.Sprintf("a new key, or somebody in between? If its owner confirms the new key: 'ssh-keygen -R %s -f %s', then %s",
+			known, shellWord(e.KnownHosts), scan)
+	}
+	return fmt.Sprintf("compare the fingerprint with what the server's owner says, then %s", scan)
+}
+
 // labSite is where the lab's gateway is said to be.
 const labSite = "dc1"
 
 // labCopies returns the three locations of the lab in labDir: directories that stand for a disk, a NAS and an object
 // store elsewhere.
-func labCopies(labDir string) ([]backup.Copy, error) {
+func labCopies(ctx context.Context, labDir string) ([]backup.Copy, error) {
 	if _, err := os.Stat(labDir); err != nil {
 		return nil, withHint(fmt.Errorf("open the lab's locations: %w", err),
 			"start a lab with 'gwdr lab up', or name your gateway and its locations in gwdr.yaml ('gwdr init')")
@@ -123,7 +187,7 @@ func labCopies(labDir string) ([]backup.Copy, error) {
 	}
 	for i, c := range copies {
 		l := &dir.Location{Dir: filepath.Join(labDir, "locations", c.Name)}
-		if err := l.Init(); err != nil {
+		if err := l.Init(ctx); err != nil {
 			return nil, err
 		}
 		copies[i].URL, copies[i].Location = "file://"+l.Dir, l
@@ -134,49 +198,10 @@ func labCopies(labDir string) ([]backup.Copy, error) {
 // backupPolicy is the configured 3-2-1 rule. On the lab's own locations it is simulated.
 func (a *app) backupPolicy() backup.Policy {
 	c := a.Config.Policy
-	p := backup.Policy{Site: c.Site, Copies: c.Copies, Media: c.Media, Offsite: c.Offsite, Immutable: c.Immutable, MaxAge: c.MaxAge}
+	p := backup.Policy{Site: c.Site, Copies: c.Copies, Media: c.Media, Offsite: c.Offsite, Immutable: c.Immutable,
+		MaxAge: c.MaxAge, MaxScrub: c.MaxScrub}
 	if a.labLocations() {
 		p.Site, p.Simulated = labSite, true
 	}
 	return p
-}
-
-// openKeys returns the configured keys, or the lab's, which it makes at the first use.
-func (a *app) openKeys() (backup.Keys, error) {
-	c := a.Config.Keys
-	files := backup.KeyFiles{Recipients: c.Recipients, Identity: c.Identity, Signing: c.Signing, Trusted: c.Trusted}
-	if len(c.Recipients) == 0 && c.Identity == "" && c.Signing == "" && c.Trusted == "" {
-		if !a.labLocations() {
-			return backup.Keys{}, withHint(usageError(errors.New("no keys are configured")), "'gwdr init' makes keys and a configuration that names them")
-		}
-		var err error
-		if files, err = labKeys(filepath.Join(a.Config.State, "keys")); err != nil {
-			return backup.Keys{}, err
-		}
-	}
-	keys, err := backup.ReadKeys(files)
-	if errors.Is(err, backup.ErrNoIdentity) {
-		return keys, withHint(usageError(err), identityHint)
-	}
-	return keys, err
-}
-
-// identityHint is the next step of whoever has not got the identity that opens the snapshots.
-const identityHint = "set GWDR_KEYS_IDENTITY to the identity, or to the escrow copy"
-
-// labKeys returns the keys in dir. Of two processes that make them at once, one does.
-func labKeys(dir string) (backup.KeyFiles, error) {
-	if _, err := os.Stat(dir); err == nil {
-		return backup.FindKeys(dir)
-	}
-	files, err := backup.GenerateKeys(dir)
-	if err == nil {
-		return files, nil
-	}
-	if found, findErr := backup.FindKeys(dir); findErr == nil {
-		return found, nil
-	} else if !errors.Is(findErr, fs.ErrNotExist) {
-		err = findErr
-	}
-	return backup.KeyFiles{}, err
 }

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -105,18 +106,20 @@ raw samples and the change ledger once more. Any difference ends with exit code 
 		Example: `  gwdr report verify                                     # the newest run
   gwdr report verify evidence/20261121T024601Z-region-loss-a1b2 --trusted allowed_signers --json`,
 		Args: cobra.MaximumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return runReportVerify(a, first(args), trusted) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runReportVerify(cmd.Context(), a, first(args), trusted)
+		},
 	}
 	command.Flags().StringVar(&trusted, "trusted", "", "allowed_signers `file` with the keys that may sign (default: as configured)")
 	return command
 }
 
-func runReportVerify(a *app, run, trustedFile string) error {
+func runReportVerify(ctx context.Context, a *app, run, trustedFile string) error {
 	dir, err := a.findRun(run)
 	if err != nil {
 		return err
 	}
-	trusted, err := a.trustedSigners(trustedFile)
+	trusted, err := a.trustedSigners(ctx, trustedFile)
 	if err != nil {
 		return err
 	}
@@ -159,9 +162,9 @@ func (a *app) labSigned(dir string) string {
 }
 
 // trustedSigners reads the keys that may sign from the file or, if none is named, as configured.
-func (a *app) trustedSigners(file string) (sshsig.Trusted, error) {
+func (a *app) trustedSigners(ctx context.Context, file string) (sshsig.Trusted, error) {
 	if file == "" {
-		keys, err := a.openKeys()
+		keys, err := a.openReaderKeys(ctx)
 		return keys.Trusted, err
 	}
 	return readTrusted(file)

@@ -254,6 +254,9 @@ func (a *app) noPlan(plan *restore.Plan, err error) error {
 		}
 	}
 	a.noteFindings(plan.Findings)
+	if errors.Is(err, backup.ErrNoIdentity) {
+		return keyError(err)
+	}
 	if errors.Is(err, restore.ErrSealed) {
 		return withHint(exitWith(exitIntegrity, err), identityHint)
 	}

@@ -16,6 +16,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"gwdr/backup"
 )
 
 // app is what every command gets: its streams, its environment, its configuration.
@@ -35,6 +37,9 @@ type app struct {
 	// Interrupt does what a first interrupt does, for a live view whose terminal sends keys instead of signals: the
 	// command is cancelled, and the next signal ends the process at once.
 	Interrupt func()
+
+	keys *backup.Keys // that openKeys read
+	live bool         // a live view has the terminal: nobody can be asked
 
 	configFile string
 	logLevel   string

@@ -22,6 +22,7 @@ import (
 // house is a gateway with two directories and a locked bucket, which can be cut off.
 type house struct {
 	job    backup.Job
+	source *backuptest.Source
 	keys   backup.KeyFiles
 	bucket string
 	cut    atomic.Bool
@@ -41,7 +42,7 @@ func newHouse(t *testing.T) *house {
 	copies, _ := backuptest.Copies()
 	for i := range copies[:2] {
 		l := &dir.Location{Dir: filepath.Join(t.TempDir(), copies[i].Name)}
-		if err := l.Init(); err != nil {
+		if err := l.Init(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		copies[i].Location = l
@@ -55,8 +56,9 @@ func newHouse(t *testing.T) *house {
 	})
 	policy := backuptest.Policy()
 	policy.Copies, policy.Immutable = 2, 1 // the two directories are on one device
+	h.source = backuptest.NewSource("store", someEntities()...)
 	h.job = backup.Job{
-		Source: backuptest.NewSource("store", someEntities()...), Gateway: "test", Copies: copies, Keys: keys, Policy: policy,
+		Source: h.source, Gateway: "test", Copies: copies, Keys: keys, Policy: policy,
 		Spool: t.TempDir(), Tool: "gwdr test",
 	}
 	return h
@@ -146,7 +148,7 @@ func TestFlippedByte(t *testing.T) {
 	}
 }
 
-// flip flips a byte in the middle of every file below root whose path holds part.
+// flip flips a bit of every file below root whose path holds part.
 func flip(t *testing.T, root, part string) {
 	t.Helper()
 	n := 0
@@ -159,7 +161,7 @@ func flip(t *testing.T, root, part string) {
 			return err
 		}
 		content = bytes.Clone(content)
-		content[len(content)/2] ^= 1
+		content[min(600, len(content)/2)] ^= 1 // of a small tar: in its first member
 		n++
 		f, err := os.OpenFile(path, os.O_WRONLY, 0)
 		if err != nil {

@@ -29,7 +29,7 @@ func TestFormatByHand(t *testing.T) {
 	env := tools(t, "age", "zstd", "jq", "ssh-keygen", "tar", "sha256sum")
 	home, folder := t.TempDir(), t.TempDir()
 	location := &dir.Location{Dir: folder}
-	if err := location.Init(); err != nil {
+	if err := location.Init(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	keys := backuptest.NewKeys(t)

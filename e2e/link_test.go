@@ -65,7 +65,7 @@ locations:
   offsite: {url: "s3://%[2]s/lab?endpoint=http://%[3]s&region=%[4]s", media: object, site: dc2, lock: compliance/1h}
 policy: {site: dc1, copies: 2, media: 2, offsite: 1, immutable: 1}
 keys: {recipients: [%[5]s], identity: %[6]s, signing: %[7]s, trusted: %[8]s}
-`, home, bucket, server, region, strings.Join(keys.Recipients, ", "), keys.Identity, keys.Signing, keys.Trusted)
+`, home, bucket, server, region, strings.Join(keys.Recipients, ", "), keys.Identities[0], keys.Signing, keys.Trusted)
 	if err := os.WriteFile(filepath.Join(home, "gwdr.yaml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -80,12 +80,7 @@ keys: {recipients: [%[5]s], identity: %[6]s, signing: %[7]s, trusted: %[8]s}
 // gwdrCommand builds gwdr and returns a function that runs it in home, wants the exit code and returns stdout.
 func gwdrCommand(t *testing.T, home string) func(code int, args ...string) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "gwdr")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".")
-	build.Dir = repository()
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build gwdr: %v\n%s", err, out)
-	}
+	binary := buildGWDR(t)
 	return func(code int, args ...string) string {
 		t.Helper()
 		cmd := exec.Command(binary, args...)
@@ -102,4 +97,15 @@ func gwdrCommand(t *testing.T, home string) func(code int, args ...string) strin
 		}
 		return string(out)
 	}
+}
+
+func buildGWDR(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "gwdr")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".")
+	build.Dir = repository()
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build gwdr: %v\n%s", err, out)
+	}
+	return binary
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/versity/versitygw/auth"
 	"github.com/versity/versitygw/backend/meta"
 	"github.com/versity/versitygw/backend/posix"
 	"github.com/versity/versitygw/embedgw"
@@ -34,7 +35,10 @@ var shared *server
 const (
 	accessKey = "test-access"
 	secretKey = "test-secret"
-	region    = "us-east-1"
+	// The writer is an account that may do only what a bucket's policy says.
+	writerKey    = "test-writer"
+	writerSecret = "writer-secret"
+	region       = "us-east-1"
 )
 
 func TestMain(m *testing.M) {
@@ -60,7 +64,13 @@ func startServer(ctx context.Context, root string) (*server, <-chan error) {
 			panic(err)
 		}
 	}
-	backend, err := posix.New(s.data, meta.XattrMeta{}, posix.PosixOpts{VersioningDir: filepath.Join(root, "versions")})
+	backend, err := posix.New(s.data, meta.XattrMeta{}, posix.PosixOpts{
+		VersioningDir: filepath.Join(root, "versions"), CopyObjectThreshold: 5 << 30,
+	})
+	if err != nil {
+		panic(err)
+	}
+	accounts, err := newAccounts(root)
 	if err != nil {
 		panic(err)
 	}
@@ -68,10 +78,10 @@ func startServer(ctx context.Context, root string) (*server, <-chan error) {
 	go func() {
 		ended <- embedgw.RunVersityGW(ctx, backend, &embedgw.Config{
 			RootUserAccess: accessKey, RootUserSecret: secretKey, Region: region, Ports: []string{s.socket},
-			MaxConnections: 1000, MaxRequests: 1000, MultipartMaxParts: 10000, Quiet: true, KeepAlive: true,
+			MaxConnections: 1000, MaxRequests: 1000, MultipartMaxParts: 10000, Quiet: true, KeepAlive: true, IAMService: accounts,
 		})
 	}()
-	s.client = s.newClient()
+	s.client = s.newClient(s.credentials())
 	deadline := time.Now().Add(30 * time.Second)
 	for {
 		_, err := s.client.ListBuckets(ctx, &awss3.ListBucketsInput{})
@@ -97,10 +107,24 @@ func (s *server) credentials() aws.CredentialsProvider {
 	return credentials.NewStaticCredentialsProvider(accessKey, secretKey, "")
 }
 
-// newClient returns a client with all rights, for what gwdr itself never does.
-func (s *server) newClient() *awss3.Client {
+// newAccounts returns the accounts of the server: that of the administrator, who may do all, and that of the writer, who may
+// do what the policy of a bucket allows.
+func newAccounts(root string) (auth.IAMService, error) {
+	dir := filepath.Join(root, "accounts")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
+	}
+	accounts, err := auth.NewInternal(auth.Account{Access: accessKey, Secret: secretKey, Role: auth.RoleAdmin}, dir)
+	if err != nil {
+		return nil, err
+	}
+	return accounts, accounts.CreateAccount(auth.Account{Access: writerKey, Secret: writerSecret, Role: auth.RoleUser})
+}
+
+// newClient returns a client, for what gwdr itself never does.
+func (s *server) newClient(as aws.CredentialsProvider) *awss3.Client {
 	return awss3.New(awss3.Options{
-		Region: region, Credentials: s.credentials(), UsePathStyle: true, BaseEndpoint: aws.String("http://s3.test"),
+		Region: region, Credentials: as, UsePathStyle: true, BaseEndpoint: aws.String("http://s3.test"),
 		HTTPClient: httpClient(s.dial), RetryMaxAttempts: 1,
 	})
 }
@@ -111,7 +135,7 @@ var bucketNumber struct {
 }
 
 // bucket makes a bucket, with versions and Object Lock if asked for.
-func (s *server) bucket(t *testing.T, lock bool) string {
+func (s *server) bucket(t testing.TB, lock bool) string {
 	t.Helper()
 	bucketNumber.Lock()
 	bucketNumber.n++
@@ -139,6 +163,14 @@ func (s *server) openBucket(t *testing.T, lock string) (location *s3.Location, b
 
 func (s *server) openWith(t *testing.T, bucket, lock string, dial func(context.Context, string, string) (net.Conn, error)) *s3.Location {
 	t.Helper()
+	options := s.options(t, bucket, lock)
+	options.DialContext = dial
+	return openOptions(t, options)
+}
+
+// options are those of a location in the bucket, for the administrator.
+func (s *server) options(t testing.TB, bucket, lock string) s3.Options {
+	t.Helper()
 	options, err := s3.ParseURL("s3://" + bucket + "/some/prefix?endpoint=http://s3.test&region=" + region)
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +178,12 @@ func (s *server) openWith(t *testing.T, bucket, lock string, dial func(context.C
 	if options.Lock, err = s3.ParseLock(lock); err != nil {
 		t.Fatal(err)
 	}
-	options.Credentials, options.DialContext = s.credentials(), dial
+	options.Credentials, options.DialContext = s.credentials(), s.dial
+	return options
+}
+
+func openOptions(t testing.TB, options s3.Options) *s3.Location {
+	t.Helper()
 	l, err := s3.Open(t.Context(), options)
 	if err != nil {
 		t.Fatal(err)

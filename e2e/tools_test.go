@@ -1,9 +1,11 @@
 package e2e
 
 import (
-	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"gwdr/backup"
+	"gwdr/backup/backuptest"
 	"gwdr/backup/dir"
 	"gwdr/gateway"
 )
@@ -48,7 +51,7 @@ func TestByHand(t *testing.T) {
 		cmd := exec.Command("sh", "-euc", script)
 		cmd.Dir = work
 		cmd.Env = append(env, "LINEAGE="+lineage, "POINT="+one(t, lineage, "points", "*.tar"), "PACK="+one(t, lineage, "packs", "*", "*"),
-			"IDENTITY="+h.keys.Identity, "ESCROW="+backup.EscrowFile(filepath.Dir(h.keys.Identity)), "SIGNERS="+h.keys.Trusted)
+			"IDENTITY="+h.keys.Identities[0], "ESCROW="+backup.EscrowFile(filepath.Dir(h.keys.Identities[0])), "SIGNERS="+h.keys.Trusted)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Fatalf("%s: %v\n%s", script, err, out)
@@ -67,7 +70,7 @@ func TestByHand(t *testing.T) {
 	if sum := run(`sha256sum "$PACK"`); !strings.HasPrefix(sum, point.Packs[0].SHA256) {
 		t.Errorf("pack has the hash %s, the point says %s", sum, point.Packs[0].SHA256)
 	}
-	want := "key/k1.json\nroute/a%2Fb.json\nroute/orders.json\nspec/petstore.json\n"
+	want := "spec/petstore.json\nkey/k1.json\nroute/a%2Fb.json\nroute/orders.json\n"
 	for _, identity := range []string{"$IDENTITY", "$ESCROW"} {
 		if diff := cmp.Diff(want, run(`age -d -i "`+identity+`" "$PACK" | zstd -d | tar -t`)); diff != "" {
 			t.Errorf("%s: %s", identity, diff)
@@ -76,40 +79,89 @@ func TestByHand(t *testing.T) {
 	run(`tar -xf "$LINEAGE/repo.tar"; ssh-keygen -Y verify -f "$SIGNERS" -I gwdr -n gwdr-repo-v1 -s repo.json.sig < repo.json`)
 }
 
-// TestRestoreScript runs the restore.sh that lies beside each lineage.
+// TestRestoreScript runs the restore.sh that lies beside each lineage: on a point of packs, and on one that needs the log.
 func TestRestoreScript(t *testing.T) {
-	env := tools(t, "age", "zstd", "ssh-keygen", "tar", "sha256sum", "sed")
+	env := tools(t, "age", "zstd", "ssh-keygen", "tar", "sha256sum", "jq")
 	h := newHouse(t)
 	h.take(t)
-	lineage, folder := lineageDir(t, h), filepath.Join(t.TempDir(), "entities")
-	point := one(t, lineage, "points", "*.tar")
-	script := func(args ...string) (string, error) {
-		cmd := exec.Command("sh", append([]string{filepath.Join(lineage, "restore.sh")}, args...)...)
+	lineage := lineageDir(t, h)
+	packed := one(t, lineage, "points", "*.tar")
+	first := h.entities(t)
+	h.source.Put(backuptest.Entity(gateway.Route, "orders", "changed\n\\ \t\"'$HOME"), backuptest.Entity(gateway.Cert, "-rf", "\xff\x00\n"))
+	h.source.Put(backuptest.Entity(gateway.Setting, "empty", ""), backuptest.Entity(gateway.Route, "ä/ö %41", "x"))
+	h.source.Delete(gateway.Ref{Kind: gateway.Key, ID: "k1"})
+	h.take(t)
+	h.take(t)
+	logged := newest(t, lineage)
+	script := func(point, folder string) (string, error) {
+		cmd := exec.Command("sh", filepath.Join(lineage, "restore.sh"), point, h.keys.Identities[0], h.keys.Trusted, folder)
 		cmd.Env = env
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
-	if out, err := script(point, h.keys.Identity, h.keys.Trusted, folder); err != nil {
-		t.Fatalf("restore.sh: %v\n%s", err, out)
-	}
-	for _, e := range someEntities() {
-		name := strings.ReplaceAll(e.ID, "/", "%2F") + ".json"
-		got, err := os.ReadFile(filepath.Join(folder, string(e.Kind), name))
-		if err != nil || !bytes.Equal(got, e.Body) {
-			t.Errorf("%s: %q, %v; want %q", e.Ref, got, err, e.Body)
+	for point, want := range map[string]map[string]string{packed: first, logged: h.entities(t)} {
+		folder := filepath.Join(t.TempDir(), "entities")
+		if out, err := script(point, folder); err != nil {
+			t.Fatalf("restore.sh: %v\n%s", err, out)
+		}
+		if diff := cmp.Diff(want, files(t, folder)); diff != "" {
+			t.Errorf("%s: %s", point, diff)
 		}
 	}
-	if out, err := script(); err == nil || !strings.Contains(out, "usage:") {
+	for _, spoil := range []string{"log", "packs", "points"} {
+		flip(t, lineage, spoil)
+		out, err := script(logged, filepath.Join(t.TempDir(), "entities"))
+		if code := (*exec.ExitError)(nil); !errors.As(err, &code) || spoil != "points" && (code.ExitCode() != 8 || !strings.Contains(out, "is damaged")) {
+			t.Errorf("damage in %s: %v, %s", spoil, err, out)
+		}
+	}
+	usage := exec.Command("sh", filepath.Join(lineage, "restore.sh"))
+	if out, err := usage.CombinedOutput(); err == nil || !strings.Contains(string(out), "usage:") {
 		t.Errorf("without arguments: %v, %s", err, out)
 	}
-	flip(t, lineage, "packs")
-	if out, err := script(point, h.keys.Identity, h.keys.Trusted, folder); err == nil || !strings.Contains(out, "is damaged") {
-		t.Errorf("damaged pack: %v, %s", err, out)
+}
+
+// entities returns what the gateway holds, by the names of the files that it is restored to.
+func (h *house) entities(t *testing.T) map[string]string {
+	t.Helper()
+	export, err := h.source.Export(t.Context())
+	if err != nil {
+		t.Fatal(err)
 	}
-	flip(t, lineage, "points")
-	if out, err := script(point, h.keys.Identity, h.keys.Trusted, folder); err == nil {
-		t.Errorf("damaged point was accepted: %s", out)
+	all := map[string]string{}
+	for e := range export.State.All() {
+		all[string(e.Kind)+"/"+url.PathEscape(e.ID)+".json"] = string(e.Body)
 	}
+	return all
+}
+
+// files returns the files below the folder.
+func files(t *testing.T, folder string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		name, _ := filepath.Rel(folder, path)
+		all[filepath.ToSlash(name)] = string(content)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// newest returns the newest point of the lineage.
+func newest(t *testing.T, lineage string) string {
+	t.Helper()
+	points, err := filepath.Glob(filepath.Join(lineage, "points", "*.tar"))
+	if err != nil || len(points) == 0 {
+		t.Fatalf("points: %v, %v", points, err)
+	}
+	return points[len(points)-1]
 }
 
 // TestKindsInReadme: the order in README.txt is the one that gwdr uses.
@@ -137,26 +189,27 @@ func repository() string {
 
 // packages are the Debian packages that each tool needs.
 var packages = map[string][]string{
-	"age": {"age"}, "zstd": {"zstd"}, "ssh-keygen": {"openssh-client"}, "jq": {"jq", "libjq1", "libonig5"},
+	"age": {"age"}, "zstd": {"zstd"}, "ssh-keygen": {"openssh-client"}, "ssh-keyscan": {"openssh-client"}, "jq": {"jq", "libjq1", "libonig5"},
+	"sshd": {"openssh-server", "openssh-sftp-server", "libwrap0"},
 }
 
 // tools returns an environment in which the tools run: those of the system, or else from Debian's packages.
 func tools(t *testing.T, names ...string) []string {
 	t.Helper()
-	path, libraries := []string{os.Getenv("PATH")}, []string{os.Getenv("LD_LIBRARY_PATH")}
+	path, libraries := []string{os.Getenv("PATH"), "/usr/sbin"}, []string{os.Getenv("LD_LIBRARY_PATH")} // not everybody's path has sbin
 	for _, name := range names {
 		if _, err := exec.LookPath(name); err == nil {
 			continue
 		}
+		if _, err := os.Stat(filepath.Join("/usr/sbin", name)); err == nil {
+			continue
+		}
 		root, err := fetchTool(t, name)
-		switch {
-		case err != nil && os.Getenv("CI") == "true":
-			t.Fatalf("%s is needed: %v", name, err)
-		case err != nil:
-			t.Skipf("%s is needed: %v", name, err)
+		if err != nil {
+			missing(t, "%s: %v", name, err)
 		}
 		found, _ := filepath.Glob(filepath.Join(root, "usr", "lib", "*-linux-*"))
-		path, libraries = append(path, filepath.Join(root, "usr", "bin")), append(libraries, found...)
+		path, libraries = append(path, filepath.Join(root, "usr", "bin"), filepath.Join(root, "usr", "sbin")), append(libraries, found...)
 	}
 	separator := string(os.PathListSeparator)
 	env := append(os.Environ(), "PATH="+strings.Join(path, separator))
@@ -164,6 +217,15 @@ func tools(t *testing.T, names ...string) []string {
 		env = append(env, "LD_LIBRARY_PATH="+strings.Trim(strings.Join(libraries, separator), separator))
 	}
 	return env
+}
+
+// missing ends a test that lacks something: in CI that is a failure.
+func missing(t *testing.T, what string, args ...any) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("needed: "+what, args...)
+	}
+	t.Skipf("needed: "+what, args...)
 }
 
 // fetchTool unpacks the Debian packages of the tool, and returns the directory that they are in.

@@ -60,7 +60,10 @@ func (r Ref) String() string { return string(r.Kind) + "/" + r.ID }
 
 // Compare orders references by kind in reference order, then by id.
 func (r Ref) Compare(other Ref) int {
-	return cmp.Or(r.Kind.Compare(other.Kind), cmp.Compare(r.ID, other.ID))
+	if r.Kind == other.Kind { // most of the time, and cheap
+		return cmp.Compare(r.ID, other.ID)
+	}
+	return r.Kind.Compare(other.Kind)
 }
 
 // Entity is one object of a gateway's configuration. Body holds exactly the bytes that the gateway stores (JSON for
@@ -87,15 +90,30 @@ func (r Ref) Validate() error {
 // wellFormed reports why the reference cannot even be written down: the digest, paths and JSON need UTF-8 without
 // control characters. It knows no kinds, as a driver may add some.
 func (r Ref) wellFormed() error {
-	for name, text := range map[string]string{"kind": string(r.Kind), "id": r.ID} {
-		if text == "" {
-			return fmt.Errorf("entity %q has no %s", r.String(), name)
-		}
-		if strings.ContainsFunc(text, isControl) {
-			return fmt.Errorf("%s of entity %q holds a control character or is not UTF-8", name, r.String())
-		}
+	name, text := "kind", string(r.Kind)
+	if text != "" && isPlain(text) {
+		name, text = "id", r.ID
+	}
+	if text == "" {
+		return fmt.Errorf("entity %q has no %s", r.String(), name)
+	}
+	if !isPlain(text) {
+		return fmt.Errorf("%s of entity %q holds a control character or is not UTF-8", name, r.String())
 	}
 	return nil
+}
+
+// isPlain reports whether the text is UTF-8 without control characters.
+func isPlain[T string | []byte](text T) bool {
+	for i := range len(text) {
+		if text[i] >= utf8.RuneSelf {
+			return !strings.ContainsFunc(string(text), isControl)
+		}
+		if isControl(rune(text[i])) {
+			return false
+		}
+	}
+	return true
 }
 
 // isControl also holds for what invalid UTF-8 decodes to.

@@ -1,7 +1,7 @@
 package gateway
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,156 +17,168 @@ type Header struct {
 	Time     time.Time `json:"time"` // UTC of the read
 }
 
-// Batch is one line of a watch: all changes of one revision. Without changes it is a heartbeat.
-type Batch struct {
-	Revision int64    `json:"revision"`
-	Changes  []Change `json:"changes,omitempty"`
-}
-
-// ErrTorn is wrapped by errors of ReadStream that say the stream ends early.
+// ErrTorn is wrapped by errors that say a stream ends early.
 var ErrTorn = errors.New("state stream is torn")
+
+// streamBuffer is how many bytes a stream is written and read at a time.
+const streamBuffer = 256 << 10
 
 // WriteStream writes s as NDJSON: the header, one line {"kind","id","body":base64} per entity in reference order, and
 // the line {"end":true,"count":N}, without which a stream is torn.
 func WriteStream(w io.Writer, h Header, s *State) error {
-	buf := bufio.NewWriterSize(w, 64<<10)
-	enc := json.NewEncoder(buf)
-	enc.SetEscapeHTML(false)
+	out := StreamWriter{W: w}
+	if err := out.Begin(h); err != nil {
+		return err
+	}
+	for e := range s.All() {
+		if err := out.Entity(e); err != nil {
+			return err
+		}
+	}
+	return out.End()
+}
+
+// StreamWriter writes what WriteStream writes without holding all of it: Begin, Entity for each in reference order, and
+// then by id, and End. It gathers 256 KiB before it calls W.
+type StreamWriter struct {
+	W io.Writer
+
+	buf   []byte
+	count int
+}
+
+// Begin writes the header.
+func (s *StreamWriter) Begin(h Header) error {
 	h.Time = h.Time.UTC()
+	var line bytes.Buffer
+	enc := json.NewEncoder(&line)
+	enc.SetEscapeHTML(false)
 	if err := enc.Encode(h); err != nil {
 		return fmt.Errorf("write state header: %w", err)
 	}
-	for e := range s.All() {
-		if err := e.Ref.wellFormed(); err != nil {
-			return fmt.Errorf("write state: %w", err)
-		}
-		if e.Body == nil {
-			e.Body = []byte{} // "", as null would read as a lost body
-		}
-		if err := enc.Encode(entityLine{Kind: e.Kind, ID: e.ID, Body: &e.Body}); err != nil {
-			return fmt.Errorf("write state: %w", err)
+	s.buf = append(make([]byte, 0, streamBuffer+streamBuffer/4), line.Bytes()...)
+	return nil
+}
+
+// Entity writes one entity. A reference that JSON cannot hold is an error.
+func (s *StreamWriter) Entity(e Entity) error {
+	if err := e.Ref.wellFormed(); err != nil {
+		return fmt.Errorf("write state: %w", err)
+	}
+	s.buf = appendRef(append(s.buf, '{'), e.Ref)
+	s.buf = append(s.buf, bodyKey...)
+	for len(e.Body) > bodyPiece { // a document of tens of megabytes does not make the buffer as large
+		s.buf = appendBase64(s.buf, e.Body[:bodyPiece])
+		e.Body = e.Body[bodyPiece:]
+		if err := s.spill(streamBuffer); err != nil {
+			return err
 		}
 	}
-	if err := enc.Encode(endLine{End: true, Count: s.Len()}); err != nil {
-		return fmt.Errorf("write state end: %w", err)
+	s.buf = append(appendBase64(s.buf, e.Body), "\"}\n"...)
+	s.count++
+	return s.spill(streamBuffer)
+}
+
+// End writes the line that says how many entities there were, and what is left in the buffer.
+func (s *StreamWriter) End() error {
+	s.buf = fmt.Appendf(s.buf, `{"end":true,"count":%d}`+"\n", s.count)
+	return s.spill(1)
+}
+
+// spill writes the buffer to W once it holds so many bytes.
+func (s *StreamWriter) spill(least int) error {
+	if len(s.buf) < least {
+		return nil
 	}
-	if err := buf.Flush(); err != nil {
+	_, err := s.W.Write(s.buf)
+	s.buf = s.buf[:0]
+	if err != nil {
 		return fmt.Errorf("write state: %w", err)
 	}
 	return nil
 }
 
-// ReadStream reads what WriteStream wrote, up to the end of r. A stream that ends early is an error that wraps ErrTorn;
-// one that says anything twice, miscounts, or goes on after its end is an error too.
+// ReadStream reads what WriteStream wrote, up to the end of r, in whatever order its entities are. A stream that ends early
+// is an error that wraps ErrTorn; one that says anything twice, miscounts, or goes on after its end is an error too.
 func ReadStream(r io.Reader) (Header, *State, error) {
-	dec := json.NewDecoder(bufio.NewReaderSize(r, 64<<10))
-	h, err := readHeader(dec)
-	if err != nil {
-		return Header{}, nil, fmt.Errorf("read state header: %w", err)
-	}
+	var h Header
 	s := NewState()
-	for {
-		var l streamLine
-		if err := decodeLine(dec, &l); err != nil {
-			return Header{}, nil, fmt.Errorf("read state after %d entities: %w", s.Len(), err)
+	err := readStream(r, func(read Header) error { h = read; return nil }, func(e Entity) error {
+		if _, twice := s.Get(e.Ref); twice {
+			return fmt.Errorf("entity %q is there twice", e.Ref.String())
 		}
-		if l.End {
-			if err := checkEnd(dec, l, s.Len()); err != nil {
-				return Header{}, nil, fmt.Errorf("read state: %w", err)
+		s.Put(Entity{Ref: e.Ref, Body: append([]byte{}, e.Body...)})
+		return nil
+	})
+	if err != nil {
+		return Header{}, nil, fmt.Errorf("read state: %w", err)
+	}
+	return h, s, nil
+}
+
+// ReadEntities is ReadStream without holding all of it: it calls begin with the header, and each with every entity, which
+// counts for nothing unless the error is nil. A body belongs to each only until it returns. Entities must be in reference
+// order, then by id, as nothing else tells whether one is there twice. The first error of begin or each ends it.
+func ReadEntities(r io.Reader, begin func(Header) error, each func(Entity) error) error {
+	var last Ref
+	err := readStream(r, begin, func(e Entity) error {
+		if e.Ref.Compare(last) <= 0 && last != (Ref{}) {
+			return fmt.Errorf("entity %q comes after %q: there twice, or out of order", e.Ref.String(), last.String())
+		}
+		last = e.Ref
+		return each(e)
+	})
+	if err != nil {
+		return fmt.Errorf("read state: %w", err)
+	}
+	return nil
+}
+
+func readStream(r io.Reader, begin func(Header) error, each func(Entity) error) error {
+	in := newLineReader(r)
+	h, err := readHeader(in)
+	if err != nil {
+		return fmt.Errorf("header: %w", err)
+	}
+	if err := begin(h); err != nil {
+		return err
+	}
+	var fast entityDecoder
+	for n := 0; ; n++ {
+		line, err := in.next()
+		if err != nil {
+			return fmt.Errorf("after %d entities: %w", n, err)
+		}
+		e, ok := fast.decode(line)
+		if !ok {
+			var l streamLine
+			if err := decodeLine(line, &l); err != nil {
+				return fmt.Errorf("after %d entities: %w", n, err)
 			}
-			return h, s, nil
+			if l.End {
+				return checkEnd(in, l, n)
+			}
+			if e, err = l.entity(); err != nil {
+				return err
+			}
 		}
-		if err := l.addTo(s); err != nil {
-			return Header{}, nil, fmt.Errorf("read state: %w", err)
-		}
-	}
-}
-
-// MarshalJSON writes the change as {"op","kind","id","body":base64}, the line of a watch and of an apply. Old is left
-// out, and so is the body of a delete.
-func (c Change) MarshalJSON() ([]byte, error) {
-	if err := c.Entity.Ref.wellFormed(); err != nil {
-		return nil, err
-	}
-	l := changeLine{Op: c.Op, Kind: c.Entity.Kind, ID: c.Entity.ID}
-	if c.Op != Delete {
-		l.Body = &c.Entity.Body
-		if c.Entity.Body == nil {
-			l.Body = &[]byte{}
+		if err := each(e); err != nil {
+			return err
 		}
 	}
-	return json.Marshal(l)
-}
-
-// UnmarshalJSON reads what MarshalJSON wrote. An unknown op, a missing kind, id or body is an error.
-func (c *Change) UnmarshalJSON(text []byte) error {
-	var l changeLine
-	if err := json.Unmarshal(text, &l); err != nil {
-		return err
-	}
-	ref := Ref{Kind: l.Kind, ID: l.ID}
-	if err := ref.wellFormed(); err != nil {
-		return err
-	}
-	if l.Op != Create && l.Op != Update && l.Op != Delete {
-		return fmt.Errorf("change of %q has unknown op %q", ref.String(), l.Op)
-	}
-	if l.Op != Delete && l.Body == nil {
-		return fmt.Errorf("%s of %q lacks a body", l.Op, ref.String())
-	}
-	*c = Change{Op: l.Op, Entity: Entity{Ref: ref}}
-	if l.Op != Delete {
-		c.Entity.Body = *l.Body
-	}
-	return nil
-}
-
-type entityLine struct {
-	Kind Kind    `json:"kind"`
-	ID   string  `json:"id"`
-	Body *[]byte `json:"body"`
-}
-
-type endLine struct {
-	End   bool `json:"end"`
-	Count int  `json:"count"`
-}
-
-type changeLine struct {
-	Op   Op      `json:"op"`
-	Kind Kind    `json:"kind"`
-	ID   string  `json:"id"`
-	Body *[]byte `json:"body,omitempty"`
-}
-
-// streamLine is either an entity or the end.
-type streamLine struct {
-	entityLine
-	endLine
-}
-
-func (l streamLine) addTo(s *State) error {
-	ref := Ref{Kind: l.Kind, ID: l.ID}
-	if err := ref.wellFormed(); err != nil {
-		return err
-	}
-	if l.Body == nil {
-		return fmt.Errorf("entity %q has no body", ref.String())
-	}
-	if _, twice := s.Get(ref); twice {
-		return fmt.Errorf("entity %q is there twice", ref.String())
-	}
-	s.Put(Entity{Ref: ref, Body: *l.Body})
-	return nil
 }
 
 // readHeader refuses a first line that is not a header, such as that of a stream whose beginning is lost.
-func readHeader(dec *json.Decoder) (Header, error) {
+func readHeader(in *lineReader) (Header, error) {
+	line, err := in.next()
+	if err != nil {
+		return Header{}, err
+	}
 	var l struct {
 		Header
 		Store *string `json:"store"`
 	}
-	if err := decodeLine(dec, &l); err != nil {
+	if err := decodeLine(line, &l); err != nil {
 		return Header{}, err
 	}
 	if l.Store == nil {
@@ -176,23 +188,12 @@ func readHeader(dec *json.Decoder) (Header, error) {
 	return l.Header, nil
 }
 
-func decodeLine(dec *json.Decoder, v any) error {
-	err := dec.Decode(v)
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%w: %w", ErrTorn, io.ErrUnexpectedEOF)
-	}
-	return err
-}
-
-func checkEnd(dec *json.Decoder, l streamLine, n int) error {
+func checkEnd(in *lineReader, l streamLine, n int) error {
 	if l.Kind != "" || l.ID != "" || l.Body != nil {
 		return errors.New("an entity claims to be the end")
 	}
 	if l.Count != n {
 		return fmt.Errorf("%d entities, but its end says %d", n, l.Count)
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("stream goes on after its end")
-	}
-	return nil
+	return in.end()
 }

@@ -131,7 +131,7 @@ func (v *verifier) reviewed(reviews []string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		principal, err := v.trusted.Verify(Namespace, manifest, signature)
+		principal, err := v.trusted.AtAnyTime().Verify(Namespace, manifest, signature) // which does not say when it was made
 		if err != nil {
 			return "", fmt.Errorf("%s: %w", name, err)
 		}

@@ -71,6 +71,7 @@ func Verify(dir string, trusted sshsig.Trusted) (*Verification, error) {
 	v := &verifier{dir: dir, trusted: trusted}
 	v.out = &Verification{Schema: VerificationSchema, Run: filepath.Base(dir), Evidence: dir, Checks: []Check{}, Differences: []Difference{}}
 	v.readReport()
+	v.trusted = trusted.At(v.result.Ended) // so that a run stays verifiable when its key is replaced
 	_, noManifest := os.Stat(v.path(ManifestFile))
 	v.out.Incomplete = errors.Is(v.reported, fs.ErrNotExist) && errors.Is(noManifest, fs.ErrNotExist)
 	v.check(checkFiles, v.files)

@@ -37,7 +37,7 @@ func BenchmarkRestore(b *testing.B) {
 	var copies []backup.Copy
 	for _, name := range []string{"local", "nas", "offsite"} {
 		location := &dir.Location{Dir: filepath.Join(b.TempDir(), name)}
-		if err := location.Init(); err != nil {
+		if err := location.Init(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 		copies = append(copies, backup.Copy{Name: name, Location: location})

@@ -95,6 +95,9 @@ func (r *Restore) loadFirst(ctx context.Context, s *selection, candidates []back
 			return fmt.Errorf("load point %s: %w", name, ctx.Err())
 		}
 		tried++
+		if errors.Is(err, backup.ErrNoIdentity) {
+			return fmt.Errorf("load point %s: %w", name, err) // an older point is not what a wrong passphrase should give
+		}
 		if errors.Is(err, ErrSealed) {
 			sealed = append(sealed, f) // said once for all of them
 			continue
@@ -155,6 +158,9 @@ func (r *Restore) load(ctx context.Context, s *selection, f backup.Found) (*gate
 	}
 	r.progress("loading point %s from %s", path.Base(f.Name), strings.Join(f.Copies, ", "))
 	state, provenance, err := backup.Load(ctx, f, s.copies, r.Keys.Identities)
+	if stranger := (*age.NoIdentityMatchError)(nil); errors.As(err, &stranger) {
+		err = fmt.Errorf("%w: %w", ErrSealed, err)
+	}
 	if err != nil && ctx.Err() == nil {
 		s.closed[f.Name] = err
 	}

@@ -190,6 +190,39 @@ func TestWrongIdentity(t *testing.T) {
 	}
 }
 
+// veiled is an identity of which cannot be told beforehand what it opens, as a plugin's.
+type veiled struct {
+	age.Identity
+	fail error
+}
+
+func (v veiled) Unwrap(stanzas []*age.Stanza) ([]byte, error) {
+	if v.fail != nil {
+		return nil, v.fail
+	}
+	return v.Identity.Unwrap(stanzas)
+}
+
+// TestVeiledIdentity: that an identity does not fit, or cannot be used, is not said of the points; and an older point is
+// not restored because of a wrong passphrase.
+func TestVeiledIdentity(t *testing.T) {
+	w := newWorld(t, gatewaytest.Sample()...)
+	w.backup()
+	w.backup()
+	stranger, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.restore.Keys.Identities = []age.Identity{veiled{Identity: stranger}}
+	if _, err := w.restore.Plan(t.Context()); !errors.Is(err, ErrNothing) || !errors.Is(err, ErrSealed) {
+		t.Errorf("does not fit: %v", err)
+	}
+	w.restore.Keys.Identities = []age.Identity{veiled{fail: backup.ErrNoIdentity}}
+	if _, err := w.restore.Plan(t.Context()); !errors.Is(err, backup.ErrNoIdentity) || errors.Is(err, ErrNothing) || errors.Is(err, backup.ErrIntegrity) {
+		t.Errorf("cannot be used: %v", err)
+	}
+}
+
 // TestTamperedPoint: a copy that does not verify is passed over for the next location's.
 func TestTamperedPoint(t *testing.T) {
 	for _, what := range []string{"/points/", "/packs/"} {

@@ -18,7 +18,8 @@ import (
 	"gwdr/backup"
 )
 
-// Conformance tests the locations that open returns, each empty and of its own.
+// Conformance tests the locations that open returns, each empty and of its own. What a location need not be able to do is
+// tested if it says that it can.
 func Conformance(t *testing.T, open func(t *testing.T) backup.Location) {
 	for _, c := range []struct {
 		name string
@@ -38,6 +39,8 @@ func Conformance(t *testing.T, open func(t *testing.T) backup.Location) {
 		{"many at once", concurrent},
 		{"big object", big},
 		{"probe", probe},
+		{"remove", remove},
+		{"quarantine", quarantine},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })
 	}
@@ -309,6 +312,7 @@ func probe(t *testing.T, l backup.Location) {
 		if !c.CreateOnly {
 			t.Error("Probe says that the location is not create-only")
 		}
+		checkTests(t, c)
 	}
 	wantContent(t, l, "gwdr1/a", "content")
 	if domain, err := prober.Domain(t.Context()); err != nil || domain == "" {

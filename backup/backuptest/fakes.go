@@ -15,6 +15,7 @@ import (
 	"filippo.io/age"
 
 	"gwdr/backup"
+	"gwdr/backup/tree"
 	"gwdr/gateway"
 	"gwdr/internal/sshsig"
 )
@@ -29,11 +30,13 @@ type Memory struct {
 }
 
 var (
-	_ backup.Location = (*Memory)(nil)
-	_ backup.Prober   = (*Memory)(nil)
+	_ backup.Location    = (*Memory)(nil)
+	_ backup.Prober      = (*Memory)(nil)
+	_ backup.Remover     = (*Memory)(nil)
+	_ backup.Quarantiner = (*Memory)(nil)
 )
 
-// Break makes every later operation (put, get, list) ask fault first, and fail with its error. nil heals the location.
+// Break makes every later operation (put, get, list, probe, remove, quarantine) ask fault first, and fail with its error. nil heals the location.
 func (m *Memory) Break(fault func(ctx context.Context, op, name string) error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -107,7 +110,7 @@ func (m *Memory) List(ctx context.Context, prefix string) ([]backup.Object, erro
 	}
 	var objects []backup.Object
 	for name, content := range m.Objects() {
-		if strings.HasPrefix(name, prefix) {
+		if strings.HasPrefix(name, prefix) && !strings.HasPrefix(name, ".") {
 			objects = append(objects, backup.Object{Name: name, Size: int64(len(content)), Created: time.Unix(1, 0)})
 		}
 	}
@@ -115,9 +118,36 @@ func (m *Memory) List(ctx context.Context, prefix string) ([]backup.Object, erro
 	return objects, nil
 }
 
-// Probe reports a create-only location.
+// Remove deletes the object.
+func (m *Memory) Remove(ctx context.Context, name string) error {
+	if err := errors.Join(backup.CheckName(name), m.ask(ctx, "remove", name)); err != nil {
+		return err
+	}
+	m.Set(name, nil)
+	return nil
+}
+
+// Quarantine moves the object to a name that starts with a dot, under which Objects shows it.
+func (m *Memory) Quarantine(ctx context.Context, name string) (string, error) {
+	if err := errors.Join(backup.CheckName(name), m.ask(ctx, "quarantine", name)); err != nil {
+		return "", err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	content, ok := m.objects[name]
+	if !ok {
+		return "", fmt.Errorf("quarantine %s: %w", name, backup.ErrNotExist)
+	}
+	delete(m.objects, name)
+	to := tree.QuarantineName(name, time.Now())
+	m.objects[to] = content
+	return to, nil
+}
+
+// Probe reports a create-only location whose owner can do all else.
 func (m *Memory) Probe(ctx context.Context) (backup.Capabilities, error) {
-	return backup.Capabilities{CreateOnly: true}, m.ask(ctx, "probe", "")
+	tests := []backup.Test{{What: "overwrite"}, {What: "delete"}}
+	return backup.Capabilities{CreateOnly: true, Tests: tests}, m.ask(ctx, "probe", "")
 }
 
 // Domain returns the Host.
@@ -128,7 +158,7 @@ func (m *Memory) Domain(context.Context) (string, error) {
 	return m.Host, nil
 }
 
-// Objects returns all objects by name.
+// Objects returns all objects by name, those in quarantine included.
 func (m *Memory) Objects() map[string][]byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -12,6 +12,8 @@ import (
 
 // Source is a gateway that holds a State and remembers its changes. It is safe for concurrent use.
 type Source struct {
+	Clock func() time.Time // nil: time.Now
+
 	mu        sync.Mutex
 	state     *gateway.State
 	store     string
@@ -111,7 +113,14 @@ func (s *Source) Export(ctx context.Context) (*gateway.Export, error) {
 		return nil, err
 	}
 	s.exports++
-	return &gateway.Export{State: s.state.Clone(), Store: s.store, Revision: s.revision, Time: time.Now().UTC()}, nil
+	return &gateway.Export{State: s.state.Clone(), Store: s.store, Revision: s.revision, Time: s.now()}, nil
+}
+
+func (s *Source) now() time.Time {
+	if s.Clock != nil {
+		return s.Clock().UTC()
+	}
+	return time.Now().UTC()
 }
 
 // Changes returns the revisions after from.
@@ -166,5 +175,5 @@ func (s *Source) after(ctx context.Context, store string, from int64) (gateway.H
 			batches = append(batches, b)
 		}
 	}
-	return gateway.Header{Store: s.store, Revision: s.revision, Time: time.Now().UTC()}, batches, s.moved, nil
+	return gateway.Header{Store: s.store, Revision: s.revision, Time: s.now()}, batches, s.moved, nil
 }

@@ -2,18 +2,19 @@
 package dir
 
 import (
+	"cmp"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"gwdr/backup"
+	"gwdr/backup/tree"
 )
 
 // Location is a directory that Init prepared. Its id file tells it from the empty directory that an unmounted disk
@@ -23,34 +24,27 @@ type Location struct {
 }
 
 var (
-	_ backup.Location = (*Location)(nil)
-	_ backup.Prober   = (*Location)(nil)
+	_ backup.Location    = (*Location)(nil)
+	_ backup.Prober      = (*Location)(nil)
+	_ backup.Remover     = (*Location)(nil)
+	_ backup.Quarantiner = (*Location)(nil)
 )
-
-const (
-	idFile  = ".gwdr-location"
-	tempDir = ".gwdr-temp"
-)
-
-// ErrNotPrepared is wrapped when the directory has no id file.
-var ErrNotPrepared = errors.New("no id file: not mounted, or not initialised")
 
 // Init makes the directory if need be and writes its id file. A directory that has one stays as it is.
-func (l *Location) Init() error {
+func (l *Location) Init(ctx context.Context) error {
 	if err := mkdirSync(l.Dir); err != nil {
 		return fmt.Errorf("initialise %s: %w", l.Dir, err)
 	}
-	if err := l.check(); !errors.Is(err, ErrNotPrepared) {
+	if err := l.check(); !errors.Is(err, tree.ErrNotPrepared) {
 		return err
 	}
-	var id [16]byte
-	rand.Read(id[:])
-	temp, err := l.writeTemp(context.Background(), strings.NewReader(hex.EncodeToString(id[:])+"\n"))
+	id := tree.NewID()
+	temp, err := l.writeTemp(ctx, strings.NewReader(id), int64(len(id)))
 	if err != nil {
 		return fmt.Errorf("initialise %s: %w", l.Dir, err)
 	}
 	defer os.Remove(temp)
-	err = os.Link(temp, filepath.Join(l.Dir, idFile))
+	err = os.Link(temp, filepath.Join(l.Dir, tree.IDFile))
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("initialise %s: %w", l.Dir, err)
 	}
@@ -59,9 +53,9 @@ func (l *Location) Init() error {
 
 // check makes sure that the directory is the one that was initialised.
 func (l *Location) check() error {
-	_, err := os.Stat(filepath.Join(l.Dir, idFile))
+	_, err := os.Stat(filepath.Join(l.Dir, tree.IDFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("open location %s: %w", l.Dir, ErrNotPrepared)
+		return fmt.Errorf("open location %s: %w", l.Dir, tree.ErrNotPrepared)
 	}
 	if err != nil {
 		return fmt.Errorf("open location: %w", err)
@@ -91,7 +85,7 @@ func (l *Location) Put(ctx context.Context, name string, body io.ReadSeeker, siz
 }
 
 func (l *Location) link(ctx context.Context, path string, body io.ReadSeeker, size int64) error {
-	temp, err := l.writeTemp(ctx, &exactReader{r: body, left: size})
+	temp, err := l.writeTemp(ctx, body, size)
 	if err != nil {
 		return err
 	}
@@ -106,8 +100,8 @@ func (l *Location) link(ctx context.Context, path string, body io.ReadSeeker, si
 }
 
 // writeTemp writes the body to a new temporary file, durably, and returns its path.
-func (l *Location) writeTemp(ctx context.Context, body io.Reader) (path string, err error) {
-	dir := filepath.Join(l.Dir, tempDir)
+func (l *Location) writeTemp(ctx context.Context, body io.Reader, size int64) (path string, err error) {
+	dir := filepath.Join(l.Dir, tree.TempDir)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
@@ -115,7 +109,7 @@ func (l *Location) writeTemp(ctx context.Context, body io.Reader) (path string, 
 	if err != nil {
 		return "", err
 	}
-	_, err = io.Copy(f, contextReader{ctx, body})
+	_, err = io.Copy(f, tree.Body(ctx, body, size))
 	if err == nil {
 		err = f.Chmod(0o444) // ciphertext, never rewritten
 	}
@@ -138,7 +132,7 @@ func compare(ctx context.Context, name, path string, body io.ReadSeeker, size in
 		return fmt.Errorf("put %s: %w", name, err)
 	}
 	defer f.Close()
-	same, err := sameContent(contextReader{ctx, f}, &exactReader{r: body, left: size})
+	same, err := tree.Same(f, tree.Body(ctx, body, size))
 	if err != nil {
 		return fmt.Errorf("put %s: %w", name, err)
 	}
@@ -179,7 +173,7 @@ func (l *Location) List(ctx context.Context, prefix string) ([]backup.Object, er
 			return err
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case entry.IsDir() && !related(name, prefix):
+		case entry.IsDir() && !tree.Related(name, prefix):
 			return fs.SkipDir
 		case !entry.Type().IsRegular() || !strings.HasPrefix(name, prefix) || strings.HasPrefix(name, "."):
 			return nil
@@ -194,16 +188,8 @@ func (l *Location) List(ctx context.Context, prefix string) ([]backup.Object, er
 	if err != nil {
 		return nil, fmt.Errorf("list %s: %w", l.Dir, err)
 	}
-	sortByName(objects)
+	slices.SortFunc(objects, func(a, b backup.Object) int { return cmp.Compare(a.Name, b.Name) })
 	return objects, nil
-}
-
-// related reports whether names under dir can start with prefix.
-func related(dir, prefix string) bool {
-	if dir == "." {
-		return true
-	}
-	return !strings.HasPrefix(dir, ".") && (strings.HasPrefix(dir+"/", prefix) || strings.HasPrefix(prefix, dir+"/"))
 }
 
 // path returns the file of an object, and refuses names that lead elsewhere.

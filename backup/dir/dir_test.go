@@ -11,12 +11,13 @@ import (
 	"gwdr/backup"
 	"gwdr/backup/backuptest"
 	"gwdr/backup/dir"
+	"gwdr/backup/tree"
 )
 
 func open(t *testing.T) *dir.Location {
 	t.Helper()
 	l := &dir.Location{Dir: filepath.Join(t.TempDir(), "deep", "location")}
-	if err := l.Init(); err != nil {
+	if err := l.Init(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return l
@@ -32,7 +33,7 @@ func TestInitTwice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := l.Init(); err != nil {
+	if err := l.Init(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	after, _ := os.ReadFile(filepath.Join(l.Dir, ".gwdr-location"))
@@ -49,7 +50,7 @@ func TestUnmounted(t *testing.T) {
 		_, getErr := l.Get(t.Context(), "gwdr1/a")
 		_, listErr := l.List(t.Context(), "")
 		for _, err := range []error{putErr, getErr, listErr} {
-			if !errors.Is(err, dir.ErrNotPrepared) {
+			if !errors.Is(err, tree.ErrNotPrepared) {
 				t.Errorf("%s: %v, want ErrNotPrepared", name, err)
 			}
 		}
@@ -65,7 +66,7 @@ func TestNotADirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := &dir.Location{Dir: file}
-	if err := l.Init(); err == nil {
+	if err := l.Init(t.Context()); err == nil {
 		t.Error("Init of a file succeeded")
 	}
 	if err := l.Put(t.Context(), "gwdr1/a", strings.NewReader("content"), 7); err == nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,18 +12,13 @@ import (
 	"time"
 
 	"gwdr/backup"
-)
-
-// canary is the object that Probe tries to overwrite and to delete.
-const (
-	canary        = "gwdr1/canary"
-	canaryContent = "gwdr tries to overwrite and to delete this file, to learn whether it can\n"
+	"gwdr/backup/tree"
 )
 
 // Probe tests the directory with an object of its own, and removes temporary files of writers that crashed.
 func (l *Location) Probe(ctx context.Context) (backup.Capabilities, error) {
 	var c backup.Capabilities
-	if err := l.putCanary(ctx, canaryContent); err != nil {
+	if err := l.putCanary(ctx, tree.CanaryContent); err != nil {
 		return c, fmt.Errorf("probe %s: %w", l.Dir, err)
 	}
 	err := l.putCanary(ctx, "other bytes\n")
@@ -30,36 +26,46 @@ func (l *Location) Probe(ctx context.Context) (backup.Capabilities, error) {
 		return c, fmt.Errorf("probe %s: %w", l.Dir, err)
 	}
 	c.CreateOnly = err != nil
-	c.Immutable = !l.canAlterCanary()
-	l.removeStale(24 * time.Hour)
+	path := filepath.Join(l.Dir, filepath.FromSlash(tree.Canary))
+	overwrite, remove := attempt("overwrite", openForWriting(path)), attempt("delete", os.Remove(path))
+	c.Tests = []backup.Test{overwrite, remove}
+	c.Immutable = overwrite.Denied && remove.Denied
+	l.removeStale()
 	return c, nil
 }
 
 func (l *Location) putCanary(ctx context.Context, content string) error {
-	return l.Put(ctx, canary, strings.NewReader(content), int64(len(content)))
+	return l.Put(ctx, tree.Canary, strings.NewReader(content), int64(len(content)))
 }
 
-// canAlterCanary reports whether this process can delete or overwrite a file once it is there.
-func (l *Location) canAlterCanary() bool {
-	path := filepath.Join(l.Dir, canary)
-	if os.Remove(path) == nil {
-		return true
+// attempt is the test that came to err. A canary that is gone was deleted by another probe, so it can be.
+func attempt(what string, err error) backup.Test {
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return backup.Test{What: what}
 	}
+	if path := (*fs.PathError)(nil); errors.As(err, &path) {
+		err = path.Err
+	}
+	return backup.Test{What: what, Denied: true, Detail: err.Error()}
+}
+
+// openForWriting opens the file as whoever wants to write other bytes into it would. It writes none.
+func openForWriting(path string) error {
 	os.Chmod(path, 0o644)
+	defer os.Chmod(path, 0o444)
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
-		return false
+		return err
 	}
-	f.Close()
-	return true
+	return f.Close()
 }
 
 // removeStale removes temporary files that no writer can still be at.
-func (l *Location) removeStale(age time.Duration) {
-	files, _ := os.ReadDir(filepath.Join(l.Dir, tempDir))
+func (l *Location) removeStale() {
+	files, _ := os.ReadDir(filepath.Join(l.Dir, tree.TempDir))
 	for _, f := range files {
-		file := filepath.Join(l.Dir, tempDir, f.Name())
-		if info, err := os.Lstat(file); err == nil && time.Since(info.ModTime()) > age {
+		file := filepath.Join(l.Dir, tree.TempDir, f.Name())
+		if info, err := os.Lstat(file); err == nil && time.Since(info.ModTime()) > tree.StaleAge {
 			os.Remove(file)
 		}
 	}

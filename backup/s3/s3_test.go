@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,6 +38,10 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if s.before != nil && s.before(w, r, s.puts) {
 			return
 		}
+	}
+	if r.URL.Query().Has("versions") {
+		w.WriteHeader(http.StatusNotImplemented)
+		return
 	}
 	content, ok := s.objects[r.URL.Path]
 	switch r.Method {
@@ -176,4 +181,86 @@ func TestParseLock(t *testing.T) {
 			t.Errorf("ParseLock(%s) succeeded", bad)
 		}
 	}
+}
+
+// TestPruneOptions: a second URL of a bucket names other credentials, and what only they may do.
+func TestPruneOptions(t *testing.T) {
+	got, err := s3.ParseURL("s3://bucket?profile=pruner&bypass_governance=true")
+	if err != nil || got.Profile != "pruner" || !got.BypassGovernance || got.PathStyle {
+		t.Errorf("ParseURL = %+v, %v", got, err)
+	}
+	if _, err := s3.ParseURL("s3://bucket?bypass_governance=perhaps"); err == nil {
+		t.Error("ParseURL takes perhaps for an answer")
+	}
+}
+
+// TestErrorsSayWhere: bucket, key and the server's own words, and none of the SDK's many.
+func TestErrorsSayWhere(t *testing.T) {
+	s := &server{before: func(w http.ResponseWriter, _ *http.Request, _ int) bool {
+		w.WriteHeader(http.StatusForbidden)
+		io.WriteString(w, "<Error><Code>AccessDenied</Code><Message>Not you.</Message></Error>")
+		return true
+	}}
+	const want = "put s3://bucket/gwdr1/a: the store does not allow this: the server answered 403 AccessDenied: Not you"
+	if err := put(t, open(t, s), "content"); err == nil || err.Error() != want || !errors.Is(err, s3.ErrDenied) {
+		t.Errorf("error %v\nwant  %s", err, want)
+	}
+}
+
+// TestContinuedDownload: a transfer that breaks off goes on where it ended, and not forever.
+func TestContinuedDownload(t *testing.T) {
+	content := strings.Repeat("content ", 1000)
+	for _, c := range []struct {
+		cuts int
+		ok   bool
+	}{{0, true}, {3, true}, {4, false}} {
+		var cuts atomic.Int32
+		web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if int(cuts.Add(1)) <= c.cuts {
+				w = &cutter{ResponseWriter: w, left: 1000}
+			}
+			w.Header().Set("ETag", `"x"`)
+			http.ServeContent(w, r, "", time.Time{}, strings.NewReader(content))
+		}))
+		t.Cleanup(web.Close)
+		got, err := readFrom(t, web.URL)
+		if c.ok && (err != nil || got != content) || !c.ok && (err == nil || !strings.Contains(err.Error(), "read s3://bucket/gwdr1/a")) {
+			t.Errorf("%d cuts: %d bytes, %v", c.cuts, len(got), err)
+		}
+	}
+}
+
+// cutter breaks the connection after some bytes.
+type cutter struct {
+	http.ResponseWriter
+	left int
+}
+
+func (c *cutter) Write(p []byte) (int, error) {
+	n, _ := c.ResponseWriter.Write(p[:min(len(p), c.left)])
+	if c.left -= n; c.left == 0 {
+		http.NewResponseController(c.ResponseWriter).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	return n, nil
+}
+
+func readFrom(t *testing.T, url string) (string, error) {
+	t.Helper()
+	options, err := s3.ParseURL("s3://bucket?endpoint=" + url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.Credentials, options.Backoff = credentials.NewStaticCredentialsProvider("key", "secret", ""), time.Millisecond
+	l, err := s3.Open(t.Context(), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := l.Get(t.Context(), "gwdr1/a")
+	if err != nil {
+		return "", err
+	}
+	defer r.Close()
+	got, err := io.ReadAll(r)
+	return string(got), err
 }

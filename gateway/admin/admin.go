@@ -52,8 +52,8 @@ const (
 	maxEntity  = 48 << 20
 	maxAsk     = 64 << 10
 	maxApply   = 512 << 20
-	maxTime    = time.Minute     // for one request
-	maxStream  = 5 * time.Minute // for a whole state
+	maxTime    = time.Minute // for one request
+	maxStall   = time.Minute // for one piece of a stream that is read at the client's own pace
 	maxSilence = 10 * time.Second
 )
 

@@ -258,7 +258,7 @@ func TestDeletedKeyIsRevoked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if batches, err := collect(ctx, s.Watch, before, revision); err != nil || len(batches) != 1 || len(batches[0].Changes) != 2 {
+	if batches, err := collect(ctx, s.follow(""), before, revision); err != nil || len(batches) != 1 || len(batches[0].Changes) != 2 {
 		t.Errorf("one revision deletes and revokes: %+v, %v", batches, err)
 	}
 	if _, err := s.Delete(ctx, leaked, gateway.Condition{}); err != nil {

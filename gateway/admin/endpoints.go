@@ -26,7 +26,7 @@ func (s *Server) endpoints() []endpoint {
 		return all
 	}
 	return append(all, []endpoint{
-		{"GET /v1/watch", export, s.watch, "changes after ?from=REVISION, as NDJSON, one revision a line"},
+		{"GET /v1/watch", export, s.watch, "changes after ?from=REVISION, as NDJSON, one revision a line; ?until=now ends it, ?store=ID refuses another store's"},
 		{"GET /v1/{kind}", read, s.list, "a page of a kind: ?limit= (100, at most 1000), ?after=ID"},
 		// {id...} and not {id}: ids hold slashes, and ServeMux takes an id that is only an escaped slash for the end of the path
 		{"GET /v1/{kind}/{id...}", read, s.get, "one entity, byte for byte; certs for roles admin, backup and replica only"},

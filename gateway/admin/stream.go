@@ -1,11 +1,7 @@
 package admin
 
 import (
-	"context"
-	"encoding/json"
-	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
 	"gwdr/gateway"
@@ -13,7 +9,7 @@ import (
 
 const ndjson = "application/x-ndjson"
 
-// state answers the whole configuration at one revision as gateway.WriteStream writes it; with ?kind= only that kind's.
+// state answers the whole configuration at one revision as gateway.StreamWriter writes it; with ?kind= only that kind's.
 func (s *Server) state(w http.ResponseWriter, r *http.Request) {
 	kind := gateway.Kind(r.URL.Query().Get("kind"))
 	if kind != "" {
@@ -22,92 +18,70 @@ func (s *Server) state(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	h, state, err := s.read(r, kind)
-	if err != nil {
-		s.fail(w, r, err)
-		return
+	to := newStream(w, maxStall)
+	out := gateway.StreamWriter{W: to}
+	err := s.read(r, kind, out.Begin, out.Entity)
+	if err == nil {
+		err = out.End()
 	}
-	w.Header().Set("Content-Type", ndjson)
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(maxStream)) // as in withDeadline
-	if err := gateway.WriteStream(w, h, state); err != nil {
-		s.Log.Debug("state was not read to its end", "from", r.RemoteAddr, "error", err)
-		panic(http.ErrAbortHandler) // so that the reader sees a broken connection too
-	}
+	s.finish(to, r, err)
 }
 
 // read takes the state from the store, or else from what the data plane has loaded.
-func (s *Server) read(r *http.Request, kind gateway.Kind) (gateway.Header, *gateway.State, error) {
+func (s *Server) read(r *http.Request, kind gateway.Kind, begin func(gateway.Header) error, each func(gateway.Entity) error) error {
 	if s.Store != nil && kind == "" {
-		return s.Store.State(r.Context())
+		return s.Store.Stream(r.Context(), begin, each)
 	}
 	if s.Store != nil {
-		return s.Store.StateOf(r.Context(), kind, "")
+		return s.Store.StreamOf(r.Context(), kind, begin, each)
 	}
 	h, all := s.Data.State()
-	if kind == "" {
-		return h, all, nil
+	if err := begin(h); err != nil {
+		return err
 	}
-	only := gateway.NewState()
-	for e := range all.Kind(kind) {
-		only.Put(e)
+	entities := all.All()
+	if kind != "" {
+		entities = all.Kind(kind)
 	}
-	return h, only, nil
-}
-
-// watch streams a header line and then every revision after ?from= that changed something, one line each, and a line
-// without changes each second. With ?store= it is refused unless the store has that id.
-func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
-	from, err := strconv.ParseInt(r.URL.Query().Get("from"), 10, 64)
-	if err != nil || from < 1 {
-		s.fail(w, r, badRequest(fmt.Errorf("from must be a revision, not %q", r.URL.Query().Get("from"))))
-		return
-	}
-	id := s.Store.ID()
-	if want := r.URL.Query().Get("store"); want != "" && want != id {
-		s.fail(w, r, fmt.Errorf("watch store %.40s: %w: another store is here", want, gateway.ErrCompacted))
-		return
-	}
-	out := &watcher{w: w, control: http.NewResponseController(w), header: gateway.Header{Store: id, Revision: from,
-		Epoch: s.Store.Role().Epoch, Time: time.Now().UTC()}}
-	ctx, cancel := context.WithCancel(r.Context())
-	defer cancel()
-	go func() {
-		select {
-		case <-s.Stopping:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	err = s.Store.Watch(ctx, from, out.batch)
-	if !out.begun {
-		s.fail(w, r, err)
-		return
-	}
-	s.Log.Debug("watch ended", "from", r.RemoteAddr, "error", err)
-}
-
-// watcher writes a watch to its client.
-type watcher struct {
-	w       http.ResponseWriter
-	control *http.ResponseController
-	header  gateway.Header
-	begun   bool
-}
-
-// batch writes one line, and sends it at once: a client that takes too long for it is dropped.
-func (o *watcher) batch(b gateway.Batch) error {
-	_ = o.control.SetReadDeadline(time.Time{}) // as in withDeadline
-	_ = o.control.SetWriteDeadline(time.Now().Add(maxSilence))
-	enc := json.NewEncoder(o.w)
-	if !o.begun {
-		o.begun = true
-		o.w.Header().Set("Content-Type", ndjson)
-		if err := enc.Encode(o.header); err != nil {
+	for e := range entities {
+		if err := each(e); err != nil {
 			return err
 		}
 	}
-	if err := enc.Encode(b); err != nil {
-		return err
+	return nil
+}
+
+// stream is an answer of NDJSON. As long as nothing of it is sent, an error can take its place.
+type stream struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	stall   time.Duration // how long a client may take for one piece; the whole may take as long as it is large
+	begun   bool
+}
+
+func newStream(w http.ResponseWriter, stall time.Duration) *stream {
+	return &stream{w: w, control: http.NewResponseController(w), stall: stall}
+}
+
+// Write sends one piece.
+func (s *stream) Write(piece []byte) (int, error) {
+	_ = s.control.SetReadDeadline(time.Time{}) // as in withDeadline; when it passes, the request's context ends
+	_ = s.control.SetWriteDeadline(time.Now().Add(s.stall))
+	if !s.begun {
+		s.begun = true
+		s.w.Header().Set("Content-Type", ndjson)
 	}
-	return o.control.Flush()
+	return s.w.Write(piece)
+}
+
+// finish ends the answer: whole, with the error, or so that the client sees a broken connection.
+func (s *Server) finish(to *stream, r *http.Request, err error) {
+	switch {
+	case err == nil:
+	case !to.begun:
+		s.fail(to.w, r, err)
+	default:
+		s.Log.Debug("stream was not sent to its end", "path", r.URL.Path, "from", r.RemoteAddr, "error", err)
+		panic(http.ErrAbortHandler)
+	}
 }

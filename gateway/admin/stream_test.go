@@ -3,6 +3,7 @@ package admin_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -39,6 +40,13 @@ func collect(ctx context.Context, watch func(context.Context, int64, func(gatewa
 	return batches, err
 }
 
+// follow returns a watch of the store with the id.
+func (s server) follow(id string) func(context.Context, int64, func(gateway.Batch) error) error {
+	return func(ctx context.Context, from int64, each func(gateway.Batch) error) error {
+		return s.Follow(ctx, id, from, each)
+	}
+}
+
 func keys(n int) (changes []gateway.Change) {
 	for i := range n {
 		id := strings.Repeat("k", 1+i%7) + string(rune('a'+i%26)) + time.Duration(i).String()
@@ -59,7 +67,7 @@ func TestStateAndWatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	for from, want := range map[int64]int{h.Revision: 2, first: 1, last: 0} {
-		got, err := collect(ctx, s.Watch, from, last)
+		got, err := collect(ctx, s.follow(""), from, last)
 		if err != nil || len(got) != want {
 			t.Errorf("from %d: %d batches, %v", from, len(got), err)
 		}
@@ -73,6 +81,7 @@ func TestStateAndWatch(t *testing.T) {
 	}
 	s.expect(t, 400, "unknown kind", "GET", "/v1/state?kind=x", "")
 	s.expect(t, 400, "from must be", "GET", "/v1/watch", "")
+	s.expect(t, 400, "until must be", "GET", "/v1/watch?from=1&until=tomorrow", "")
 }
 
 func TestWatchOfTheUnknown(t *testing.T) {
@@ -84,22 +93,82 @@ func TestWatchOfTheUnknown(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.expect(t, 410, "compacted", "GET", "/v1/watch?from=2", "")
-	other := &native.Follower{Client: *s.Client}
-	other.Resume("another")
-	for name, watch := range map[string]func(context.Context, int64, func(gateway.Batch) error) error{"store": s.Watch, "other store": other.Watch} {
-		if _, err := collect(ctx, watch, first, last); !errors.Is(err, gateway.ErrCompacted) {
-			t.Errorf("%s: %v", name, err)
+	for name, ask := range map[string]struct {
+		store string
+		from  int64
+	}{"compacted": {"", first}, "its own": {s.store.ID(), first}, "another store": {"another", last}, "the future": {"", last + 1}} {
+		if _, err := collect(ctx, s.follow(ask.store), ask.from, last); !errors.Is(err, gateway.ErrCompacted) {
+			t.Errorf("watch of %s: %v", name, err)
+		}
+		if _, err := s.Changes(ctx, ask.store, ask.from, nil); !errors.Is(err, gateway.ErrCompacted) {
+			t.Errorf("changes of %s: %v", name, err)
 		}
 	}
-	if _, err := collect(ctx, s.Watch, last+1, last); !errors.Is(err, gateway.ErrCompacted) {
-		t.Errorf("the future: %v", err)
+	if h, err := s.Changes(ctx, s.store.ID(), last, nil); err != nil || h.Revision != last {
+		t.Errorf("changes since the head: %+v, %v", h, err)
+	}
+}
+
+// A watch until now has the header, what happened, and an end; a revision that moved no entity is in the end alone.
+func TestWatchUntilNow(t *testing.T) {
+	s, ctx := start(t, &admin.Server{}), t.Context()
+	first := s.put(t, entity(gateway.Upstream, "u", echo))
+	last := s.put(t, entity(gateway.Upstream, "v", echo))
+	if err := s.store.Fence(ctx, "http://other", 2); err != nil {
+		t.Fatal(err)
+	}
+	head, err := s.store.Revision(ctx)
+	if err != nil || head <= last {
+		t.Fatalf("the role changed at %d: %v", head, err)
+	}
+	_, text := s.ask(t, "GET", fmt.Sprintf("/v1/watch?from=%d&until=now", first), "")
+	lines := strings.Split(text, "\n")
+	if len(lines) != 4 || !strings.Contains(lines[0], `"time":"20`) || !strings.Contains(lines[0], s.store.ID()) ||
+		!strings.HasPrefix(lines[1], fmt.Sprintf(`{"revision":%d,"changes":[{"op":"create","kind":"upstream","id":"v",`, last)) ||
+		lines[2] != fmt.Sprintf(`{"end":true,"revision":%d}`, head) {
+		t.Errorf("answered %s", text)
+	}
+	for _, from := range []int64{last, head} {
+		h, err := s.Changes(ctx, s.store.ID(), from, func(b gateway.Batch) error { return fmt.Errorf("got %+v", b) })
+		if err != nil || h.Revision != head || time.Since(h.Time) > time.Minute {
+			t.Errorf("changes after %d: %+v, %v", from, h, err)
+		}
+	}
+}
+
+// What fails before anything was sent is an answer of HTTP; what fails later breaks the connection.
+func TestStreamsOfAClosedStore(t *testing.T) {
+	s := start(t, &admin.Server{})
+	if err := s.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(t, 500, "store is closed", "GET", "/v1/state", "")
+	s.expect(t, 500, "store is closed", "GET", "/v1/watch?from=1&until=now", "")
+	s.expect(t, 500, "store is closed", "GET", "/v1/watch?from=1", "")
+}
+
+func TestStateThatCannotBeRead(t *testing.T) {
+	s := start(t, &admin.Server{})
+	large := strings.Repeat("x", 1<<20)
+	for i := range 40 {
+		s.put(t, entity(gateway.Setting, fmt.Sprint(i), large))
+	}
+	n := 0
+	err := s.Stream(t.Context(), func(gateway.Header) error { return nil }, func(gateway.Entity) error {
+		if n++; n == 1 { // the rest of it is neither read from the store yet, nor in the buffers between
+			return s.store.Compact(t.Context(), s.put(t, entity(gateway.Setting, "last", "{}")))
+		}
+		return nil
+	})
+	if err == nil || n >= 40 {
+		t.Errorf("%d of 40 entities were read, %v", n, err)
 	}
 }
 
 func TestStoppingEndsWatches(t *testing.T) {
 	stopping := make(chan struct{})
 	s := start(t, &admin.Server{Stopping: stopping})
-	err := s.Watch(t.Context(), 1, func(gateway.Batch) error {
+	err := s.Follow(t.Context(), "", 1, func(gateway.Batch) error {
 		if stopping != nil {
 			close(stopping)
 			stopping = nil

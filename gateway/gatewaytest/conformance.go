@@ -13,7 +13,8 @@ import (
 )
 
 // TestTarget is the conformance suite: every driver of a gateway runs it. start returns a target that holds no entities
-// and takes writes, and ends it with the test. The suite uses the kinds of the bundled gateway.
+// and takes writes, and ends it with the test. The suite uses the kinds of the bundled gateway. A target that is a
+// gateway.Streamer, a gateway.Tracker or a Forgetter is tested as such, too.
 func TestTarget(t *testing.T, start func(t *testing.T) gateway.Target) {
 	for name, test := range map[string]func(t *testing.T, target gateway.Target){
 		"empty":      testEmpty,
@@ -27,6 +28,7 @@ func TestTarget(t *testing.T, start func(t *testing.T) gateway.Target) {
 	} {
 		t.Run(name, func(t *testing.T) { test(t, start(t)) })
 	}
+	TestAbilities(t, start)
 }
 
 func testEmpty(t *testing.T, target gateway.Target) {

@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
-	"time"
 
 	"gwdr/gateway"
 )
@@ -19,8 +18,7 @@ import (
 type Gateway struct {
 	mu          sync.Mutex
 	state       *gateway.State
-	store       string
-	revision    int64
+	history     History // knows store and revision, too
 	blank       bool
 	unreachable []gateway.Kind
 	exportErr   error
@@ -34,7 +32,9 @@ var _ gateway.Target = (*Gateway)(nil)
 
 // New returns a Gateway that holds the given entities, at revision 1.
 func New(entities ...gateway.Entity) *Gateway {
-	return &Gateway{state: gateway.NewState(entities...), store: newStoreID(), revision: 1}
+	g := &Gateway{state: gateway.NewState(entities...)}
+	g.history.Reset(newStoreID(), 1)
+	return g
 }
 
 func newStoreID() string {
@@ -53,7 +53,8 @@ func (g *Gateway) Export(ctx context.Context) (*gateway.Export, error) {
 	if g.exportErr != nil {
 		return nil, fmt.Errorf("export gateway: %w", g.exportErr)
 	}
-	e := &gateway.Export{State: g.state.Clone(), Store: g.store, Revision: g.revision, Time: time.Now().UTC(), Unreachable: g.unreachable}
+	h := g.history.Header()
+	e := &gateway.Export{State: g.state.Clone(), Store: h.Store, Revision: h.Revision, Time: h.Time, Unreachable: g.unreachable}
 	for _, k := range g.unreachable {
 		for entity := range g.state.Kind(k) {
 			e.State.Delete(entity.Ref)
@@ -80,7 +81,8 @@ func (g *Gateway) Apply(ctx context.Context, changes []gateway.Change) error {
 		return g.applyErr
 	}
 	if g.blank {
-		g.blank, g.store = false, newStoreID()
+		g.blank = false
+		g.history.Reset(newStoreID(), g.history.Header().Revision)
 	}
 	return nil
 }
@@ -98,8 +100,7 @@ func (g *Gateway) applyOne(ctx context.Context, i int, c gateway.Change) error {
 	if err := checkReferences(g.state, c); err != nil {
 		return err
 	}
-	g.state.Apply(c)
-	g.revision++
+	g.history.Make(g.state, c)
 	return nil
 }
 
@@ -165,23 +166,22 @@ func (g *Gateway) Revocations(ctx context.Context) ([]gateway.Entity, error) {
 func (g *Gateway) Put(e gateway.Entity) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.state.Put(e)
-	g.revision++
+	g.history.Make(g.state, gateway.Change{Op: gateway.Update, Entity: e})
 }
 
 // Remove takes an entity away, without a check of references.
 func (g *Gateway) Remove(r gateway.Ref) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.state.Delete(r)
-	g.revision++
+	g.history.Make(g.state, gateway.Change{Op: gateway.Delete, Entity: gateway.Entity{Ref: r}})
 }
 
 // Wipe loses the store: the gateway starts anew with nothing, under a new store id, and waits for a restore.
 func (g *Gateway) Wipe() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.state, g.store, g.revision, g.blank = gateway.NewState(), newStoreID(), 1, true
+	g.state, g.blank = gateway.NewState(), true
+	g.history.Reset(newStoreID(), 1)
 }
 
 // Blank reports whether the gateway still waits for a restore after a Wipe.

@@ -11,6 +11,10 @@ func TestGateway(t *testing.T) {
 	TestTarget(t, func(*testing.T) gateway.Target { return New() })
 }
 
+func TestTracked(t *testing.T) {
+	TestTarget(t, func(*testing.T) gateway.Target { return Tracked{New()} })
+}
+
 func TestReferences(t *testing.T) {
 	g := New(Sample()...)
 	before := export(t, g).State

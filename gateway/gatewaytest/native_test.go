@@ -1,6 +1,7 @@
 package gatewaytest_test
 
 import (
+	"context"
 	"net/http/httptest"
 	"testing"
 
@@ -25,6 +26,21 @@ func TestNative(t *testing.T) {
 		})
 		server := httptest.NewServer((&admin.Server{Store: s}).Handler())
 		t.Cleanup(server.Close)
-		return &native.Client{URL: server.URL, HTTP: server.Client()}
+		return forgetful{&native.Client{URL: server.URL, HTTP: server.Client()}, s}
 	})
+}
+
+// forgetful is a client of a store within reach.
+type forgetful struct {
+	*native.Client
+	store *store.Store
+}
+
+func (f forgetful) Forget() error {
+	ctx := context.Background()
+	head, err := f.store.Revision(ctx)
+	if err != nil {
+		return err
+	}
+	return f.store.Compact(ctx, head)
 }

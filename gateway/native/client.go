@@ -27,8 +27,10 @@ type Client struct {
 }
 
 var (
-	_ gateway.Source = (*Client)(nil)
-	_ gateway.Target = (*Client)(nil)
+	_ gateway.Source   = (*Client)(nil)
+	_ gateway.Target   = (*Client)(nil)
+	_ gateway.Streamer = (*Client)(nil)
+	_ gateway.Tracker  = (*Client)(nil)
 )
 
 // String returns the URL, without the token.

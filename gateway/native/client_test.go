@@ -68,7 +68,7 @@ func TestUnreachable(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := c.Watch(ctx, 1, nil); !errors.Is(err, context.Canceled) {
+	if err := c.Follow(ctx, "", 1, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 }
@@ -86,8 +86,37 @@ func TestTornStreams(t *testing.T) {
 	if _, _, err := c.State(t.Context()); !errors.Is(err, gateway.ErrTorn) {
 		t.Errorf("state: %v", err)
 	}
-	if err := c.Watch(t.Context(), 1, func(gateway.Batch) error { return nil }); err == nil {
+	if err := c.Follow(t.Context(), "", 1, func(gateway.Batch) error { return nil }); err == nil {
 		t.Error("watch ended without an error")
+	}
+}
+
+// A gateway that cannot say what has changed is one that does not know, and its watch is not waited for.
+func TestChangesOfWhoKnowsNone(t *testing.T) {
+	header := `{"store":"s","revision":1,"epoch":1,"time":"2026-01-01T00:00:00Z"}` + "\n"
+	change := `{"revision":2,"changes":[{"op":"delete","kind":"key","id":"k"}]}` + "\n"
+	for name, test := range map[string]struct {
+		status int
+		text   string
+		want   error
+	}{
+		"compacted":       {http.StatusGone, `{"error":"x","code":"compacted"}`, gateway.ErrCompacted},
+		"a data plane":    {http.StatusNotFound, `{"error":"x","code":"no_endpoint"}`, gateway.ErrCompacted},
+		"an older one":    {http.StatusOK, header + `{"revision":1}` + "\n" + change, gateway.ErrCompacted},
+		"torn":            {http.StatusOK, header + change, gateway.ErrTorn},
+		"torn at once":    {http.StatusOK, "", gateway.ErrTorn},
+		"torn at the end": {http.StatusOK, header + change + `{"end":true,"revision":3`, gateway.ErrTorn},
+		"whole":           {http.StatusOK, header + change + `{"end":true,"revision":3}`, nil},
+	} {
+		ts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(test.status)
+			fmt.Fprint(w, test.text)
+		}))
+		h, err := (&Client{URL: ts.URL}).Changes(t.Context(), "s", 1, func(gateway.Batch) error { return nil })
+		if !errors.Is(err, test.want) || (err == nil) != (h.Revision == 3) || (err == nil) != (h.Store == "s") {
+			t.Errorf("%s: %+v, %v", name, h, err)
+		}
+		ts.Close()
 	}
 }
 
@@ -96,7 +125,7 @@ func TestSilentWatchEnds(t *testing.T) {
 	ts := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
 	defer ts.Close()
 	begun := time.Now()
-	err := (&Client{URL: ts.URL}).Watch(t.Context(), 1, func(gateway.Batch) error { return nil })
+	err := (&Client{URL: ts.URL}).Follow(t.Context(), "", 1, func(gateway.Batch) error { return nil })
 	if !errors.Is(err, errSilent) || time.Since(begun) < silence {
 		t.Errorf("after %s: %v", time.Since(begun), err)
 	}

@@ -1,9 +1,7 @@
 package native
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,48 +19,41 @@ const silence = 4 * time.Second
 // errSilent is the cause of that end.
 var errSilent = errors.New("watch is silent")
 
-// State reads the whole configuration at the header's revision.
-func (c *Client) State(ctx context.Context) (gateway.Header, *gateway.State, error) {
-	return c.state(ctx, "")
-}
+// errUnbounded says that the gateway goes on with a watch that is to end.
+var errUnbounded = fmt.Errorf("%w: the gateway is of a version that does not know until=now", gateway.ErrCompacted)
 
-func (c *Client) state(ctx context.Context, query string) (gateway.Header, *gateway.State, error) {
-	resp, err := c.send(ctx, request{method: http.MethodGet, path: "/v1/state" + query})
-	if err != nil {
-		return gateway.Header{}, nil, err
+// Changes implements gateway.Tracker. Who cannot tell, such as a data plane without a store, or an older version, knows none.
+func (c *Client) Changes(ctx context.Context, store string, from int64, each func(gateway.Batch) error) (h gateway.Header, err error) {
+	path := watchPath(store, from) + "&until=now"
+	err = c.read(ctx, path, func(r io.Reader) error {
+		h.Revision, err = gateway.ReadWatch(r, func(begun gateway.Header) error { h = begun; return nil }, func(b gateway.Batch) error {
+			if len(b.Changes) == 0 { // a heartbeat: of an older version, which would never end
+				return errUnbounded
+			}
+			return each(b)
+		})
+		return err
+	})
+	if refused := (*Error)(nil); errors.As(err, &refused) && refused.Code == "no_endpoint" { // a data plane without a store
+		err = fmt.Errorf("%w: %w", gateway.ErrCompacted, err)
 	}
-	defer resp.Body.Close()
-	h, s, err := gateway.ReadStream(resp.Body)
 	if err != nil {
-		return gateway.Header{}, nil, fmt.Errorf("read %s/v1/state: %w", c, err)
+		return gateway.Header{}, err
 	}
-	return h, s, nil
+	return h, nil
 }
 
-// Watch calls each for every revision after from that changed something, in order, and without changes at least each
-// second. It always returns an error: that of ctx or of each, one that wraps gateway.ErrCompacted if State must be read
-// anew, or whatever broke the stream, silence included.
-func (c *Client) Watch(ctx context.Context, from int64, each func(gateway.Batch) error) error {
-	return c.watch(ctx, from, "", each)
-}
-
-// watch is Watch of the store with the given id, or of whatever store is there if the id is empty.
-func (c *Client) watch(ctx context.Context, from int64, store string, each func(gateway.Batch) error) error {
+// Follow implements gateway.Tracker. It always returns an error: that of ctx or of each, one that wraps gateway.ErrCompacted if
+// State must be read anew, or whatever broke the stream, silence included. store may be empty: whichever is there.
+func (c *Client) Follow(ctx context.Context, store string, from int64, each func(gateway.Batch) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	alarm := time.AfterFunc(silence, func() { cancel(errSilent) })
 	defer alarm.Stop()
-	query := url.Values{"from": {strconv.FormatInt(from, 10)}}
-	if store != "" {
-		query.Set("store", store)
-	}
-	resp, err := c.send(ctx, request{method: http.MethodGet, path: "/v1/watch?" + query.Encode()})
+	resp, err := c.send(ctx, request{method: http.MethodGet, path: watchPath(store, from)})
 	if err == nil {
 		defer resp.Body.Close()
-		alive := func() { alarm.Reset(silence) }
-		if err = readWatch(resp.Body, alive, each); err == nil {
-			err = io.ErrUnexpectedEOF
-		}
+		err = readWatch(resp.Body, func() { alarm.Reset(silence) }, each)
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
@@ -70,25 +61,24 @@ func (c *Client) watch(ctx context.Context, from int64, store string, each func(
 	return fmt.Errorf("watch %s: %w", c, err)
 }
 
-// readWatch reads the header line and then batches. alive is called for each line.
+func watchPath(store string, from int64) string {
+	query := url.Values{"from": {strconv.FormatInt(from, 10)}}
+	if store != "" {
+		query.Set("store", store)
+	}
+	return "/v1/watch?" + query.Encode()
+}
+
+// readWatch reads a watch that is not to end. alive is called for each line.
 func readWatch(r io.Reader, alive func(), each func(gateway.Batch) error) error {
-	dec := json.NewDecoder(bufio.NewReaderSize(r, 64<<10))
-	var h gateway.Header
-	if err := dec.Decode(&h); err != nil {
-		return fmt.Errorf("read header: %w", err)
-	}
-	for {
+	_, err := gateway.ReadWatch(r, func(gateway.Header) error { alive(); return nil }, func(b gateway.Batch) error {
 		alive()
-		var b gateway.Batch
-		if err := dec.Decode(&b); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("read batch: %w", err)
-		}
-		if err := each(b); err != nil {
-			return err
-		}
+		return each(b)
+	})
+	if err == nil {
+		err = io.ErrUnexpectedEOF
 	}
+	return err
 }
 
 // Follower reads a gateway's State and then watches that same store: when another one has taken its place meanwhile, Watch
@@ -105,10 +95,7 @@ func (f *Follower) State(ctx context.Context) (gateway.Header, *gateway.State, e
 	return h, s, err
 }
 
-// Watch is Client.Watch of the store that State read last. The error wraps gateway.ErrCompacted if that is gone.
+// Watch is Client.Follow of the store that State read last.
 func (f *Follower) Watch(ctx context.Context, from int64, each func(gateway.Batch) error) error {
-	return f.Client.watch(ctx, from, f.store, each)
+	return f.Client.Follow(ctx, f.store, from, each)
 }
-
-// Resume makes Watch continue with the given store, without a State before.
-func (f *Follower) Resume(store string) { f.store = store }

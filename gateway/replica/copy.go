@@ -42,7 +42,7 @@ func (r *Replica) copy(ctx context.Context, from leader) {
 
 // copyOnce reads the leader's changes from where this store is, or its whole state if they are no longer known.
 func (r *Replica) copyOnce(ctx context.Context, from leader) error {
-	source := &native.Follower{Client: from.client}
+	source := &from.client
 	if err := r.join(ctx, source, from); err != nil {
 		return err
 	}
@@ -50,7 +50,6 @@ func (r *Replica) copyOnce(ctx context.Context, from leader) error {
 	if at.Store != from.status.Store {
 		return r.copyAll(ctx, source)
 	}
-	source.Resume(at.Store)
 	err := r.copyChanges(ctx, source, at)
 	if errors.Is(err, gateway.ErrCompacted) {
 		return r.copyAll(ctx, source)
@@ -59,19 +58,19 @@ func (r *Replica) copyOnce(ctx context.Context, from leader) error {
 }
 
 // copyAll takes over the leader's state, as the difference to what is here, and then its changes.
-func (r *Replica) copyAll(ctx context.Context, source *native.Follower) error {
+func (r *Replica) copyAll(ctx context.Context, source *native.Client) error {
 	h, theirs, err := source.State(ctx)
 	if err != nil {
 		return err
 	}
 	if h.Store == "" || h.Epoch < r.Store.Role().Epoch {
-		return fmt.Errorf("leader %v has store %q in epoch %d, this one is in epoch %d", source.Client, h.Store, h.Epoch, r.Store.Role().Epoch)
+		return fmt.Errorf("leader %v has store %q in epoch %d, this one is in epoch %d", source, h.Store, h.Epoch, r.Store.Role().Epoch)
 	}
 	_, ours, err := r.Store.State(ctx)
 	if err != nil {
 		return err
 	}
-	if err := handOver(ctx, &source.Client, ours, theirs); err != nil {
+	if err := handOver(ctx, source, ours, theirs); err != nil {
 		return fmt.Errorf("hand revocations over to the leader: %w", err)
 	}
 	at := store.Origin{Store: h.Store, Revision: h.Revision}
@@ -79,7 +78,7 @@ func (r *Replica) copyAll(ctx context.Context, source *native.Follower) error {
 	if err := r.Store.Replicate(ctx, changes, at); err != nil {
 		return err
 	}
-	r.Log.Info("leader's state taken over", "leader", source.Client, "store", at.Store, "revision", at.Revision, "changes", len(changes))
+	r.Log.Info("leader's state taken over", "leader", source, "store", at.Store, "revision", at.Revision, "changes", len(changes))
 	return r.copyChanges(ctx, source, at)
 }
 
@@ -100,8 +99,8 @@ func handOver(ctx context.Context, leader *native.Client, ours, theirs *gateway.
 	return nil
 }
 
-func (r *Replica) copyChanges(ctx context.Context, source *native.Follower, at store.Origin) error {
-	return source.Watch(ctx, at.Revision, func(b gateway.Batch) error {
+func (r *Replica) copyChanges(ctx context.Context, source *native.Client, at store.Origin) error {
+	return source.Follow(ctx, at.Store, at.Revision, func(b gateway.Batch) error {
 		if len(b.Changes) == 0 {
 			return nil
 		}

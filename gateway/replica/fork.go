@@ -16,7 +16,7 @@ import (
 
 // join makes a fenced store a follower. What it acknowledged as a leader and the new leader never got is written to
 // forked-epoch<N>.ndjson first, in the form that POST /v1/apply takes. On any other store join does nothing.
-func (r *Replica) join(ctx context.Context, source *native.Follower, from leader) error {
+func (r *Replica) join(ctx context.Context, source *native.Client, from leader) error {
 	role := r.Store.Role()
 	if role.Mode != gateway.ModeFenced {
 		return nil

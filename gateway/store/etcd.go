@@ -23,7 +23,6 @@ const (
 	quotaBytes      = 4 << 30
 	tickMs          = 20                     // each tick wakes the process, also when nothing happens
 	electionMs      = 100                    // a single member elects itself when it starts: this is most of the time it takes
-	history         = "1h"                   // how long the changes stay known to a watch that was away
 	commitInterval  = 500 * time.Millisecond // of the database behind the log, which alone makes a write durable
 )
 

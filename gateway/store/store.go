@@ -55,6 +55,12 @@ type Store struct {
 	changed chan struct{} // closed when the store's identity changes: watches end
 	fresh   bool
 
+	reading sync.RWMutex // held for reading while the engine's memory is read
+	closed  bool         // guarded by reading
+
+	retaining sync.WaitGroup
+	stop      context.CancelFunc // ends retaining
+
 	closing  sync.Once
 	closeErr error
 }
@@ -86,6 +92,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{dir: o.Dir, log: o.Log, lock: held, etcd: e, kv: v3client.New(e.Server), changed: make(chan struct{})}
+	var background context.Context
+	background, s.stop = context.WithCancel(context.WithoutCancel(ctx))
+	s.retaining.Go(func() { s.retain(background) })
 	if err := s.identify(ctx, o.Follower); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -95,10 +104,15 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 // Close stops the store. Everything acknowledged is on disk already. A second Close does nothing.
 func (s *Store) Close() error {
 	s.closing.Do(func() {
+		s.stop()
+		s.retaining.Wait()
 		err := s.kv.Close()
 		if errors.Is(err, context.Canceled) { // what it returns for having stopped
 			err = nil
 		}
+		s.reading.Lock()
+		s.closed = true
+		s.reading.Unlock()
 		s.etcd.Close()
 		s.closeErr = errors.Join(err, s.lock.Close())
 	})

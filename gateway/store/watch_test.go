@@ -13,9 +13,13 @@ import (
 
 var errEnough = errors.New("enough")
 
-// collect returns the batches with changes after from, up to the revision.
-func collect(ctx context.Context, s *store.Store, from, to int64) (batches []gateway.Batch, err error) {
+// collect returns the batches with changes after from, up to the revision. It calls late once, when all of the past is there.
+func collect(ctx context.Context, s *store.Store, from, to int64, late ...func()) (batches []gateway.Batch, err error) {
 	err = s.Watch(ctx, from, func(b gateway.Batch) error {
+		if len(late) > 0 && b.Revision == to-1 {
+			late[0]()
+			late = nil
+		}
 		if len(b.Changes) > 0 {
 			batches = append(batches, b)
 		}

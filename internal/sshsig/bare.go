@@ -3,8 +3,6 @@ package sshsig
 import (
 	"crypto/ed25519"
 	"errors"
-	"fmt"
-	"slices"
 )
 
 // SignBare returns the plain ed25519 signature of the message, 64 bytes, for formats that frame their content
@@ -14,14 +12,12 @@ func (s *Signer) SignBare(message []byte) []byte { return ed25519.Sign(s.key, me
 // VerifyBare checks a signature of SignBare. The key is the trusted one with the fingerprint, and must be trusted for
 // the namespace, although a bare signature does not hold it. It returns the name of the key's holder.
 func (t Trusted) VerifyBare(namespace, fingerprint string, message, signature []byte) (principal string, err error) {
-	i := slices.IndexFunc(t.signers, func(s trustedSigner) bool {
-		return s.key.Fingerprint() == fingerprint && s.allows(namespace, s.key)
-	})
-	if i < 0 {
-		return "", fmt.Errorf("verify signature: key %s is not trusted for %s", fingerprint, namespace)
+	signer, err := t.find(namespace, fingerprint)
+	if err != nil {
+		return "", err
 	}
-	if !ed25519.Verify(t.signers[i].key.key, message, signature) {
+	if !ed25519.Verify(signer.key.key, message, signature) {
 		return "", errors.New("verify signature: it does not match the content")
 	}
-	return t.signers[i].principal, nil
+	return signer.principal, nil
 }

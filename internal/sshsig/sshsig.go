@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/sha512"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -37,12 +38,31 @@ func NewSigner(comment string) *Signer {
 	return &Signer{key: key, comment: comment}
 }
 
+// ErrLocked is wrapped by ParseSigner if the key has a passphrase.
+var ErrLocked = errors.New("the signing key has a passphrase")
+
+// ErrPassphrase is wrapped by UnlockSigner if the passphrase is another.
+var ErrPassphrase = errors.New("the passphrase is wrong")
+
 // ParseSigner reads an OpenSSH private key file that holds an ed25519 key without a passphrase.
 func ParseSigner(file []byte) (*Signer, error) {
 	key, err := ssh.ParseRawPrivateKey(file)
 	if missing := (*ssh.PassphraseMissingError)(nil); errors.As(err, &missing) {
-		return nil, errors.New("parse signing key: it has a passphrase")
+		return nil, fmt.Errorf("parse signing key: %w", ErrLocked)
 	}
+	return newSigner(key, err)
+}
+
+// UnlockSigner reads an OpenSSH private key file that holds an ed25519 key with a passphrase.
+func UnlockSigner(file, passphrase []byte) (*Signer, error) {
+	key, err := ssh.ParseRawPrivateKeyWithPassphrase(file, passphrase)
+	if errors.Is(err, x509.IncorrectPasswordError) {
+		return nil, fmt.Errorf("parse signing key: %w", ErrPassphrase)
+	}
+	return newSigner(key, err)
+}
+
+func newSigner(key any, err error) (*Signer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("parse signing key: %w", err)
 	}

@@ -2,10 +2,13 @@ package sshsig
 
 import (
 	"bytes"
+	"encoding/pem"
+	"errors"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/crypto/ssh"
 )
 
 const namespace = "gwdr-point-v1"
@@ -95,8 +98,9 @@ func TestTrustedFile(t *testing.T) {
 	}
 	for _, bad := range []string{
 		"ops", "ops ssh-ed25519", "ops ssh-ed25519 !!", `ops namespaces="gwdr-*" ` + key.String(), "ops namespaces=a " + key.String(),
-		`ops valid-before="20300101" ` + key.String(), "ops cert-authority " + key.String(), `ops namespaces="" ` + key.String(),
-		`ops namespaces="a",cert-authority ` + key.String(), key.String(),
+		`ops valid-from="20300101" ` + key.String(), "ops cert-authority " + key.String(), `ops namespaces="" ` + key.String(),
+		`ops namespaces="a",cert-authority ` + key.String(), `ops namespaces="a", ` + key.String(), key.String(),
+		`ops namespaces="a",namespaces="b" ` + key.String(), `ops namespaces="a\" ` + key.String(),
 	} {
 		if _, err := ParseTrusted([]byte(bad)); err == nil {
 			t.Errorf("ParseTrusted(%q) succeeded", bad)
@@ -107,6 +111,25 @@ func TestTrustedFile(t *testing.T) {
 func TestParseSignerRefuses(t *testing.T) {
 	if _, err := ParseSigner([]byte("no key")); err == nil {
 		t.Error("text was accepted as a key")
+	}
+}
+
+func TestUnlockSigner(t *testing.T) {
+	signer := NewSigner("")
+	block, err := ssh.MarshalPrivateKeyWithPassphrase(signer.key, "", []byte("open sesame"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := pem.EncodeToMemory(block)
+	if _, err := ParseSigner(file); !errors.Is(err, ErrLocked) {
+		t.Errorf("ParseSigner = %v, want ErrLocked", err)
+	}
+	if _, err := UnlockSigner(file, []byte("close sesame")); !errors.Is(err, ErrPassphrase) || strings.Contains(err.Error(), "sesame") {
+		t.Errorf("UnlockSigner = %v, want ErrPassphrase", err)
+	}
+	again, err := UnlockSigner(file, []byte("open sesame"))
+	if err != nil || !again.Public().Equal(signer.Public()) {
+		t.Errorf("UnlockSigner = %v, %v; want %v", again, err, signer)
 	}
 }
 
@@ -130,6 +153,7 @@ func FuzzParseTrusted(f *testing.F) {
 	key := NewSigner("").Public().String()
 	f.Add("ops namespaces=\"a,b\" " + key)
 	f.Add("ops ssh-rsa AAAA\n# comment\n\"a b\" " + key)
+	f.Add("ops valid-after=\"20250101Z\",valid-before=\"203001011200\" " + key)
 	f.Fuzz(func(t *testing.T, file string) {
 		trusted, err := ParseTrusted([]byte(file))
 		if err != nil {
@@ -137,6 +161,11 @@ func FuzzParseTrusted(f *testing.F) {
 		}
 		if trusted.Len() > strings.Count(file, "\n")+1 {
 			t.Errorf("%d keys from %q", trusted.Len(), file)
+		}
+		for _, s := range trusted.signers {
+			if w := s.window; !w.after.IsZero() && !w.before.IsZero() && w.before.Before(w.after) {
+				t.Errorf("window %s from %q", w, file)
+			}
 		}
 	})
 }
