@@ -61,6 +61,7 @@ func TestPlugin(t *testing.T) {
 	if !errors.Is(err, backup.ErrNoIdentity) || errors.Is(err, backup.ErrIntegrity) || !strings.Contains(err.Error(), "age-plugin-gwdrtest is not on the PATH") {
 		t.Errorf("with the plugin gone: %v", err)
 	}
+	h.job.Full = true // without a change there is nothing to encrypt
 	if _, err := backup.Take(t.Context(), h.job); err == nil || !strings.Contains(err.Error(), "age-plugin-gwdrtest is not on the PATH") {
 		t.Errorf("backup without the plugin: %v", err)
 	}

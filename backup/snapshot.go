@@ -111,27 +111,32 @@ func (j *Job) fromChanges(ctx context.Context) (snapshot, error) {
 // relisted makes the point of the last one, its listing, and what has changed.
 func (j *Job) relisted(l lineageEntry, log *logWriter, header gateway.Header, changed map[gateway.Ref]*fingerprint) (snapshot, error) {
 	s := spool{j.Spool}
-	digest, counts, listing, err := s.relist(l, changed)
-	if errors.Is(err, errListing) {
+	var ended error
+	ending := make(chan struct{})
+	go func() {
+		defer close(ending)
+		ended = log.end(header.Revision, header.Time, false)
+	}()
+	list, err := s.relist(l, changed)
+	<-ending
+	if list.file != "" {
+		defer os.Remove(list.file)
+	}
+	if err := cmp.Or(ended, err); errors.Is(err, errListing) {
 		return snapshot{}, fmt.Errorf("%w: %w", errFull, err)
-	}
-	if err != nil {
-		return snapshot{}, err
-	}
-	defer os.Remove(listing)
-	if err := log.end(header.Revision, header.Time, false); err != nil {
+	} else if err != nil {
 		return snapshot{}, err
 	}
 	p := l.Last.Point
 	p.Revision, p.Time, p.Previous = header.Revision, header.Time.UTC(), l.Last.SHA256
-	p.Digest, p.Counts, p.Log, p.Tool = digest, counts, log.tail.position(), j.Tool
+	p.Digest, p.Counts, p.Log, p.Tool = list.digest, list.counts, log.tail.position(), j.Tool
 	l.Since += log.written
 	temp, err := os.MkdirTemp(s.lineageDir(l.Lineage), tempPrefix+"*")
 	if err != nil {
 		return snapshot{}, fmt.Errorf("spool point: %w", err)
 	}
 	defer os.RemoveAll(temp)
-	found, err := j.commit(l, p, temp, listing)
+	found, err := j.commit(l, p, temp, list.file)
 	return snapshot{Found: found, changes: log.changes, bytes: log.written}, err
 }
 
@@ -170,29 +175,37 @@ func (s spool) listingFile(lineage, digest string) string {
 
 const listingPrefix = "listing-"
 
-// relist writes the listing that the last point's becomes by the changes to a temporary file.
-func (s spool) relist(l lineageEntry, changed map[gateway.Ref]*fingerprint) (digest string, counts map[gateway.Kind]int, file string, err error) {
+// listing is a listing in a temporary file.
+type listing struct {
+	file   string
+	digest string
+	counts map[gateway.Kind]int
+}
+
+// relist writes the listing that the last point's becomes by the changes.
+func (s spool) relist(l lineageEntry, changed map[gateway.Ref]*fingerprint) (list listing, err error) {
 	old, err := os.ReadFile(s.listingFile(l.Lineage, l.Last.Point.Digest))
-	if errors.Is(err, fs.ErrNotExist) || err == nil && hexSum(old) != l.Last.Point.Digest {
-		return "", nil, "", errListing
+	if errors.Is(err, fs.ErrNotExist) {
+		return list, errListing
 	}
 	if err != nil {
-		return "", nil, "", err
+		return list, err
 	}
+	damaged := make(chan bool, 1)
+	go func() { damaged <- hexSum(old) != l.Last.Point.Digest }()
 	f, err := os.CreateTemp(s.lineageDir(l.Lineage), tempPrefix+"listing-*")
 	if err != nil {
-		return "", nil, "", err
+		return list, err
 	}
-	list := newLister(f)
-	err = relist(list, old, changed)
-	if err == nil {
-		digest, counts, err = list.finish()
+	list.file = f.Name()
+	lister := newLister(f)
+	if err = relist(lister, old, changed); err == nil {
+		list.digest, list.counts, err = lister.finish()
 	}
-	// It need not be on disk: the point's digest tells whether it is whole.
-	if err = errors.Join(err, f.Close()); err != nil {
-		return "", nil, "", errors.Join(err, os.Remove(f.Name()))
+	if <-damaged {
+		err = errListing
 	}
-	return digest, counts, f.Name(), nil
+	return list, errors.Join(err, f.Close()) // not synced: the point's digest tells whether it is whole
 }
 
 // keepListing moves a listing to its place.

@@ -67,7 +67,7 @@ func runBackup(ctx context.Context, a *app, opts backupOptions) error {
 // backup takes a backup of the source, or if that is nil of the configured gateway, and shows the result.
 func (a *app) backup(ctx context.Context, source gateway.Source, opts backupOptions) (*backup.Result, error) {
 	if source == nil {
-		o, err := a.openGateway(ctx, "")
+		o, err := a.openControl(ctx, "")
 		if err != nil {
 			return nil, err
 		}

@@ -27,9 +27,18 @@ type opened struct {
 	Lab       *process.Lab               // nil for a configured gateway
 }
 
-// openGateway returns the configured gateway, or the running lab's when none is configured. at overrides the
-// configured URL.
+// openGateway returns the configured gateway, or the running lab's when none is configured, with where its data plane is. at
+// overrides the configured URL.
 func (a *app) openGateway(ctx context.Context, at string) (*opened, error) {
+	o, err := a.openControl(ctx, at)
+	if err == nil && o.Lab == nil {
+		o.DataURLs = publishedData(ctx, o.Admin)
+	}
+	return o, err
+}
+
+// openControl is openGateway without a word with the gateway, which may be busy.
+func (a *app) openControl(ctx context.Context, at string) (*opened, error) {
 	if at == "" {
 		at = a.Config.Gateway
 	}
@@ -46,7 +55,7 @@ func (a *app) openGateway(ctx context.Context, at string) (*opened, error) {
 		return nil, err
 	}
 	client := &native.Client{URL: base, Token: token}
-	return &opened{Target: client, Admin: client, DataURLs: publishedData(ctx, client)}, nil
+	return &opened{Target: client, Admin: client}, nil
 }
 
 // statusTimeout bounds how long a gateway may take to say where its data plane is: it may be the one that is broken.

@@ -16,7 +16,8 @@ import (
 // shop is a gateway of the user's with three locations, one of them elsewhere.
 type shop struct {
 	*user
-	client *native.Client
+	gateway served
+	client  *native.Client
 }
 
 func newShop(t testing.TB) *shop {
@@ -27,7 +28,7 @@ func newShop(t testing.TB) *shop {
 		args = append(args, "--location", fmt.Sprintf("%s=file://%s,media=%s,site=dc-%s", name, filepath.Join(u.home, name), name, name))
 	}
 	u.want(0, args...)
-	return &shop{u, &native.Client{URL: gw.admin, HTTP: native.NewHTTP()}}
+	return &shop{u, gw, &native.Client{URL: gw.admin, HTTP: native.NewHTTP()}}
 }
 
 // put stores a document of about so many bytes that do not compress.

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -32,6 +34,7 @@ func BenchmarkBackupPeers(b *testing.B) {
 	if _, err := s.client.ApplyBulk(b.Context(), gateway.Diff(gateway.NewState(), state), gateway.Bulk{}); err != nil {
 		b.Fatal(err)
 	}
+	s.settle()
 	figures := map[string][]float64{}
 	for round := 0; b.Loop(); round++ {
 		s.writeLines(state)
@@ -43,12 +46,26 @@ func BenchmarkBackupPeers(b *testing.B) {
 		}
 		state = next
 		s.writeLines(state)
+		s.settle()
 		measure(figures, "second", g, r, o)
 	}
-	for name, values := range figures {
-		slices.Sort(values)
-		b.ReportMetric(values[len(values)/2], name)
-	}
+	report(b, figures)
+}
+
+// settle waits until the gateway has loaded what was changed: until it uses no more processor time.
+func (s *shop) settle() {
+	s.t.Helper()
+	last := ""
+	eventually(s.t, time.Minute, "the gateway is idle", func() bool {
+		time.Sleep(300 * time.Millisecond)
+		raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.gateway.pid))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		before := last
+		last = strings.Join(strings.Fields(string(raw))[13:15], " ")
+		return last == before
+	})
 }
 
 // repository is where a tool backs up to.
@@ -186,4 +203,56 @@ func changed(state *gateway.State, round int) *gateway.State {
 		next.Put(gateway.Entity{Ref: e.Ref, Body: body})
 	}
 	return next
+}
+
+// BenchmarkBackupKeys backs a gateway of ever more keys up: everything, and again after one has changed. It reports how long
+// that takes and how much memory gwdr itself has at most.
+func BenchmarkBackupKeys(b *testing.B) {
+	for _, n := range []int{100_000, 1_000_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			s := newShop(b)
+			s.addKeys(n)
+			figures := map[string][]float64{}
+			for b.Loop() {
+				for _, run := range []string{"full", "changes"} {
+					s.addKeys(1)
+					s.settle()
+					cmd := s.command("backup", "-q", "--full="+fmt.Sprint(run == "full"))
+					begun := time.Now()
+					if err := cmd.Run(); cmd.ProcessState.ExitCode() != 3 { // three directories on one device
+						b.Fatalf("backup: %v", err)
+					}
+					figures["s/"+run] = append(figures["s/"+run], time.Since(begun).Seconds())
+					rss := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
+					figures["MB-peak/"+run] = append(figures["MB-peak/"+run], float64(rss)/1e3)
+				}
+			}
+			report(b, figures)
+		})
+	}
+}
+
+// addKeys issues keys, in bulk.
+func (s *shop) addKeys(n int) {
+	s.t.Helper()
+	for n > 0 {
+		var changes []gateway.Change
+		for range min(n, 50_000) {
+			token := gateway.NewToken()
+			body := gateway.Encode(gateway.KeyBody{Hash: token.Hash(), Scopes: []string{"read"}, Created: time.Now().UTC()})
+			changes = append(changes, gateway.Change{Op: gateway.Create, Entity: gateway.Entity{Ref: gateway.Ref{Kind: gateway.Key, ID: token.ID}, Body: body}})
+		}
+		if _, err := s.client.ApplyBulk(s.t.Context(), changes, gateway.Bulk{}); err != nil {
+			s.t.Fatal(err)
+		}
+		n -= len(changes)
+	}
+}
+
+// report reports the median of each figure.
+func report(b *testing.B, figures map[string][]float64) {
+	for name, values := range figures {
+		slices.Sort(values)
+		b.ReportMetric(values[len(values)/2], name)
+	}
 }
