@@ -15,6 +15,7 @@ const AttestNamespace = "gwdr-attest-v1"
 
 const (
 	attestSchema = "gwdr/attest/v1"
+	attestStamp  = "20060102T150405.000Z"
 	maxAttest    = 4 << 20 // bytes of an attestation's object
 )
 
@@ -42,7 +43,7 @@ type Attestation struct {
 	Sealed     int                `json:"sealed"`
 	Healed     int                `json:"healed"`
 	Started    time.Time          `json:"started"`
-	Ended      time.Time          `json:"ended"`  // UTC, to the second; part of the object's name
+	Ended      time.Time          `json:"ended"`  // UTC, to the millisecond; part of the object's name
 	Result     string             `json:"result"` // pass: nothing is wrong anywhere; fail
 	Tool       string             `json:"tool"`
 	Signer     string             `json:"signer"` // fingerprint of the key
@@ -85,7 +86,7 @@ func canAttest(keys Keys) error {
 
 // attestName is the name of an attestation's object within its lineage.
 func attestName(a Attestation) string {
-	return attestDir + strings.TrimPrefix(a.Point, pointsDir) + a.Ended.UTC().Format("-20060102T150405Z") + ".tar"
+	return attestDir + strings.TrimPrefix(a.Point, pointsDir) + "-" + a.Ended.UTC().Format(attestStamp) + ".tar"
 }
 
 func signAttest(a Attestation, signer *sshsig.Signer) []byte {

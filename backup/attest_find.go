@@ -139,5 +139,5 @@ func attestTime(name string) (time.Time, error) {
 	if !ok {
 		return time.Time{}, errors.New("not an attestation")
 	}
-	return time.Parse("20060102T150405Z", stem[strings.LastIndexByte(stem, '-')+1:])
+	return time.Parse(attestStamp, stem[strings.LastIndexByte(stem, '-')+1:])
 }

@@ -72,7 +72,7 @@ func TestAttestFailure(t *testing.T) {
 		attested := h.attestations(t, 0)
 		nas, local := attested["nas"], attested["local"]
 		if len(nas) != 4 || nas[0].Result != backup.ResultFail || nas[0].Locations[1].Result != backup.ResultFail ||
-			nas[3].Result != backup.ResultPass || !strings.HasSuffix(first.Object, nas[3].Ended.Format("-20060102T150405Z.tar")) {
+			nas[3].Result != backup.ResultPass || !strings.HasSuffix(first.Object, nas[3].Ended.Format("-20060102T150405.000Z.tar")) {
 			t.Errorf("nas: %+v", nas)
 		}
 		if len(local) != 4 || local[0].Result != backup.ResultFail || local[0].Locations[0].Result != backup.ResultPass {

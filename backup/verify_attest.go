@@ -54,7 +54,7 @@ func (r *verifying) attestation() Attestation {
 	a := Attestation{
 		Schema: attestSchema, Lineage: newest.Lineage, Point: newest.Name, PointSum: newest.SHA256, Scope: v.Scope, Sample: v.Sample,
 		Points: v.Points, Decrypted: v.Decrypted, Opened: v.Opened, Identities: recipientsAtHand(r.keys.Identities),
-		Lost: len(v.Lost), Sealed: len(v.Sealed), Started: v.Started, Ended: time.Now().UTC().Truncate(time.Second),
+		Lost: len(v.Lost), Sealed: len(v.Sealed), Started: v.Started, Ended: time.Now().UTC().Truncate(time.Millisecond),
 		Result: result(v.Sound()), Tool: r.Tool, Signer: r.keys.Signer.Public().Fingerprint(),
 	}
 	for _, repair := range v.Repairs {

@@ -43,8 +43,11 @@ func (r *verifying) duePoint(i int, f *Found) {
 // dueLog makes the log due from the newest point of each lineage on, where the copy has a part in the lineage at all.
 func (r *verifying) dueLog(i int) {
 	for _, w := range r.wanted {
-		if w.class == classSegment && r.due[i][lineageRoot(w.lineage)+repoFile] && (r.Strict || w.seq >= r.tailOf(w.lineage)) &&
-			(r.logs[w.lineage].canon[w.seq] != "" || w.skip) {
+		if w.class != classSegment || !r.due[i][lineageRoot(w.lineage)+repoFile] {
+			continue
+		}
+		log := r.logs[w.lineage]
+		if (r.Strict || w.seq >= log.pinned) && (log.canon[w.seq] != "" || w.skip) {
 			r.due[i][w.object] = true
 		}
 	}
@@ -54,17 +57,6 @@ func (r *verifying) dueLog(i int) {
 func (r *verifying) has(i int, f *Found) bool {
 	s, ok := r.sight(i, f.Object())
 	return ok && !s.missing()
-}
-
-// tailOf returns the position of the lineage's newest point that is on its log, from where on the log is kept in any case.
-func (r *verifying) tailOf(lineage string) int64 {
-	tail := int64(0)
-	for k := range r.found {
-		if f := &r.found[k]; f.Lineage == lineage && f.Log.Seq > tail && !r.strays(f) {
-			tail = f.Log.Seq
-		}
-	}
-	return tail
 }
 
 // elsewhere returns how many points the copy has not got, and need not have, that others have.

@@ -49,7 +49,7 @@ func (r *verifying) judgeLogs() {
 	}
 	r.logs = map[string]*strand{}
 	for _, lineage := range slices.Sorted(maps.Keys(places)) {
-		s := judgeLog(lineage, places[lineage], r.pins(lineage), r.tailOf(lineage))
+		s := judgeLog(lineage, places[lineage], r.pins(lineage))
 		r.logs[lineage] = s
 		r.v.Logs = append(r.v.Logs, s.LogVerification)
 		if r.v.Scope == scopeNewest {

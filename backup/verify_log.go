@@ -86,18 +86,21 @@ func (p place) with(sum string) *link {
 type strand struct {
 	LogVerification
 	canon  map[int64]string // hash of the segment that the log goes through, by position; empty where nobody can tell
-	pinned int64            // the newest position on it that a valid point pins
-	tail   int64            // the position of the newest point: from there on everything is kept
+	pinned int64            // where its newest valid point stands: from there on everything is kept
 }
 
 // judgeLog puts a log together from the places in their order. Where it forks, it goes on with the branch of which most
 // copies have something: a segment, or a point that stands on it.
-func judgeLog(lineage string, places []place, pins []pin, tail int64) *strand {
-	s := &strand{canon: map[int64]string{}, tail: tail, LogVerification: LogVerification{
+func judgeLog(lineage string, places []place, pins []pin) *strand {
+	s := &strand{canon: map[int64]string{}, LogVerification: LogVerification{
 		Lineage: lineage, Gaps: []Gap{}, Holes: []SegmentRange{}, Thinned: []SegmentRange{}, Forks: []int64{}, Breaks: []string{}}}
 	s.choose(places, weigh(places, pins))
+	seen := map[int64]bool{}
+	for _, p := range places {
+		seen[p.seq] = true
+	}
 	for _, p := range pins {
-		if s.canon[p.seq] == p.sum {
+		if !seen[p.seq] || s.canon[p.seq] == p.sum { // where nothing was seen, nothing speaks against the point
 			s.pinned = max(s.pinned, p.seq)
 		}
 	}
@@ -209,14 +212,14 @@ func (s *strand) close(lacking []place, seq int64) {
 // lack sorts a range of positions at which there is nothing whole into what had to be there and what had not.
 func (s *strand) lack(from, to int64, lacking []place) {
 	for _, p := range lacking {
-		if p.needed && p.seq < s.tail {
+		if p.needed && p.seq < s.pinned {
 			s.Thinned = appendRange(s.Thinned, from, p.seq-1)
 			s.Holes = appendRange(s.Holes, p.seq, p.seq)
 			from = p.seq + 1
 		}
 	}
-	s.Thinned = appendRange(s.Thinned, from, min(to, s.tail-1))
-	s.Holes = appendRange(s.Holes, max(from, s.tail), to)
+	s.Thinned = appendRange(s.Thinned, from, min(to, s.pinned-1))
+	s.Holes = appendRange(s.Holes, max(from, s.pinned), to)
 }
 
 // appendRange appends the range, unless it is empty, and joins it with the last if it goes on from it.

@@ -66,15 +66,6 @@ func lack(places []place, seqs ...int64) []place {
 	return places
 }
 
-// tailOfPins is where the newest point stands.
-func tailOfPins(pins []pin) int64 {
-	tail := int64(0)
-	for _, p := range pins {
-		tail = max(tail, p.seq)
-	}
-	return tail
-}
-
 func need(places []place, seqs ...int64) []place {
 	for i := range places {
 		places[i].needed = slices.Contains(seqs, places[i].seq)
@@ -117,7 +108,7 @@ func TestJudgeLog(t *testing.T) {
 		"signature is wrong everywhere": {placesOf(6, unsigned), []pin{{4, "4", 1}}, LogVerification{First: 1, Last: 6, Segments: 6}, 0, 0}, // the next one names it
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := judgeLog("", c.places, c.pins, tailOfPins(c.pins))
+			s := judgeLog("", c.places, c.pins)
 			got := LogVerification{First: s.First, Last: s.Last, Segments: s.Segments, Holes: s.Holes, Thinned: s.Thinned, Forks: s.Forks}
 			c.want.Holes, c.want.Forks = append([]SegmentRange{}, c.want.Holes...), append([]int64{}, c.want.Forks...)
 			c.want.Thinned = append([]SegmentRange{}, c.want.Thinned...)
@@ -136,7 +127,7 @@ func TestJudgeSampledLog(t *testing.T) {
 			places[i].links, places[i].unread = nil, true
 		}
 	}
-	s := judgeLog("", drop(places, 4), []pin{{6, "6", 1}}, 6)
+	s := judgeLog("", drop(places, 4), []pin{{6, "6", 1}})
 	if s.First != 1 || s.Last != 6 || s.Segments != 2 || len(s.Breaks) > 0 {
 		t.Errorf("log: %+v", s.LogVerification)
 	}

@@ -110,7 +110,10 @@ func (r *verifying) unread(i int) []*wanted {
 // maxFailures is how many requests in a row may fail before a copy gets no other.
 const maxFailures = 3
 
-// scrubCopy reads the copy: small objects some at a time, packs one by one.
+// maxSmall is up to what size objects are read some at a time, each whole.
+const maxSmall = 1 << 20
+
+// scrubCopy reads the copy: small objects some at a time, others one by one.
 func (r *verifying) scrubCopy(ctx context.Context, i int) {
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
@@ -131,10 +134,10 @@ func (r *verifying) scrubCopy(ctx context.Context, i int) {
 		}
 	}
 	var wg sync.WaitGroup
-	list := r.unread(i)
-	packs := slices.DeleteFunc(slices.Clone(list), func(w *wanted) bool { return w.class != classPack })
-	for _, w := range list {
-		if w.class == classPack {
+	var big []*wanted
+	for _, w := range r.unread(i) {
+		if w.class == classPack || w.size > maxSmall {
+			big = append(big, w)
 			continue
 		}
 		slots <- struct{}{}
@@ -144,7 +147,7 @@ func (r *verifying) scrubCopy(ctx context.Context, i int) {
 		})
 	}
 	wg.Wait()
-	for _, w := range packs {
+	for _, w := range big {
 		look(w)
 	}
 	if err := context.Cause(ctx); err != nil {

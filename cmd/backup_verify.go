@@ -35,7 +35,7 @@ identity is configured. It changes nothing, unless told to:
 
 --repair puts back what a location lacks or has damaged, with bytes of another location that were verified in this run; of
 a pack that is damaged everywhere, but not in the same MiB, with the good parts of each. A damaged object is moved out of
-the way before, which a location may not allow. A point is put back only where all that it needs is whole. Older points
+the way before, which takes the location's 'pruner' credentials where writers may not do that. A point is put back only where all that it needs is whole. Older points
 that a location lacks, because it was pruned or came later, are no problem and stay where they are; --strict, together with
 --all, wants every point everywhere.
 
@@ -69,7 +69,11 @@ func runBackupVerify(ctx context.Context, a *app, opts verifyOptions) error {
 	if err != nil {
 		return usageError(err)
 	}
-	copies, err := a.openCopies(ctx)
+	openAll := a.openCopies
+	if opts.repair { // what is damaged has to be moved away, which a writer may not
+		openAll = a.openPruners
+	}
+	copies, err := openAll(ctx)
 	if err != nil {
 		return err
 	}

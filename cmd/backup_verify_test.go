@@ -105,6 +105,34 @@ func TestVerifyAttests(t *testing.T) {
 	s.want(0, "backup", "verify")
 }
 
+// TestVerifyIsSeen: status shows when everything was read back last, and prune keeps what was verified.
+func TestVerifyIsSeen(t *testing.T) {
+	s := newSite(t)
+	s.backup(3, false)
+	status := func() backup.LocationStatus {
+		s.want(3, "backup", "status", "--json")
+		var status backup.Status
+		if err := json.Unmarshal(s.stdout.Bytes(), &status); err != nil {
+			t.Fatal(err)
+		}
+		return status.Locations[1]
+	}
+	s.want(0, "backup", "verify", "--attest")
+	if l := status(); l.Scrubbed != nil {
+		t.Errorf("the newest point only: %+v", l)
+	}
+	s.damage("nas", "gwdr1", "*", "packs", "*", "*")
+	s.want(3, "backup", "verify", "--all", "--attest")
+	if l := status(); l.Scrubbed != nil || len(l.Problems) == 0 {
+		t.Errorf("after a failure: %+v", l)
+	}
+	s.want(0, "backup", "verify", "--all", "--attest", "--repair")
+	if l := status(); l.Scrubbed == nil || len(l.Problems) != 0 {
+		t.Errorf("after the repair: %+v", l)
+	}
+	contains(t, s.want(0, "backup", "prune", "--keep-within", "1h", "--json"), `"last verified"`)
+}
+
 func TestVerifySample(t *testing.T) {
 	s := newSite(t)
 	s.backup(3, false)
