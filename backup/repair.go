@@ -137,8 +137,11 @@ func makeWay(ctx context.Context, l Location, object string, s sight) (moved str
 		return "", ErrKeeps
 	}
 	moved, err = q.Quarantine(ctx, object)
-	if errors.Is(err, ErrNotExist) { // somebody did it already
+	switch {
+	case errors.Is(err, ErrNotExist): // somebody did it already
 		return "", nil
+	case errors.Is(err, errors.ErrUnsupported):
+		return moved, fmt.Errorf("%w: %w", ErrKeeps, err)
 	}
 	return moved, err
 }

@@ -185,7 +185,7 @@ func mendable(v *backup.Verification, repaired bool) error {
 		return withHint(err, "the same with --repair puts back what another location has whole")
 	}
 	if slices.ContainsFunc(v.Repairs, func(r backup.Repair) bool { return errors.Is(r.Err, backup.ErrKeeps) }) {
-		return withHint(err, "move each damaged object away with the store's own means, and run this again: gwdr never overwrites")
+		return withHint(err, "restores read it elsewhere. To have it whole here, move the damaged object away with the store's own means, and run this again")
 	}
 	return err
 }
