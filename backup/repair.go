@@ -67,23 +67,17 @@ func (r *verifying) repair(ctx context.Context) error {
 
 // heal puts the object back at the copies that lack it.
 func (r *verifying) heal(ctx context.Context, w *wanted, lacking []int) {
-	body, from, err := r.source(ctx, w)
-	if w.skip {
-		err = errUnread
-	}
-	if err == nil {
-		defer body.Close()
+	body, from, err := (*content)(nil), "", errUnread
+	if !w.skip {
+		if body, from, err = r.source(ctx, w); err == nil {
+			defer body.Close()
+		}
 	}
 	for _, i := range lacking {
 		s, _ := r.sight(i, w.object)
 		repair := Repair{Copy: r.copies[i].Name, Object: w.object, Problem: r.problem(i, w, s, err == nil).Error(), Err: err}
-		switch {
-		case err != nil:
-		case s.damaged() && r.recovered(ctx, i, w):
-			repair.From = repair.Copy
-		default:
-			repair.From = from
-			repair.Moved, repair.Err = r.healAt(ctx, i, w, s, body)
+		if err == nil {
+			repair.From, repair.Moved, repair.Err = r.healAt(ctx, i, w, body, from)
 		}
 		if repair.Healed = repair.Err == nil; !repair.Healed {
 			repair.Error, repair.From = repair.Err.Error(), ""
@@ -92,18 +86,21 @@ func (r *verifying) heal(ctx context.Context, w *wanted, lacking []int) {
 	}
 }
 
-// recovered reads a damaged object once more: a broken connection looks like a truncated object, and what is whole must not be
-// moved away.
-func (r *verifying) recovered(ctx context.Context, i int, w *wanted) bool {
-	return r.look(ctx, i, w) == nil && r.whole(i, w)
-}
-
-// healAt puts the object back at one copy, and reads it again.
-func (r *verifying) healAt(ctx context.Context, i int, w *wanted, s sight, body *content) (moved string, err error) {
-	if err := r.mayHeal(i, w, s); err != nil {
-		return "", err
+// healAt puts the object back at one copy, and reads it again. What is damaged is read once more before: a broken connection
+// looks like a truncated object, and what is whole must not be moved away.
+func (r *verifying) healAt(ctx context.Context, i int, w *wanted, body *content, from string) (source, moved string, err error) {
+	s, _ := r.sight(i, w.object)
+	if s.damaged() {
+		_ = r.look(ctx, i, w) // the sight has its error
+		if s, _ = r.sight(i, w.object); s.err == nil && !r.foreign(w, s) {
+			return r.copies[i].Name, "", nil
+		}
 	}
-	a := onOne(ctx, r.copies[i], allowance(r.Patience, 2*body.size), func(ctx context.Context, c Copy) (string, error) {
+	if err := r.mayHeal(i, w, s); err != nil {
+		return "", "", err
+	}
+	// Who interrupts this may not leave nothing where something was.
+	a := onOne(context.WithoutCancel(ctx), r.copies[i], allowance(r.Patience, 2*body.size), func(ctx context.Context, c Copy) (string, error) {
 		moved, err := makeWay(ctx, c.Location, w.object, s)
 		if err != nil {
 			return "", err
@@ -115,16 +112,15 @@ func (r *verifying) healAt(ctx context.Context, i int, w *wanted, s sight, body 
 		if errors.Is(a.err, errSilent) {
 			r.down[i] = a.err
 		}
-		return a.value, a.err
+		return "", a.value, a.err
 	}
-	if err := r.look(ctx, i, w); err != nil {
-		return a.value, fmt.Errorf("read it again: %w", err)
+	if err := r.look(context.WithoutCancel(ctx), i, w); err != nil {
+		return "", a.value, fmt.Errorf("read it again: %w", err)
 	}
-	healed, _ := r.sight(i, w.object)
-	if healed.err != nil {
-		return a.value, fmt.Errorf("it was put back, and is not whole: %w", healed.err)
+	if healed, _ := r.sight(i, w.object); healed.err != nil {
+		return "", a.value, fmt.Errorf("it was put back, and is not whole: %w", healed.err)
 	}
-	return a.value, nil
+	return from, a.value, nil
 }
 
 // makeWay makes sure that nothing is under the name.

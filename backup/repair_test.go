@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"gwdr/backup"
@@ -229,32 +228,65 @@ func TestRepairUncommitted(t *testing.T) {
 	h.memories[0].Set(last, segment)
 }
 
-// flaky gives a truncated object once, as a broken connection does.
+// flaky gives a truncated object once, as a broken connection does, and then refuses so often.
 type flaky struct {
 	*backuptest.Memory
-	name string
-	done atomic.Bool
+	name    string
+	refuses int
+	reads   int
 }
 
 func (f *flaky) Get(ctx context.Context, name string) (io.ReadCloser, error) {
-	if strings.Contains(name, f.name) && f.done.CompareAndSwap(false, true) {
+	if !strings.Contains(name, f.name) {
+		return f.Memory.Get(ctx, name)
+	}
+	switch f.reads++; {
+	case f.reads == 1:
 		return io.NopCloser(strings.NewReader("short")), nil
+	case f.reads <= 1+f.refuses:
+		return nil, errors.New("connection refused")
 	}
 	return f.Memory.Get(ctx, name)
 }
 
-// TestRepairReadsAgain: what is whole at the second look is not moved.
+// TestRepairReadsAgain: what is whole at the second look, or cannot be looked at, is not moved.
 func TestRepairReadsAgain(t *testing.T) {
 	h := longHouse(t)
 	whole := h.memories[1].Objects()
-	h.job.Copies[1].Location = &flaky{Memory: h.memories[1], name: "/packs/"}
+	pack := h.object(t, "/packs/", 0)
+	h.job.Copies[1].Location = &flaky{Memory: h.memories[1], name: pack}
 	v := h.repair(t)
 	if !v.Sound() || len(v.Repairs) != 1 || !v.Repairs[0].Healed || v.Repairs[0].From != "nas" || v.Repairs[0].Moved != "" {
+		t.Errorf("verification: %+v", v)
+	}
+	h.job.Copies[1].Location = &flaky{Memory: h.memories[1], name: pack, refuses: 9}
+	v = h.repair(t)
+	if v.Sound() || len(v.Repairs) != 1 || v.Repairs[0].Healed || !strings.Contains(v.Repairs[0].Error, "it cannot be read") {
 		t.Errorf("verification: %+v", v)
 	}
 	if !maps.EqualFunc(whole, h.memories[1].Objects(), bytes.Equal) {
 		t.Error("something was moved")
 	}
+}
+
+// TestRepairInterrupted: who interrupts a repair never leaves nothing where something was.
+func TestRepairInterrupted(t *testing.T) {
+	h := longHouse(t)
+	whole := h.memories[1].Objects()
+	flip(t, h.memories[1], h.object(t, "/packs/", 0), 100)
+	ctx, cancel := context.WithCancel(t.Context())
+	h.memories[1].Break(func(_ context.Context, op, _ string) error {
+		if op == "quarantine" {
+			cancel()
+		}
+		return nil
+	})
+	v, err := backup.Verify(ctx, h.job.Copies, h.job.Keys, backup.VerifyOptions{All: true, Repair: true})
+	if !errors.Is(err, context.Canceled) || len(v.Repairs) != 1 || !v.Repairs[0].Healed {
+		t.Errorf("Verify = %+v, %v", v, err)
+	}
+	h.memories[1].Break(nil)
+	wantSame(t, whole, h.memories[1])
 }
 
 // TestRepairBadSource: bytes that changed since they were verified go nowhere.

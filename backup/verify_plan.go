@@ -106,7 +106,8 @@ func (r *verifying) planPoint(f *Found) {
 	}
 	for _, seq := range r.segmentsOf(f) {
 		r.planSegment(f.Lineage, seq)
-		r.index[lineageRoot(f.Lineage)+segmentName(seq)].needed = seq > f.Base.Seq
+		w := r.index[lineageRoot(f.Lineage)+segmentName(seq)]
+		w.needed = w.needed || seq > f.Base.Seq
 	}
 }
 

@@ -289,7 +289,7 @@ func TestVerifyAnswersLate(t *testing.T) {
 		},
 	} {
 		h.memories[1].Break(fault)
-		v := h.verifyWith(t, backup.VerifyOptions{All: true, Repair: true, Patience: 50 * time.Millisecond})
+		v := h.verifyWith(t, backup.VerifyOptions{All: true, Repair: true, Patience: 2 * time.Second})
 		if v.Sound() || !v.Restorable() || v.Decrypted != 5 || len(v.Locations[0].Problems)+len(v.Locations[2].Problems) > 0 {
 			t.Errorf("%s: %+v", name, v)
 		}

@@ -93,6 +93,9 @@ func runBackupVerify(ctx context.Context, a *app, opts verifyOptions) error {
 		return withHint(usageError(err), "in the file of trusted signers, add %s to the namespaces=\"...\" of the key, and name the key with GWDR_KEYS_SIGNING",
 			backup.AttestNamespace)
 	case err != nil && (ctx.Err() != nil || !errors.Is(err, backup.ErrNoIdentity)):
+		if v != nil && len(v.Repairs) > 0 {
+			a.progress("interrupted; what was healed by then stays healed")
+		}
 		return err
 	}
 	if err := a.showVerification(v, keys); err != nil {
