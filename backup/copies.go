@@ -77,7 +77,7 @@ func onOne[T any](ctx context.Context, c Copy, limit time.Duration, do func(cont
 // grace is what a driver has to come back once its context is done.
 const grace = 200 * time.Millisecond
 
-// readObject reads a small object whole.
+// readObject reads a small object whole. The error wraps ErrIntegrity if it is not small.
 func readObject(ctx context.Context, l Location, name string, limit int64) ([]byte, error) {
 	r, err := l.Get(ctx, name)
 	if err != nil {
@@ -89,7 +89,7 @@ func readObject(ctx context.Context, l Location, name string, limit int64) ([]by
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
 	if int64(len(content)) > limit {
-		return nil, fmt.Errorf("read %s: it has more than %d bytes", name, limit)
+		return nil, fmt.Errorf("read %s: %w: it has more than %d bytes", name, ErrIntegrity, limit)
 	}
 	return content, nil
 }

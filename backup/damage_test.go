@@ -263,7 +263,7 @@ func TestMissingPoint(t *testing.T) {
 	remove(h.memories[2], "gwdr1/")
 	h.find(t) // no problem to a restore
 	v := verify(t, h, false)
-	if v.Sound() || !v.Restorable() || len(v.Locations[2].Problems) != 3 { // point, repo.tar, pack
+	if v.Sound() || !v.Restorable() || len(v.Locations[2].Problems) != 6 { // point, pack, segment, repo.tar, README.txt, restore.sh
 		t.Errorf("verification: %+v", v)
 	}
 }

@@ -41,7 +41,7 @@ func testPoint(signer *sshsig.Signer) (object []byte, found Found) {
 
 // FuzzReadPoint: only the one object that was signed is a point.
 func FuzzReadPoint(f *testing.F) {
-	signer := sshsig.NewSigner("")
+	signer := fixedSigner(f)
 	valid, found := testPoint(signer)
 	trusted := sshsig.Trusted{}.Trust("x", signer.Public())
 	if _, err := readPoint(valid, found.Lineage, found.Name, trusted); err != nil {

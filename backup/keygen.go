@@ -94,7 +94,7 @@ func newKeys() (map[string][]byte, error) {
 	files[signingFile] = private
 	files[signingFile+".pub"] = fmt.Appendf(nil, "%s %s\n", signer.Public(), Principal)
 	files[trustedFile] = sshsig.Trusted{}.Trust(Principal, signer.Public(),
-		PointNamespace, RepoNamespace, "gwdr-seg-v1", "gwdr-report").Marshal()
+		PointNamespace, RepoNamespace, SegmentNamespace, AttestNamespace, "gwdr-report").Marshal()
 	return files, nil
 }
 

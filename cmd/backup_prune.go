@@ -89,7 +89,8 @@ func runBackupPrune(ctx context.Context, a *app, opts pruneOptions) error {
 	if err != nil {
 		return err
 	}
-	p, err := backup.Prune(ctx, copies, keys.Trusted, backup.PruneOptions{Keep: opts.keep, Remove: opts.yes})
+	attested, _ := backup.Attestations(ctx, copies, keys.Trusted)
+	p, err := backup.Prune(ctx, copies, keys.Trusted, backup.PruneOptions{Keep: opts.keep, Remove: opts.yes, Verified: backup.VerifiedAt(attested)})
 	if errors.Is(err, backup.ErrNoRule) {
 		return withHint(usageError(err), "say for how long, such as --keep-within 7d --keep-within-daily 30d")
 	}

@@ -56,7 +56,8 @@ func runBackupStatus(ctx context.Context, a *app, opts statusOptions) error {
 	asked := make(chan *backup.GatewayStatus, 1)
 	go func() { asked <- a.askGateway(ctx) }()
 	gateway, spool := a.spool()
-	s := backup.CheckStatus(ctx, copies, keys.Keys, a.backupPolicy(), backup.StatusOptions{Spool: spool, Gateway: gateway, Patience: opts.patience})
+	s := backup.CheckStatus(ctx, copies, keys.Keys, a.backupPolicy(), backup.StatusOptions{Spool: spool, Gateway: gateway, Patience: opts.patience,
+		Scrubs: backup.Scrubs})
 	var strangers []string
 	for file, identities := range keys.named {
 		tests := s.TryIdentities(ctx, copies, identities, opts.patience)

@@ -158,8 +158,8 @@ func TestBackupDamage(t *testing.T) {
 	s := newSite(t)
 	s.backup(3, false)
 	s.damage("nas", "gwdr1", "*", "packs", "*", "*")
-	contains(t, s.want(3, "backup", "verify"), "PROBLEM at nas gwdr1/", "1 of 1 blocks", "1 of 1 decrypted",
-		"whole at local, offsite: restores read it there", "hint: copy the file of each such object by hand")
+	contains(t, s.want(3, "backup", "verify"), "PROBLEM at nas, lineage ", "1 of 1 blocks of it are damaged", "1 of 1 decrypted",
+		"whole at local, offsite: restores read it there", "hint: the same with --repair")
 	s.want(0, "backup", "list")
 	s.damage("nas", "gwdr1", "*", "points", "*")
 	contains(t, s.want(3, "backup", "list"), "PROBLEM at nas", "local,offsite")
@@ -180,7 +180,7 @@ func TestBackupWrongIdentity(t *testing.T) {
 	}
 	text := s.want(8, "backup", "verify")
 	contains(t, text, "CANNOT DECRYPT gwdr1/", "intact, but the identity "+s.path("gwdr-keys", "identity")+" does not open it",
-		"does not open 1 point", "hint: set GWDR_KEYS_IDENTITY")
+		"does not open 1 object", "hint: set GWDR_KEYS_IDENTITY")
 	if strings.Contains(text, "LOST") {
 		t.Errorf("what is intact is not lost:\n%s", text)
 	}

@@ -178,33 +178,3 @@ func writeProblems(w io.Writer, problems []backup.Problem) {
 		}
 	}
 }
-
-// showVerification writes what a verification found.
-func (a *app) showVerification(v *backup.Verification, keys backup.Keys) error {
-	if a.JSON {
-		return a.writeJSON(v)
-	}
-	var rows [][]string
-	for _, l := range v.Locations {
-		rows = append(rows, []string{l.Name, strconv.Itoa(l.Points), size(l.Bytes), strconv.Itoa(len(l.Problems))})
-	}
-	if err := table(a.Stdout, []string{"LOCATION", "POINTS", "READ", "PROBLEMS"}, rows); err != nil {
-		return err
-	}
-	fmt.Fprintln(a.Stdout)
-	for _, l := range v.Locations {
-		writeProblems(a.Stdout, l.Problems)
-	}
-	for _, lost := range v.Lost {
-		fmt.Fprintf(a.Stdout, "LOST %s\n", printable(lost))
-	}
-	for _, sealed := range v.Sealed {
-		fmt.Fprintf(a.Stdout, "CANNOT DECRYPT %s: intact, but the identity %s does not open it\n", printable(sealed), keys.IdentityFile)
-	}
-	decrypted := fmt.Sprintf("%d of %d decrypted", v.Decrypted, v.Points)
-	if len(keys.Identities) == 0 {
-		decrypted = "not decrypted: no identity is configured"
-	}
-	fmt.Fprintf(a.Stdout, "read %s, %s\n", count(v.Points, "point"), decrypted)
-	return nil
-}

@@ -119,7 +119,7 @@ func runInit(ctx context.Context, a *app, opts initOptions) error {
 func cronLines(executable, config string) []string {
 	var lines []string
 	for _, job := range []struct{ when, what string }{
-		{"7 * * * *", "backup"}, {"37 6 * * *", "backup status"}, {"17 3 * * 0", "backup verify --all"},
+		{"7 * * * *", "backup"}, {"37 6 * * *", "backup status"}, {"17 3 * * 0", "backup verify --all --attest"},
 	} {
 		lines = append(lines, fmt.Sprintf("%s %s --config %s --quiet %s >/dev/null", job.when, shellWord(executable), shellWord(config), job.what))
 	}

@@ -162,6 +162,10 @@ func parse(text []byte) (parsed, error) {
 	if err := ssh.Unmarshal(blob, &e); err != nil {
 		return parsed{}, fmt.Errorf("malformed SSH signature: %w", err)
 	}
+	// Base64 has bits that count for nothing: a flipped one must be seen, and one signature has one form.
+	if !bytes.Equal(armor(block.Bytes), text) {
+		return parsed{}, errors.New("SSH signature is not in the form of ssh-keygen")
+	}
 	if e.Version != version {
 		return parsed{}, fmt.Errorf("SSH signature has version %d, not %d", e.Version, version)
 	}

@@ -65,6 +65,25 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 }
 
+// TestEachBit: no bit of a signature can be flipped, whatever the length of what base64 encodes.
+func TestEachBit(t *testing.T) {
+	signer, message := NewSigner(""), []byte("hello\n")
+	trusted := Trusted{}.Trust("ops", signer.Public())
+	for _, namespace := range []string{"a", "ab", "abc"} {
+		signature := signer.Sign(namespace, message)
+		for i := range len(signature) * 8 {
+			signature[i/8] ^= 1 << (i % 8)
+			if _, err := trusted.Verify(namespace, message, signature); err == nil {
+				t.Errorf("%s: bit %d of byte %d counts for nothing", namespace, i%8, i/8)
+			}
+			signature[i/8] ^= 1 << (i % 8)
+		}
+		if _, err := trusted.Verify(namespace, message, signature); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestTrustedFile(t *testing.T) {
 	key := NewSigner("").Public()
 	rsa := "human ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQC7 comment\n"
