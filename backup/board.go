@@ -127,14 +127,6 @@ func (b *board) extend(tail sealedSegment) {
 	}
 }
 
-// pointed says that there is a new point.
-func (b *board) pointed() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.points++
-	b.move()
-}
-
 // find returns the place of the copy.
 func (b *board) find(c Copy) *place {
 	return b.places[slices.IndexFunc(b.places, func(p *place) bool { return p.copy.Name == c.Name })]

@@ -123,13 +123,13 @@ func (r *tailReader) ahead(ctx context.Context, order []Copy, seq int64) {
 }
 
 var (
-	errNowhere  = errors.New("is whole at no location")
+	errLacking  = errors.New("is whole at no location")
 	errStranger = errors.New("is another writer's")
 )
 
 // next returns the segment at the position that continues what comes before it.
 func (r *tailReader) next(ctx context.Context, order []Copy, seq int64, at Position, revision int64) (s sealedSegment, from string, err error) {
-	err = errNowhere
+	err = errLacking
 	for _, c := range order {
 		if !r.listed[c.Name][seq] {
 			continue

@@ -41,10 +41,10 @@ func (r *verifying) lose(f *Found, err error) {
 
 // judgeLogs puts the logs together, as far as they were read. What the newest point lacks is told with the point.
 func (r *verifying) judgeLogs() {
-	places := map[string][]place{}
+	places := map[string][]slot{}
 	for _, w := range r.wanted { // in order
 		if w.class == classSegment {
-			places[w.lineage] = append(places[w.lineage], r.place(w))
+			places[w.lineage] = append(places[w.lineage], r.slot(w))
 		}
 	}
 	r.logs = map[string]*strand{}
@@ -61,9 +61,9 @@ func (r *verifying) judgeLogs() {
 	}
 }
 
-// place is what the copies have of a segment.
-func (r *verifying) place(w *wanted) place {
-	p := place{seq: w.seq, needed: w.needed, unread: w.skip && r.listed(w.object)}
+// slot is what the copies have of a segment.
+func (r *verifying) slot(w *wanted) slot {
+	p := slot{seq: w.seq, needed: w.needed, unread: w.skip && r.listed(w.object)}
 	for i := range r.copies {
 		if s, _ := r.sight(i, w.object); s.link != nil {
 			p.links = append(p.links, held{s.link, i})
@@ -150,7 +150,7 @@ func (r *verifying) chain(f *Found) (links []*link, skipped bool, err error) {
 		if !ok {
 			return nil, false, fmt.Errorf("it needs more than %d segments", maxReplay)
 		}
-		p := r.place(w)
+		p := r.slot(w)
 		if pin == "" { // the sample left out the one that would tell
 			pin = r.logs[f.Lineage].canon[seq]
 		}

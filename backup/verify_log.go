@@ -16,15 +16,15 @@ type LogVerification struct {
 	Segments int            `json:"segments"` // that were read, and are whole somewhere
 	Revision int64          `json:"revision"` // of the store, at the last of them
 	Time     time.Time      `json:"consistency_time"`
-	Gaps     []Gap          `json:"gaps"`    // that the log declares: the writer could not learn what had changed
+	Gaps     []LogGap       `json:"gaps"`    // that the log declares: the writer could not learn what had changed
 	Holes    []SegmentRange `json:"holes"`   // that it does not declare: a point needs them, or they are of the newest part
 	Thinned  []SegmentRange `json:"thinned"` // that no point needs, and that are not kept: prune takes them
 	Forks    []int64        `json:"forks"`   // positions at which some location has another writer's segment
 	Breaks   []string       `json:"breaks"`  // segments that do not go on from the one before
 }
 
-// Gap is a part of a log whose changes are not known. The state at its end, a point shows.
-type Gap struct {
+// LogGap is a part of a log whose changes are not known. The state at its end, a point shows.
+type LogGap struct {
 	Seq  int64     `json:"seq"`
 	From int64     `json:"from"` // revisions
 	To   int64     `json:"to"`
@@ -45,8 +45,8 @@ func (s SegmentRange) String() string {
 	return fmt.Sprintf("segments %d to %d of the log", s.From, s.To)
 }
 
-// place is what the copies have at one position of a log.
-type place struct {
+// slot is what the copies have at one position of a log.
+type slot struct {
 	seq    int64
 	links  []held
 	needed bool // by a point
@@ -72,7 +72,7 @@ type copySet uint64
 func (s copySet) with(i int) copySet { return s | 1<<(i%64) }
 
 // with returns the segment of that hash. Whoever pins it makes up for a wrong signature.
-func (p place) with(sum string) *link {
+func (p slot) with(sum string) *link {
 	var found *link
 	for _, l := range p.links {
 		if l.sum == sum && (found == nil || found.err != nil) {
@@ -91,9 +91,9 @@ type strand struct {
 
 // judgeLog puts a log together from the places in their order. Where it forks, it goes on with the branch of which most
 // copies have something: a segment, or a point that stands on it.
-func judgeLog(lineage string, places []place, pins []pin) *strand {
+func judgeLog(lineage string, places []slot, pins []pin) *strand {
 	s := &strand{canon: map[int64]string{}, LogVerification: LogVerification{
-		Lineage: lineage, Gaps: []Gap{}, Holes: []SegmentRange{}, Thinned: []SegmentRange{}, Forks: []int64{}, Breaks: []string{}}}
+		Lineage: lineage, Gaps: []LogGap{}, Holes: []SegmentRange{}, Thinned: []SegmentRange{}, Forks: []int64{}, Breaks: []string{}}}
 	s.choose(places, weigh(places, pins))
 	seen := map[int64]bool{}
 	for _, p := range places {
@@ -110,7 +110,7 @@ func judgeLog(lineage string, places []place, pins []pin) *strand {
 
 // weigh returns for each segment, by position and hash, which copies have it or something that goes on from it. That includes
 // segments that nobody has: a point, or the one after it, names them.
-func weigh(places []place, pins []pin) []map[string]copySet {
+func weigh(places []slot, pins []pin) []map[string]copySet {
 	weights := make([]map[string]copySet, len(places))
 	index := map[int64]int{}
 	for i, p := range places {
@@ -138,7 +138,7 @@ func weigh(places []place, pins []pin) []map[string]copySet {
 }
 
 // choose finds the segment that the log goes through at each place.
-func (s *strand) choose(places []place, weights []map[string]copySet) {
+func (s *strand) choose(places []slot, weights []map[string]copySet) {
 	for i, p := range places {
 		before := (*link)(nil)
 		if i > 0 && places[i-1].seq+1 == p.seq {
@@ -174,9 +174,9 @@ func (s *strand) broken(format string, args ...any) {
 }
 
 // tell says what the log came to.
-func (s *strand) tell(places []place) {
-	var lacking []place // since the last segment
-	var last *link      // at s.Last, if it was read
+func (s *strand) tell(places []slot) {
+	var lacking []slot // since the last segment
+	var last *link     // at s.Last, if it was read
 	for _, p := range places {
 		l := p.with(s.canon[p.seq])
 		foreign := slices.ContainsFunc(p.links, func(o held) bool { return o.err == nil && o.sum != s.canon[p.seq] })
@@ -199,7 +199,7 @@ func (s *strand) tell(places []place) {
 
 // close notes what is lacking between the last segment and the one at seq. Before the first segment, that is only what lies
 // there, damaged, or what a point needs.
-func (s *strand) close(lacking []place, seq int64) {
+func (s *strand) close(lacking []slot, seq int64) {
 	from := s.Last + 1
 	if s.First == 0 {
 		if s.First, from = seq, seq; len(lacking) > 0 {
@@ -210,7 +210,7 @@ func (s *strand) close(lacking []place, seq int64) {
 }
 
 // lack sorts a range of positions at which there is nothing whole into what had to be there and what had not.
-func (s *strand) lack(from, to int64, lacking []place) {
+func (s *strand) lack(from, to int64, lacking []slot) {
 	for _, p := range lacking {
 		if p.needed && p.seq < s.pinned {
 			s.Thinned = appendRange(s.Thinned, from, p.seq-1)
@@ -244,7 +244,7 @@ func (s *strand) join(seq int64, l, last *link) {
 	s.Segments++
 	s.Revision, s.Time = l.to, l.time
 	if l.gap && seq > 1 {
-		s.Gaps = append(s.Gaps, Gap{Seq: seq, From: l.from, To: l.to, Time: l.time})
+		s.Gaps = append(s.Gaps, LogGap{Seq: seq, From: l.from, To: l.to, Time: l.time})
 	}
 	switch {
 	case follows && l.previous != last.sum:
@@ -255,7 +255,7 @@ func (s *strand) join(seq int64, l, last *link) {
 }
 
 // end notes what is lacking behind the last segment. Beyond that is nothing of the log: anybody can put a file there.
-func (s *strand) end(lacking []place) {
+func (s *strand) end(lacking []slot) {
 	if len(lacking) == 0 {
 		return
 	}

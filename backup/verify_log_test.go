@@ -27,10 +27,10 @@ func logOf(n int64, branch string, from int64) map[int64]*link {
 }
 
 // placesOf lists the positions up to n at which some copy has, or should have, something.
-func placesOf(n int64, copies ...map[int64]*link) []place {
-	var places []place
+func placesOf(n int64, copies ...map[int64]*link) []slot {
+	var places []slot
 	for seq := int64(1); seq <= n; seq++ {
-		p := place{seq: seq}
+		p := slot{seq: seq}
 		for i, c := range copies {
 			if c[seq] != nil {
 				p.links = append(p.links, held{c[seq], i})
@@ -41,8 +41,8 @@ func placesOf(n int64, copies ...map[int64]*link) []place {
 	return places
 }
 
-func drop(places []place, seqs ...int64) []place {
-	var kept []place
+func drop(places []slot, seqs ...int64) []slot {
+	var kept []slot
 	for _, p := range places {
 		keep := true
 		for _, seq := range seqs {
@@ -55,7 +55,7 @@ func drop(places []place, seqs ...int64) []place {
 	return kept
 }
 
-func lack(places []place, seqs ...int64) []place {
+func lack(places []slot, seqs ...int64) []slot {
 	for i := range places {
 		for _, seq := range seqs {
 			if places[i].seq == seq {
@@ -66,7 +66,7 @@ func lack(places []place, seqs ...int64) []place {
 	return places
 }
 
-func need(places []place, seqs ...int64) []place {
+func need(places []slot, seqs ...int64) []slot {
 	for i := range places {
 		places[i].needed = slices.Contains(seqs, places[i].seq)
 	}
@@ -80,7 +80,7 @@ func TestJudgeLog(t *testing.T) {
 	jump[5].from = 7
 	unsigned[3].err, unsigned[5].err = errFork, errFork // any will do
 	for name, c := range map[string]struct {
-		places []place
+		places []slot
 		pins   []pin
 		want   LogVerification // First, Last, Segments, Holes, Thinned, Forks, and how many Gaps and Breaks
 		gaps   int
@@ -98,7 +98,7 @@ func TestJudgeLog(t *testing.T) {
 		"last is damaged everywhere":    {lack(placesOf(6, a, a), 6), nil, LogVerification{First: 1, Last: 6, Segments: 5, Holes: []SegmentRange{{6, 6}}}, 0, 0},
 		"all is damaged everywhere":     {lack(placesOf(3, a), 1, 2, 3), nil, LogVerification{First: 1, Last: 3, Holes: []SegmentRange{{1, 3}}}, 0, 0},
 		"what a point names is nowhere": {lack(placesOf(6, a), 5, 6), []pin{{6, "6", 1}}, LogVerification{First: 1, Last: 6, Segments: 4, Thinned: []SegmentRange{{5, 5}}, Holes: []SegmentRange{{6, 6}}}, 0, 0},
-		"a file of somebody's":          {append(placesOf(6, a), place{seq: 1 << 60}), nil, LogVerification{First: 1, Last: 6, Segments: 6}, 0, 0},
+		"a file of somebody's":          {append(placesOf(6, a), slot{seq: 1 << 60}), nil, LogVerification{First: 1, Last: 6, Segments: 6}, 0, 0},
 		"gap that is declared":          {placesOf(6, gap), []pin{{6, "6", 1}}, LogVerification{First: 1, Last: 6, Segments: 6}, 1, 0},
 		"revisions do not meet":         {placesOf(6, jump), nil, LogVerification{First: 1, Last: 6, Segments: 6}, 0, 1},
 		"fork at a minority":            {placesOf(6, a, a, b), nil, LogVerification{First: 1, Last: 6, Segments: 6, Forks: []int64{4, 5, 6}}, 0, 0},

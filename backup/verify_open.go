@@ -204,7 +204,7 @@ func (r *verifying) openLog(ctx context.Context, opened map[string]bool) error {
 		if w.class != classSegment || w.skip || opened[w.object] {
 			continue
 		}
-		l := r.place(w).with(r.logs[w.lineage].canon[w.seq])
+		l := r.slot(w).with(r.logs[w.lineage].canon[w.seq])
 		if l == nil {
 			continue
 		}
