@@ -60,10 +60,11 @@ func probe(ctx context.Context, c Copy) (p probed) {
 		p.note = "location cannot be probed"
 		return p
 	}
-	var err, domainErr error
-	p.capabilities, err = prober.Probe(ctx)
-	p.domain, domainErr = prober.Domain(ctx)
-	if err = errors.Join(err, domainErr); err != nil {
+	var err error
+	if p.capabilities, err = prober.Probe(ctx); err == nil {
+		p.domain, err = prober.Domain(ctx)
+	}
+	if err != nil {
 		p.note = "probe failed: " + err.Error()
 	}
 	return p

@@ -7,6 +7,10 @@ if [ $# -ne 4 ]; then
 	exit 2
 fi
 point=$1 identity=$2 signers=$3 folder=$4
+if [ -n "$(ls -A "$folder" 2>/dev/null)" ]; then
+	echo "restore.sh: $folder is not empty: name a new folder, so that nothing is mixed" >&2
+	exit 2
+fi
 base=$(cd "$(dirname "$point")/.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -72,3 +76,4 @@ for seq in $segments; do
 	zstd -dcq <"$work/open" | jq -r '[.op, .name, if .text then .text | @base64 else .base64 // "" end] | @tsv' |
 		while read -r op name body; do change "$op" "$name" "$body"; done
 done
+echo "restored $(find "$folder" -name '*.json' -type f | wc -l) entities of ${point##*/} to $folder"

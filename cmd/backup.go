@@ -130,7 +130,7 @@ func shortfall(r *backup.Result) error {
 	for _, l := range r.Locations {
 		if !l.OK || l.Error != "" {
 			missing = append(missing, "location "+l.Name+" failed: "+l.Error)
-			hint = cmp.Or(hint, awayHint([]backup.Problem{{Err: l.Err}}))
+			hint = cmp.Or(awayHint([]backup.Problem{{Err: l.Err}}), hint, catchUpHint)
 		}
 	}
 	if !r.Policy.Satisfied {

@@ -114,7 +114,7 @@ func statusHint(s *backup.Status) string {
 	case has(backup.ErrIncomplete):
 		return "the next 'gwdr backup' puts packs that are missing; 'gwdr backup verify' says what else is not whole"
 	case silent(s):
-		return cmp.Or(awayHint(problems), "once the location is back, the next 'gwdr backup' brings it what it missed")
+		return cmp.Or(awayHint(problems), catchUpHint)
 	case has(backup.ErrLacking):
 		return "the next 'gwdr backup' brings the newest; 'gwdr backup list' says which location has which point"
 	case has(backup.ErrClock):

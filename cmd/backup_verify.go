@@ -219,6 +219,9 @@ func awayHint(problems []backup.Problem) string {
 	return ""
 }
 
+// catchUpHint is for a location that nothing but itself can bring back.
+const catchUpHint = "once the location is well again, the next 'gwdr backup' brings it what it missed"
+
 // unreadable reports whether no location could be read at all, which says nothing of what they hold.
 func unreadable(v *backup.Verification) bool {
 	for _, l := range v.Locations {

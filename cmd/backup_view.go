@@ -101,19 +101,27 @@ func (a *app) showBackup(r *backup.Result) error {
 	var rows [][]string
 	for _, l := range r.Locations {
 		rows = append(rows, []string{l.Name, l.Media, l.Site, outcome(l), size(l.Bytes), fmt.Sprintf("%.2f s", l.Duration),
-			yesNo(l.CreateOnly), yesNo(l.Immutable)})
+			shown(l, l.CreateOnly), shown(l, l.Immutable)})
 	}
 	if err := table(a.Stdout, []string{"LOCATION", "MEDIA", "SITE", "STATE", "SENT", "TIME", "CREATE-ONLY", "IMMUTABLE"}, rows); err != nil {
 		return err
 	}
 	fmt.Fprintln(a.Stdout)
 	for _, l := range r.Locations {
-		if text := l.Note; text != "" { // why one failed is in the error
+		if text := l.Note; text != "" && l.OK { // why one failed is in the error
 			fmt.Fprintf(a.Stdout, "%s: %s\n", l.Name, printable(text))
 		}
 	}
 	a.showPolicy(r.Policy)
 	return nil
+}
+
+// shown is what a test of the location came to.
+func shown(l backup.LocationResult, ok bool) string {
+	if l.Note != "" { // which says why there was none
+		return "-"
+	}
+	return yesNo(ok)
 }
 
 func outcome(l backup.LocationResult) string {

@@ -101,8 +101,12 @@ func TestRestoreScript(t *testing.T) {
 	}
 	for point, want := range map[string]map[string]string{packed: first, logged: h.entities(t)} {
 		folder := filepath.Join(t.TempDir(), "entities")
-		if out, err := script(point, folder); err != nil {
+		out, err := script(point, folder)
+		if said := fmt.Sprintf("restored %d entities of ", len(want)); err != nil || !strings.Contains(out, said) {
 			t.Fatalf("restore.sh: %v\n%s", err, out)
+		}
+		if out, err := script(packed, folder); err == nil || !strings.Contains(out, "is not empty") {
+			t.Errorf("restore.sh into what was restored already: %v\n%s", err, out)
 		}
 		if diff := cmp.Diff(want, files(t, folder)); diff != "" {
 			t.Errorf("%s: %s", point, diff)
