@@ -42,10 +42,21 @@ func TestScript(t *testing.T) {
 			env.Setenv("XDG_STATE_HOME", "")
 			env.Setenv("XDG_CONFIG_HOME", "")
 			env.Setenv("MONITOR", startMonitor(env))
+			env.Defer(func() { endLab(env) })
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "hold": hold, "document": document},
 	})
+}
+
+// endLab ends the lab that a script which failed leaves behind.
+func endLab(env *testscript.Env) {
+	if _, err := os.Stat(filepath.Join(env.WorkDir, ".local/state/gwdr/lab")); err != nil {
+		return
+	}
+	down := exec.Command("gwdr", "lab", "down")
+	down.Dir, down.Env = env.WorkDir, env.Vars
+	_ = down.Run() // there may be none
 }
 
 // startMonitor starts a monitor whose URL has the secret "0f1e2d3c" in its path, and which writes the pings that it gets to

@@ -1,9 +1,12 @@
 package backuptest
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"gwdr/backup"
@@ -35,9 +38,24 @@ func checkTests(t *testing.T, c backup.Capabilities) {
 	}
 }
 
+// remover returns the location as one that can delete. Where the store does not let it, all has to stay as it is, and there
+// is no more to test.
+func remover(t *testing.T, l backup.Location) (backup.Remover, bool) {
+	remover, ok := l.(backup.Remover)
+	if !ok {
+		return nil, false
+	}
+	mustPut(t, l, "gwdr1/trial", "content")
+	if remover.Remove(t.Context(), "gwdr1/trial") == nil {
+		return remover, true
+	}
+	wantContent(t, l, "gwdr1/trial", "content")
+	return nil, false
+}
+
 // remove checks a location that can delete: nothing is left of the object, and all is left of the others.
 func remove(t *testing.T, l backup.Location) {
-	remover, ok := l.(backup.Remover)
+	remover, ok := remover(t, l)
 	if !ok {
 		return
 	}
@@ -68,7 +86,37 @@ func remove(t *testing.T, l backup.Location) {
 	}
 }
 
-// quarantine checks a location that can move objects out of the way: their names are free again, as often as need be.
+// listChanging checks that what comes and goes, as a canary does, does not keep anybody from seeing what stays.
+func listChanging(t *testing.T, l backup.Location) {
+	remover, ok := remover(t, l)
+	if !ok {
+		return
+	}
+	mustPut(t, l, "gwdr1/stays", "content")
+	ctx, stop := context.WithCancel(t.Context())
+	var flicker sync.WaitGroup
+	defer flicker.Wait()
+	defer stop()
+	for i := range 4 {
+		name := fmt.Sprint("gwdr1/", i, "/goes")
+		flicker.Go(func() {
+			for ctx.Err() == nil {
+				if err := errors.Join(put(t.Context(), l, name, "content"), remover.Remove(t.Context(), name)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for range 100 {
+		if names := mustList(t, l, "gwdr1/"); !slices.Contains(names, "gwdr1/stays 7") {
+			t.Errorf("List() = %v, want what stays", names)
+		}
+	}
+}
+
+// quarantine checks a location that can move objects out of the way: their names are free again, as often as need be. Where
+// it cannot, or must not, all stays as it is.
 func quarantine(t *testing.T, l backup.Location) {
 	quarantiner, ok := l.(backup.Quarantiner)
 	if !ok {
@@ -79,7 +127,11 @@ func quarantine(t *testing.T, l backup.Location) {
 		mustPut(t, l, "gwdr1/a", fmt.Sprint("damaged ", i))
 		to, err := quarantiner.Quarantine(t.Context(), "gwdr1/a")
 		if err != nil {
-			t.Fatalf("Quarantine: %v", err)
+			wantContent(t, l, "gwdr1/a", "damaged 0")
+			if _, removes := remover(t, l); removes && !errors.Is(err, errors.ErrUnsupported) {
+				t.Fatalf("Quarantine: %v", err)
+			}
+			return
 		}
 		if moved[to] || to == "" || strings.HasPrefix(to, "gwdr1/") {
 			t.Errorf("Quarantine moved it to %q, want a new name outside of gwdr1/", to)

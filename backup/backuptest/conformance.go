@@ -40,6 +40,7 @@ func Conformance(t *testing.T, open func(t *testing.T) backup.Location) {
 		{"big object", big},
 		{"probe", probe},
 		{"remove", remove},
+		{"list while objects come and go", listChanging},
 		{"quarantine", quarantine},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })

@@ -169,10 +169,10 @@ func (l *Location) List(ctx context.Context, prefix string) ([]backup.Object, er
 	var objects []backup.Object
 	err := fs.WalkDir(os.DirFS(l.Dir), ".", func(name string, entry fs.DirEntry, err error) error {
 		switch {
-		case err != nil:
-			return err
 		case ctx.Err() != nil:
 			return ctx.Err()
+		case err != nil:
+			return present(err)
 		case entry.IsDir() && !tree.Related(name, prefix):
 			return fs.SkipDir
 		case !entry.Type().IsRegular() || !strings.HasPrefix(name, prefix) || strings.HasPrefix(name, "."):
@@ -180,16 +180,24 @@ func (l *Location) List(ctx context.Context, prefix string) ([]backup.Object, er
 		}
 		info, err := entry.Info()
 		if err != nil {
-			return err
+			return present(err)
 		}
 		objects = append(objects, backup.Object{Name: name, Size: info.Size(), Created: info.ModTime()})
 		return nil
 	})
-	if err != nil {
+	if err := errors.Join(err, l.check()); err != nil { // a disk that is gone by now takes everything along
 		return nil, fmt.Errorf("list %s: %w", l.Dir, err)
 	}
 	slices.SortFunc(objects, func(a, b backup.Object) int { return cmp.Compare(a.Name, b.Name) })
 	return objects, nil
+}
+
+// present is nil if the error says no more than that something has gone since its name was read.
+func present(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // path returns the file of an object, and refuses names that lead elsewhere.

@@ -12,13 +12,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// quarantineDir is where Quarantine puts what is damaged.
-const quarantineDir = "quarantine/"
+// quarantineDir is where Quarantine puts what is damaged. List does not show it.
+const quarantineDir = "gwdr-quarantine/"
 
 // maxCopy is what one request can copy, in bytes.
 const maxCopy = 5 << 30
 
-// Quarantine copies the object to quarantine/TIME/NAME and deletes it. In a bucket with versions, and under Object Lock, it
+// Quarantine copies the object to gwdr-quarantine/TIME/NAME and deletes it. In a bucket with versions, and under Object Lock, it
 // fails with an error that wraps errors.ErrUnsupported: what is deleted there stays, and stays what its name stands for.
 func (l *Location) Quarantine(ctx context.Context, name string) (to string, err error) {
 	key, err := l.key(name)

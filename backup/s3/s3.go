@@ -4,6 +4,7 @@ package s3
 import (
 	"context"
 	"io"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -85,7 +86,7 @@ func (l *Location) List(ctx context.Context, prefix string) ([]backup.Object, er
 	for i := range objects {
 		objects[i].Name = strings.TrimPrefix(objects[i].Name, l.options.Prefix)
 	}
-	return objects, nil
+	return slices.DeleteFunc(objects, func(o backup.Object) bool { return strings.HasPrefix(o.Name, quarantineDir) }), nil
 }
 
 func (l *Location) listCurrent(ctx context.Context, prefix string) ([]backup.Object, error) {
