@@ -72,7 +72,8 @@ func (b *drillBackups) verified(ctx context.Context) (drills.Backup, error) {
 // restore brings the newest backup back into the target, with every revocation that the witnesses know. The drill's ledger
 // writes to the target as soon as it takes writes again, so what is there beyond the backup is no difference.
 func (b *drillBackups) restore(ctx context.Context, target *native.Client, witnesses []restore.RevocationSource) error {
-	r := &restore.Restore{Target: target, Copies: b.job.Copies, Keys: b.job.Keys, Witnesses: witnesses, NoDelete: true, Log: b.log}
+	r := &restore.Restore{Source: restore.Source{Copies: b.job.Copies, Keys: b.job.Keys, Witnesses: witnesses, Log: b.log},
+		Target: target, NoDelete: true}
 	plan, err := r.Plan(ctx)
 	if err != nil {
 		return err

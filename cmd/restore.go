@@ -107,8 +107,8 @@ func newRestoration(ctx context.Context, a *app, opts restoreOptions) (*restorat
 	if err != nil {
 		return nil, err
 	}
-	r := &restore.Restore{Target: o.Target, Copies: copies, Elsewhere: others, Keys: job.Keys, At: at, Only: only, NoDelete: opts.noDelete,
-		Witnesses: o.Witnesses, Log: a.Log, Progress: func(text string) { a.progress("%s", text) }}
+	r := &restore.Restore{Source: restore.Source{Copies: copies, Elsewhere: others, Keys: job.Keys, At: at, Witnesses: o.Witnesses, Log: a.Log,
+		Progress: func(text string) { a.progress("%s", text) }}, Target: o.Target, Only: only, NoDelete: opts.noDelete}
 	urls := opts.probes
 	if len(urls) == 0 {
 		urls = o.DataURLs

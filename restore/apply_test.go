@@ -19,7 +19,7 @@ var errDisk = errors.New("disk full")
 func planFor(t *testing.T, r *Restore, g *gatewaytest.Gateway) *Plan {
 	t.Helper()
 	r.Target = g
-	return r.compare(exportOf(t, g), &selection{state: sampleWith(), provenance: map[string]int{"nas": 2}}, nil)
+	return r.compare(exportOf(t, g), &Snapshot{State: sampleWith(), Provenance: map[string]int{"nas": 2}})
 }
 
 func TestApply(t *testing.T) {
@@ -236,7 +236,7 @@ func (silent) Revocations(ctx context.Context) ([]gateway.Entity, error) {
 
 func TestWitnesses(t *testing.T) {
 	knows := gatewaytest.New(newlyRevoked)
-	r := &Restore{Witnesses: []RevocationSource{silent{}, knows, knows}}
+	r := &Restore{Source: Source{Witnesses: []RevocationSource{silent{}, knows, knows}}}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
 	known, findings := r.askWitnesses(ctx)

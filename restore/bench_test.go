@@ -48,7 +48,7 @@ func BenchmarkRestore(b *testing.B) {
 		b.Fatal(err)
 	}
 	restore := func(b *testing.B, target gateway.Target) {
-		r := &Restore{Target: target, Copies: copies, Keys: keys}
+		r := &Restore{Source: Source{Copies: copies, Keys: keys}, Target: target}
 		p, err := r.Plan(b.Context())
 		if err != nil {
 			b.Fatal(err)

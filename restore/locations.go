@@ -13,7 +13,7 @@ import (
 // defaultPatience is how long a location or a witness may take to answer a first, small question.
 const defaultPatience = 15 * time.Second
 
-func (r *Restore) patience() time.Duration {
+func (r *Source) patience() time.Duration {
 	if r.Patience > 0 {
 		return r.Patience
 	}
@@ -22,7 +22,7 @@ func (r *Restore) patience() time.Duration {
 
 // answering returns the copies whose locations answer at all, so that nobody waits for a dead one with the patience that
 // a slow transfer deserves, and names the others.
-func (r *Restore) answering(ctx context.Context, s *selection, copies []backup.Copy) []backup.Copy {
+func (r *Source) answering(ctx context.Context, s *Snapshot, copies []backup.Copy) []backup.Copy {
 	errs := make([]error, len(copies))
 	var wait sync.WaitGroup
 	for i, c := range copies {

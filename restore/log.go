@@ -14,36 +14,36 @@ import (
 
 // replay lays the log after the selected point over it, where the newest state is wanted. How far that leads, and why it leads
 // no further, is never silent.
-func (r *Restore) replay(ctx context.Context, s *selection, candidates []backup.Found) {
+func (r *Source) replay(ctx context.Context, s *Snapshot, candidates []backup.Found) {
 	if r.At != (At{}) {
 		return
 	}
-	name := path.Base(s.point.Name)
-	if emptied(s.point, candidates) {
+	name := path.Base(s.Point.Name)
+	if emptied(s.Point, candidates) {
 		s.note("log", "is not replayed after point %s: it leads to a gateway that held nothing", name)
 		return
 	}
 	r.progress("reading the log after point %s", name)
-	tail, err := backup.ReadTail(ctx, s.point, s.copies, r.Keys.Trusted)
+	tail, err := backup.ReadTail(ctx, s.Point, s.copies, r.Keys.Trusted)
 	if err != nil {
 		s.note("log", "cannot be read: what came after point %s is lost: %v", name, err)
 		return
 	}
-	state := s.state.Clone()
+	state := s.State.Clone()
 	provenance := tail.Replay(state, r.Keys.Identities)
 	s.noteTail(tail, name)
 	if state.Len() == 0 {
 		s.note("log", "is not replayed: it leads from point %s to a gateway that holds nothing", name)
 		return
 	}
-	if state.Len()*2 < s.state.Len() {
+	if state.Len()*2 < s.State.Len() {
 		s.note("log", "leads from %d entities in point %s to %d: was it written after the loss? --at %s restores the point alone",
-			s.state.Len(), name, state.Len(), name)
+			s.State.Len(), name, state.Len(), name)
 	}
-	s.state, s.revision, s.time = state, tail.Revision, tail.Time
+	s.State, s.Revision, s.Time = state, tail.Revision, tail.Time
 	s.replayed = tail.Stop == ""
 	for from, n := range provenance {
-		s.provenance[from] += n
+		s.Provenance[from] += n
 	}
 }
 
@@ -55,7 +55,7 @@ func emptied(point backup.Found, candidates []backup.Found) bool {
 }
 
 // noteTail says where the log leads, and what copies have wrong of it.
-func (s *selection) noteTail(tail *backup.Tail, point string) {
+func (s *Snapshot) noteTail(tail *backup.Tail, point string) {
 	switch at := tail.Time.UTC().Format(time.RFC3339); {
 	case tail.Stop != "" && tail.Changes == 0:
 		s.note("log", "does not lead on from point %s: %s", point, tail.Stop)
@@ -80,11 +80,11 @@ func (s *selection) noteTail(tail *backup.Tail, point string) {
 
 // loggedRevocations adds what was revoked in the log after the newest point of each lineage. What cannot be read of it is
 // noted.
-func (r *Restore) loggedRevocations(ctx context.Context, s *selection, found []backup.Found) {
+func (r *Source) loggedRevocations(ctx context.Context, s *Snapshot, found []backup.Found) {
 	seen := map[string]bool{}
 	var newest []backup.Found
 	for _, f := range found {
-		known := s.replayed && len(r.Elsewhere) == 0 && f.SHA256 == s.point.SHA256 // the state has them
+		known := s.replayed && len(r.Elsewhere) == 0 && f.SHA256 == s.Point.SHA256 // the state has them
 		if !seen[f.Lineage] && !known && opens(r.Keys.Identities, f.Recipients) {
 			newest = append(newest, f)
 		}
@@ -107,7 +107,7 @@ func (r *Restore) loggedRevocations(ctx context.Context, s *selection, found []b
 		}
 		state := gateway.NewState()
 		tails[i].Replay(state, r.Keys.Identities)
-		s.revocations = slices.AppendSeq(s.revocations, state.Kind(gateway.Revocation))
+		s.Revocations = slices.AppendSeq(s.Revocations, state.Kind(gateway.Revocation))
 		if tails[i].Stop != "" {
 			s.note("log", "after point %s does not tell all its revocations: a key revoked since may come back: %s", path.Base(f.Name), tails[i].Stop)
 		}

@@ -59,17 +59,17 @@ func (p *Plan) Body(ref gateway.Ref) []byte {
 
 // compare lays the point, as far as it is to be restored, and every known revocation over the live state, and plans the
 // difference.
-func (r *Restore) compare(live *gateway.Export, s *selection, revocations []gateway.Entity) *Plan {
-	p := &Plan{Schema: PlanSchema, Lineage: s.point.Lineage, Point: s.point.Name, Revision: s.revision, Time: s.time,
-		Provenance: s.provenance, Kinds: map[gateway.Kind]Counts{}, Store: live.Store, Base: live.Revision,
+func (r *Restore) compare(live *gateway.Export, s *Snapshot) *Plan {
+	p := &Plan{Schema: PlanSchema, Lineage: s.Point.Lineage, Point: s.Point.Name, Revision: s.Revision, Time: s.Time,
+		Provenance: s.Provenance, Kinds: map[gateway.Kind]Counts{}, Store: live.Store, Base: live.Revision,
 		Findings: []Finding{}, live: live.State}
 	for _, k := range live.Unreachable {
 		p.Findings = append(p.Findings, Finding{string(k), "cannot be read at the target: left as it is"})
 	}
-	restored := r.scope(s.point.Unreachable, live.Unreachable)
-	p.Wanted = r.wanted(live.State, s.state, restored)
+	restored := r.scope(s.Point.Unreachable, live.Unreachable)
+	p.Wanted = r.wanted(live.State, s.State, restored)
 	if restored(gateway.Revocation) {
-		p.Revoked = revoke(p.Wanted, s.state, revocations)
+		p.Revoked = revoke(p.Wanted, s.State, s.Revocations)
 	}
 	p.Changes = gateway.Diff(live.State, p.Wanted)
 	p.Expected = p.Wanted.Digest()

@@ -94,9 +94,9 @@ func TestCompare(t *testing.T) {
 			restore: Restore{Only: []gateway.Kind{gateway.Route}}, live: sampleWith(), revocations: []gateway.Entity{newlyRevoked}, want: []string{},
 		},
 	} {
-		point := &selection{state: sampleWith(), point: backup.Found{Point: backup.Point{Unreachable: test.unbacked}}}
+		point := &Snapshot{State: sampleWith(), Revocations: test.revocations, Point: backup.Found{Point: backup.Point{Unreachable: test.unbacked}}}
 		live := &gateway.Export{State: test.live, Unreachable: test.unreadable}
-		p := test.restore.compare(live, point, test.revocations)
+		p := test.restore.compare(live, point)
 		if diff := cmp.Diff(test.want, ops(p)); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
@@ -116,7 +116,7 @@ func TestCompare(t *testing.T) {
 func TestCounts(t *testing.T) {
 	live := sampleWith(changedRoute, extraRoute)
 	live.Delete(gateway.Ref{Kind: gateway.Setting, ID: "log"})
-	p := (&Restore{}).compare(&gateway.Export{State: live}, &selection{state: sampleWith()}, nil)
+	p := (&Restore{}).compare(&gateway.Export{State: live}, &Snapshot{State: sampleWith()})
 	want := map[gateway.Kind]Counts{
 		gateway.Setting: {Create: 1}, gateway.Upstream: {Unchanged: 2}, gateway.Spec: {Unchanged: 3}, gateway.Consumer: {Unchanged: 1},
 		gateway.Revocation: {Unchanged: 1}, gateway.Key: {Unchanged: 2}, gateway.Route: {Update: 1, Delete: 1},
@@ -132,7 +132,7 @@ func TestCounts(t *testing.T) {
 // TestDangling: what is restored alone may refer to what is not there, and the plan says so.
 func TestDangling(t *testing.T) {
 	r := Restore{Only: []gateway.Kind{gateway.Route}}
-	p := r.compare(&gateway.Export{State: gateway.NewState()}, &selection{state: sampleWith()}, nil)
+	p := r.compare(&gateway.Export{State: gateway.NewState()}, &Snapshot{State: sampleWith()})
 	want := []Finding{{"route/orders", "refers to upstream/echo, which will not be there"}}
 	if diff := cmp.Diff(want, p.Findings); diff != "" {
 		t.Error(diff)
@@ -141,7 +141,7 @@ func TestDangling(t *testing.T) {
 	for _, id := range []string{"1", "2", "3", "4", "5", "6", "7"} {
 		many.Put(entity(gateway.Route, id, `{"upstream":"echo"}`))
 	}
-	p = r.compare(&gateway.Export{State: gateway.NewState()}, &selection{state: many}, nil)
+	p = r.compare(&gateway.Export{State: gateway.NewState()}, &Snapshot{State: many})
 	if i := slices.IndexFunc(p.Findings, func(f Finding) bool { return f.Subject == "references" }); i != danglingShown {
 		t.Errorf("findings: %v", p.Findings)
 	}

@@ -15,78 +15,8 @@ import (
 	"gwdr/gateway"
 )
 
-// selection is the point to restore, what it holds, and what had to be passed over.
-type selection struct {
-	point       backup.Found
-	state       *gateway.State
-	provenance  map[string]int
-	damaged     []string         // copies that hold the point, and did not give all of it
-	revision    int64            // that the state shows: the point's, or where the log leads from there
-	time        time.Time        // of that
-	replayed    bool             // the log was laid over the point, to its end
-	revocations []gateway.Entity // known from other points, or from the log
-	findings    []Finding
-
-	copies []backup.Copy    // that answer
-	closed map[string]error // why points could not be loaded, by name
-}
-
-// problems is safe on a nil selection: what was found before all failed.
-func (s *selection) problems() []Finding {
-	if s == nil {
-		return nil
-	}
-	return s.findings
-}
-
-func (s *selection) note(subject, format string, args ...any) {
-	s.findings = append(s.findings, Finding{Subject: subject, Text: fmt.Sprintf(format, args...)})
-}
-
-// selectPoint returns the newest point that At allows and that can be loaded; passing one over is never silent. After an
-// error the selection holds nothing but findings.
-func (r *Restore) selectPoint(ctx context.Context) (*selection, error) {
-	r.progress("looking for points at %s", names(r.Copies))
-	s := &selection{closed: map[string]error{}}
-	s.copies = r.answering(ctx, s, r.Copies)
-	found, problems := backup.Find(ctx, s.copies, r.Keys.Trusted)
-	for _, p := range problems {
-		s.note(p.Copy, "%s", strings.TrimPrefix(p.Object+": "+p.Text, ": "))
-	}
-	if err := ctx.Err(); err != nil {
-		return s, fmt.Errorf("find points: %w", err)
-	}
-	candidates, err := r.At.candidates(found)
-	if err != nil {
-		return s, err
-	}
-	if err := r.loadFirst(ctx, s, candidates); err != nil {
-		return s, err
-	}
-	r.replay(ctx, s, candidates)
-	r.judge(s, candidates)
-	s.noteUnverified(found, problems)
-	if len(r.Elsewhere) > 0 {
-		found = r.lookElsewhere(ctx, s)
-	}
-	return s, r.otherRevocations(ctx, s, found)
-}
-
-// lookElsewhere returns the points of all copies, also of those that are not restored from.
-func (r *Restore) lookElsewhere(ctx context.Context, s *selection) []backup.Found {
-	s.copies = slices.Concat(s.copies, r.answering(ctx, s, r.Elsewhere))
-	s.closed = map[string]error{} // what could not be loaded may be whole there
-	found, problems := backup.Find(ctx, s.copies, r.Keys.Trusted)
-	for _, p := range problems {
-		if slices.ContainsFunc(r.Elsewhere, func(c backup.Copy) bool { return c.Name == p.Copy }) {
-			s.note(p.Copy, "%s", strings.TrimPrefix(p.Object+": "+p.Text, ": "))
-		}
-	}
-	return found
-}
-
 // loadFirst loads the first candidate that can be loaded and holds anything.
-func (r *Restore) loadFirst(ctx context.Context, s *selection, candidates []backup.Found) error {
+func (r *Source) loadFirst(ctx context.Context, s *Snapshot, candidates []backup.Found) error {
 	var sealed []backup.Found
 	tried := 0
 	for _, f := range candidates {
@@ -111,7 +41,7 @@ func (r *Restore) loadFirst(ctx context.Context, s *selection, candidates []back
 			s.note(name, "of %s cannot be restored: %v", f.Time.Format(time.RFC3339), err)
 			continue
 		}
-		s.point, s.state, s.provenance, s.revision, s.time = f, state, provenance, f.Revision, f.Time
+		s.Point, s.State, s.Provenance, s.Revision, s.Time = f, state, provenance, f.Revision, f.Time
 		s.damaged = damagedCopies(f, provenance)
 		r.noteSealed(s, sealed)
 		return nil
@@ -124,14 +54,14 @@ func (r *Restore) loadFirst(ctx context.Context, s *selection, candidates []back
 }
 
 // noteSealed names the points that only other identities open.
-func (r *Restore) noteSealed(s *selection, sealed []backup.Found) {
+func (r *Source) noteSealed(s *Snapshot, sealed []backup.Found) {
 	if len(sealed) > 0 {
 		s.note(path.Base(sealed[0].Name), "is passed over: %s", r.sealedText(sealed))
 	}
 }
 
 // sealedText says who could open what the identities do not.
-func (r *Restore) sealedText(sealed []backup.Found) string {
+func (r *Source) sealedText(sealed []backup.Found) string {
 	readers := strings.Join(sealed[0].Recipients, ", ")
 	if len(r.Keys.Identities) == 0 {
 		return fmt.Sprintf("no identity is configured, and the newest point is encrypted for %s", readers)
@@ -143,7 +73,7 @@ func (r *Restore) sealedText(sealed []backup.Found) string {
 }
 
 // reason says why none of the candidates was loaded, by the newest that failed.
-func (s *selection) reason(candidates []backup.Found) string {
+func (s *Snapshot) reason(candidates []backup.Found) string {
 	for _, f := range candidates {
 		if err := s.closed[f.Name]; err != nil {
 			return fmt.Sprintf("none of %d points can be loaded; the newest: %v", len(candidates), err)
@@ -154,7 +84,7 @@ func (s *selection) reason(candidates []backup.Found) string {
 
 // load is backup.Load, but does not try what is known to fail: a point that failed before, or one that is encrypted for
 // others.
-func (r *Restore) load(ctx context.Context, s *selection, f backup.Found) (*gateway.State, map[string]int, error) {
+func (r *Source) load(ctx context.Context, s *Snapshot, f backup.Found) (*gateway.State, map[string]int, error) {
 	if err := s.closed[f.Name]; err != nil {
 		return nil, nil, err
 	}
@@ -186,39 +116,39 @@ func opens(identities []age.Identity, recipients []string) bool {
 }
 
 // judge warns of what is loaded but is perhaps not what is wanted.
-func (r *Restore) judge(s *selection, candidates []backup.Found) {
-	name := path.Base(s.point.Name)
-	i := slices.IndexFunc(candidates, func(f backup.Found) bool { return f.Name == s.point.Name && f.SHA256 == s.point.SHA256 })
+func (r *Source) judge(s *Snapshot, candidates []backup.Found) {
+	name := path.Base(s.Point.Name)
+	i := slices.IndexFunc(candidates, func(f backup.Found) bool { return f.Name == s.Point.Name && f.SHA256 == s.Point.SHA256 })
 	if i > 0 {
 		newest := candidates[0]
-		if newest.Lineage == s.point.Lineage && s.revision >= newest.Revision {
+		if newest.Lineage == s.Point.Lineage && s.Revision >= newest.Revision {
 			s.note(name, "is not the newest: %s cannot be used, but the log leads there", path.Base(newest.Name))
 		} else {
-			s.note(name, "is not the newest: %s older than %s, which cannot be used", newest.Time.Sub(s.time).Round(time.Second), path.Base(newest.Name))
+			s.note(name, "is not the newest: %s older than %s, which cannot be used", newest.Time.Sub(s.Time).Round(time.Second), path.Base(newest.Name))
 		}
 	}
 	if i+1 < len(candidates) {
-		if before := candidates[i+1]; s.point.Entities()*2 < before.Entities() {
-			s.note(name, "holds %d entities, the point before it (%s) %d: was it taken after the loss?", s.point.Entities(), path.Base(before.Name), before.Entities())
+		if before := candidates[i+1]; s.Point.Entities()*2 < before.Entities() {
+			s.note(name, "holds %d entities, the point before it (%s) %d: was it taken after the loss?", s.Point.Entities(), path.Base(before.Name), before.Entities())
 		}
 	}
 	for _, copy := range s.damaged {
 		s.note(copy, "holds point %s but did not give all of it undamaged: read from elsewhere", name)
 	}
-	for _, k := range s.point.Unreachable {
+	for _, k := range s.Point.Unreachable {
 		s.note(string(k), "could not be read when the point was taken: left as it is")
 	}
 }
 
 // noteUnverified names what looks like a newer point but verifies nowhere.
-func (s *selection) noteUnverified(found []backup.Found, problems []backup.Problem) {
+func (s *Snapshot) noteUnverified(found []backup.Found, problems []backup.Problem) {
 	seen := map[string]bool{}
 	for _, f := range found {
 		seen[f.Object()] = true
 	}
 	for _, p := range problems {
 		name := path.Base(p.Object)
-		if !seen[p.Object] && path.Base(path.Dir(p.Object)) == "points" && name > path.Base(s.point.Name) {
+		if !seen[p.Object] && path.Base(path.Dir(p.Object)) == "points" && name > path.Base(s.Point.Name) {
 			seen[p.Object] = true
 			s.note(strings.TrimSuffix(name, ".tar"), "is newer than what is restored, but verifies at no location")
 		}

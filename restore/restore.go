@@ -7,30 +7,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"gwdr/backup"
 	"gwdr/gateway"
 )
 
 // Restore is one restore of a gateway: Plan, show it to whoever decides, then Apply.
 type Restore struct {
-	Target    gateway.Target
-	Copies    []backup.Copy // any of them may be missing, old or damaged
-	Elsewhere []backup.Copy // not restored from, but their points tell what was revoked
-	Keys      backup.Keys   // Identities and Trusted
-	At        At
-	Only      []gateway.Kind // kinds to restore; none means all. Key brings Revocation along
-	NoDelete  bool           // keep what the target has and the point has not
-	Witnesses []RevocationSource
-	Patience  time.Duration                                       // how long a location or a witness may take to answer at all; 0 means 15 s
-	Probe     func(ctx context.Context, s *gateway.State) []Check // of the data plane after the restore; may be nil
-	Progress  func(text string)                                   // for people; may be nil
-	Log       *slog.Logger                                        // may be nil
+	Source
+	Target   gateway.Target
+	Only     []gateway.Kind                                      // kinds to restore; none means all. Key brings Revocation along
+	NoDelete bool                                                // keep what the target has and the point has not
+	Probe    func(ctx context.Context, s *gateway.State) []Check // of the data plane after the restore; may be nil
 }
 
 // RevocationSource knows which keys were revoked, perhaps since the last backup: a data plane that is still running.
@@ -71,10 +62,8 @@ type Finding struct {
 func (r *Restore) Plan(ctx context.Context) (*Plan, error) {
 	start := time.Now()
 	var (
-		live      *gateway.Export
-		witnessed []gateway.Entity
-		chosen    *selection
-		unheard   []Finding
+		live   *gateway.Export
+		chosen *Snapshot
 	)
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
@@ -83,37 +72,20 @@ func (r *Restore) Plan(ctx context.Context) (*Plan, error) {
 		}
 		return nil
 	})
-	group.Go(func() error {
-		witnessed, unheard = r.askWitnesses(groupCtx)
-		return nil
-	})
 	group.Go(func() (err error) {
-		chosen, err = r.selectPoint(groupCtx)
+		chosen, err = r.Source.Read(groupCtx)
 		return err
 	})
 	err := group.Wait()
 	if errors.Is(err, ErrTarget) { // which ended all other reads: what they say is of no interest
 		return &Plan{Schema: PlanSchema, Findings: []Finding{}}, err
 	}
-	if err != nil { // without the witnesses, which were not waited for
+	if err != nil {
 		return &Plan{Schema: PlanSchema, Findings: append([]Finding{}, chosen.problems()...)}, err
 	}
-	p := r.compare(live, chosen, slices.Concat(witnessed, chosen.revocations))
-	p.Findings = slices.Concat(chosen.findings, unheard, p.Findings)
+	p := r.compare(live, chosen)
+	p.Findings = slices.Concat(chosen.Findings, p.Findings)
 	p.took = time.Since(start)
 	p.EstimateS = estimate(len(p.Changes), p.took).Seconds()
 	return p, nil
-}
-
-func (r *Restore) progress(format string, args ...any) {
-	if r.Progress != nil {
-		r.Progress(fmt.Sprintf(format, args...))
-	}
-}
-
-func (r *Restore) log() *slog.Logger {
-	if r.Log == nil {
-		return slog.New(slog.DiscardHandler)
-	}
-	return r.Log
 }

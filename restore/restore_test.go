@@ -32,7 +32,7 @@ type world struct {
 func newWorld(t *testing.T, entities ...gateway.Entity) *world {
 	w := &world{t: t, gateway: gatewaytest.New(entities...), keys: backuptest.NewKeys(t), spool: t.TempDir()}
 	w.copies, w.memories = backuptest.Copies()
-	w.restore = &Restore{Target: w.gateway, Copies: w.copies, Keys: w.keys}
+	w.restore = &Restore{Source: Source{Copies: w.copies, Keys: w.keys}, Target: w.gateway}
 	return w
 }
 

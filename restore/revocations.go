@@ -13,7 +13,7 @@ import (
 
 // askWitnesses returns the revocations that the witnesses know, and names those that did not answer: on the worst day most
 // of them are gone.
-func (r *Restore) askWitnesses(ctx context.Context) ([]gateway.Entity, []Finding) {
+func (r *Source) askWitnesses(ctx context.Context) ([]gateway.Entity, []Finding) {
 	ctx, cancel := context.WithTimeout(ctx, r.patience())
 	defer cancel()
 	known := make([][]gateway.Entity, len(r.Witnesses))
@@ -34,11 +34,11 @@ func (r *Restore) askWitnesses(ctx context.Context) ([]gateway.Entity, []Finding
 
 // otherRevocations adds what was revoked after, or beside, the selected point: the newest point of each lineage that can
 // be loaded knows every revocation of its lineage before it, and the log those after it.
-func (r *Restore) otherRevocations(ctx context.Context, s *selection, found []backup.Found) error {
+func (r *Source) otherRevocations(ctx context.Context, s *Snapshot, found []backup.Found) error {
 	r.loggedRevocations(ctx, s, found)
 	done := map[string]bool{}
 	for _, f := range found {
-		if f.Name == s.point.Name && f.SHA256 == s.point.SHA256 {
+		if f.Name == s.Point.Name && f.SHA256 == s.Point.SHA256 {
 			done[f.Lineage] = true
 		}
 		if done[f.Lineage] || f.Counts[gateway.Revocation] == 0 {
@@ -53,7 +53,7 @@ func (r *Restore) otherRevocations(ctx context.Context, s *selection, found []ba
 			continue
 		}
 		done[f.Lineage] = true
-		s.revocations = slices.AppendSeq(s.revocations, state.Kind(gateway.Revocation))
+		s.Revocations = slices.AppendSeq(s.Revocations, state.Kind(gateway.Revocation))
 	}
 	return nil
 }

@@ -1,0 +1,132 @@
+package restore
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"gwdr/backup"
+	"gwdr/gateway"
+)
+
+// Source is where the state to restore is read from: whatever the locations still hold.
+type Source struct {
+	Copies    []backup.Copy // any of them may be missing, old or damaged
+	Elsewhere []backup.Copy // not restored from, but their points tell what was revoked
+	Keys      backup.Keys   // Identities and Trusted
+	At        At
+	Witnesses []RevocationSource
+	Patience  time.Duration     // how long a location or a witness may take to answer at all; 0 means 15 s
+	Progress  func(text string) // for people; may be nil
+	Log       *slog.Logger      // may be nil
+}
+
+// Snapshot is a state that the locations give, where it comes from, and what had to be passed over.
+type Snapshot struct {
+	Point       backup.Found
+	State       *gateway.State
+	Revision    int64            // that the state shows: the point's, or where the log leads from there
+	Time        time.Time        // UTC, of that: whatever was acknowledged by then is in the state
+	Provenance  map[string]int   // objects loaded, by location
+	Revocations []gateway.Entity // known from other points, or from the log
+	Findings    []Finding
+
+	damaged  []string         // copies that hold the point, and did not give all of it
+	replayed bool             // the log was laid over the point, to its end
+	copies   []backup.Copy    // that answer
+	closed   map[string]error // why points could not be loaded, by name
+}
+
+// Read returns the newest state that At allows and that can be loaded, and every revocation that is known anywhere; passing
+// something over is never silent. After an error the Snapshot holds nothing but findings. The error wraps ErrNothing if there
+// is no such state.
+func (r *Source) Read(ctx context.Context) (*Snapshot, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	var (
+		witnessed []gateway.Entity
+		unheard   []Finding
+		asked     sync.WaitGroup
+	)
+	asked.Go(func() { witnessed, unheard = r.askWitnesses(ctx) })
+	s, err := r.read(ctx)
+	if err != nil {
+		cancel() // nobody waits for the witnesses
+	}
+	asked.Wait()
+	cancel()
+	if err == nil {
+		s.Revocations = slices.Concat(witnessed, s.Revocations)
+		s.Findings = append(s.Findings, unheard...)
+	}
+	return s, err
+}
+
+// problems is safe on a nil selection: what was found before all failed.
+func (s *Snapshot) problems() []Finding {
+	if s == nil {
+		return nil
+	}
+	return s.Findings
+}
+
+func (s *Snapshot) note(subject, format string, args ...any) {
+	s.Findings = append(s.Findings, Finding{Subject: subject, Text: fmt.Sprintf(format, args...)})
+}
+
+// read is Read without the witnesses.
+func (r *Source) read(ctx context.Context) (*Snapshot, error) {
+	r.progress("looking for points at %s", names(r.Copies))
+	s := &Snapshot{closed: map[string]error{}}
+	s.copies = r.answering(ctx, s, r.Copies)
+	found, problems := backup.Find(ctx, s.copies, r.Keys.Trusted)
+	for _, p := range problems {
+		s.note(p.Copy, "%s", strings.TrimPrefix(p.Object+": "+p.Text, ": "))
+	}
+	if err := ctx.Err(); err != nil {
+		return s, fmt.Errorf("find points: %w", err)
+	}
+	candidates, err := r.At.candidates(found)
+	if err != nil {
+		return s, err
+	}
+	if err := r.loadFirst(ctx, s, candidates); err != nil {
+		return s, err
+	}
+	r.replay(ctx, s, candidates)
+	r.judge(s, candidates)
+	s.noteUnverified(found, problems)
+	if len(r.Elsewhere) > 0 {
+		found = r.lookElsewhere(ctx, s)
+	}
+	return s, r.otherRevocations(ctx, s, found)
+}
+
+// lookElsewhere returns the points of all copies, also of those that are not restored from.
+func (r *Source) lookElsewhere(ctx context.Context, s *Snapshot) []backup.Found {
+	s.copies = slices.Concat(s.copies, r.answering(ctx, s, r.Elsewhere))
+	s.closed = map[string]error{} // what could not be loaded may be whole there
+	found, problems := backup.Find(ctx, s.copies, r.Keys.Trusted)
+	for _, p := range problems {
+		if slices.ContainsFunc(r.Elsewhere, func(c backup.Copy) bool { return c.Name == p.Copy }) {
+			s.note(p.Copy, "%s", strings.TrimPrefix(p.Object+": "+p.Text, ": "))
+		}
+	}
+	return found
+}
+
+func (r *Source) progress(format string, args ...any) {
+	if r.Progress != nil {
+		r.Progress(fmt.Sprintf(format, args...))
+	}
+}
+
+func (r *Source) log() *slog.Logger {
+	if r.Log == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return r.Log
+}
