@@ -159,7 +159,7 @@ func TestTamperedPack(t *testing.T) {
 	flip(t, h.memories[0], "/packs/", -3)
 	found := h.find(t)[0]
 	state, provenance, err := backup.Load(t.Context(), found, h.job.Copies, h.job.Keys.Identities)
-	if err != nil || state.Len() != len(someEntities()) || provenance["nas"] != state.Len() {
+	if err != nil || state.Len() != len(someEntities()) || provenance.ByCopy()["nas"] != state.Len() {
 		t.Errorf("Load = %v, %v; want all from nas", provenance, err)
 	}
 	v := verify(t, h, false)
@@ -189,7 +189,7 @@ func TestHealFromBlocks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(map[string]int{"local+nas": state.Len()}, provenance); diff != "" {
+	if diff := cmp.Diff(map[string]int{"local+nas": state.Len()}, provenance.ByCopy()); diff != "" {
 		t.Error(diff)
 	}
 	if v := verify(t, h, true); !v.Restorable() || v.Sound() {

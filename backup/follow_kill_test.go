@@ -214,7 +214,7 @@ func (w *killWorld) checkLog(committed int64) {
 		if len(found) == 0 {
 			continue // the log is ahead of the first point
 		}
-		tail, err := backup.ReadTail(w.t.Context(), found[0], rest, w.keys.Trusted)
+		tail, err := backup.ReadTail(w.t.Context(), found[0], rest, w.keys.Trusted, backup.TailBound{})
 		if err != nil || tail.Stop != "" || tail.Revision < committed {
 			w.t.Errorf("without %s: the log leads to %+v, %v; committed was %d", w.copies[i].Name, tail, err, committed)
 		}

@@ -163,7 +163,7 @@ func restored(t *testing.T, copies []backup.Copy, keys backup.Keys) (*gateway.St
 	if err != nil {
 		t.Fatal(err)
 	}
-	tail, err := backup.ReadTail(t.Context(), found[0], copies, keys.Trusted)
+	tail, err := backup.ReadTail(t.Context(), found[0], copies, keys.Trusted, backup.TailBound{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -301,7 +301,7 @@ func TestForgotten(t *testing.T) {
 			t.Errorf("told %s, want %s", got, want)
 		}
 		found := f.find(t)
-		first, err := backup.ReadTail(t.Context(), found[len(found)-1], f.job.Copies, f.job.Keys.Trusted)
+		first, err := backup.ReadTail(t.Context(), found[len(found)-1], f.job.Copies, f.job.Keys.Trusted, backup.TailBound{})
 		if err != nil || !strings.Contains(first.Stop, "gap") || first.Revision != 2 {
 			t.Errorf("the log crosses a gap: %+v, %v", first, err)
 		}

@@ -18,16 +18,15 @@ import (
 	"gwdr/gateway"
 )
 
-// Load returns the state that the point holds, and how many objects (entities of packs, and changes of the log) came from
-// which copy. It reads from the copies in turn and takes from each what is whole, down to blocks of a MiB: several damaged
-// copies may make a good one, whose entities then count for "a+b". Without any way to the signed content the error wraps
+// Load returns the state that the point holds, and where each pack and each segment of the log came from. It reads from the copies in turn and takes from each what is whole, down to blocks of a MiB: several damaged
+// copies may make a good one. Without any way to the signed content the error wraps
 // ErrIntegrity, unless the copies just cannot be reached, or an identity that may fit cannot be used: then it wraps
 // ErrNoIdentity.
-func Load(ctx context.Context, found Found, copies []Copy, identities []age.Identity) (*gateway.State, map[string]int, error) {
+func Load(ctx context.Context, found Found, copies []Copy, identities []age.Identity) (*gateway.State, Provenance, error) {
 	if len(identities) == 0 {
 		return nil, nil, fmt.Errorf("load %s: %w: no identity to decrypt with", found.Name, ErrIntegrity)
 	}
-	l := loading{state: gateway.NewState(), provenance: map[string]int{}}
+	l := loading{state: gateway.NewState()}
 	if err := l.packs(ctx, found, copies, identities); err != nil {
 		return nil, nil, fmt.Errorf("load %s: %w", found.Name, err)
 	}
@@ -37,6 +36,7 @@ func Load(ctx context.Context, found Found, copies []Copy, identities []age.Iden
 	if digest := l.state.Digest(); digest != found.Digest {
 		return nil, nil, fmt.Errorf("load %s: %w: state has the digest %.12s, not %.12s", found.Name, ErrIntegrity, digest, found.Digest)
 	}
+	l.provenance.sort()
 	return l.state, l.provenance, nil
 }
 
@@ -44,7 +44,7 @@ func Load(ctx context.Context, found Found, copies []Copy, identities []age.Iden
 type loading struct {
 	mu         sync.Mutex
 	state      *gateway.State
-	provenance map[string]int
+	provenance Provenance
 }
 
 // packs adds what the packs hold, some packs at a time.
@@ -62,7 +62,7 @@ func (l *loading) packs(ctx context.Context, found Found, copies []Copy, identit
 			for _, e := range entities {
 				l.state.Put(e)
 			}
-			l.provenance[from] += pack.Count
+			l.provenance = append(l.provenance, Origin{found.PackObject(pack), from, pack.Count})
 			return nil
 		})
 	}
@@ -84,7 +84,7 @@ func (l *loading) log(ctx context.Context, found Found, copies []Copy, identitie
 			return unlessIdentity(err)
 		}
 		if s.Count > 0 {
-			l.provenance[from[i]] += s.Count
+			l.provenance = append(l.provenance, Origin{s.Object(), from[i], s.Count})
 		}
 	}
 	return nil

@@ -14,25 +14,49 @@ import (
 	"gwdr/internal/sshsig"
 )
 
-// Tail is what the log tells after a point, as far as it leads without a gap.
+// TailBound says how far a log is to be read, and how. The zero value is to its end, or to the first gap.
+type TailBound struct {
+	Time       time.Time // no segment that is later; zero: no bound
+	Before     int64     // no change of this revision, or of a later one; 0: no bound
+	AcrossGaps bool      // go on behind changes that are not known
+}
+
+// Tail is what the log tells after a point, up to its bound.
 type Tail struct {
 	Revision int64     // where it ends; that of the point if it is empty
 	Time     time.Time // UTC: whatever was acknowledged by then is in the point or in here
 	Segments int
 	Changes  int
-	Stop     string    // why it ends before the log does; empty: it is all there is
+	Stop     string    // why it ends before its bound; empty: it does not
+	Gaps     []TailGap // that were crossed
 	Problems []Problem // of copies: what they lack, hold damaged, or hold of another writer
 
 	start    Point
+	before   int64
 	segments []sealedSegment
 	from     []string // names of the copies that each came from
+}
+
+// TailGap is a part of a log whose changes are not known.
+type TailGap struct {
+	After int64     `json:"after_revision"`
+	To    int64     `json:"to_revision"`
+	From  time.Time `json:"from"` // UTC: what was acknowledged by then is known
+	Until time.Time `json:"until"`
+	Why   string    `json:"why"`
+}
+
+// String names the gap.
+func (g TailGap) String() string {
+	return fmt.Sprintf("the changes after revision %d up to %d, of %s to %s, are not known: %s",
+		g.After, g.To, g.From.UTC().Format(time.RFC3339), g.Until.UTC().Format(time.RFC3339), g.Why)
 }
 
 // ReadTail returns the segments after the point that verify, each from whichever copy has it whole. A segment that is
 // damaged, or not signed by a trusted signer, does not exist. Where copies continue the log differently, because there were
 // two writers, that counts which most of them have.
-func ReadTail(ctx context.Context, found Found, copies []Copy, trusted sshsig.Trusted) (*Tail, error) {
-	r := tailReader{found: found, trusted: trusted, read: map[tailKey]tailRead{}, silent: map[string]error{}}
+func ReadTail(ctx context.Context, found Found, copies []Copy, trusted sshsig.Trusted, bound TailBound) (*Tail, error) {
+	r := tailReader{found: found, trusted: trusted, bound: bound, read: map[tailKey]tailRead{}, silent: map[string]error{}}
 	if err := r.list(ctx, likeliest(found, copies)); err != nil {
 		return nil, fmt.Errorf("read log after %s: %w", found.Name, err)
 	}
@@ -63,7 +87,7 @@ func ReadTail(ctx context.Context, found Found, copies []Copy, trusted sshsig.Tr
 
 // tail is what is told of the branch.
 func (r *tailReader) tail(b branch) *Tail {
-	t := &Tail{Stop: b.stop, start: r.found.Point, segments: b.segments, from: b.from, Problems: r.problems}
+	t := &Tail{Stop: b.stop, Gaps: b.gaps, start: r.found.Point, before: r.bound.Before, segments: b.segments, from: b.from, Problems: r.problems}
 	for _, name := range slices.Sorted(maps.Keys(b.strayed)) {
 		t.Problems = append(t.Problems, newProblem(Copy{Name: name}, lineageRoot(r.found.Lineage)+segmentName(b.strayed[name]),
 			errors.New("another writer continued the log here: passed over")))
@@ -76,29 +100,46 @@ func (r *tailReader) tail(b branch) *Tail {
 func (t *Tail) sum() {
 	t.Revision, t.Time, t.Segments, t.Changes = t.start.Revision, t.start.Time, len(t.segments), 0
 	for _, s := range t.segments {
-		t.Revision, t.Time, t.Changes = s.To, s.Time, t.Changes+s.Count
+		if t.Changes += s.Count; t.before > 0 && s.To >= t.before {
+			t.Revision = t.before - 1 // of its time no more is known than that of the segment before it
+			break
+		}
+		t.Revision, t.Time = s.To, s.Time
 	}
 }
 
-// Replay lays the changes over what the point holds, and returns how many came from which copy. A segment that cannot be
-// opened ends the Tail before it, which Stop says then.
-func (t *Tail) Replay(state *gateway.State, identities []age.Identity) map[string]int {
-	provenance := map[string]int{}
+// Replay lays the changes over what the point holds, and returns where they came from. A segment that cannot be opened ends
+// the Tail before it, which Stop says then.
+func (t *Tail) Replay(state *gateway.State, identities []age.Identity) Provenance {
+	var provenance Provenance
+	applied := 0
 	for i, s := range t.segments {
 		var changes []gateway.Change // all of a segment, or nothing
-		err := s.changes(identities, func(_ int64, c gateway.Change) { changes = append(changes, c) })
+		err := s.changes(identities, func(revision int64, c gateway.Change) {
+			if t.before == 0 || revision < t.before {
+				changes = append(changes, c)
+			}
+		})
 		if err != nil {
 			t.Stop = fmt.Sprintf("segment %d of the log, which follows revision %d, cannot be opened: %v", s.Seq, s.From, err)
 			t.segments, t.from = t.segments[:i], t.from[:i]
-			t.sum()
+			t.Gaps = slices.DeleteFunc(t.Gaps, func(g TailGap) bool { return g.To > s.From })
 			break
 		}
 		for _, c := range changes {
 			state.Apply(c)
 		}
-		if s.Count > 0 {
-			provenance[t.from[i]] += s.Count
+		if applied += len(changes); len(changes) > 0 {
+			provenance = append(provenance, Origin{s.Object(), t.from[i], len(changes)})
 		}
 	}
+	t.sum()
+	t.Changes = applied
 	return provenance
+}
+
+// EndsAt reports whether the tail ends where the point stands: then it leads to what the point holds.
+func (t *Tail) EndsAt(point Found) bool {
+	n := len(t.segments)
+	return n > 0 && point.Lineage == t.start.Lineage && t.segments[n-1].position() == point.Log && t.Revision == point.Revision
 }

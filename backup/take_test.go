@@ -111,7 +111,7 @@ func TestTakeAndLoad(t *testing.T) {
 	if changes := gateway.Diff(gateway.NewState(someEntities()...), state); len(changes) > 0 {
 		t.Errorf("loaded state differs: %v", changes)
 	}
-	if diff := cmp.Diff(map[string]int{"local": len(someEntities())}, provenance); diff != "" {
+	if diff := cmp.Diff(map[string]int{"local": len(someEntities())}, provenance.ByCopy()); diff != "" {
 		t.Error(diff)
 	}
 	objects := h.memories[0].Objects()

@@ -28,6 +28,7 @@ type restoreOptions struct {
 	probes   []string
 	plan     bool
 	noDelete bool
+	allowGap bool
 	yes      bool
 	verbose  bool
 }
@@ -52,12 +53,13 @@ asks first. docs/restore.md is the page for the worst day.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runRestore(cmd.Context(), a, opts) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&opts.at, "at", "", "`time` (2006-01-02T15:04:05Z), duration back from now (2h, 3d) or point to restore (default: the newest point)")
+	flags.StringVar(&opts.at, "at", "", "`time` (2006-01-02T15:04:05Z), duration back from now (2h, 3d), before=REVISION, or point to restore (default: the newest state)")
 	flags.StringSliceVar(&opts.from, "from", nil, "only from this `location`, by its name in gwdr.yaml (repeatable; default: whatever any of them has); the others still tell what was revoked")
 	flags.StringSliceVar(&opts.only, "only", nil, "only these `kinds`: routes, specs, keys, upstreams, consumers, certs, settings, revocations; keys bring their revocations along")
 	flags.StringVar(&opts.to, "to", "", "restore to the gateway at this `URL`, such as gwdr+http://127.0.0.1:8081 (default: the configured one)")
 	flags.StringSliceVar(&opts.probes, "probe", nil, "probe the data plane at this base `URL` afterwards, such as http://127.0.0.1:8080 (repeatable; default: the one that the gateway names in its status)")
 	flags.BoolVar(&opts.plan, "plan", false, "show what would be done, and do nothing")
+	flags.BoolVar(&opts.allowGap, "allow-gap", false, "go on behind changes that are not known, because a part of the log is lost")
 	flags.BoolVar(&opts.noDelete, "no-delete", false, "keep what the gateway has and the point has not")
 	flags.BoolVar(&opts.yes, "yes", false, "do not ask before changing or deleting what the gateway has")
 	flags.BoolVarP(&opts.verbose, "verbose", "v", false, "show every change, and the difference of the bodies, without secrets")
@@ -107,7 +109,7 @@ func newRestoration(ctx context.Context, a *app, opts restoreOptions) (*restorat
 	if err != nil {
 		return nil, err
 	}
-	r := &restore.Restore{Source: restore.Source{Copies: copies, Elsewhere: others, Keys: job.Keys, At: at, Witnesses: o.Witnesses, Log: a.Log,
+	r := &restore.Restore{Source: restore.Source{Copies: copies, Elsewhere: others, Keys: job.Keys, At: at, AllowGap: opts.allowGap, Witnesses: o.Witnesses, Log: a.Log,
 		Progress: func(text string) { a.progress("%s", text) }}, Target: o.Target, Only: only, NoDelete: opts.noDelete}
 	urls := opts.probes
 	if len(urls) == 0 {
@@ -256,6 +258,9 @@ func (a *app) noPlan(plan *restore.Plan, err error) error {
 	a.noteFindings(plan.Findings)
 	if errors.Is(err, backup.ErrNoIdentity) {
 		return keyError(err)
+	}
+	if errors.Is(err, restore.ErrGap) {
+		return withHint(exitWith(exitRefused, err), "an earlier --at is before the gap; --allow-gap goes on behind it, without the changes that are lost")
 	}
 	if errors.Is(err, restore.ErrSealed) {
 		return withHint(exitWith(exitIntegrity, err), identityHint)

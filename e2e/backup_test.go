@@ -140,7 +140,7 @@ func TestFlippedByte(t *testing.T) {
 	s3First := []backup.Copy{h.job.Copies[2], h.job.Copies[0]}
 	found[0].Copies = []string{h.job.Copies[2].Name}
 	state, from, err := backup.Load(t.Context(), found[0], s3First, h.job.Keys.Identities)
-	if err != nil || from["local"] != len(someEntities()) {
+	if err != nil || from.ByCopy()["local"] != len(someEntities()) {
 		t.Errorf("Load = %v, %v, %v; want all from local", state, from, err)
 	}
 	if _, _, err := backup.Load(t.Context(), found[0], s3First[:1], h.job.Keys.Identities); !errors.Is(err, backup.ErrIntegrity) {

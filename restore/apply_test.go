@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"gwdr/backup"
 	"gwdr/gateway"
 	"gwdr/gateway/gatewaytest"
 )
@@ -19,7 +20,7 @@ var errDisk = errors.New("disk full")
 func planFor(t *testing.T, r *Restore, g *gatewaytest.Gateway) *Plan {
 	t.Helper()
 	r.Target = g
-	return r.compare(exportOf(t, g), &Snapshot{State: sampleWith(), Provenance: map[string]int{"nas": 2}})
+	return r.compare(exportOf(t, g), &Snapshot{State: sampleWith(), Provenance: backup.Provenance{{Object: "gwdr1/pack", Copy: "nas", Count: 2}}})
 }
 
 func TestApply(t *testing.T) {

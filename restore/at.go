@@ -11,14 +11,16 @@ import (
 	"gwdr/backup"
 )
 
-// At says which point to restore: the newest (the zero value), the newest that is not after Time, or the one named Point.
+// At says which state to restore: the newest (the zero value), the newest that is not after Time, the one before the change
+// that made revision Before of the gateway's newest lineage, or the one of the point named Point, without the log after it.
 type At struct {
-	Time  time.Time
-	Point string // as in backup.Found.Name, or enough of it to be unique; with or without points/
+	Time   time.Time
+	Before int64
+	Point  string // as in backup.Found.Name, or enough of it to be unique; with or without points/
 }
 
-// ParseAt reads a time (RFC 3339, or 2006-01-02 15:04[:05] in UTC), a duration that lies back from now (90m, 2h, 3d), or
-// takes the text for a point's name. Empty text is the newest point.
+// ParseAt reads a time (RFC 3339, or 2006-01-02 15:04[:05] in UTC), a duration that lies back from now (90m, 2h, 3d),
+// before=REVISION, or takes the text for a point's name. Empty text is the newest state.
 func ParseAt(text string, now time.Time) (At, error) {
 	text = strings.TrimSpace(text)
 	if text == "" {
@@ -35,8 +37,15 @@ func ParseAt(text string, now time.Time) (At, error) {
 		}
 		return At{Time: now.Add(-ago).UTC()}, nil
 	}
+	if revision, ok := strings.CutPrefix(text, "before="); ok {
+		before, err := strconv.ParseInt(strings.TrimSpace(revision), 10, 64)
+		if err != nil || before < 1 {
+			return At{}, fmt.Errorf("%q: want before=REVISION, such as before=4711", text)
+		}
+		return At{Before: before}, nil
+	}
 	if !pointPattern.MatchString(path.Base(text)) {
-		return At{}, fmt.Errorf("%q is no time (2006-01-02T15:04:05Z), no duration back from now (2h, 3d) and no point's name (20060102T150405Z-...)", text)
+		return At{}, fmt.Errorf("%q is no time (2006-01-02T15:04:05Z), no duration back from now (2h, 3d), no before=REVISION and no point's name (20060102T150405Z-...)", text)
 	}
 	return At{Point: text}, nil
 }
@@ -60,23 +69,32 @@ func (a At) String() string {
 	switch {
 	case a.Point != "":
 		return "point " + a.Point
+	case a.Before > 0:
+		return fmt.Sprintf("state before revision %d", a.Before)
 	case !a.Time.IsZero():
-		return "newest point not after " + a.Time.Format(time.RFC3339)
+		return "newest state not after " + a.Time.Format(time.RFC3339)
 	}
-	return "newest point"
+	return "newest state"
 }
 
-// candidates returns the points that a allows, in their order.
+// bound is how far the log is to be followed from a point.
+func (a At) bound(acrossGaps bool) backup.TailBound {
+	return backup.TailBound{Time: a.Time, Before: a.Before, AcrossGaps: acrossGaps}
+}
+
+// candidates returns the points that a allows, newest first as they are given.
 func (a At) candidates(found []backup.Found) ([]backup.Found, error) {
 	var matched []backup.Found
 	for _, f := range found {
-		if a.Point != "" && a.names(f) || a.Point == "" && (a.Time.IsZero() || !f.Time.After(a.Time)) {
+		if a.allows(f, found[0].Lineage) {
 			matched = append(matched, f)
 		}
 	}
 	switch {
 	case len(matched) == 0 && a.Point != "":
 		return nil, fmt.Errorf("%w: %w: no location holds a point named %q", ErrNothing, ErrNoSuchPoint, a.Point)
+	case len(matched) == 0 && len(found) > 0 && a.Before > 0:
+		return nil, fmt.Errorf("%w: %w: no point of lineage %s shows a revision before %d", ErrNothing, ErrNoSuchPoint, found[0].Lineage, a.Before)
 	case len(matched) == 0 && len(found) > 0:
 		oldest := found[len(found)-1]
 		return nil, fmt.Errorf("%w: %w: the oldest, %s, is of %s", ErrNothing, ErrNoSuchPoint, path.Base(oldest.Name), oldest.Time.Format(time.RFC3339))
@@ -86,6 +104,17 @@ func (a At) candidates(found []backup.Found) ([]backup.Found, error) {
 		return nil, fmt.Errorf("point %q is ambiguous: %s, %s", a.Point, path.Base(matched[0].Name), path.Base(matched[1].Name))
 	}
 	return matched, nil
+}
+
+// allows reports whether the point may be what a leads to, or what the log leads there from. Revisions count in one lineage.
+func (a At) allows(f backup.Found, newest string) bool {
+	switch {
+	case a.Point != "":
+		return a.names(f)
+	case a.Before > 0:
+		return f.Lineage == newest && f.Revision < a.Before
+	}
+	return a.Time.IsZero() || !f.Time.After(a.Time)
 }
 
 func (a At) names(f backup.Found) bool {

@@ -2,6 +2,7 @@ package restore
 
 import (
 	"context"
+	"fmt"
 	"path"
 	"slices"
 	"time"
@@ -12,26 +13,42 @@ import (
 	"gwdr/gateway"
 )
 
-// replay lays the log after the selected point over it, where the newest state is wanted. How far that leads, and why it leads
-// no further, is never silent.
-func (r *Source) replay(ctx context.Context, s *Snapshot, candidates []backup.Found) {
-	if r.At != (At{}) {
-		return
+// replay lays the log after the selected point over it, as far as At wants it. How far that leads, and why it leads no
+// further, is never silent; where At names a state behind a gap, it is an error that wraps ErrGap.
+func (r *Source) replay(ctx context.Context, s *Snapshot, candidates []backup.Found) error {
+	if r.At.Point != "" {
+		return nil
 	}
 	name := path.Base(s.Point.Name)
-	if emptied(s.Point, candidates) {
+	if r.At == (At{}) && emptied(s.Point, candidates) {
 		s.note("log", "is not replayed after point %s: it leads to a gateway that held nothing", name)
-		return
+		return nil
 	}
 	r.progress("reading the log after point %s", name)
-	tail, err := backup.ReadTail(ctx, s.Point, s.copies, r.Keys.Trusted)
+	tail, err := backup.ReadTail(ctx, s.Point, s.copies, r.Keys.Trusted, r.At.bound(r.AllowGap))
+	if err != nil && r.At != (At{}) {
+		return fmt.Errorf("%w: %w", ErrGap, err)
+	}
 	if err != nil {
 		s.note("log", "cannot be read: what came after point %s is lost: %v", name, err)
-		return
+		return nil
 	}
 	state := s.State.Clone()
 	provenance := tail.Replay(state, r.Keys.Identities)
 	s.noteTail(tail, name)
+	if tail.Stop != "" && r.At != (At{}) {
+		return fmt.Errorf("%w: from point %s to the %s: %s", ErrGap, name, r.At, tail.Stop)
+	}
+	r.lead(s, tail, state, candidates)
+	if s.State == state {
+		s.Provenance = append(s.Provenance, provenance...)
+	}
+	return nil
+}
+
+// lead takes the state that the tail leads to, unless it is one that nobody would want back.
+func (r *Source) lead(s *Snapshot, tail *backup.Tail, state *gateway.State, candidates []backup.Found) {
+	name := path.Base(s.Point.Name)
 	if state.Len() == 0 {
 		s.note("log", "is not replayed: it leads from point %s to a gateway that holds nothing", name)
 		return
@@ -40,10 +57,26 @@ func (r *Source) replay(ctx context.Context, s *Snapshot, candidates []backup.Fo
 		s.note("log", "leads from %d entities in point %s to %d: was it written after the loss? --at %s restores the point alone",
 			s.State.Len(), name, state.Len(), name)
 	}
-	s.State, s.Revision, s.Time = state, tail.Revision, tail.Time
-	s.replayed = tail.Stop == ""
-	for from, n := range provenance {
-		s.Provenance[from] += n
+	for _, gap := range tail.Gaps {
+		s.note("log", "was followed across a gap: %s", gap)
+	}
+	s.noteSame(tail, state, candidates)
+	s.State, s.Revision, s.Time, s.Gaps = state, tail.Revision, tail.Time, tail.Gaps
+	s.replayed = tail.Stop == "" && len(tail.Gaps) == 0 && r.At == (At{})
+}
+
+// noteSame compares the state with what a point says that stands where the tail ends, even if its packs are lost.
+func (s *Snapshot) noteSame(tail *backup.Tail, state *gateway.State, points []backup.Found) {
+	for _, f := range points {
+		if !tail.EndsAt(f) {
+			continue
+		}
+		if name := path.Base(f.Name); state.Digest() == f.Digest {
+			s.note("log", "leads to exactly what point %s was taken of", name)
+		} else {
+			s.note("log", "does NOT lead to what point %s was taken of: their digests differ", name)
+		}
+		return
 	}
 }
 
@@ -95,7 +128,7 @@ func (r *Source) loggedRevocations(ctx context.Context, s *Snapshot, found []bac
 	group.SetLimit(4)
 	for i, f := range newest {
 		group.Go(func() error {
-			tails[i], errs[i] = backup.ReadTail(ctx, f, s.copies, r.Keys.Trusted)
+			tails[i], errs[i] = backup.ReadTail(ctx, f, s.copies, r.Keys.Trusted, backup.TailBound{AcrossGaps: true})
 			return nil
 		})
 	}
@@ -108,8 +141,12 @@ func (r *Source) loggedRevocations(ctx context.Context, s *Snapshot, found []bac
 		state := gateway.NewState()
 		tails[i].Replay(state, r.Keys.Identities)
 		s.Revocations = slices.AppendSeq(s.Revocations, state.Kind(gateway.Revocation))
-		if tails[i].Stop != "" {
-			s.note("log", "after point %s does not tell all its revocations: a key revoked since may come back: %s", path.Base(f.Name), tails[i].Stop)
+		unknown := tails[i].Stop
+		for _, gap := range tails[i].Gaps {
+			unknown = gap.String()
+		}
+		if unknown != "" {
+			s.note("log", "after point %s does not tell all its revocations: a key revoked since may come back: %s", path.Base(f.Name), unknown)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"gwdr/backup"
 	"slices"
 	"time"
 
@@ -17,7 +18,9 @@ type Plan struct {
 	Point      string                  `json:"point"`
 	Revision   int64                   `json:"revision"`
 	Time       time.Time               `json:"recovery_point_time"` // UTC: whatever was acknowledged by then is in the plan
-	Provenance map[string]int          `json:"provenance"`          // objects loaded, by location
+	Provenance map[string]int          `json:"provenance"`          // entities and changes loaded, by location
+	Objects    backup.Provenance       `json:"objects"`             // packs and segments loaded, and where each came from
+	Gaps       []backup.TailGap        `json:"gaps"`                // in the log, that were crossed
 	Kinds      map[gateway.Kind]Counts `json:"kinds"`               // of the kinds that are restored
 	Total      Counts                  `json:"total"`
 	Revoked    int                     `json:"revocations_applied"` // known elsewhere and laid over the point
@@ -61,7 +64,7 @@ func (p *Plan) Body(ref gateway.Ref) []byte {
 // difference.
 func (r *Restore) compare(live *gateway.Export, s *Snapshot) *Plan {
 	p := &Plan{Schema: PlanSchema, Lineage: s.Point.Lineage, Point: s.Point.Name, Revision: s.Revision, Time: s.Time,
-		Provenance: s.Provenance, Kinds: map[gateway.Kind]Counts{}, Store: live.Store, Base: live.Revision,
+		Provenance: s.Provenance.ByCopy(), Objects: append(backup.Provenance{}, s.Provenance...), Gaps: append([]backup.TailGap{}, s.Gaps...), Kinds: map[gateway.Kind]Counts{}, Store: live.Store, Base: live.Revision,
 		Findings: []Finding{}, live: live.State}
 	for _, k := range live.Unreachable {
 		p.Findings = append(p.Findings, Finding{string(k), "cannot be read at the target: left as it is"})

@@ -42,7 +42,7 @@ func (r *Source) loadFirst(ctx context.Context, s *Snapshot, candidates []backup
 			continue
 		}
 		s.Point, s.State, s.Provenance, s.Revision, s.Time = f, state, provenance, f.Revision, f.Time
-		s.damaged = damagedCopies(f, provenance)
+		s.damaged = damagedCopies(f, provenance.ByCopy())
 		r.noteSealed(s, sealed)
 		return nil
 	}
@@ -84,7 +84,7 @@ func (s *Snapshot) reason(candidates []backup.Found) string {
 
 // load is backup.Load, but does not try what is known to fail: a point that failed before, or one that is encrypted for
 // others.
-func (r *Source) load(ctx context.Context, s *Snapshot, f backup.Found) (*gateway.State, map[string]int, error) {
+func (r *Source) load(ctx context.Context, s *Snapshot, f backup.Found) (*gateway.State, backup.Provenance, error) {
 	if err := s.closed[f.Name]; err != nil {
 		return nil, nil, err
 	}

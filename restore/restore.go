@@ -36,6 +36,9 @@ var ErrNothing = errors.New("nothing restorable")
 // ErrNoSuchPoint is wrapped when there are points, but none that Restore.At allows.
 var ErrNoSuchPoint = errors.New("no such point")
 
+// ErrGap is wrapped when the wanted state lies behind changes that are not known. Source.AllowGap goes on all the same.
+var ErrGap = errors.New("the log does not lead there")
+
 // ErrTarget is wrapped when the gateway cannot be read.
 var ErrTarget = errors.New("read gateway")
 

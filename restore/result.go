@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"gwdr/backup"
 	"gwdr/gateway"
 )
 
@@ -12,13 +13,15 @@ const ResultSchema = "gwdr/restore/v1"
 
 // Result is what came of a restore.
 type Result struct {
-	Schema     string         `json:"schema"`
-	Lineage    string         `json:"lineage"` // of the point
-	Parent     string         `json:"parent"`  // lineage@revision: what the backups that follow descend from
-	Point      string         `json:"point"`
-	Revision   int64          `json:"recovered_revision"`
-	Time       time.Time      `json:"recovery_point_time"`
-	Provenance map[string]int `json:"provenance"` // objects loaded, by location
+	Schema     string            `json:"schema"`
+	Lineage    string            `json:"lineage"` // of the point
+	Parent     string            `json:"parent"`  // lineage@revision: what the backups that follow descend from
+	Point      string            `json:"point"`
+	Revision   int64             `json:"recovered_revision"`
+	Time       time.Time         `json:"recovery_point_time"`
+	Provenance map[string]int    `json:"provenance"` // entities and changes loaded, by location
+	Objects    backup.Provenance `json:"objects"`    // packs and segments loaded, and where each came from
+	Gaps       []backup.TailGap  `json:"gaps"`       // in the log, that were crossed
 
 	Created   int `json:"created"`
 	Updated   int `json:"updated"`
@@ -59,7 +62,7 @@ func (n Incomplete) String() string {
 
 func newResult(p *Plan) *Result {
 	return &Result{Schema: ResultSchema, Lineage: p.Lineage, Parent: fmt.Sprintf("%s@%d", p.Lineage, p.Revision), Point: p.Point,
-		Revision: p.Revision, Time: p.Time, Provenance: p.Provenance, Unchanged: p.Total.Unchanged, Revoked: p.Revoked,
+		Revision: p.Revision, Time: p.Time, Provenance: p.Provenance, Objects: p.Objects, Gaps: p.Gaps, Unchanged: p.Total.Unchanged, Revoked: p.Revoked,
 		Expected: p.Expected, DataPlane: []Check{}, Findings: p.Findings}
 }
 

@@ -19,6 +19,7 @@ type Source struct {
 	Elsewhere []backup.Copy // not restored from, but their points tell what was revoked
 	Keys      backup.Keys   // Identities and Trusted
 	At        At
+	AllowGap  bool // follow the log across changes that are not known; the Snapshot names them
 	Witnesses []RevocationSource
 	Patience  time.Duration     // how long a location or a witness may take to answer at all; 0 means 15 s
 	Progress  func(text string) // for people; may be nil
@@ -29,10 +30,11 @@ type Source struct {
 type Snapshot struct {
 	Point       backup.Found
 	State       *gateway.State
-	Revision    int64            // that the state shows: the point's, or where the log leads from there
-	Time        time.Time        // UTC, of that: whatever was acknowledged by then is in the state
-	Provenance  map[string]int   // objects loaded, by location
+	Revision    int64     // that the state shows: the point's, or where the log leads from there
+	Time        time.Time // UTC, of that: whatever was acknowledged by then is in the state
+	Provenance  backup.Provenance
 	Revocations []gateway.Entity // known from other points, or from the log
+	Gaps        []backup.TailGap // in the log, that were crossed
 	Findings    []Finding
 
 	damaged  []string         // copies that hold the point, and did not give all of it
@@ -96,7 +98,9 @@ func (r *Source) read(ctx context.Context) (*Snapshot, error) {
 	if err := r.loadFirst(ctx, s, candidates); err != nil {
 		return s, err
 	}
-	r.replay(ctx, s, candidates)
+	if err := r.replay(ctx, s, candidates); err != nil {
+		return s, err
+	}
 	r.judge(s, candidates)
 	s.noteUnverified(found, problems)
 	if len(r.Elsewhere) > 0 {
