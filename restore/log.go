@@ -118,10 +118,13 @@ func (r *Source) loggedRevocations(ctx context.Context, s *Snapshot, found []bac
 	var newest []backup.Found
 	for _, f := range found {
 		known := s.replayed && len(r.Elsewhere) == 0 && f.SHA256 == s.Point.SHA256 // the state has them
-		if !seen[f.Lineage] && !known && opens(r.Keys.Identities, f.Recipients) {
+		if seen[f.Lineage] {
+			continue
+		}
+		stray, _ := s.forks.Stray(ctx, f)
+		if seen[f.Lineage] = !stray; !known && opens(r.Keys.Identities, f.Recipients) {
 			newest = append(newest, f)
 		}
-		seen[f.Lineage] = true
 	}
 	tails, errs := make([]*backup.Tail, len(newest)), make([]error, len(newest))
 	var group errgroup.Group

@@ -25,6 +25,9 @@ func (r *Source) loadFirst(ctx context.Context, s *Snapshot, candidates []backup
 			s.note(name, "is empty, passed over: it was taken of a gateway that held nothing")
 			continue
 		}
+		if r.At.Point == "" && s.strays(ctx, f) {
+			continue
+		}
 		state, provenance, err := r.load(ctx, s, f)
 		if ctx.Err() != nil {
 			return fmt.Errorf("load point %s: %w", name, ctx.Err())
@@ -51,6 +54,19 @@ func (r *Source) loadFirst(ctx context.Context, s *Snapshot, candidates []backup
 	}
 	r.noteSealed(s, sealed)
 	return fmt.Errorf("%w: %s", ErrNothing, s.reason(candidates))
+}
+
+// strays reports whether the point is of a writer that few locations followed, and notes that it is passed over, or that few
+// followed another one.
+func (s *Snapshot) strays(ctx context.Context, f backup.Found) bool {
+	stray, against := s.forks.Stray(ctx, f)
+	switch name := path.Base(f.Name); {
+	case stray:
+		s.note(name, "is passed over: two writers continued lineage %.8s, and %s, most of the locations, have the other one's log", f.Lineage, strings.Join(against, ", "))
+	case len(against) > 0:
+		s.note(name, "is restored, but two writers continued lineage %.8s: %s has another one's log", f.Lineage, strings.Join(against, ", "))
+	}
+	return stray
 }
 
 // noteSealed names the points that only other identities open.

@@ -36,12 +36,16 @@ func (r *Source) askWitnesses(ctx context.Context) ([]gateway.Entity, []Finding)
 // be loaded knows every revocation of its lineage before it, and the log those after it.
 func (r *Source) otherRevocations(ctx context.Context, s *Snapshot, found []backup.Found) error {
 	r.loggedRevocations(ctx, s, found)
-	done := map[string]bool{}
+	done, strayed := map[string]bool{}, map[string]bool{}
 	for _, f := range found {
 		if f.Name == s.Point.Name && f.SHA256 == s.Point.SHA256 {
 			done[f.Lineage] = true
 		}
 		if done[f.Lineage] || f.Counts[gateway.Revocation] == 0 {
+			continue
+		}
+		stray, _ := s.forks.Stray(ctx, f)
+		if stray && strayed[f.Lineage] {
 			continue
 		}
 		state, _, err := r.load(ctx, s, f)
@@ -52,7 +56,7 @@ func (r *Source) otherRevocations(ctx context.Context, s *Snapshot, found []back
 			s.note(path.Base(f.Name), "does not tell its revocations: a key revoked by then may come back: %v", err)
 			continue
 		}
-		done[f.Lineage] = true
+		done[f.Lineage], strayed[f.Lineage] = !stray, stray // the other writer may know others
 		s.Revocations = slices.AppendSeq(s.Revocations, state.Kind(gateway.Revocation))
 	}
 	return nil

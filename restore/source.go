@@ -41,6 +41,7 @@ type Snapshot struct {
 	replayed bool             // the log was laid over the point, to its end
 	copies   []backup.Copy    // that answer
 	closed   map[string]error // why points could not be loaded, by name
+	forks    *backup.Forks
 }
 
 // Read returns the newest state that At allows and that can be loaded, and every revocation that is known anywhere; passing
@@ -85,6 +86,7 @@ func (r *Source) read(ctx context.Context) (*Snapshot, error) {
 	s := &Snapshot{closed: map[string]error{}}
 	s.copies = r.answering(ctx, s, r.Copies)
 	found, problems := backup.Find(ctx, s.copies, r.Keys.Trusted)
+	s.forks = backup.NewForks(s.copies, r.Keys.Trusted)
 	for _, p := range problems {
 		s.note(p.Copy, "%s", strings.TrimPrefix(p.Object+": "+p.Text, ": "))
 	}
@@ -113,6 +115,7 @@ func (r *Source) read(ctx context.Context) (*Snapshot, error) {
 func (r *Source) lookElsewhere(ctx context.Context, s *Snapshot) []backup.Found {
 	s.copies = slices.Concat(s.copies, r.answering(ctx, s, r.Elsewhere))
 	s.closed = map[string]error{} // what could not be loaded may be whole there
+	s.forks = backup.NewForks(s.copies, r.Keys.Trusted)
 	found, problems := backup.Find(ctx, s.copies, r.Keys.Trusted)
 	for _, p := range problems {
 		if slices.ContainsFunc(r.Elsewhere, func(c backup.Copy) bool { return c.Name == p.Copy }) {
