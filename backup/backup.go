@@ -62,6 +62,13 @@ type Quarantiner interface {
 	Quarantine(ctx context.Context, name string) (to string, err error)
 }
 
+// Historian is a Location that may keep what was overwritten or deleted.
+type Historian interface {
+	// Originals returns a view of the location in which every object is what was put there first; ok is false if nothing is
+	// kept that the location itself does not show.
+	Originals(ctx context.Context) (view Location, ok bool)
+}
+
 // Renewer is a Location whose protection of an object runs out.
 type Renewer interface {
 	// Renew makes sure that the object, which a new point uses again, stays protected about as long as one put now.

@@ -3,6 +3,7 @@ package restore
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -38,6 +39,32 @@ func (r *Source) answering(ctx context.Context, s *Snapshot, copies []backup.Cop
 		alive = append(alive, c)
 	}
 	return alive
+}
+
+// withOriginals adds, behind the copies, views of what was overwritten or deleted in those that keep it: whoever damaged a
+// location may not have got at that.
+func withOriginals(ctx context.Context, copies []backup.Copy) []backup.Copy {
+	views := make([]backup.Location, len(copies))
+	var wait sync.WaitGroup
+	for i, c := range copies {
+		if h, ok := c.Location.(backup.Historian); ok {
+			wait.Go(func() {
+				if view, ok := h.Originals(ctx); ok {
+					views[i] = view
+				}
+			})
+		}
+	}
+	wait.Wait()
+	all := slices.Clone(copies)
+	for i, view := range views {
+		if view != nil {
+			c := copies[i]
+			c.Name, c.Location = c.Name+" (first versions)", view
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 // answers asks for objects that cannot be there. A driver that does not come back (a dead NFS mount does not) is left

@@ -84,7 +84,7 @@ func (s *Snapshot) note(subject, format string, args ...any) {
 func (r *Source) read(ctx context.Context) (*Snapshot, error) {
 	r.progress("looking for points at %s", names(r.Copies))
 	s := &Snapshot{closed: map[string]error{}}
-	s.copies = r.answering(ctx, s, r.Copies)
+	s.copies = withOriginals(ctx, r.answering(ctx, s, r.Copies))
 	found, problems := backup.Find(ctx, s.copies, r.Keys.Trusted)
 	s.forks = backup.NewForks(s.copies, r.Keys.Trusted)
 	for _, p := range problems {

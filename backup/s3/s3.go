@@ -20,6 +20,7 @@ type Location struct {
 	client  *s3.Client
 	// createOnly is set once Probe saw that the store refuses a second put of a key. Until then Put asks first.
 	createOnly atomic.Bool
+	originals  bool // read first versions, though nothing is locked
 }
 
 var (
@@ -28,6 +29,7 @@ var (
 	_ backup.Remover     = (*Location)(nil)
 	_ backup.Renewer     = (*Location)(nil)
 	_ backup.Quarantiner = (*Location)(nil)
+	_ backup.Historian   = (*Location)(nil)
 )
 
 func (l *Location) key(name string) (*string, error) {
@@ -37,9 +39,20 @@ func (l *Location) key(name string) (*string, error) {
 	return aws.String(l.options.Prefix + name), nil
 }
 
-// locked reports whether objects get a lock. Then the first version of an object is the one that counts, whatever was laid
-// over it since: a delete marker does not hide it.
+// locked reports whether objects get a lock.
 func (l *Location) locked() bool { return l.options.Lock.For > 0 }
+
+// readsFirst reports whether the first version of an object is the one that counts, whatever was laid over it since: a delete
+// marker does not hide it. Where objects are locked it is so.
+func (l *Location) readsFirst() bool { return l.locked() || l.originals }
+
+// Originals returns a view that reads first versions, in a bucket that keeps versions.
+func (l *Location) Originals(ctx context.Context) (backup.Location, bool) {
+	if l.readsFirst() || !l.keepsVersions(ctx) {
+		return nil, false
+	}
+	return &Location{options: l.options, client: l.client, originals: true}, true
+}
 
 // Put uploads the object with If-None-Match: *, so that it never replaces one. A store that is not known to heed that is
 // asked first. Whatever Put cannot know for sure, such as what became of a request without an answer, it looks up.
@@ -75,7 +88,7 @@ func (l *Location) Get(ctx context.Context, name string) (io.ReadCloser, error) 
 // List returns the objects, by name.
 func (l *Location) List(ctx context.Context, prefix string) ([]backup.Object, error) {
 	list := l.listCurrent
-	if l.locked() {
+	if l.readsFirst() {
 		list = l.listOriginals
 	}
 	full := l.options.Prefix + prefix

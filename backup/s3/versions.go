@@ -104,9 +104,9 @@ func (s layers) ids() []*string {
 // isReal reports whether a bucket with versions gave the id: such a version goes only when it is deleted by this id.
 func isReal(version *string) bool { return aws.ToString(version) != "" && *version != "null" }
 
-// original returns the first version of the object under Object Lock, and nil for the current one without.
+// original returns the first version of the object where that counts, and nil for the current one elsewhere.
 func (l *Location) original(ctx context.Context, key *string) (*string, error) {
-	if !l.locked() {
+	if !l.readsFirst() {
 		return nil, nil
 	}
 	found, err := l.layers(ctx, key)
