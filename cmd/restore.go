@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -29,6 +30,8 @@ type restoreOptions struct {
 	plan     bool
 	noDelete bool
 	allowGap bool
+	revoked  string
+	witness  []string
 	yes      bool
 	verbose  bool
 }
@@ -60,9 +63,12 @@ asks first. docs/restore.md is the page for the worst day.`,
 	flags.StringSliceVar(&opts.probes, "probe", nil, "probe the data plane at this base `URL` afterwards, such as http://127.0.0.1:8080 (repeatable; default: the one that the gateway names in its status)")
 	flags.BoolVar(&opts.plan, "plan", false, "show what would be done, and do nothing")
 	flags.BoolVar(&opts.allowGap, "allow-gap", false, "go on behind changes that are not known, because a part of the log is lost")
+	flags.StringVar(&opts.revoked, "revocations", string(restore.FailClosed), "`policy` for keys that were issued after the last moment of which all revocations are known: fail-closed revokes them, accept-risk lets them work")
+	flags.StringSliceVar(&opts.witness, "witness", nil, "who else may know what was revoked: the `URL` of another region or data plane (gwdr+http://HOST:PORT), or the --data directory of one that is dead (repeatable)")
 	flags.BoolVar(&opts.noDelete, "no-delete", false, "keep what the gateway has and the point has not")
 	flags.BoolVar(&opts.yes, "yes", false, "do not ask before changing or deleting what the gateway has")
 	flags.BoolVarP(&opts.verbose, "verbose", "v", false, "show every change, and the difference of the bodies, without secrets")
+	completeFlag(cmd, "revocations", completeList(func(context.Context) []string { return []string{string(restore.FailClosed), string(restore.AcceptRisk)} }))
 	completeFlag(cmd, "only", completeList(kindNames))
 	completeFlag(cmd, "from", completeList(a.locationNames))
 	return cmd
@@ -96,6 +102,14 @@ func newRestoration(ctx context.Context, a *app, opts restoreOptions) (*restorat
 	if err := checkProbes(opts.probes); err != nil {
 		return nil, usageError(err)
 	}
+	policy := restore.RevocationPolicy(opts.revoked)
+	if policy != restore.FailClosed && policy != restore.AcceptRisk {
+		return nil, usageError(fmt.Errorf("--revocations: %q is neither fail-closed nor accept-risk", opts.revoked))
+	}
+	witnesses, err := a.openWitnesses(ctx, opts.witness)
+	if err != nil {
+		return nil, err
+	}
 	job, err := a.backupJob(ctx, nil)
 	if err != nil {
 		return nil, err
@@ -109,8 +123,8 @@ func newRestoration(ctx context.Context, a *app, opts restoreOptions) (*restorat
 	if err != nil {
 		return nil, err
 	}
-	r := &restore.Restore{Source: restore.Source{Copies: copies, Elsewhere: others, Keys: job.Keys, At: at, AllowGap: opts.allowGap, Witnesses: o.Witnesses, Log: a.Log,
-		Progress: func(text string) { a.progress("%s", text) }}, Target: o.Target, Only: only, NoDelete: opts.noDelete}
+	r := &restore.Restore{Source: restore.Source{Copies: copies, Elsewhere: others, Keys: job.Keys, At: at, AllowGap: opts.allowGap, Witnesses: append(witnesses, o.Witnesses...), Log: a.Log,
+		Progress: func(text string) { a.progress("%s", text) }}, Target: o.Target, Only: only, NoDelete: opts.noDelete, Doubtful: policy}
 	urls := opts.probes
 	if len(urls) == 0 {
 		urls = o.DataURLs
@@ -119,6 +133,26 @@ func newRestoration(ctx context.Context, a *app, opts restoreOptions) (*restorat
 		r.Probe = restore.DataPlane{URLs: urls}.Probe
 	}
 	return &restoration{Restore: r, Gateway: cmp.Or(opts.to, job.Gateway), Spool: job.Spool}, nil
+}
+
+// openWitnesses opens those that are named by URL or by path.
+func (a *app) openWitnesses(ctx context.Context, named []string) ([]restore.RevocationSource, error) {
+	var all []restore.RevocationSource
+	for _, name := range named {
+		if !strings.Contains(name, "://") {
+			if _, err := os.Stat(name); err != nil {
+				return nil, usageError(fmt.Errorf("--witness: %w", err))
+			}
+			all = append(all, restore.LastGood(name))
+			continue
+		}
+		o, err := a.openControl(ctx, name)
+		if err != nil {
+			return nil, usageError(fmt.Errorf("--witness: %w", err))
+		}
+		all = append(all, o.Admin)
+	}
+	return all, nil
 }
 
 // checkProbes refuses what is no base URL: the paths to probe are the routes'.

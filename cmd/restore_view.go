@@ -86,6 +86,9 @@ func writePlan(w io.Writer, p *restore.Plan, paint func(colour, text string) str
 	if p.Revoked > 0 {
 		fmt.Fprintf(&b, "%s made after the point, or unknown to it, stay in force.\n", count(p.Revoked, "revocation"))
 	}
+	if p.Doubt != nil {
+		fmt.Fprintf(&b, "Revocations are known up to %s: a key that was revoked later works again.\n", p.Doubt.Since.Format("2006-01-02 15:04:05 UTC"))
+	}
 	if len(p.Changes) == 0 {
 		fmt.Fprintln(&b, "The gateway is as in the point: nothing to change.")
 	} else {
@@ -155,15 +158,20 @@ func (a *app) showResult(r *restore.Result) error {
 	if r.Actual != r.Expected {
 		equal = "NOT as planned, which is " + r.Expected
 	}
+	doubt := ""
+	if r.Doubt != nil {
+		doubt = fmt.Sprintf(", known up to %s", r.Doubt.Since.Format(time.RFC3339))
+	}
 	_, err := fmt.Fprintf(a.Stdout, `Restored point %s in %.1f s: %s
   recovery point  %s, revision %d
   parent          %s
   read from       %s
-  changes         %d created, %d updated, %d deleted, %d unchanged; %s applied
+  changes         %d created, %d updated, %d deleted, %d unchanged
+  revocations     %s beyond the point%s
   digest          %s, %s
   data plane      %s
 `, path.Base(r.Point), r.Duration, verdict, r.Time.UTC().Format(time.RFC3339), r.Revision, r.Parent, provenance(r.Provenance),
-		r.Created, r.Updated, r.Deleted, r.Unchanged, count(r.Revoked, "revocation"), r.Actual, equal, dataPlane)
+		r.Created, r.Updated, r.Deleted, r.Unchanged, count(r.Revoked, "revocation"), doubt, r.Actual, equal, dataPlane)
 	return err
 }
 

@@ -20,7 +20,7 @@ var errDisk = errors.New("disk full")
 func planFor(t *testing.T, r *Restore, g *gatewaytest.Gateway) *Plan {
 	t.Helper()
 	r.Target = g
-	return r.compare(exportOf(t, g), &Snapshot{State: sampleWith(), Provenance: backup.Provenance{{Object: "gwdr1/pack", Copy: "nas", Count: 2}}})
+	return r.compare(exportOf(t, g), &Snapshot{RevokedBy: time.Now(), State: sampleWith(), Provenance: backup.Provenance{{Object: "gwdr1/pack", Copy: "nas", Count: 2}}})
 }
 
 func TestApply(t *testing.T) {
@@ -230,9 +230,9 @@ func TestApplyProbes(t *testing.T) {
 // silent is a witness that does not answer before its time is over.
 type silent struct{}
 
-func (silent) Revocations(ctx context.Context) ([]gateway.Entity, error) {
+func (silent) Revocations(ctx context.Context) ([]gateway.Entity, time.Time, error) {
 	<-ctx.Done()
-	return nil, context.Cause(ctx)
+	return nil, time.Time{}, context.Cause(ctx)
 }
 
 func TestWitnesses(t *testing.T) {
@@ -240,7 +240,8 @@ func TestWitnesses(t *testing.T) {
 	r := &Restore{Source: Source{Witnesses: []RevocationSource{silent{}, knows, knows}}}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	known, findings := r.askWitnesses(ctx)
+	told := r.askWitnesses(ctx)
+	known, findings := told.known, told.findings
 	if diff := cmp.Diff([]gateway.Entity{newlyRevoked, newlyRevoked}, known); diff != "" {
 		t.Error(diff)
 	}

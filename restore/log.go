@@ -7,8 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"gwdr/backup"
 	"gwdr/gateway"
 )
@@ -62,6 +60,9 @@ func (r *Source) lead(s *Snapshot, tail *backup.Tail, state *gateway.State, cand
 	}
 	s.noteSame(tail, state, candidates)
 	s.State, s.Revision, s.Time, s.Gaps = state, tail.Revision, tail.Time, tail.Gaps
+	if s.know(tail.Time); len(tail.Gaps) > 0 {
+		s.RevokedBy = tail.Gaps[0].From
+	}
 	s.replayed = tail.Stop == "" && len(tail.Gaps) == 0 && r.At == (At{})
 }
 
@@ -107,49 +108,6 @@ func (s *Snapshot) noteTail(tail *backup.Tail, point string) {
 	for copy, n := range told {
 		if n > 1 {
 			s.note(copy, "%d more segments of the log are damaged", n-1)
-		}
-	}
-}
-
-// loggedRevocations adds what was revoked in the log after the newest point of each lineage. What cannot be read of it is
-// noted.
-func (r *Source) loggedRevocations(ctx context.Context, s *Snapshot, found []backup.Found) {
-	seen := map[string]bool{}
-	var newest []backup.Found
-	for _, f := range found {
-		known := s.replayed && len(r.Elsewhere) == 0 && f.SHA256 == s.Point.SHA256 // the state has them
-		if seen[f.Lineage] {
-			continue
-		}
-		stray, _ := s.forks.Stray(ctx, f)
-		if seen[f.Lineage] = !stray; !known && opens(r.Keys.Identities, f.Recipients) {
-			newest = append(newest, f)
-		}
-	}
-	tails, errs := make([]*backup.Tail, len(newest)), make([]error, len(newest))
-	var group errgroup.Group
-	group.SetLimit(4)
-	for i, f := range newest {
-		group.Go(func() error {
-			tails[i], errs[i] = backup.ReadTail(ctx, f, s.copies, r.Keys.Trusted, backup.TailBound{AcrossGaps: true})
-			return nil
-		})
-	}
-	_ = group.Wait() // errs has them
-	for i, f := range newest {
-		if errs[i] != nil {
-			s.note("log", "after point %s does not tell its revocations: a key revoked since may come back: %v", path.Base(f.Name), errs[i])
-			continue
-		}
-		state := gateway.NewState()
-		tails[i].Replay(state, r.Keys.Identities)
-		s.Revocations = slices.AppendSeq(s.Revocations, state.Kind(gateway.Revocation))
-		unknown := tails[i].Stop
-		for _, gap := range tails[i].Gaps {
-			unknown = gap.String()
-		}
-		if unknown != "" {
-			s.note("log", "after point %s does not tell all its revocations: a key revoked since may come back: %s", path.Base(f.Name), unknown)
 		}
 	}
 }

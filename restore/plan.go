@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"cmp"
 	"gwdr/backup"
 	"slices"
 	"time"
@@ -23,6 +24,7 @@ type Plan struct {
 	Gaps       []backup.TailGap        `json:"gaps"`                // in the log, that were crossed
 	Kinds      map[gateway.Kind]Counts `json:"kinds"`               // of the kinds that are restored
 	Total      Counts                  `json:"total"`
+	Doubt      *Doubt                  `json:"doubt,omitempty"`     // of keys; absent: there is none
 	Revoked    int                     `json:"revocations_applied"` // known elsewhere and laid over the point
 	Store      string                  `json:"store"`               // id of the target's store
 	Base       int64                   `json:"base_revision"`       // of the target, which the changes start from
@@ -72,11 +74,17 @@ func (r *Restore) compare(live *gateway.Export, s *Snapshot) *Plan {
 	restored := r.scope(s.Point.Unreachable, live.Unreachable)
 	p.Wanted = r.wanted(live.State, s.State, restored)
 	if restored(gateway.Revocation) {
-		p.Revoked = revoke(p.Wanted, s.State, s.Revocations)
+		revoke(p.Wanted, s.Revocations)
+		p.Doubt = s.doubtIn(p.Wanted, cmp.Or(r.Doubtful, FailClosed))
+		p.Doubt.close(p.Wanted, time.Now())
+		p.Revoked = beyond(p.Wanted, s.State)
 	}
 	p.Changes = gateway.Diff(live.State, p.Wanted)
 	p.Expected = p.Wanted.Digest()
 	p.count(restored)
+	if f, ok := p.Doubt.finding(); ok {
+		p.Findings = append(p.Findings, f)
+	}
 	p.Findings = append(p.Findings, dangling(p.Wanted, restored)...)
 	return p
 }
@@ -115,20 +123,24 @@ func (r *Restore) wanted(live, point *gateway.State, restored func(gateway.Kind)
 	return wanted
 }
 
-// revoke adds the revocations that are not in wanted yet, and returns how many are there beyond the point's own.
-func revoke(wanted, point *gateway.State, revocations []gateway.Entity) int {
+// revoke adds the revocations that are not in wanted yet.
+func revoke(wanted *gateway.State, revocations []gateway.Entity) {
 	for _, e := range revocations {
 		if _, there := wanted.Get(e.Ref); !there && e.Kind == gateway.Revocation {
 			wanted.Put(e)
 		}
 	}
-	beyond := 0
+}
+
+// beyond returns how many revocations are wanted beyond the point's own.
+func beyond(wanted, point *gateway.State) int {
+	n := 0
 	for e := range wanted.Kind(gateway.Revocation) {
 		if _, own := point.Get(e.Ref); !own {
-			beyond++
+			n++
 		}
 	}
-	return beyond
+	return n
 }
 
 // count fills in the steps and the numbers.

@@ -3,6 +3,7 @@ package restore
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -94,7 +95,7 @@ func TestCompare(t *testing.T) {
 			restore: Restore{Only: []gateway.Kind{gateway.Route}}, live: sampleWith(), revocations: []gateway.Entity{newlyRevoked}, want: []string{},
 		},
 	} {
-		point := &Snapshot{State: sampleWith(), Revocations: test.revocations, Point: backup.Found{Point: backup.Point{Unreachable: test.unbacked}}}
+		point := &Snapshot{RevokedBy: time.Now(), State: sampleWith(), Revocations: test.revocations, Point: backup.Found{Point: backup.Point{Unreachable: test.unbacked}}}
 		live := &gateway.Export{State: test.live, Unreachable: test.unreadable}
 		p := test.restore.compare(live, point)
 		if diff := cmp.Diff(test.want, ops(p)); diff != "" {
@@ -116,7 +117,7 @@ func TestCompare(t *testing.T) {
 func TestCounts(t *testing.T) {
 	live := sampleWith(changedRoute, extraRoute)
 	live.Delete(gateway.Ref{Kind: gateway.Setting, ID: "log"})
-	p := (&Restore{}).compare(&gateway.Export{State: live}, &Snapshot{State: sampleWith()})
+	p := (&Restore{}).compare(&gateway.Export{State: live}, &Snapshot{RevokedBy: time.Now(), State: sampleWith()})
 	want := map[gateway.Kind]Counts{
 		gateway.Setting: {Create: 1}, gateway.Upstream: {Unchanged: 2}, gateway.Spec: {Unchanged: 3}, gateway.Consumer: {Unchanged: 1},
 		gateway.Revocation: {Unchanged: 1}, gateway.Key: {Unchanged: 2}, gateway.Route: {Update: 1, Delete: 1},
@@ -132,7 +133,7 @@ func TestCounts(t *testing.T) {
 // TestDangling: what is restored alone may refer to what is not there, and the plan says so.
 func TestDangling(t *testing.T) {
 	r := Restore{Only: []gateway.Kind{gateway.Route}}
-	p := r.compare(&gateway.Export{State: gateway.NewState()}, &Snapshot{State: sampleWith()})
+	p := r.compare(&gateway.Export{State: gateway.NewState()}, &Snapshot{RevokedBy: time.Now(), State: sampleWith()})
 	want := []Finding{{"route/orders", "refers to upstream/echo, which will not be there"}}
 	if diff := cmp.Diff(want, p.Findings); diff != "" {
 		t.Error(diff)
@@ -141,7 +142,7 @@ func TestDangling(t *testing.T) {
 	for _, id := range []string{"1", "2", "3", "4", "5", "6", "7"} {
 		many.Put(entity(gateway.Route, id, `{"upstream":"echo"}`))
 	}
-	p = r.compare(&gateway.Export{State: gateway.NewState()}, &Snapshot{State: many})
+	p = r.compare(&gateway.Export{State: gateway.NewState()}, &Snapshot{RevokedBy: time.Now(), State: many})
 	if i := slices.IndexFunc(p.Findings, func(f Finding) bool { return f.Subject == "references" }); i != danglingShown {
 		t.Errorf("findings: %v", p.Findings)
 	}

@@ -45,6 +45,7 @@ func (r *Source) loadFirst(ctx context.Context, s *Snapshot, candidates []backup
 			continue
 		}
 		s.Point, s.State, s.Provenance, s.Revision, s.Time = f, state, provenance, f.Revision, f.Time
+		s.RevokedBy = f.Time
 		s.damaged = damagedCopies(f, provenance.ByCopy())
 		r.noteSealed(s, sealed)
 		return nil

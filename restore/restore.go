@@ -21,13 +21,8 @@ type Restore struct {
 	Target   gateway.Target
 	Only     []gateway.Kind                                      // kinds to restore; none means all. Key brings Revocation along
 	NoDelete bool                                                // keep what the target has and the point has not
+	Doubtful RevocationPolicy                                    // what becomes of keys in doubt; empty: FailClosed
 	Probe    func(ctx context.Context, s *gateway.State) []Check // of the data plane after the restore; may be nil
-}
-
-// RevocationSource knows which keys were revoked, perhaps since the last backup: a data plane that is still running.
-type RevocationSource interface {
-	// Revocations returns every revocation known there. The error names the source.
-	Revocations(ctx context.Context) ([]gateway.Entity, error)
 }
 
 // ErrNothing is wrapped when no location holds a point that can be restored.

@@ -29,6 +29,8 @@ type Result struct {
 	Unchanged int `json:"unchanged"`
 	Revoked   int `json:"revocations_applied"`
 
+	Doubt *Doubt `json:"doubt,omitempty"` // of keys; absent: there is none
+
 	Expected string  `json:"digest_expected"`
 	Actual   string  `json:"digest_actual"` // of the target, read back; empty if it could not be read
 	Verified bool    `json:"verified"`      // digests are equal, and the data plane serves if it was probed
@@ -62,7 +64,7 @@ func (n Incomplete) String() string {
 
 func newResult(p *Plan) *Result {
 	return &Result{Schema: ResultSchema, Lineage: p.Lineage, Parent: fmt.Sprintf("%s@%d", p.Lineage, p.Revision), Point: p.Point,
-		Revision: p.Revision, Time: p.Time, Provenance: p.Provenance, Objects: p.Objects, Gaps: p.Gaps, Unchanged: p.Total.Unchanged, Revoked: p.Revoked,
+		Revision: p.Revision, Time: p.Time, Provenance: p.Provenance, Objects: p.Objects, Gaps: p.Gaps, Unchanged: p.Total.Unchanged, Revoked: p.Revoked, Doubt: p.Doubt,
 		Expected: p.Expected, DataPlane: []Check{}, Findings: p.Findings}
 }
 

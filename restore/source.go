@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"gwdr/backup"
@@ -33,7 +32,8 @@ type Snapshot struct {
 	Revision    int64     // that the state shows: the point's, or where the log leads from there
 	Time        time.Time // UTC, of that: whatever was acknowledged by then is in the state
 	Provenance  backup.Provenance
-	Revocations []gateway.Entity // known from other points, or from the log
+	Revocations []gateway.Entity // known from other points, from the log, or from witnesses
+	RevokedBy   time.Time        // UTC: whatever was revoked by then is known
 	Gaps        []backup.TailGap // in the log, that were crossed
 	Findings    []Finding
 
@@ -49,23 +49,24 @@ type Snapshot struct {
 // is no such state.
 func (r *Source) Read(ctx context.Context) (*Snapshot, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	var (
-		witnessed []gateway.Entity
-		unheard   []Finding
-		asked     sync.WaitGroup
-	)
-	asked.Go(func() { witnessed, unheard = r.askWitnesses(ctx) })
+	defer cancel()
+	asked := make(chan testimony, 1)
+	go func() { asked <- r.askWitnesses(ctx) }()
 	s, err := r.read(ctx)
-	if err != nil {
-		cancel() // nobody waits for the witnesses
+	if err != nil { // nobody waits for the witnesses
+		return s, err
 	}
-	asked.Wait()
-	cancel()
-	if err == nil {
-		s.Revocations = slices.Concat(witnessed, s.Revocations)
-		s.Findings = append(s.Findings, unheard...)
+	t := <-asked
+	s.Revocations, s.Findings = append(s.Revocations, t.known...), append(s.Findings, t.findings...)
+	s.know(t.by)
+	return s, nil
+}
+
+// know takes note that all is known that was revoked by then.
+func (s *Snapshot) know(by time.Time) {
+	if by.After(s.RevokedBy) {
+		s.RevokedBy = by
 	}
-	return s, err
 }
 
 // problems is safe on a nil selection: what was found before all failed.

@@ -227,7 +227,7 @@ func TestKeys(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	revoked, err := s.Revocations(ctx)
+	revoked, _, err := s.Revocations(ctx)
 	if err != nil || len(revoked) != 1 || revoked[0].ID != key.ID {
 		t.Errorf("revocations %v, %v", revoked, err)
 	}
@@ -274,7 +274,7 @@ func TestDeletedKeyIsRevoked(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	revoked, err := s.Revocations(ctx)
+	revoked, _, err := s.Revocations(ctx)
 	if err != nil || len(revoked) != 2 {
 		t.Fatalf("revocations %v, %v", revoked, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
+	"time"
 
 	"gwdr/gateway"
 )
@@ -150,16 +151,16 @@ func references(e gateway.Entity) []gateway.Ref {
 }
 
 // Revocations returns the revocations that the gateway holds, so that it can be a witness.
-func (g *Gateway) Revocations(ctx context.Context) ([]gateway.Entity, error) {
+func (g *Gateway) Revocations(ctx context.Context) ([]gateway.Entity, time.Time, error) {
 	e, err := g.Export(ctx)
 	if err != nil {
-		return nil, err
+		return nil, time.Time{}, err
 	}
 	var all []gateway.Entity
 	for r := range e.State.Kind(gateway.Revocation) {
 		all = append(all, r)
 	}
-	return all, nil
+	return all, e.Time, nil
 }
 
 // Put changes the gateway's configuration as an operator would, without a check of references.

@@ -49,7 +49,7 @@ func TestFailures(t *testing.T) {
 		t.Errorf("%d changes made, blank %v", got, g.Blank())
 	}
 	g.FailExport(broken)
-	if _, err := g.Revocations(t.Context()); !errors.Is(err, broken) {
+	if _, _, err := g.Revocations(t.Context()); !errors.Is(err, broken) {
 		t.Errorf("revocations: %v", err)
 	}
 }

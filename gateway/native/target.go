@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"time"
 
 	"gwdr/gateway"
 )
@@ -64,13 +65,14 @@ func writeChanges(w io.Writer, changes []gateway.Change) error {
 	return buf.Flush()
 }
 
-// Revocations returns all revocations that the instance knows: of a data plane, also those that its store has lost.
-func (c *Client) Revocations(ctx context.Context) ([]gateway.Entity, error) {
-	_, s, err := c.state(ctx, "?kind="+string(gateway.Revocation))
+// Revocations returns all revocations that the instance knows, and when it had read them: of a data plane, also those that its
+// store has lost.
+func (c *Client) Revocations(ctx context.Context) ([]gateway.Entity, time.Time, error) {
+	h, s, err := c.state(ctx, "?kind="+string(gateway.Revocation))
 	if err != nil {
-		return nil, err
+		return nil, time.Time{}, err
 	}
-	return slices.Collect(s.Kind(gateway.Revocation)), nil
+	return slices.Collect(s.Kind(gateway.Revocation)), h.Time, nil
 }
 
 // Status returns what the instance says about itself, with the digest and counts of its configuration.
