@@ -51,8 +51,9 @@ func TestDoubt(t *testing.T) {
 func TestDoubtInGap(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		_, times := w.history()
+		lost := w.segments()[3]
 		for _, m := range w.memories {
-			m.Set(w.segments()[3], nil)
+			m.Set(lost, nil)
 		}
 		w.gateway.Wipe()
 		w.restore.AllowGap = true
