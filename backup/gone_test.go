@@ -87,6 +87,24 @@ func TestTakenAway(t *testing.T) {
 	}
 }
 
+// TestStrangersSpool: who shares a spool with a configuration that has other keys does not continue its log.
+func TestStrangersSpool(t *testing.T) {
+	h := newHouse(t, someEntities()...)
+	h.take(t)
+	mine, theirs := h.job.Keys, backuptest.NewKeys(t)
+	h.job.Keys = theirs
+	h.job.Keys.Recipients, h.job.Keys.RecipientIDs, h.job.Keys.Identities = mine.Recipients, mine.RecipientIDs, mine.Identities
+	h.source.Put(backuptest.Entity(gateway.Setting, "n", "1"))
+	r := h.take(t)
+	if !r.Full || r.Parent == "" || !r.Complete() {
+		t.Errorf("result %+v", r)
+	}
+	found, _ := backup.Find(t.Context(), h.job.Copies, h.job.Keys.Trusted)
+	if len(found) != 1 || found[0].Lineage != r.Lineage {
+		t.Errorf("found %v", found)
+	}
+}
+
 // TestLostWhileAway: a point that waits for a location, and that nobody can complete any more, does not wait for ever.
 func TestLostWhileAway(t *testing.T) {
 	h := newHouse(t, someEntities()...)

@@ -91,6 +91,9 @@ func (j *Job) take(ctx context.Context) (*Result, error) {
 	if err := s.sweep(); err != nil {
 		return nil, err
 	}
+	if err := j.leaveStrangers(); err != nil {
+		return nil, err
+	}
 	probes, endProbes := j.probeAll(ctx)
 	defer endProbes()
 	made, sealErr := j.snapshot(ctx)
