@@ -50,12 +50,14 @@ func (c carrier) portion() (ship *shipment, size int64, err error) {
 
 // putPortion puts a part of the log. A copy that was away is tested first.
 func (c carrier) putPortion(ctx context.Context, ship *shipment) error {
+	var held *stock
 	if _, _, _, known := c.board.logFor(c.copy); !known {
+		held = newStock(ctx, c.copy, ship.lineage)
 		if p := probe(ctx, c.copy); p.note == "" {
 			c.board.entitle(c.copy, p.capabilities.CreateOnly)
 		}
 	}
-	_, err := c.putLog(ctx, c.copy, ship)
+	_, err := c.putLog(ctx, c.copy, ship, held)
 	return err
 }
 
@@ -124,7 +126,7 @@ func (c carrier) putPoints(ctx context.Context) error {
 // putCurrent puts the points of the lineage that is followed. Each waits until the log is there, and until it is decided who
 // continues it.
 func (c carrier) putCurrent(ctx context.Context, ship *shipment) error {
-	for _, p := range ship.points {
+	for i, p := range ship.points {
 		if p.delivered(c.copy) {
 			continue
 		}
@@ -132,9 +134,15 @@ func (c carrier) putCurrent(ctx context.Context, ship *shipment) error {
 			return err
 		}
 		err := c.attempt(ctx, p.Size(), func(ctx context.Context) error {
-			_, err := c.putPoint(ctx, c.copy, p, func() error { return nil })
+			_, err := c.putPoint(ctx, c.copy, p, newStock(ctx, c.copy, p.Lineage), func() error { return nil })
 			return err
 		}, func(err error) { c.board.pointsAt(c.copy, 0, err) })
+		if i > 0 && errors.Is(err, errLost) { // a newer one makes up for it
+			if errors.Is(err, errNowhere) {
+				p.giveUp()
+			}
+			continue
+		}
 		if err != nil {
 			return err
 		}

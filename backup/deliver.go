@@ -15,8 +15,9 @@ type delivery struct {
 
 // delivered is what a copy took. A copy that was left behind came to nothing.
 type delivered struct {
-	bytes   int64 // of the newest point and what it needs
-	earlier int   // points of earlier backups that this copy lacked
+	bytes   int64    // of the newest point and what it needs
+	earlier int      // points of earlier backups that this copy lacked
+	gone    []string // newest points that it took, and does not have any more
 	probed
 	ok bool // the newest point is there
 }
@@ -126,7 +127,18 @@ func (j *Job) deliverTo(ctx context.Context, c Copy, ships []*shipment, probe *p
 // deliverShipment puts the log first: it decides whether we may go on. first says that the newest point of the backup is in
 // it.
 func (j *Job) deliverShipment(ctx context.Context, c Copy, ship *shipment, first bool, d *delivered) error {
-	sent, err := j.putLog(ctx, c, ship)
+	held := newStock(ctx, c, ship.lineage)
+	if taken := (spool{j.Spool}).taken(ship.lineage, c); taken.Name != "" {
+		gone, err := held.lacks(lineageRoot(ship.lineage) + taken.Name + pointEnding)
+		if err != nil {
+			ship.ballot.cast(c, silent)
+			return err
+		}
+		if gone {
+			d.gone = append(d.gone, taken.Name)
+		}
+	}
+	sent, err := j.putLog(ctx, c, ship, held)
 	d.bytes += sent
 	switch {
 	case errors.Is(err, ErrSplitBrain):
@@ -143,7 +155,13 @@ func (j *Job) deliverShipment(ctx context.Context, c Copy, ship *shipment, first
 			d.ok = d.ok || newest
 			continue
 		}
-		n, err := j.putPoint(ctx, c, p, func() error { return ship.ballot.wait(ctx) })
+		n, err := j.putPoint(ctx, c, p, held, func() error { return ship.ballot.wait(ctx) })
+		if i > 0 && errors.Is(err, errLost) { // a newer one makes up for it
+			if errors.Is(err, errNowhere) {
+				p.giveUp()
+			}
+			continue
+		}
 		if err != nil {
 			return err
 		}

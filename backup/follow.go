@@ -101,6 +101,9 @@ func (f *Follower) run(ctx context.Context) error {
 	if err := s.sweep(); err != nil {
 		return err
 	}
+	if err := f.leaveStrangers(); err != nil {
+		return err
+	}
 	f.mu.Lock()
 	f.board, f.state = newBoard(f.Copies), following{caughtUp: time.Now()}
 	f.mu.Unlock()

@@ -151,6 +151,31 @@ func NewLineage(spoolDir, gatewayName string, now time.Time) error {
 	if err != nil || !ok {
 		return err
 	}
+	return s.leave(newest, gatewayName, now)
+}
+
+// leaveStrangers begins a new lineage where the log in the spool is not of a trusted signer: another configuration, with keys
+// of its own, uses the same spool, or the signer is not trusted any more. Nobody could read on from there.
+func (j *Job) leaveStrangers() error {
+	s := spool{j.Spool}
+	newest, ok, err := s.current(j.Gateway)
+	if err != nil || !ok {
+		return err
+	}
+	tail, ok, err := s.queue(newest.Lineage).newest()
+	if err != nil || !ok {
+		return err
+	}
+	if _, err = readSegment(tail.object, newest.Lineage, tail.Seq, j.Keys.Trusted); err == nil {
+		return nil
+	}
+	j.Log.Warn("the log in the spool was signed by somebody else: is another configuration using the same state directory? A new lineage begins",
+		"spool", j.Spool, "lineage", newest.Lineage, "error", err)
+	return s.leave(newest, j.Gateway, time.Now())
+}
+
+// leave makes the gateway's next backup begin a lineage that descends from this one.
+func (s spool) leave(newest lineageEntry, gatewayName string, now time.Time) error {
 	parent := fmt.Sprintf("%s@%d", newest.Lineage, newest.Last.Point.Revision)
 	if err := s.setStore(storeEntry{Store: newest.Store, Gateway: gatewayName, Parent: parent}); err != nil {
 		return err

@@ -141,8 +141,17 @@ func fetchPack(ctx context.Context, found Found, pack Pack, copies []Copy, file 
 			break
 		}
 	}
+	return "", nowhere(pack, errs)
+}
+
+// nowhere is the error of a pack that no copy, nor all of them together, gave. It wraps errNowhere if they were all heard.
+func nowhere(pack Pack, errs []error) error {
+	heard := !slices.ContainsFunc(errs, func(err error) bool { return !errors.Is(err, ErrIntegrity) })
 	errs = append(errs, fmt.Errorf("no location has all of pack %.8s", pack.SHA256))
-	return "", errors.Join(errs...)
+	if heard {
+		return fmt.Errorf("%w: %w", errNowhere, errors.Join(errs...))
+	}
+	return errors.Join(errs...)
 }
 
 // likeliest puts the copies that hold the point before the others, which may hold its packs all the same.

@@ -98,6 +98,28 @@ func (p *pendingPoint) pack(pack Pack) (path string, ok bool) {
 	return path, err == nil
 }
 
+// giveUp notes that nobody can complete the point any more where it is missing.
+func (p *pendingPoint) giveUp() {
+	_ = os.WriteFile(p.lostFile(), nil, 0o600) // or it is tried again
+}
+
+func (p *pendingPoint) lostFile() string { return filepath.Join(p.dir, "lost") }
+
+func (p *pendingPoint) givenUp() bool {
+	_, err := os.Stat(p.lostFile())
+	return err == nil
+}
+
+// fresh reports whether all packs that the point needs are here.
+func (p *pendingPoint) fresh() bool {
+	for _, pack := range p.Packs {
+		if _, ok := p.pack(pack); !ok {
+			return false
+		}
+	}
+	return true
+}
+
 func (p *pendingPoint) drop() error {
 	// The point goes first: what is left after a crash is no point.
 	return errors.Join(os.Remove(filepath.Join(p.dir, pendingFile)), os.RemoveAll(p.dir))
@@ -106,7 +128,8 @@ func (p *pendingPoint) drop() error {
 // maxPending bounds the points that wait in the spool for a location that is gone.
 const maxPending = 32
 
-// tidyPending drops the points that every location has, and the oldest of those that some location has if there are many.
+// tidyPending drops the points that every location has, those that were given up, and the oldest of those that some location
+// has if there are many.
 func tidyPending(newestFirst []*pendingPoint, copies []Copy) error {
 	var errs []error
 	for i, p := range newestFirst {
@@ -114,7 +137,7 @@ func tidyPending(newestFirst []*pendingPoint, copies []Copy) error {
 		for _, c := range copies {
 			everywhere = everywhere && p.delivered(c)
 		}
-		if everywhere || i >= maxPending && p.deliveredAnywhere() {
+		if everywhere || i > 0 && p.givenUp() || i >= maxPending && p.deliveredAnywhere() {
 			errs = append(errs, p.drop())
 		}
 	}

@@ -44,6 +44,32 @@ func (s spool) setProgress(lineage string, c Copy, p progressAt) error {
 	return os.Rename(temp, path)
 }
 
+// takenPoint is the newest point of a lineage that a copy took.
+type takenPoint struct {
+	Name string `json:"name"` // Found.Name
+	Seq  int64  `json:"seq"`  // where it stands in the log
+}
+
+func (s spool) takenFile(lineage string, c Copy) string {
+	return filepath.Join(s.lineageDir(lineage), "copies", c.id()+"-point.json")
+}
+
+// taken returns the newest point that the copy took, as far as it is known.
+func (s spool) taken(lineage string, c Copy) (p takenPoint) {
+	if readJSON(s.takenFile(lineage, c), &p) != nil {
+		return takenPoint{}
+	}
+	return p
+}
+
+// setTaken remembers that the copy took the point.
+func (s spool) setTaken(c Copy, p Found) error {
+	if s.taken(p.Lineage, c).Seq > p.Log.Seq {
+		return nil
+	}
+	return replaceFile(s.takenFile(p.Lineage, c), indentedJSON(takenPoint{p.Name, p.Log.Seq}))
+}
+
 // reached returns up to which segment every copy has the log, and up to which a majority has.
 func (s spool) reached(lineage string, copies []Copy) (everywhere, majority int64) {
 	var all []int64

@@ -27,7 +27,7 @@ type Repair struct {
 var (
 	// ErrKeeps is wrapped when a location cannot move a damaged object out of the way.
 	ErrKeeps = errors.New("the location does not let gwdr move what is damaged away")
-	// errNowhere is wrapped when there are no bytes to heal with.
+	// errNowhere is wrapped when all copies were asked, and none has it, nor all of them together.
 	errNowhere = errors.New("no location has it whole")
 	// errUnread is wrapped when the sample left out what is to be put back.
 	errUnread = errors.New("it was not read in this run: verify with --all")

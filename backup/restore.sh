@@ -1,12 +1,13 @@
 #!/bin/sh
 # Opens one gwdr snapshot with ssh-keygen, age, zstd, tar and jq. See README.txt.
 set -eu
-if [ $# -ne 4 ]; then
-	echo "usage: sh restore.sh POINT.tar IDENTITY ALLOWED_SIGNERS FOLDER" >&2
-	echo "checks the point's signature, its packs and its part of the log, and writes the entities to FOLDER/<kind>/<id>.json" >&2
+if [ $# -lt 4 ] || [ "${5-newest}" != newest ]; then
+	echo "usage: sh restore.sh POINT.tar IDENTITY ALLOWED_SIGNERS FOLDER [newest]" >&2
+	echo "checks the point's signature, its packs and its part of the log, and writes the entities to FOLDER/<kind>/<id>.json;" >&2
+	echo "with newest it goes on from there with the log, to its end" >&2
 	exit 2
 fi
-point=$1 identity=$2 signers=$3 folder=$4
+point=$1 identity=$2 signers=$3 folder=$4 on=${5-}
 if [ -n "$(ls -A "$folder" 2>/dev/null)" ]; then
 	echo "restore.sh: $folder is not empty: name a new folder, so that nothing is mixed" >&2
 	exit 2
@@ -39,14 +40,29 @@ change() {
 	fi
 }
 
-tar -xf "$point" -C "$work" point.json point.json.sig
-set --
-if grep -q 'valid-' "$signers"; then # a key counts for what it signed in its time
-	when=$(sed -n 's/^  "consistency_time": "\(....\)-\(..\)-\(..\)T\(..\):\(..\):\(..\).*Z",*$/\1\2\3\4\5\6Z/p' "$work/point.json")
-	set -- -O "verify-time=$when"
-fi
-signer=$(ssh-keygen -Y find-principals "$@" -f "$signers" -s "$work/point.json.sig" | head -n 1 | cut -d , -f 1)
-ssh-keygen -Y verify "$@" -f "$signers" -I "$signer" -n gwdr-point-v1 -s "$work/point.json.sig" <"$work/point.json"
+# signed NAMESPACE FILE: FILE.sig is the signature of a trusted signer.
+signed() {
+	namespace=$1 file=$2
+	set --
+	if grep -q 'valid-' "$signers"; then # a key counts for what it signed in its time
+		when=$(sed -n 's/^  "consistency_time": "\(....\)-\(..\)-\(..\)T\(..\):\(..\):\(..\).*Z",*$/\1\2\3\4\5\6Z/p' "$file")
+		set -- -O "verify-time=$when"
+	fi
+	signer=$(ssh-keygen -Y find-principals "$@" -f "$signers" -s "$file.sig" | head -n 1 | cut -d , -f 1)
+	[ -n "$signer" ] && ssh-keygen -Y verify "$@" -f "$signers" -I "$signer" -n "$namespace" -s "$file.sig" <"$file"
+}
+
+# replay SEQ: the changes of the segment in $work/SEQ.
+replay() {
+	sum=$(jq -r '.payload.sha256 // empty' "$work/$1/seg.json")
+	[ -n "$sum" ] || return 0
+	unseal "$sum" "$work/$1/seg.jsonl.zst.age"
+	zstd -dcq <"$work/open" | jq -r '[.op, .name, if .text then .text | @base64 else .base64 // "" end] | @tsv' |
+		while read -r op name body; do change "$op" "$name" "$body"; done
+}
+
+tar -xf "$point" -C "$work" point.json point.json.sig || fail "$point is damaged"
+signed gwdr-point-v1 "$work/point.json" || fail "$point is not signed by anybody in $signers"
 
 # The log, from the newest segment back to the packs: the point pins the newest, and each the one before it.
 seq=$(jq .log.seq "$work/point.json")
@@ -69,11 +85,22 @@ for sum in $(jq -r '.packs[].sha256' "$work/point.json"); do
 	unseal "$sum" "$base/packs/$(printf %.2s "$sum")/$sum.tar.zst.age"
 	zstd -dcq <"$work/open" | tar -x -C "$folder"
 done
-for seq in $segments; do
-	sum=$(jq -r '.payload.sha256 // empty' "$work/$seq/seg.json")
-	[ -n "$sum" ] || continue
-	unseal "$sum" "$work/$seq/seg.jsonl.zst.age"
-	zstd -dcq <"$work/open" | jq -r '[.op, .name, if .text then .text | @base64 else .base64 // "" end] | @tsv' |
-		while read -r op name body; do change "$op" "$name" "$body"; done
+for seq in $segments; do replay "$seq"; done
+
+# The log after the point: each segment names the one before it, and its signer.
+seq=$(jq .log.seq "$work/point.json")
+last=$(jq -r .log.sha256 "$work/point.json")
+while segment=$base/log/$(printf %016x $((seq + 1))).tar && [ -e "$segment" ]; do
+	if [ -z "$on" ]; then
+		echo "restore.sh: the log goes on after the point: add 'newest' to follow it" >&2
+		break
+	fi
+	seq=$((seq + 1))
+	mkdir -p "$work/$seq"
+	tar -xf "$segment" -C "$work/$seq" && signed gwdr-seg-v1 "$work/$seq/seg.json" >/dev/null &&
+		[ "$(jq -r .previous "$work/$seq/seg.json")" = "$last" ] || fail "$segment is damaged, or another writer's; what is in $folder is the state before it"
+	[ "$(jq .gap "$work/$seq/seg.json")" != true ] || fail "$segment says that changes are missing; what is in $folder is the state before it"
+	replay "$seq"
+	last=$(sha256sum <"$work/$seq/seg.json" | cut -d ' ' -f 1)
 done
 echo "restored $(find "$folder" -name '*.json' -type f | wc -l) entities of ${point##*/} to $folder"

@@ -29,19 +29,20 @@ type Result struct {
 
 // LocationResult is what one location came to.
 type LocationResult struct {
-	Name       string  `json:"name"`
-	Media      string  `json:"media"`
-	Site       string  `json:"site"`
-	Domain     string  `json:"domain,omitempty"` // locations with the same one fail together
-	CreateOnly bool    `json:"create_only"`      // tested
-	Immutable  bool    `json:"immutable"`        // tested
-	OK         bool    `json:"ok"`               // the point is there
-	Bytes      int64   `json:"bytes"`            // sent for this point
-	CaughtUp   int     `json:"caught_up"`        // earlier points that it lacked and now has
-	Duration   float64 `json:"duration_s"`
-	Error      string  `json:"error,omitempty"`
-	Err        error   `json:"-"` // whose text Error is
-	Note       string  `json:"note,omitempty"`
+	Name       string   `json:"name"`
+	Media      string   `json:"media"`
+	Site       string   `json:"site"`
+	Domain     string   `json:"domain,omitempty"` // locations with the same one fail together
+	CreateOnly bool     `json:"create_only"`      // tested
+	Immutable  bool     `json:"immutable"`        // tested
+	OK         bool     `json:"ok"`               // the point is there
+	Bytes      int64    `json:"bytes"`            // sent for this point
+	CaughtUp   int      `json:"caught_up"`        // earlier points that it lacked and now has
+	Duration   float64  `json:"duration_s"`
+	Gone       []string `json:"gone,omitempty"` // newest points that it took, and does not have any more: somebody deleted them
+	Error      string   `json:"error,omitempty"`
+	Err        error    `json:"-"` // whose text Error is
+	Note       string   `json:"note,omitempty"`
 }
 
 func newResult(f snapshot, deliveries []delivery, policy Policy) *Result {
@@ -54,7 +55,7 @@ func newResult(f snapshot, deliveries []delivery, policy Policy) *Result {
 		l := LocationResult{
 			Name: d.copy.Name, Media: d.copy.Media, Site: d.copy.Site, Domain: d.value.domain,
 			CreateOnly: d.value.capabilities.CreateOnly, Immutable: d.value.capabilities.Immutable,
-			OK: d.value.ok, Bytes: d.value.bytes, CaughtUp: d.value.earlier, Duration: d.took.Seconds(), Note: d.value.note,
+			OK: d.value.ok, Bytes: d.value.bytes, CaughtUp: d.value.earlier, Duration: d.took.Seconds(), Gone: d.value.gone, Note: d.value.note,
 		}
 		if d.err != nil {
 			l.Error, l.Err = d.err.Error(), d.err
@@ -77,10 +78,10 @@ func (r *Result) Stored() int {
 	return n
 }
 
-// Complete reports whether the point holds every kind, every location has the point and the policy is met.
+// Complete reports whether the point holds every kind, every location has the point, none has lost one and the policy is met.
 func (r *Result) Complete() bool {
 	for _, l := range r.Locations {
-		if l.Error != "" {
+		if l.Error != "" || len(l.Gone) > 0 {
 			return false
 		}
 	}

@@ -83,26 +83,32 @@ func (j *Job) putBase(ctx context.Context, c Copy, lineage string) error {
 const maxOlder = 1000
 
 // putLog puts the segments that the copy lacks, in order, and returns how many bytes that took. How far it came is kept, also
-// after an error. The error wraps ErrSplitBrain if another writer's segment is there.
-func (j *Job) putLog(ctx context.Context, c Copy, ship *shipment) (sent int64, err error) {
+// after an error. The error wraps ErrSplitBrain if another writer's segment is there. held may be nil: then what the spool
+// knows of the copy is believed.
+func (j *Job) putLog(ctx context.Context, c Copy, ship *shipment, held *stock) (sent int64, err error) {
 	s := spool{j.Spool}
 	had := s.progress(ship.lineage, c)
-	have := had
+	have, put := had, false
 	defer func() {
-		if have != had {
+		if put && have != had { // or status could not tell any more what is missing
 			err = errors.Join(err, s.setProgress(ship.lineage, c, have))
 		}
 	}()
+	if held != nil {
+		if have, err = held.revise(had, ship.lineage, ship.anchor); err != nil {
+			return 0, err
+		}
+	}
 	if !have.Files {
 		if err := j.putBase(ctx, c, ship.lineage); err != nil {
 			return 0, err
 		}
-		have.Files = true
+		have.Files, put = true, true
 	}
 	need := max(have.Seq, ship.anchor)
 	segments, _, err := readLog(ctx, j.others(c), ship.lineage, max(have.Seq, need-maxOlder), need, ship.tail.position(), ship.existing)
 	if err != nil {
-		return 0, fmt.Errorf("catch up with the log: %w", err)
+		return 0, fmt.Errorf("segments of the log: %w: %w", errLost, err)
 	}
 	for _, segment := range segments {
 		n := int64(len(segment.object))
@@ -114,7 +120,7 @@ func (j *Job) putLog(ctx context.Context, c Copy, ship *shipment) (sent int64, e
 			return sent, err
 		}
 		sent += n
-		have.Seq = segment.Seq
+		have.Seq, put = segment.Seq, true
 	}
 	return sent, nil
 }
@@ -126,10 +132,12 @@ func (j *Job) others(c Copy) []Copy {
 
 // putPoint puts the packs that the copy lacks, and returns how many bytes that took; and then the point, which commits
 // them, once commit allows it.
-func (j *Job) putPoint(ctx context.Context, c Copy, p *pendingPoint, commit func() error) (sent int64, err error) {
-	stored, err := storedPacks(ctx, c, p)
-	if err != nil {
-		return 0, err
+func (j *Job) putPoint(ctx context.Context, c Copy, p *pendingPoint, held *stock, commit func() error) (sent int64, err error) {
+	var stored map[string]int64
+	if !p.fresh() {
+		if stored, err = held.list(); err != nil {
+			return 0, err
+		}
 	}
 	for _, pack := range p.Packs {
 		n, err := j.putPack(ctx, c, p, pack, stored)
@@ -148,29 +156,7 @@ func (j *Job) putPoint(ctx context.Context, c Copy, p *pendingPoint, commit func
 	if err := writeFileSync(p.marker(c), nil); err != nil {
 		return sent, fmt.Errorf("mark point in spool: %w", err)
 	}
-	return sent + n, nil
-}
-
-// storedPacks returns the sizes of the lineage's packs that the copy has, unless all that the point needs is in the spool.
-func storedPacks(ctx context.Context, c Copy, p *pendingPoint) (map[string]int64, error) {
-	fresh := 0
-	for _, pack := range p.Packs {
-		if _, ok := p.pack(pack); ok {
-			fresh++
-		}
-	}
-	if fresh == len(p.Packs) {
-		return nil, nil
-	}
-	objects, err := c.Location.List(ctx, lineageRoot(p.Lineage)+packsDir)
-	if err != nil {
-		return nil, err
-	}
-	stored := map[string]int64{}
-	for _, o := range objects {
-		stored[o.Name] = o.Size
-	}
-	return stored, nil
+	return sent + n, spool{j.Spool}.setTaken(c, p.Found)
 }
 
 // putPack puts a pack that the copy lacks: from the spool, or as another copy has it.
@@ -193,7 +179,7 @@ func (j *Job) putPack(ctx context.Context, c Copy, p *pendingPoint, pack Pack, s
 	defer os.Remove(temp.Name())
 	defer temp.Close()
 	if _, err := fetchPack(ctx, p.Found, pack, j.others(c), temp); err != nil {
-		return 0, fmt.Errorf("fetch what is missing here: %w", err)
+		return 0, fmt.Errorf("%w: %w", errLost, err)
 	}
 	return pack.Size, j.putFile(ctx, c, object, temp.Name(), pack.Size)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -90,6 +91,9 @@ func (j *Job) take(ctx context.Context) (*Result, error) {
 	if err := s.sweep(); err != nil {
 		return nil, err
 	}
+	if err := j.leaveStrangers(); err != nil {
+		return nil, err
+	}
 	probes, endProbes := j.probeAll(ctx)
 	defer endProbes()
 	made, sealErr := j.snapshot(ctx)
@@ -100,6 +104,21 @@ func (j *Job) take(ctx context.Context) (*Result, error) {
 	deliveries := j.deliver(ctx, ships, probes) // what is waiting goes out even if there is nothing new
 	if sealErr != nil {
 		return nil, sealErr
+	}
+	if !j.Full && needsAll(deliveries) {
+		j.Log.Warn("something that the new point needs was taken away from a location, and is nowhere else; everything is read anew")
+		j.Full = true
+		if made, err = j.snapshot(ctx); err == nil {
+			ships, err = j.shipments(made.Lineage)
+		}
+		if err != nil {
+			return nil, err
+		}
+		before := deliveries
+		deliveries = j.deliver(ctx, ships, probes)
+		for i := range before {
+			deliveries[i].value.gone = append(before[i].value.gone, deliveries[i].value.gone...)
+		}
 	}
 	if err := j.tidy(ships); err != nil {
 		return nil, err
@@ -114,6 +133,11 @@ func (j *Job) take(ctx context.Context) (*Result, error) {
 		return result, fmt.Errorf("no location took it: %w", result.errors(deliveries))
 	}
 	return result, ctx.Err()
+}
+
+// needsAll reports whether some copy lacks what only a full backup can give it.
+func needsAll(deliveries []delivery) bool {
+	return slices.ContainsFunc(deliveries, func(d delivery) bool { return errors.Is(d.err, errLost) })
 }
 
 // tidy drops from the spool what every location has.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 	"time"
 
@@ -131,6 +132,10 @@ func shortfall(r *backup.Result) error {
 		if !l.OK || l.Error != "" {
 			missing = append(missing, "location "+l.Name+" failed: "+l.Error)
 			hint = cmp.Or(awayHint([]backup.Problem{{Err: l.Err}}), hint, catchUpHint)
+		}
+		for _, point := range l.Gone {
+			missing = append(missing, "location "+l.Name+" took point "+path.Base(point)+" earlier, and it is gone")
+			hint = "find out who deleted it; 'gwdr backup verify --all --strict --repair' puts back what other locations have"
 		}
 	}
 	if !r.Policy.Satisfied {

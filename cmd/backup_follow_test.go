@@ -44,7 +44,7 @@ func TestFollowHandler(t *testing.T) {
 	memories[1].Break(backuptest.Dead)
 	source.Put(backuptest.Entity(gateway.Setting, "b", "{}"))
 	eventuallyAnswers(t, server.URL+"/healthz", http.StatusServiceUnavailable, `"healthy":false`, "1 segments of the log are not at most locations",
-		"location local: put: connection refused")
+		"location local: list: connection refused")
 	eventuallyAnswers(t, server.URL+"/metrics", http.StatusOK, `gwdr_follow_location_up{location="nas"} 0`, "gwdr_follow_backlog_segments 1\n")
 	cancel()
 	if err := <-done; !errors.Is(err, backup.ErrUncommitted) {

@@ -119,9 +119,42 @@ func TestRestoreScript(t *testing.T) {
 			t.Errorf("damage in %s: %v, %s", spoil, err, out)
 		}
 	}
+	testNewest(t, env)
 	usage := exec.Command("sh", filepath.Join(lineage, "restore.sh"))
 	if out, err := usage.CombinedOutput(); err == nil || !strings.Contains(string(out), "usage:") {
 		t.Errorf("without arguments: %v, %s", err, out)
+	}
+}
+
+// testNewest follows the log from the point to its end, in another lineage that nobody damaged.
+func testNewest(t *testing.T, env []string) {
+	t.Helper()
+	fresh := newHouse(t)
+	fresh.take(t)
+	lineage := lineageDir(t, fresh)
+	point := one(t, lineage, "points", "*.tar")
+	fresh.source.Put(backuptest.Entity(gateway.Route, "late", `{"path":"/late"}`))
+	fresh.take(t)
+	run := func(folder string, more ...string) (string, error) {
+		args := append([]string{filepath.Join(lineage, "restore.sh"), point, fresh.keys.Identities[0], fresh.keys.Trusted, folder}, more...)
+		cmd := exec.Command("sh", args...)
+		cmd.Env = env
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	if out, err := run(filepath.Join(t.TempDir(), "point")); err != nil || !strings.Contains(out, "the log goes on after the point") {
+		t.Errorf("restore.sh of an older point: %v\n%s", err, out)
+	}
+	folder := filepath.Join(t.TempDir(), "newest")
+	if out, err := run(folder, "newest"); err != nil {
+		t.Fatalf("restore.sh to the end of the log: %v\n%s", err, out)
+	}
+	if diff := cmp.Diff(fresh.entities(t), files(t, folder)); diff != "" {
+		t.Error(diff)
+	}
+	flip(t, lineage, "log/0000000000000002")
+	if out, err := run(filepath.Join(t.TempDir(), "damaged"), "newest"); err == nil || !strings.Contains(out, "is the state before it") {
+		t.Errorf("restore.sh to the end of a damaged log: %v\n%s", err, out)
 	}
 }
 

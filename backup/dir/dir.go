@@ -172,7 +172,7 @@ func (l *Location) List(ctx context.Context, prefix string) ([]backup.Object, er
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err != nil:
-			return present(err)
+			return unlessGone(err)
 		case entry.IsDir() && !tree.Related(name, prefix):
 			return fs.SkipDir
 		case !entry.Type().IsRegular() || !strings.HasPrefix(name, prefix) || strings.HasPrefix(name, "."):
@@ -180,7 +180,7 @@ func (l *Location) List(ctx context.Context, prefix string) ([]backup.Object, er
 		}
 		info, err := entry.Info()
 		if err != nil {
-			return present(err)
+			return unlessGone(err)
 		}
 		objects = append(objects, backup.Object{Name: name, Size: info.Size(), Created: info.ModTime()})
 		return nil
@@ -192,8 +192,8 @@ func (l *Location) List(ctx context.Context, prefix string) ([]backup.Object, er
 	return objects, nil
 }
 
-// present is nil if the error says no more than that something has gone since its name was read.
-func present(err error) error {
+// unlessGone is nil if the error says no more than that something has gone since its name was read.
+func unlessGone(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}

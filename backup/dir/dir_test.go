@@ -107,3 +107,17 @@ func TestCapabilities(t *testing.T) {
 		t.Errorf("Probe() = %+v, %v", c, err)
 	}
 }
+
+// TestInitNowhere: a link to a disk that is not mounted, or a place where nothing can be made, is an error with a cause.
+func TestInitNowhere(t *testing.T) {
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(filepath.Join(t.TempDir(), "not", "mounted"), link); err != nil {
+		t.Fatal(err)
+	}
+	for _, place := range []string{link, filepath.Join(link, "backups")} {
+		l := dir.Location{Dir: place}
+		if err := l.Init(t.Context()); err == nil || !strings.Contains(err.Error(), "leads nowhere") {
+			t.Errorf("Init(%s) = %v", place, err)
+		}
+	}
+}
