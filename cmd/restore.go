@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -25,6 +26,7 @@ type restoreOptions struct {
 	at       string
 	from     []string
 	only     []string
+	match    []string
 	to       string
 	probes   []string
 	plan     bool
@@ -59,6 +61,7 @@ asks first. docs/restore.md is the page for the worst day.`,
 	flags.StringVar(&opts.at, "at", "", "`time` (2006-01-02T15:04:05Z), duration back from now (2h, 3d), before=REVISION, or point to restore (default: the newest state)")
 	flags.StringSliceVar(&opts.from, "from", nil, "only from this `location`, by its name in gwdr.yaml (repeatable; default: whatever any of them has); the others still tell what was revoked")
 	flags.StringSliceVar(&opts.only, "only", nil, "only these `kinds`: routes, specs, keys, upstreams, consumers, certs, settings, revocations; keys bring their revocations along")
+	flags.StringSliceVar(&opts.match, "match", nil, "of these, only what matches this `pattern`, such as 'route:orders-*' (repeatable)")
 	flags.StringVar(&opts.to, "to", "", "restore to the gateway at this `URL`, such as gwdr+http://127.0.0.1:8081 (default: the configured one)")
 	flags.StringSliceVar(&opts.probes, "probe", nil, "probe the data plane at this base `URL` afterwards, such as http://127.0.0.1:8080 (repeatable; default: the one that the gateway names in its status)")
 	flags.BoolVar(&opts.plan, "plan", false, "show what would be done, and do nothing")
@@ -68,7 +71,9 @@ asks first. docs/restore.md is the page for the worst day.`,
 	flags.BoolVar(&opts.noDelete, "no-delete", false, "keep what the gateway has and the point has not")
 	flags.BoolVar(&opts.yes, "yes", false, "do not ask before changing or deleting what the gateway has")
 	flags.BoolVarP(&opts.verbose, "verbose", "v", false, "show every change, and the difference of the bodies, without secrets")
-	completeFlag(cmd, "revocations", completeList(func(context.Context) []string { return []string{string(restore.FailClosed), string(restore.AcceptRisk)} }))
+	completeFlag(cmd, "revocations", completeList(func(context.Context) []string {
+		return []string{string(restore.FailClosed), string(restore.AcceptRisk)}
+	}))
 	completeFlag(cmd, "only", completeList(kindNames))
 	completeFlag(cmd, "from", completeList(a.locationNames))
 	return cmd
@@ -87,6 +92,8 @@ type restoration struct {
 	*restore.Restore
 	Gateway string // its name in the spool
 	Spool   string
+	// Keep takes a point of what the gateway has now, so that the restore can be undone; nil: nothing is kept.
+	Keep func(ctx context.Context) (*backup.Result, error)
 }
 
 // newRestoration opens all that a restore needs.
@@ -98,6 +105,10 @@ func newRestoration(ctx context.Context, a *app, opts restoreOptions) (*restorat
 	only, err := parseKinds(opts.only)
 	if err != nil {
 		return nil, usageError(fmt.Errorf("--only: %w", err))
+	}
+	match, err := parseMatches(opts.match)
+	if err != nil {
+		return nil, usageError(fmt.Errorf("--match: %w", err))
 	}
 	if err := checkProbes(opts.probes); err != nil {
 		return nil, usageError(err)
@@ -124,7 +135,7 @@ func newRestoration(ctx context.Context, a *app, opts restoreOptions) (*restorat
 		return nil, err
 	}
 	r := &restore.Restore{Source: restore.Source{Copies: copies, Elsewhere: others, Keys: job.Keys, At: at, AllowGap: opts.allowGap, Witnesses: append(witnesses, o.Witnesses...), Log: a.Log,
-		Progress: func(text string) { a.progress("%s", text) }}, Target: o.Target, Only: only, NoDelete: opts.noDelete, Doubtful: policy}
+		Progress: func(text string) { a.progress("%s", text) }}, Target: o.Target, Only: only, Match: match, NoDelete: opts.noDelete, Doubtful: policy}
 	urls := opts.probes
 	if len(urls) == 0 {
 		urls = o.DataURLs
@@ -132,7 +143,8 @@ func newRestoration(ctx context.Context, a *app, opts restoreOptions) (*restorat
 	if len(urls) > 0 {
 		r.Probe = restore.DataPlane{URLs: urls}.Probe
 	}
-	return &restoration{Restore: r, Gateway: cmp.Or(opts.to, job.Gateway), Spool: job.Spool}, nil
+	name := cmp.Or(opts.to, job.Gateway)
+	return &restoration{Restore: r, Gateway: name, Spool: job.Spool, Keep: a.keeper(o.Target, name)}, nil
 }
 
 // openWitnesses opens those that are named by URL or by path.
@@ -153,6 +165,18 @@ func (a *app) openWitnesses(ctx context.Context, named []string) ([]restore.Revo
 		all = append(all, o.Admin)
 	}
 	return all, nil
+}
+
+// keeper returns how to take a point of the gateway.
+func (a *app) keeper(target gateway.Target, name string) func(context.Context) (*backup.Result, error) {
+	return func(ctx context.Context) (*backup.Result, error) {
+		job, err := a.backupJob(ctx, target)
+		if err != nil {
+			return nil, err
+		}
+		job.Gateway = name
+		return backup.Take(ctx, job)
+	}
 }
 
 // checkProbes refuses what is no base URL: the paths to probe are the routes'.
@@ -179,7 +203,9 @@ func (r *restoration) run(ctx context.Context, a *app, opts restoreOptions) erro
 	if err := a.agree(ctx, plan, opts); err != nil {
 		return err
 	}
+	undo := r.keep(ctx, a, plan)
 	result, err := r.Apply(ctx, plan)
+	result.Undo = undo
 	if recordErr := r.record(ctx, result); recordErr != nil {
 		result.Findings = append(result.Findings, restore.Finding{Subject: "lineage", Text: recordErr.Error()})
 		a.noteFindings(result.Findings[len(result.Findings)-1:])
@@ -187,10 +213,26 @@ func (r *restoration) run(ctx context.Context, a *app, opts restoreOptions) erro
 	return errors.Join(a.showResult(result), restoreError(result, err))
 }
 
+// keep takes a point of what the restore is about to overwrite, and returns its name. Without one, it goes on: the worst day
+// is no day to insist.
+func (r *restoration) keep(ctx context.Context, a *app, plan *restore.Plan) (point string) {
+	if r.Keep == nil || !plan.Overwrites() {
+		return ""
+	}
+	a.progress("taking a point of what the gateway has now")
+	taken, err := r.Keep(ctx)
+	if err != nil || taken.Stored() == 0 {
+		plan.Findings = append(plan.Findings, restore.Finding{Subject: "undo", Text: fmt.Sprintf("what the gateway had before could not be kept as a point: %v", err)})
+		a.noteFindings(plan.Findings[len(plan.Findings)-1:])
+		return ""
+	}
+	return path.Base(taken.Point)
+}
+
 // record makes the next backup of the gateway start a lineage that names the point as its parent. A restore of some
 // kinds, or one that changed nothing, leaves the gateway what it was.
 func (r *restoration) record(ctx context.Context, result *restore.Result) error {
-	if result.Actual != result.Expected || len(r.Only) > 0 || result.Created+result.Updated+result.Deleted == 0 {
+	if result.Actual != result.Expected || len(r.Only)+len(r.Match) > 0 || result.Created+result.Updated+result.Deleted == 0 {
 		return nil
 	}
 	err := backup.RecordRestore(ctx, r.Spool, r.Gateway, result.Store, result.Parent)
@@ -211,6 +253,18 @@ func parseKinds(texts []string) ([]gateway.Kind, error) {
 		kinds = append(kinds, kind)
 	}
 	return kinds, nil
+}
+
+func parseMatches(texts []string) ([]restore.Match, error) {
+	var all []restore.Match
+	for _, text := range texts {
+		m, err := restore.ParseMatch(text)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, m)
+	}
+	return all, nil
 }
 
 // pickCopies returns the copies with the given names, in that order, and the others; all of them if no names are given.

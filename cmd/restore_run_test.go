@@ -41,7 +41,7 @@ func newRestoreRig(t *testing.T) *restoreRig {
 	rig.memories = memories
 	rig.job = backup.Job{Source: rig.gateway, Gateway: "test", Copies: copies, Keys: keys, Spool: t.TempDir()}
 	rig.backup(t)
-	rig.restorer = &restoration{&restore.Restore{Source: restore.Source{Copies: copies, Keys: keys}, Target: rig.gateway}, rig.job.Gateway, rig.job.Spool}
+	rig.restorer = &restoration{&restore.Restore{Source: restore.Source{Copies: copies, Keys: keys}, Target: rig.gateway}, rig.job.Gateway, rig.job.Spool, nil}
 	return rig
 }
 

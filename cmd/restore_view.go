@@ -158,6 +158,10 @@ func (a *app) showResult(r *restore.Result) error {
 	if r.Actual != r.Expected {
 		equal = "NOT as planned, which is " + r.Expected
 	}
+	undo := ""
+	if r.Undo != "" {
+		undo = fmt.Sprintf("  to undo         gwdr restore --at %s\n", r.Undo)
+	}
 	doubt := ""
 	if r.Doubt != nil {
 		doubt = fmt.Sprintf(", known up to %s", r.Doubt.Since.Format(time.RFC3339))
@@ -170,8 +174,8 @@ func (a *app) showResult(r *restore.Result) error {
   revocations     %s beyond the point%s
   digest          %s, %s
   data plane      %s
-`, path.Base(r.Point), r.Duration, verdict, r.Time.UTC().Format(time.RFC3339), r.Revision, r.Parent, provenance(r.Provenance),
-		r.Created, r.Updated, r.Deleted, r.Unchanged, count(r.Revoked, "revocation"), doubt, r.Actual, equal, dataPlane)
+%s`, path.Base(r.Point), r.Duration, verdict, r.Time.UTC().Format(time.RFC3339), r.Revision, r.Parent, provenance(r.Provenance),
+		r.Created, r.Updated, r.Deleted, r.Unchanged, count(r.Revoked, "revocation"), doubt, r.Actual, equal, dataPlane, undo)
 	return err
 }
 

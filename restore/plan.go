@@ -73,8 +73,8 @@ func (r *Restore) compare(live *gateway.Export, s *Snapshot) *Plan {
 	}
 	restored := r.scope(s.Point.Unreachable, live.Unreachable)
 	p.Wanted = r.wanted(live.State, s.State, restored)
-	if restored(gateway.Revocation) {
-		revoke(p.Wanted, s.Revocations)
+	if r.picksKind(gateway.Revocation) {
+		revoke(p.Wanted, slices.DeleteFunc(slices.Clone(s.Revocations), func(e gateway.Entity) bool { return !restored(e.Ref) }))
 		p.Doubt = s.doubtIn(p.Wanted, cmp.Or(r.Doubtful, FailClosed))
 		p.Doubt.close(p.Wanted, time.Now())
 		p.Revoked = beyond(p.Wanted, s.State)
@@ -89,34 +89,31 @@ func (r *Restore) compare(live *gateway.Export, s *Snapshot) *Plan {
 	return p
 }
 
-// scope returns which kinds are restored. What could not be read on either side cannot be told apart from what is not
+// scope returns which entities are restored. What could not be read on either side cannot be told apart from what is not
 // there, so it is left alone.
-func (r *Restore) scope(unreadable ...[]gateway.Kind) func(gateway.Kind) bool {
-	return func(k gateway.Kind) bool {
+func (r *Restore) scope(unreadable ...[]gateway.Kind) func(gateway.Ref) bool {
+	return func(ref gateway.Ref) bool {
 		for _, kinds := range unreadable {
-			if slices.Contains(kinds, k) {
+			if slices.Contains(kinds, ref.Kind) {
 				return false
 			}
 		}
-		if k == gateway.Revocation && slices.Contains(r.Only, gateway.Key) {
-			return true
-		}
-		return len(r.Only) == 0 || slices.Contains(r.Only, k)
+		return r.picks(ref)
 	}
 }
 
 // wanted is the target's state with the restored kinds as in the point. A revocation is never taken back, whatever
 // the point says.
-func (r *Restore) wanted(live, point *gateway.State, restored func(gateway.Kind) bool) *gateway.State {
+func (r *Restore) wanted(live, point *gateway.State, restored func(gateway.Ref) bool) *gateway.State {
 	wanted := live.Clone()
 	for _, ref := range live.Refs() {
-		if _, kept := point.Get(ref); !kept && restored(ref.Kind) && ref.Kind != gateway.Revocation && !r.NoDelete {
+		if _, kept := point.Get(ref); !kept && restored(ref) && ref.Kind != gateway.Revocation && !r.NoDelete {
 			wanted.Delete(ref)
 		}
 	}
 	for e := range point.All() {
 		_, there := wanted.Get(e.Ref)
-		if restored(e.Kind) && !(there && e.Kind == gateway.Revocation) {
+		if restored(e.Ref) && !(there && e.Kind == gateway.Revocation) {
 			wanted.Put(e)
 		}
 	}
@@ -144,10 +141,12 @@ func beyond(wanted, point *gateway.State) int {
 }
 
 // count fills in the steps and the numbers.
-func (p *Plan) count(restored func(gateway.Kind) bool) {
-	for k, n := range p.Wanted.Counts() {
-		if restored(k) {
-			p.Kinds[k] = Counts{Unchanged: n}
+func (p *Plan) count(restored func(gateway.Ref) bool) {
+	for e := range p.Wanted.All() {
+		if restored(e.Ref) {
+			n := p.Kinds[e.Kind]
+			n.Unchanged++
+			p.Kinds[e.Kind] = n
 		}
 	}
 	p.Steps = make([]Step, len(p.Changes))

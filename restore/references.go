@@ -12,14 +12,14 @@ const danglingShown = 5
 
 // dangling names restored routes and keys that refer to what will not be there: the point was taken so, or Only left
 // the other kind out. It knows the references of the bundled gateway.
-func dangling(s *gateway.State, restored func(gateway.Kind) bool) []Finding {
+func dangling(s *gateway.State, restored func(gateway.Ref) bool) []Finding {
 	var findings []Finding
 	lost := 0
 	for _, k := range []gateway.Kind{gateway.Route, gateway.Key} {
-		if !restored(k) {
-			continue
-		}
 		for e := range s.Kind(k) {
+			if !restored(e.Ref) {
+				continue
+			}
 			for _, to := range references(e) {
 				if _, ok := s.Get(to); ok {
 					continue

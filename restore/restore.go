@@ -20,6 +20,7 @@ type Restore struct {
 	Source
 	Target   gateway.Target
 	Only     []gateway.Kind                                      // kinds to restore; none means all. Key brings Revocation along
+	Match    []Match                                             // of these, the entities that one of them matches; none means all
 	NoDelete bool                                                // keep what the target has and the point has not
 	Doubtful RevocationPolicy                                    // what becomes of keys in doubt; empty: FailClosed
 	Probe    func(ctx context.Context, s *gateway.State) []Check // of the data plane after the restore; may be nil
