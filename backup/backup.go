@@ -144,6 +144,7 @@ type Point struct {
 	Unreachable []gateway.Kind       `json:"unreachable"`
 	Recipients  []string             `json:"recipients"`
 	Tool        string               `json:"tool"`
+	Undo        bool                 `json:"undo,omitempty"` // taken of what a restore was about to overwrite: wanted only by who names it
 }
 
 // Position is a place in a lineage's log.

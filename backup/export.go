@@ -36,7 +36,7 @@ func (j *Job) fromAll(ctx context.Context) (snapshot, error) {
 		Revision: e.header.Revision, Time: e.header.Time.UTC(), Previous: l.Last.SHA256,
 		Log: at, Base: Base{Seq: at.Seq, Revision: e.header.Revision, Time: e.header.Time.UTC()},
 		Packs: e.packs, Digest: e.digest, Counts: e.counts,
-		Unreachable: append([]gateway.Kind{}, e.unreachable...), Recipients: j.Keys.RecipientIDs, Tool: j.Tool,
+		Unreachable: append([]gateway.Kind{}, e.unreachable...), Recipients: j.Keys.RecipientIDs, Tool: j.Tool, Undo: j.Undo,
 	}
 	l.Since = 0
 	found, err := j.commit(l, p, temp, e.listing)

@@ -147,7 +147,7 @@ func merge(holdings []holding) []Found {
 }
 
 // newestFirst sorts points by their time, but within a lineage by their place in the log: a clock may have gone back. A
-// lineage that descends from another counts as later than what it descends from.
+// lineage that descends from another counts as later than what it descends from. Points of what a restore overwrote are last.
 func newestFirst(points []Found) {
 	byLineage := map[string][]Found{}
 	for _, f := range points {
@@ -182,6 +182,6 @@ func newestFirst(points []Found) {
 		settle(f.Lineage)
 	}
 	slices.SortStableFunc(points, func(a, b Found) int {
-		return cmp.Or(times[b.SHA256].Compare(times[a.SHA256]), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(boolToInt(a.Undo)-boolToInt(b.Undo), times[b.SHA256].Compare(times[a.SHA256]), cmp.Compare(a.Name, b.Name))
 	})
 }

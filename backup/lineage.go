@@ -48,6 +48,10 @@ func baseFiles() []string { return []string{readmeFile, restoreFile, repoFile} }
 // else the one that the locations know, or else a new one.
 func (j *Job) lineage(ctx context.Context, store string, revision int64) (lineageEntry, error) {
 	s := spool{j.Spool}
+	if j.Undo {
+		l := lineageEntry{Lineage: newID(), Store: store}
+		return l, j.begin(ctx, l, nil)
+	}
 	entry, known, err := s.store(store)
 	if err != nil {
 		return lineageEntry{}, err
@@ -195,7 +199,7 @@ func (j *Job) adopt(ctx context.Context, store string, revision int64) (lineageE
 		j.Log.Warn("location was not read for an earlier lineage", "location", p.Copy, "object", p.Object, "error", p.Err)
 	}
 	for _, f := range found {
-		if f.Store != store {
+		if f.Store != store || f.Undo {
 			continue
 		}
 		tail, err := newestSegment(ctx, j.Copies, f.Lineage, j.Keys.Trusted, j.Patience)

@@ -174,7 +174,7 @@ func (plan *prunePlan) judge(points []storedPoint, keep Keep, verified func(Foun
 	newestFirst(found)
 	reasons, checked := keep.reasons(times), false
 	for i, p := range points {
-		if p.SHA256 == found[0].SHA256 {
+		if p.SHA256 == found[0].SHA256 && !p.Undo {
 			reasons[i] = append(reasons[i], "newest")
 		}
 		if !checked && verified(p.Found) {

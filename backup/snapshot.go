@@ -27,6 +27,9 @@ type snapshot struct {
 // cheaper, and possible, or else from everything.
 func (j *Job) snapshot(ctx context.Context) (snapshot, error) {
 	j.Progress(Progress{Phase: "export"})
+	if j.Undo {
+		return j.fromAll(ctx)
+	}
 	made, err := j.fromChanges(ctx)
 	if errors.Is(err, errFull) {
 		j.Log.Debug("everything is read", "reason", err)

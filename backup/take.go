@@ -23,6 +23,7 @@ type Job struct {
 	Spool    string         // directory: lineages, and what is not yet at every location
 	Tool     string         // name and version of this program
 	Full     bool           // read and pack everything, even if the changes since the last point would do
+	Undo     bool           // take a point of a lineage of its own, which nobody takes for the gateway's newest state
 	Patience time.Duration  // how long a location may keep us waiting, on top of the transfer; 0 means 30s
 	Log      *slog.Logger   // nil: none
 	Progress func(Progress) // nil: none; called from one goroutine at a time

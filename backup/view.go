@@ -105,6 +105,9 @@ func (v *view) findPoints(ctx context.Context, trusted sshsig.Trusted, family *f
 		case err != nil:
 			return err
 		}
+		if found.Undo {
+			continue
+		}
 		lacks := v.missing(found)
 		if v.newest == nil {
 			v.newest, v.lacks = &found, lacks

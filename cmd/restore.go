@@ -174,7 +174,12 @@ func (a *app) keeper(target gateway.Target, name string) func(context.Context) (
 		if err != nil {
 			return nil, err
 		}
-		job.Gateway = name
+		spool, err := os.MkdirTemp("", "gwdr-undo-") // nothing of it is for the next backup
+		if err != nil {
+			return nil, err
+		}
+		defer os.RemoveAll(spool)
+		job.Gateway, job.Spool, job.Undo = name, spool, true
 		return backup.Take(ctx, job)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -96,7 +97,7 @@ func (a At) candidates(found []backup.Found) ([]backup.Found, error) {
 	case len(matched) == 0 && len(found) > 0 && a.Before > 0:
 		return nil, fmt.Errorf("%w: %w: no point of lineage %s shows a revision before %d", ErrNothing, ErrNoSuchPoint, found[0].Lineage, a.Before)
 	case len(matched) == 0 && len(found) > 0:
-		oldest := found[len(found)-1]
+		oldest := oldestOf(found)
 		return nil, fmt.Errorf("%w: %w: the oldest, %s, is of %s", ErrNothing, ErrNoSuchPoint, path.Base(oldest.Name), oldest.Time.Format(time.RFC3339))
 	case len(matched) == 0:
 		return nil, fmt.Errorf("%w: no location holds a valid point", ErrNothing)
@@ -106,11 +107,23 @@ func (a At) candidates(found []backup.Found) ([]backup.Found, error) {
 	return matched, nil
 }
 
+// oldestOf returns the last of the points that are no mere undoing of a restore.
+func oldestOf(found []backup.Found) backup.Found {
+	for _, f := range slices.Backward(found) {
+		if !f.Undo {
+			return f
+		}
+	}
+	return found[0]
+}
+
 // allows reports whether the point may be what a leads to, or what the log leads there from. Revisions count in one lineage.
 func (a At) allows(f backup.Found, newest string) bool {
 	switch {
 	case a.Point != "":
 		return a.names(f)
+	case f.Undo:
+		return false
 	case a.Before > 0:
 		return f.Lineage == newest && f.Revision < a.Before
 	}
