@@ -4,14 +4,13 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"path"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"pgregory.net/rapid"
 
 	"gwdr/backup"
 	"gwdr/backup/backuptest"
@@ -344,17 +343,20 @@ func TestPruneRefused(t *testing.T) {
 
 // TestPruneHistory: whatever is backed up and pruned when, all points that are left are whole at each location alone.
 func TestPruneHistory(t *testing.T) {
-	rapid.Check(t, func(r *rapid.T) {
+	for seed := range uint64(25) {
+		r := rand.New(rand.NewPCG(seed, 0))
 		h, now := datedHouse(t)
-		for i := range rapid.IntRange(2, 5).Draw(r, "steps") {
-			h.source.Put(backuptest.Entity(gateway.Route, rapid.StringMatching("[a-c]").Draw(r, "route"), fmt.Sprint(i)))
-			h.job.Full = rapid.Bool().Draw(r, "full")
+		for i := range 2 + r.IntN(5) {
+			h.source.Put(backuptest.Entity(gateway.Route, fmt.Sprint(r.IntN(3)), fmt.Sprint(i)))
+			h.job.Full = r.IntN(2) == 0
 			h.take(t)
-			grow(t, h, now, time.Duration(rapid.IntRange(1, 60).Draw(r, "hours"))*time.Hour)
-			if rapid.Bool().Draw(r, "prune") {
-				prune(t, h, time.Duration(rapid.IntRange(1, 100).Draw(r, "keep"))*time.Hour, true)
+			grow(t, h, now, time.Duration(1+r.IntN(60))*time.Hour)
+			if r.IntN(2) == 0 {
+				prune(t, h, time.Duration(1+r.IntN(100))*time.Hour, true)
 			}
 		}
-		wantWhole(t, h)
-	})
+		if wantWhole(t, h); t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
 }
