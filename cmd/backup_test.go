@@ -54,7 +54,7 @@ func (s *site) want(code int, args ...string) string {
 	if args[0] != "init" {
 		args = append([]string{"--config", s.path("gwdr.yaml")}, args...)
 	}
-	if got := run(args, invocation{nil, &s.stdout, &s.stderr, s.env, "gwdr"}); got != code {
+	if got := run(args, invocation{nil, &s.stdout, &s.stderr, s.env, "gwdr", nil}); got != code {
 		s.t.Errorf("gwdr %v: exit code %d, want %d\n%s%s", args, got, code, &s.stdout, &s.stderr)
 	}
 	return s.stdout.String() + s.stderr.String()

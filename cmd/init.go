@@ -97,6 +97,10 @@ func runInit(ctx context.Context, a *app, opts initOptions) error {
 	if err != nil {
 		return usageError(err)
 	}
+	if _, err := parseGateway(opts.gateway); err != nil {
+		return err
+	}
+	a.Config.File = opts.file // which paths in a location's URL will be relative to
 	policy := initialPolicy(opts.site, locations)
 	result, err := a.prepareLocations(ctx, locations, policy)
 	if err != nil {
