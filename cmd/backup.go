@@ -153,11 +153,12 @@ func (a *app) backupJob(ctx context.Context, source gateway.Source) (backup.Job,
 	if err != nil {
 		return backup.Job{}, err
 	}
-	open := a.openKeys
+	var keys backup.Keys
 	if source == nil { // nothing will be signed
-		open = a.openReaderKeys
+		keys, err = decrypting(a.openReaderKeys(ctx))
+	} else {
+		keys, err = writing(a.openKeys(ctx))
 	}
-	keys, err := open(ctx)
 	if err != nil {
 		return backup.Job{}, err
 	}

@@ -48,6 +48,9 @@ func (a *app) showInit(r *initResult) error {
 	if a.JSON {
 		return a.writeJSON(r)
 	}
+	if a.Quiet {
+		return nil
+	}
 	fmt.Fprintf(a.Stdout, `configuration  %s
 keys           %s
   identity         opens the snapshots. Needed to restore, not to back up. Keep a copy where a fire here does not reach.

@@ -139,6 +139,9 @@ func TestRestoreProbesWhatTheGatewayNames(t *testing.T) {
 	if len(result.DataPlane) == 0 || result.DataPlane[0].Instance != "http://"+s.Listen {
 		t.Errorf("probed %+v, want %s", result.DataPlane, s.Listen)
 	}
+	if text := c.run(t, exitDone, nil, "--config", file, "restore", "-q"); text != "" { // all is well
+		t.Errorf("quiet: %s", text)
+	}
 }
 
 func TestDataURL(t *testing.T) {
