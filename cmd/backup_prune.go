@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -161,8 +162,12 @@ func (a *app) showPruning(p *backup.Pruning) error {
 			fmt.Fprintf(a.Stdout, "%s: %s\n", l.Name, printable(note))
 		}
 	}
-	if !p.Removed {
+	switch {
+	case p.Removed:
+	case slices.ContainsFunc(p.Locations, func(l backup.LocationPruning) bool { return l.Objects > 0 }):
 		a.progress("nothing was removed; --yes removes it")
+	default:
+		a.progress("there is nothing to remove")
 	}
 	return nil
 }

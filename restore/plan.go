@@ -16,9 +16,9 @@ type Plan struct {
 	Lineage    string                  `json:"lineage"` // of the point
 	Point      string                  `json:"point"`
 	Revision   int64                   `json:"revision"`
-	Time       time.Time               `json:"recovery_point_time"` // UTC: whatever was acknowledged by then is in the plan
-	Provenance map[string]int          `json:"provenance"`          // objects loaded, by location
-	Kinds      map[gateway.Kind]Counts `json:"kinds"`               // of the kinds that are restored
+	Time       time.Time               `json:"recovery_point_time,omitzero"` // UTC: whatever was acknowledged by then is in the plan
+	Provenance map[string]int          `json:"provenance"`                   // objects loaded, by location
+	Kinds      map[gateway.Kind]Counts `json:"kinds"`                        // of the kinds that are restored
 	Total      Counts                  `json:"total"`
 	Revoked    int                     `json:"revocations_applied"` // known elsewhere and laid over the point
 	Store      string                  `json:"store"`               // id of the target's store
