@@ -8,7 +8,6 @@ import (
 	"net"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -137,41 +136,8 @@ func unheard(err error) bool {
 
 // splitBrain says what to do about another writer.
 func splitBrain(err error) error {
-	return withHint(exitWith(exitSplitBrain, &shortError{err, splitBrainText(err.Error())}), "find and stop the other gwdr that backs this gateway up with a spool of its own; "+
+	return withHint(exitWith(exitSplitBrain, err), "find and stop the other gwdr that backs this gateway up with a spool of its own; "+
 		"then 'gwdr backup --new-lineage' goes on from here")
-}
-
-// shortError is an error in fewer words.
-type shortError struct {
-	err  error
-	text string
-}
-
-func (e *shortError) Error() string { return e.text }
-func (e *shortError) Unwrap() error { return e.err }
-
-// splitBrainText says each cause once, and then at which locations: all of them say the same, as a rule.
-func splitBrainText(text string) string {
-	head := backup.ErrSplitBrain.Error()
-	before, after, _ := strings.Cut(text, head)
-	var causes []string
-	places := map[string][]string{}
-	for line := range strings.Lines(strings.TrimLeft(after, ": \n")) {
-		place, cause, _ := strings.Cut(strings.TrimSpace(line), ": ")
-		cause = strings.ReplaceAll(cause, head+": ", "")
-		if !slices.Contains(causes, cause) {
-			causes = append(causes, cause)
-		}
-		places[cause] = append(places[cause], place)
-	}
-	said := before + head
-	for i, cause := range causes {
-		said += []string{"; ", ": "}[boolean(i == 0)] + strings.Join(places[cause], ", ")
-		if cause != "" {
-			said += ": " + cause
-		}
-	}
-	return said
 }
 
 // locked says what to do about another backup that runs.
