@@ -12,8 +12,15 @@ import (
 	"gwdr/internal/sshsig"
 )
 
-// maxAttests bounds how many attestations of a location are read.
-const maxAttests = 64
+// maxAttests bounds how many attestations of a location are read that count, and maxAttestObjects how many objects: anybody
+// who can write there can put some that do not.
+const (
+	maxAttests       = 64
+	maxAttestObjects = 4096
+)
+
+// errManyAttests is why the newest verified point is not known.
+var errManyAttests = errors.New("too many attestations, none of which says that the copy was whole")
 
 // Attestations returns what is attested of each copy, by its name: valid attestations that lie at the copy itself and speak
 // of it, newest first, back to the newest in which all of it was read and found whole, and 64 at most. That they lie there
@@ -80,10 +87,17 @@ func readAttests(ctx context.Context, c Copy, trusted sshsig.Trusted) (found att
 	if err != nil {
 		return found, err
 	}
-	for _, object := range objects[:min(maxAttests, len(objects))] {
+	whole := false
+	for i, object := range objects {
+		if i >= maxAttestObjects || len(found.attestations) >= maxAttests {
+			if !whole {
+				err = errManyAttests
+			}
+			break
+		}
 		lineage, name, _ := splitObject(object)
 		content, err := readObject(ctx, c.Location, object, maxAttest)
-		if err != nil && !errors.Is(err, ErrIntegrity) {
+		if err != nil && !errors.Is(err, ErrIntegrity) && !errors.Is(err, ErrNotExist) {
 			return found, err
 		}
 		var a Attestation
@@ -101,11 +115,12 @@ func readAttests(ctx context.Context, c Copy, trusted sshsig.Trusted) (found att
 			continue
 		}
 		found.attestations = append(found.attestations, a)
+		whole = whole || passed && a.Scope != scopeSample
 		if passed && a.Scope == scopeAll {
 			break
 		}
 	}
-	return found, nil
+	return found, err
 }
 
 // listAttests returns the full names of the attestations at the copy, the newest first.

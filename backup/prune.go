@@ -1,9 +1,11 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -15,8 +17,6 @@ import (
 type PruneOptions struct {
 	Keep   Keep
 	Remove bool // false: only say what would be removed
-	// Verified reports whether the point was verified at the copy and found whole; nil: none was.
-	Verified func(copyName string, f Found) bool
 }
 
 // Pruning is what Prune removed, or would remove; its JSON is the contract gwdr/prune/v1.
@@ -61,10 +61,19 @@ func Prune(ctx context.Context, copies []Copy, trusted sshsig.Trusted, options P
 	}
 	holdings := survey(ctx, copies, trusted, patience)
 	all := merge(holdings)
+	attested, problems := Attestations(ctx, copies, trusted)
+	for _, problem := range problems {
+		if errors.Is(problem.Err, ErrIntegrity) { // it says nothing that counts
+			continue
+		}
+		i := slices.IndexFunc(holdings, func(h holding) bool { return h.copy.Name == problem.Copy })
+		holdings[i].err = cmp.Or(holdings[i].err, fmt.Errorf("its attestations could not be read: %w", problem.Err))
+	}
+	verified := VerifiedAt(attested)
 	p := &Pruning{Schema: "gwdr/prune/v1", Removed: options.Remove}
 	for _, a := range onEach(ctx, copies, 12*time.Hour, func(ctx context.Context, c Copy) (LocationPruning, error) {
 		i := slices.IndexFunc(holdings, func(h holding) bool { return h.copy.Name == c.Name })
-		return prune(ctx, holdings[i], all, options)
+		return prune(ctx, holdings[i], all, verified, options)
 	}) {
 		l := a.value
 		if l.Name = a.copy.Name; a.err != nil {
@@ -76,7 +85,7 @@ func Prune(ctx context.Context, copies []Copy, trusted sshsig.Trusted, options P
 }
 
 // prune prunes one copy. all are the points of all copies: one that is damaged here may be whole elsewhere.
-func prune(ctx context.Context, h holding, all []Found, options PruneOptions) (LocationPruning, error) {
+func prune(ctx context.Context, h holding, all []Found, verified func(string, Found) bool, options PruneOptions) (LocationPruning, error) {
 	l := LocationPruning{Kept: []KeptPoint{}, Points: []string{}, Notes: []string{}}
 	remover, ok := h.copy.Location.(Remover)
 	if !ok {
@@ -94,7 +103,7 @@ func prune(ctx context.Context, h holding, all []Found, options PruneOptions) (L
 	if err != nil {
 		return l, err
 	}
-	plan := planPrune(h, objects, all, options)
+	plan := planPrune(h, objects, all, options.Keep, func(f Found) bool { return verified(h.copy.Name, f) })
 	l.Notes = append(l.Notes, plan.notes...)
 	remove := removal{result: &l, remove: func(name string) error {
 		if !options.Remove {
@@ -133,7 +142,7 @@ type storedPoint struct {
 }
 
 // planPrune is pure: from what lies at a copy, what is known of its points, and the rules, to which points go.
-func planPrune(h holding, objects []Object, all []Found, options PruneOptions) prunePlan {
+func planPrune(h holding, objects []Object, all []Found, keep Keep, verified func(Found) bool) prunePlan {
 	plan := prunePlan{kept: []KeptPoint{}, doubtful: map[string]bool{},
 		needed: needs{objects: map[string]bool{}, points: map[string]bool{}, logFrom: map[string]int64{}}}
 	known := map[string]Found{}
@@ -158,7 +167,12 @@ func planPrune(h holding, objects []Object, all []Found, options PruneOptions) p
 		}
 	}
 	for _, points := range families {
-		plan.judge(points, options.Keep, func(f Found) bool { return options.Verified != nil && options.Verified(h.copy.Name, f) })
+		plan.judge(points, keep, verified)
+	}
+	for _, f := range all { // of a lineage whose points are elsewhere, it is not known here what is needed
+		if _, lives := plan.needed.logFrom[f.Lineage]; !lives && !plan.leaves(f.Lineage) {
+			plan.doubtful[f.Lineage] = true
+		}
 	}
 	return plan
 }
@@ -172,9 +186,13 @@ func (plan *prunePlan) judge(points []storedPoint, keep Keep, verified func(Foun
 		times, found = append(times, p.object.Created), append(found, p.Found)
 	}
 	newestFirst(found)
+	newestOf := map[string]string{}
+	for _, f := range slices.Backward(found) {
+		newestOf[f.Lineage] = f.SHA256
+	}
 	reasons, checked := keep.reasons(times), false
 	for i, p := range points {
-		if p.SHA256 == found[0].SHA256 && !p.Undo {
+		if newest := newestOf[p.Lineage]; p.SHA256 == newest && !p.Undo { // of each: a gateway that was made from another's backups goes its own way
 			reasons[i] = append(reasons[i], "newest")
 		}
 		if !checked && verified(p.Found) {
@@ -205,9 +223,30 @@ func (plan *prunePlan) garbage(objects []Object) []Object {
 	}
 	return slices.DeleteFunc(slices.Clone(objects), func(o Object) bool {
 		lineage, name, ok := splitObject(o.Name)
-		return !ok || strings.HasPrefix(name, pointsDir) || plan.doubtful[lineage] || newest.Sub(o.Created) < pruneGrace ||
+		return !ok || !ofFormat(name) || plan.doubtful[lineage] || newest.Sub(o.Created) < pruneGrace ||
 			plan.needed.has(lineage, name, o)
 	})
+}
+
+// ofFormat reports whether the name, in a lineage, is one that gwdr gives to anything but a point. What else lies there is
+// somebody's.
+func ofFormat(name string) bool {
+	if slices.Contains(baseFiles(), name) {
+		return true
+	}
+	if _, ok := parseSegmentName(name); ok {
+		return true
+	}
+	if _, err := attestTime(name); err == nil {
+		return strings.HasSuffix(name, ".tar")
+	}
+	sum, ok := strings.CutSuffix(path.Base(name), packEnding)
+	return ok && isHex(sum, 32) && name == packName(sum)
+}
+
+// leaves reports whether points of the lineage go.
+func (plan *prunePlan) leaves(lineage string) bool {
+	return slices.ContainsFunc(plan.goes, func(p storedPoint) bool { return p.Lineage == lineage })
 }
 
 // ancestors returns a function that gives the oldest known lineage that a lineage descends from: the lineages of one

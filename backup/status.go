@@ -98,6 +98,8 @@ var (
 	ErrIncomplete = errors.New("what the newest point needs is not complete here")
 	// ErrLacking is wrapped when others have points that are not here, and nothing in the spool will bring them.
 	ErrLacking = errors.New("points are missing here")
+	// ErrProbe is wrapped when the test of what a location promises failed: it does not take what is put, perhaps.
+	ErrProbe = errors.New("it could not be tested")
 	// ErrClock is wrapped when the writer's clock was ahead of ours.
 	ErrClock = errors.New("it is of the future: compare the clocks")
 )
@@ -107,6 +109,10 @@ type StatusOptions struct {
 	Spool    string        // the writer's, if this is its machine
 	Gateway  string        // names the gateway in the spool
 	Patience time.Duration // how long a location may take for each of three rounds of questions; 0 means 30s
+
+	// ReadOnly tells of the error of a probe that the credentials are those of a reader, which is a note and no problem. nil:
+	// no error does.
+	ReadOnly func(error) bool
 
 	// Scrubs says, by the copy's name, how its last verification ended, as attested by a trusted signer; nil: nobody knows.
 	Scrubs func(ctx context.Context, copies []Copy, trusted sshsig.Trusted) map[string]Scrub
@@ -125,7 +131,7 @@ func CheckStatus(ctx context.Context, copies []Copy, keys Keys, policy Policy, o
 	within := cmp.Or(options.Patience, patience)
 	waiting := readWaiting(options.Spool, options.Gateway, copies)
 	scrubs := readScrubs(ctx, copies, keys.Trusted, within, options)
-	views := viewAll(ctx, copies, keys.Trusted, waiting.newest, within)
+	views := viewAll(ctx, copies, keys.Trusted, waiting.newest, within, options.ReadOnly)
 	readTails(ctx, views, keys.Trusted, within)
 	s := &Status{Schema: "gwdr/status/v1", Time: time.Now().UTC(), Notes: waiting.notes, Locations: []LocationStatus{}}
 	crossCheck(views, waiting, s.Time)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -129,11 +130,22 @@ func (j *Job) take(ctx context.Context) (*Result, error) {
 	result.Duration = time.Since(started).Seconds()
 	switch {
 	case ships[0].ballot.split:
-		return result, fmt.Errorf("%w: %w", ErrSplitBrain, result.errors(deliveries))
+		return result, splitAt(deliveries)
 	case result.Stored() == 0:
 		return result, fmt.Errorf("no location took it: %w", result.errors(deliveries))
 	}
 	return result, ctx.Err()
+}
+
+// splitAt says where another writer's segments are.
+func splitAt(deliveries []delivery) error {
+	var names []string
+	for _, d := range deliveries {
+		if errors.Is(d.err, ErrSplitBrain) {
+			names = append(names, d.copy.Name)
+		}
+	}
+	return fmt.Errorf("%w, at %s", ErrSplitBrain, strings.Join(names, ", "))
 }
 
 // needsAll reports whether some copy lacks what only a full backup can give it.

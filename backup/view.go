@@ -31,13 +31,14 @@ type view struct {
 }
 
 // viewAll looks at all copies at once. Reading and probing take their time side by side, and one that hangs does not hide
-// what came of the other.
-func viewAll(ctx context.Context, copies []Copy, trusted sshsig.Trusted, own lineageEntry, within time.Duration) []*view {
+// what came of the other. A probe that failed is a problem, unless readOnly says of its error that the credentials are those
+// of a reader.
+func viewAll(ctx context.Context, copies []Copy, trusted sshsig.Trusted, own lineageEntry, within time.Duration, readOnly func(error) bool) []*view {
 	views := make([]*view, len(copies))
 	var probes []answer[probed]
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		probes = onEach(ctx, copies, within, func(ctx context.Context, c Copy) (probed, error) { return probe(ctx, c), nil })
+		probes = onEach(ctx, copies, within, tryProbe)
 	})
 	for i, a := range onEach(ctx, copies, within, func(ctx context.Context, c Copy) (*view, error) { return viewOne(ctx, c, trusted, own) }) {
 		if views[i] = a.value; a.err != nil {
@@ -49,14 +50,28 @@ func viewAll(ctx context.Context, copies []Copy, trusted sshsig.Trusted, own lin
 		if v.probed = probes[i].value; v.err != nil {
 			continue
 		}
-		if probes[i].err != nil {
-			v.probed.note = "probe failed: " + probes[i].err.Error()
-		}
-		if v.probed.note != "" {
+		switch err := probes[i].err; {
+		case err == nil && v.probed.note != "":
 			v.notes = append(v.notes, v.probed.note)
+		case err != nil && readOnly != nil && readOnly(err):
+			v.notes = append(v.notes, "probe failed: "+err.Error())
+		case err != nil:
+			v.problem("", fmt.Errorf("%w: %w", ErrProbe, err))
 		}
 	}
 	return views
+}
+
+// tryProbe is probe, with its error.
+func tryProbe(ctx context.Context, c Copy) (p probed, err error) {
+	prober, ok := c.Location.(Prober)
+	if !ok {
+		return probe(ctx, c), nil
+	}
+	if p.capabilities, err = prober.Probe(ctx); err == nil {
+		p.domain, err = prober.Domain(ctx)
+	}
+	return p, err
 }
 
 func viewOne(ctx context.Context, c Copy, trusted sshsig.Trusted, own lineageEntry) (*view, error) {

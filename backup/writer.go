@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"gwdr/gateway"
@@ -222,11 +223,11 @@ func (w *writer) judge() {
 func (w *writer) splitBrain() error {
 	w.board.mu.Lock()
 	defer w.board.mu.Unlock()
-	errs := []error{ErrSplitBrain}
+	var names []string
 	for _, p := range w.board.places {
 		if p.stands == foreign {
-			errs = append(errs, fmt.Errorf("%s: %w", p.copy.Name, p.err))
+			names = append(names, p.copy.Name)
 		}
 	}
-	return errors.Join(errs...)
+	return fmt.Errorf("%w, at %s", ErrSplitBrain, strings.Join(names, ", "))
 }

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"path"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -48,7 +50,7 @@ locations that fail together count as one.`,
 	cmd.Flags().BoolVar(&opts.full, "full", false, "read and send everything, even if little has changed")
 	cmd.Flags().BoolVar(&opts.newLineage, "new-lineage", false, "begin a new lineage, which descends from the last: after another writer continued it (exit code 9)")
 	cmd.Flags().StringVar(&opts.ping, "ping", "", "`URL` of a monitor such as healthchecks.io, which learns when a backup begins and how it ends; better kept in GWDR_PING or gwdr.yaml: it is a secret")
-	cmd.Flags().StringVar(&opts.metrics, "metrics-file", "", "`file` to write metrics to for node_exporter's textfile collector; it should end with .prom")
+	cmd.Flags().StringVar(&opts.metrics, "metrics-file", "", "`file` to write metrics to for node_exporter's textfile collector; it ends with .prom")
 	cmd.AddCommand(newBackupFollowCommand(a), newBackupListCommand(a), newBackupVerifyCommand(a), newBackupStatusCommand(a), newBackupPruneCommand(a))
 	return cmd
 }
@@ -56,6 +58,9 @@ locations that fail together count as one.`,
 func runBackup(ctx context.Context, a *app, opts backupOptions) error {
 	if opts.patience <= 0 {
 		return usageError(fmt.Errorf("--patience must be positive, not %s", opts.patience))
+	}
+	if file := cmp.Or(opts.metrics, a.Config.MetricsFile); file != "" && filepath.Ext(file) != ".prom" {
+		return usageError(fmt.Errorf("the file of metrics %s does not end with .prom: node_exporter would not read it", file))
 	}
 	w, err := a.startWatch(ctx, opts)
 	if err != nil {
@@ -102,12 +107,31 @@ func backupError(result *backup.Result, err error) error {
 		return splitBrain(err)
 	case errors.Is(err, backup.ErrBlank):
 		return withHint(err, "'gwdr restore' brings its configuration back")
+	case err != nil && result != nil && result.Stored() == 0:
+		return withHint(err, "%s", cmp.Or(awayHint(failures(result)), "'gwdr backup status' says how each location stands; the next 'gwdr backup' brings them what is in the spool"))
+	case result == nil && unheard(err):
+		return withHint(err, "is it running? GWDR_GATEWAY, or 'gateway' in gwdr.yaml, names another")
 	case err != nil:
 		return locked(err)
 	case !result.Complete():
 		return shortfall(result)
 	}
 	return nil
+}
+
+// failures returns what is wrong with locations.
+func failures(r *backup.Result) []backup.Problem {
+	var problems []backup.Problem
+	for _, l := range r.Locations {
+		problems = append(problems, backup.Problem{Copy: l.Name, Err: l.Err})
+	}
+	return problems
+}
+
+// unheard reports whether nobody answered at a network address.
+func unheard(err error) bool {
+	silent := (*net.OpError)(nil)
+	return errors.As(err, &silent)
 }
 
 // splitBrain says what to do about another writer.
@@ -140,6 +164,7 @@ func shortfall(r *backup.Result) error {
 	}
 	if !r.Policy.Satisfied {
 		missing = append(missing, "3-2-1 not met: "+strings.Join(r.Policy.Findings, ", "))
+		hint = cmp.Or(hint, "'gwdr backup status' says what each location withstands; docs/backup.md what counts")
 	}
 	if len(r.Unreachable) > 0 {
 		missing = append(missing, fmt.Sprintf("the gateway would not give: %v", r.Unreachable))
@@ -158,11 +183,12 @@ func (a *app) backupJob(ctx context.Context, source gateway.Source) (backup.Job,
 	if err != nil {
 		return backup.Job{}, err
 	}
-	open := a.openKeys
+	var keys backup.Keys
 	if source == nil { // nothing will be signed
-		open = a.openReaderKeys
+		keys, err = decrypting(a.openReaderKeys(ctx))
+	} else {
+		keys, err = writing(a.openKeys(ctx))
 	}
-	keys, err := open(ctx)
 	if err != nil {
 		return backup.Job{}, err
 	}
@@ -194,6 +220,14 @@ func newBackupListCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List the points that can be restored, from all locations",
+		Long: `Reads the points at every location, and lists those that a trusted signer signed, the newest first: when each was taken,
+how much is in it, and which locations have it. It decrypts nothing, so that it needs no identity, and it does not look
+whether all that a point needs is there: 'gwdr backup verify' does.
+
+'gwdr restore --at' takes the name or the time of a point. What is between two points and after the newest is in the log,
+which a restore follows: it is not listed.
+
+Exit code 3: not every location could be read, or one has a point that does not verify; 8: no point at any verifies.`,
 		Example: `  gwdr backup list
   gwdr backup list --json | jq -r '.points[0].name'`,
 		Args: cobra.NoArgs,

@@ -66,7 +66,11 @@ func (o followOptions) check() error {
 	if o.listen == "" {
 		return nil
 	}
-	if _, _, err := net.SplitHostPort(o.listen); err != nil {
+	_, port, err := net.SplitHostPort(o.listen)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
 	return nil

@@ -30,8 +30,14 @@ func TestFollowHandler(t *testing.T) {
 		Grace: time.Millisecond}
 	server := httptest.NewServer(followHandler(f, 300*time.Millisecond))
 	defer server.Close()
-	if code, _ := fetch(t, server.URL+"/metrics"); code != http.StatusOK {
-		t.Errorf("metrics before it runs: %d", code)
+	code, metrics := fetch(t, server.URL+"/metrics")
+	if code != http.StatusOK || !strings.Contains(metrics, "\ngo_goroutines ") {
+		t.Errorf("metrics before it runs: %d\n%s", code, metrics)
+	}
+	for line := range strings.Lines(metrics) { // and nothing of the store that gwdr serve embeds
+		if !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "gwdr_") && !strings.HasPrefix(line, "go_") && !strings.HasPrefix(line, "process_") {
+			t.Errorf("metric of nobody's interest: %s", line)
+		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -43,7 +49,7 @@ func TestFollowHandler(t *testing.T) {
 	memories[0].Break(backuptest.Dead)
 	memories[1].Break(backuptest.Dead)
 	source.Put(backuptest.Entity(gateway.Setting, "b", "{}"))
-	eventuallyAnswers(t, server.URL+"/healthz", http.StatusServiceUnavailable, `"healthy":false`, "1 segments of the log are not at most locations",
+	eventuallyAnswers(t, server.URL+"/healthz", http.StatusServiceUnavailable, `"healthy":false`, "not at most locations yet: 1 segment of the log",
 		"location local: list: connection refused")
 	eventuallyAnswers(t, server.URL+"/metrics", http.StatusOK, `gwdr_follow_location_up{location="nas"} 0`, "gwdr_follow_backlog_segments 1\n")
 	cancel()

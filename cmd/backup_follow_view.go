@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"gwdr/backup"
@@ -59,10 +60,10 @@ func followLine(e backup.Event) string {
 // followHandler serves /healthz and /metrics.
 func followHandler(f *backup.Follower, maxLag time.Duration) http.Handler {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(followCollector{f})
+	registry.MustRegister(followCollector{f}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeHealth(w, f.Status(), maxLag) })
-	mux.Handle("GET /metrics", promhttp.HandlerFor(prometheus.Gatherers{registry, prometheus.DefaultGatherer}, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	return mux
 }
 
@@ -81,7 +82,7 @@ func writeHealth(w http.ResponseWriter, s backup.FollowStatus, maxLag time.Durat
 		h.Reasons = append(h.Reasons, "changes do not get into the log: "+s.Stalled.Error())
 	}
 	if s.Backlog > 0 {
-		h.Reasons = append(h.Reasons, fmt.Sprintf("%d segments of the log are not at most locations yet", s.Backlog))
+		h.Reasons = append(h.Reasons, fmt.Sprintf("not at most locations yet: %s of the log", count(int(s.Backlog), "segment")))
 	}
 	for _, l := range s.Locations {
 		if l.Err != nil {

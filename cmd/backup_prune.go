@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -89,18 +90,14 @@ func runBackupPrune(ctx context.Context, a *app, opts pruneOptions) error {
 	if err != nil {
 		return err
 	}
-	attested, _ := backup.Attestations(ctx, copies, keys.Trusted)
-	p, err := backup.Prune(ctx, copies, keys.Trusted, backup.PruneOptions{Keep: opts.keep, Remove: opts.yes, Verified: backup.VerifiedAt(attested)})
+	p, err := backup.Prune(ctx, copies, keys.Trusted, backup.PruneOptions{Keep: opts.keep, Remove: opts.yes})
 	if errors.Is(err, backup.ErrNoRule) {
 		return withHint(usageError(err), "say for how long, such as --keep-within 7d --keep-within-daily 30d")
 	}
-	if err != nil {
+	if p == nil {
 		return err
 	}
-	if err := a.showPruning(p); err != nil {
-		return err
-	}
-	return pruneError(p)
+	return errors.Join(a.showPruning(p), err, pruneError(p))
 }
 
 // openPruners returns the configured locations with the credentials that may remove.
@@ -132,7 +129,7 @@ func pruneError(p *backup.Pruning) error {
 	if len(failed) == 0 {
 		return nil
 	}
-	return exitWith(exitMissed, fmt.Errorf("not everything could be removed: %s", strings.Join(failed, "; ")))
+	return exitWith(exitMissed, fmt.Errorf("not everything was pruned: %s", strings.Join(failed, "; ")))
 }
 
 // showPruning writes what was, or would be, removed.
@@ -145,6 +142,10 @@ func (a *app) showPruning(p *backup.Pruning) error {
 	}
 	var rows [][]string
 	for _, l := range p.Locations {
+		if l.Error != "" && len(l.Kept) == 0 {
+			rows = append(rows, []string{l.Name, "-", "-", "-", "NOT PRUNED"})
+			continue
+		}
 		rows = append(rows, []string{l.Name, strconv.Itoa(len(l.Kept)), strconv.Itoa(len(l.Points)), strconv.Itoa(l.Objects), size(l.Bytes)})
 	}
 	removed := "WOULD GO"
@@ -161,22 +162,32 @@ func (a *app) showPruning(p *backup.Pruning) error {
 			fmt.Fprintf(a.Stdout, "%s: %s\n", l.Name, printable(note))
 		}
 	}
-	if !p.Removed {
+	switch {
+	case p.Removed:
+	case slices.ContainsFunc(p.Locations, func(l backup.LocationPruning) bool { return l.Objects > 0 }):
 		a.progress("nothing was removed; --yes removes it")
+	default:
+		a.progress("there is nothing to remove")
 	}
 	return nil
 }
 
-// showKept says why points stay: once for all locations where they agree.
+// showKept says why points stay, and where, if that is not everywhere the same.
 func (a *app) showKept(p *backup.Pruning) {
-	said := map[string]bool{}
+	where, lines := map[string][]string{}, []string{}
 	for _, l := range p.Locations {
 		for _, k := range l.Kept {
 			line := fmt.Sprintf("kept %s: %s", strings.TrimSuffix(path.Base(k.Point), ".tar"), strings.Join(k.Reasons, ", "))
-			if !said[line] {
-				said[line] = true
-				fmt.Fprintln(a.Stdout, printable(line))
+			if where[line] == nil {
+				lines = append(lines, line)
 			}
+			where[line] = append(where[line], l.Name)
 		}
+	}
+	for _, line := range lines {
+		if len(where[line]) < len(p.Locations) {
+			line += " (" + strings.Join(where[line], ", ") + ")"
+		}
+		fmt.Fprintln(a.Stdout, printable(line))
 	}
 }

@@ -2,7 +2,9 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gwdr/backup"
+	"gwdr/backup/s3"
 )
 
 type statusOptions struct {
@@ -57,7 +60,7 @@ func runBackupStatus(ctx context.Context, a *app, opts statusOptions) error {
 	go func() { asked <- a.askGateway(ctx) }()
 	gateway, spool := a.spool()
 	s := backup.CheckStatus(ctx, copies, keys.Keys, a.backupPolicy(), backup.StatusOptions{Spool: spool, Gateway: gateway, Patience: opts.patience,
-		Scrubs: backup.Scrubs})
+		Scrubs: backup.Scrubs, ReadOnly: isDenied})
 	var strangers []string
 	for file, identities := range keys.named {
 		tests := s.TryIdentities(ctx, copies, identities, opts.patience)
@@ -79,6 +82,11 @@ func runBackupStatus(ctx context.Context, a *app, opts statusOptions) error {
 	}
 	return withHint(exitWith(exitMissed, fmt.Errorf("%s opens nothing of the newest point", strings.Join(slices.Sorted(slices.Values(strangers)), ", "))),
 		"the recipients of each point are in 'gwdr backup status --json'; those of the next one are keys.recipients in gwdr.yaml")
+}
+
+// isDenied tells of the error of a location that it is well, and that the credentials do not allow this.
+func isDenied(err error) bool {
+	return errors.Is(err, s3.ErrDenied) || errors.Is(err, fs.ErrPermission)
 }
 
 // spool names the gateway in the spool, and the spool. A lab's goes with the lab.

@@ -115,6 +115,8 @@ func statusHint(s *backup.Status) string {
 		return "the next 'gwdr backup' puts packs that are missing; 'gwdr backup verify' says what else is not whole"
 	case silent(s):
 		return cmp.Or(awayHint(problems), catchUpHint)
+	case has(backup.ErrProbe):
+		return cmp.Or(awayHint(problems), "is the disk full, or mounted read-only? The next 'gwdr backup' would fail there")
 	case has(backup.ErrLacking):
 		return "the next 'gwdr backup' brings the newest; 'gwdr backup list' says which location has which point"
 	case has(backup.ErrClock):

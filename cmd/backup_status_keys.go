@@ -30,7 +30,7 @@ func (a *app) statusKeys(ctx context.Context, opts statusOptions) (*statusKeys, 
 	for _, file := range opts.identities {
 		named := files
 		named.Recipients, named.Signing, named.Identities = nil, "", []string{file}
-		read, err := readKeys(named)
+		read, err := decrypting(readKeys(named))
 		if err != nil {
 			return nil, err
 		}

@@ -2,13 +2,16 @@ package cmd
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,6 +20,7 @@ import (
 
 	"gwdr/backup"
 	"gwdr/backup/backuptest"
+	"gwdr/backup/s3"
 	"gwdr/gateway"
 )
 
@@ -88,7 +92,7 @@ func (p *posture) remove(at int, pattern string) {
 // status returns what gwdr backup status says to people, and the exit code.
 func (p *posture) status(t *testing.T, g *backup.GatewayStatus) (text string, code int, s *backup.Status) {
 	t.Helper()
-	s = backup.CheckStatus(t.Context(), p.job.Copies, p.job.Keys, p.job.Policy, backup.StatusOptions{Spool: p.job.Spool, Gateway: "g"})
+	s = backup.CheckStatus(t.Context(), p.job.Copies, p.job.Keys, p.job.Policy, backup.StatusOptions{Spool: p.job.Spool, Gateway: "g", ReadOnly: isDenied})
 	s.Gateway = compareGateway(g, s.Newest)
 	var out bytes.Buffer
 	a := &app{Stdout: &out, Stderr: &out, Log: slog.New(slog.DiscardHandler)}
@@ -98,6 +102,16 @@ func (p *posture) status(t *testing.T, g *backup.GatewayStatus) (text string, co
 	out.WriteString("---\n")
 	code = a.fail(t.Context(), statusError(s))
 	return out.String(), code, s
+}
+
+// unwritable is the fault of a location that can be read.
+func unwritable(err error) func(context.Context, string, string) error {
+	return func(_ context.Context, op, _ string) error {
+		if op == "probe" {
+			return fmt.Errorf("put canary: %w", err)
+		}
+		return nil
+	}
 }
 
 // TestStatusView shows what people see, of what really happened to three locations.
@@ -123,6 +137,10 @@ func TestStatusView(t *testing.T) {
 		"incomplete":       {func(_ *testing.T, p *posture) { p.remove(0, "/packs/") }, 3, 0},
 		"points deleted":   {func(_ *testing.T, p *posture) { p.remove(1, "/points/") }, 3, 0},
 		"all deleted":      {func(_ *testing.T, p *posture) { p.remove(0, ""); p.remove(1, ""); p.remove(2, "") }, 8, 0},
+		"full":             {func(_ *testing.T, p *posture) { p.memories[1].Break(unwritable(syscall.ENOSPC)) }, 3, 0},
+		"read only credentials": {func(_ *testing.T, p *posture) {
+			p.memories[1].Break(unwritable(fmt.Errorf("%w: AccessDenied", s3.ErrDenied)))
+		}, 0, 0},
 		"nobody there": {func(_ *testing.T, p *posture) {
 			for _, m := range p.memories {
 				m.Break(backuptest.Dead)

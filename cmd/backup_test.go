@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,6 +26,7 @@ type site struct {
 	source *backuptest.Source
 	stdout bytes.Buffer
 	stderr bytes.Buffer
+	named  map[string]string // variables
 }
 
 func newSite(t *testing.T) *site {
@@ -44,7 +46,12 @@ func (s *site) path(parts ...string) string {
 	return filepath.Join(append([]string{s.dir}, parts...)...)
 }
 
-func (s *site) env(name string) string { return map[string]string{"HOME": s.dir}[name] }
+func (s *site) env(name string) string {
+	if name == "HOME" {
+		return s.dir
+	}
+	return s.named[name]
+}
 
 // want runs gwdr and wants the exit code.
 func (s *site) want(code int, args ...string) string {
@@ -54,7 +61,7 @@ func (s *site) want(code int, args ...string) string {
 	if args[0] != "init" {
 		args = append([]string{"--config", s.path("gwdr.yaml")}, args...)
 	}
-	if got := run(args, invocation{nil, &s.stdout, &s.stderr, s.env, "gwdr"}); got != code {
+	if got := run(args, invocation{nil, &s.stdout, &s.stderr, s.env, "gwdr", nil}); got != code {
 		s.t.Errorf("gwdr %v: exit code %d, want %d\n%s%s", args, got, code, &s.stdout, &s.stderr)
 	}
 	return s.stdout.String() + s.stderr.String()
@@ -130,7 +137,8 @@ func TestBackupOnOneDevice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if text := s.backupAs(3, &app{Config: config, Quiet: true}); strings.Count(text, "\n") != 1 || !strings.HasPrefix(text, "gwdr: 3-2-1 not met: ") {
+	if text := s.backupAs(3, &app{Config: config, Quiet: true}); strings.Count(text, "\n") != 2 || !strings.HasPrefix(text, "gwdr: 3-2-1 not met: ") ||
+		!strings.Contains(text, "\nhint: 'gwdr backup status' says what each location withstands; docs/backup.md") {
 		t.Errorf("quiet:\n%s", text)
 	}
 	contains(t, s.want(0, "backup", "list"), "local,nas,offsite", "ENTITIES")
@@ -139,6 +147,7 @@ func TestBackupOnOneDevice(t *testing.T) {
 		t.Errorf("list: %+v, %v", list, err)
 	}
 	contains(t, s.want(0, "backup", "verify", "--all"), "read 3 points, 3 of 3 decrypted")
+	contains(t, s.want(0, "backup", "prune", "--keep-within", "7d"), "there is nothing to remove")
 }
 
 // TestBackupOnLab: the lab's three locations count as declared, and the output says that they are one device.
@@ -188,11 +197,7 @@ func TestBackupWrongIdentity(t *testing.T) {
 		t.Fatal(err)
 	}
 	contains(t, s.want(8, "backup", "list"), "is not trusted")
-	contains(t, s.backup(1, false), "do not include the signing key")
-	if err := os.Remove(s.path("gwdr-keys", "identity")); err != nil {
-		t.Fatal(err)
-	}
-	contains(t, s.want(2, "backup", "verify"), "hint: set GWDR_KEYS_IDENTITY")
+	contains(t, s.backup(2, false), "do not include the signing key")
 }
 
 func TestBackupMissingLocation(t *testing.T) {
@@ -212,7 +217,7 @@ func TestBackupMissingLocation(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	contains(t, s.backup(1, false), "no location took it")
+	contains(t, s.backup(1, false), "no location took it", "hint: is the disk mounted? ")
 	s.want(1, "backup", "list")
 	s.want(1, "backup", "verify")
 }
@@ -242,8 +247,32 @@ func TestBackupDeadGateway(t *testing.T) {
 	s := newSite(t)
 	s.source.Fail(errors.New("gateway is down"))
 	contains(t, s.backup(1, false), "take backup: export: gateway is down")
+	s.source.Fail(&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED})
+	contains(t, s.backup(1, false), "hint: is it running? GWDR_GATEWAY, or 'gateway' in gwdr.yaml, names another")
+	if document := s.backup(1, true); document != "" { // there is no result, and so no document
+		t.Errorf("stdout: %s", document)
+	}
 	contains(t, s.want(0, "backup", "list"), "there is no point yet")
 	contains(t, s.want(8, "backup", "verify"), "there is no point at any location")
+}
+
+// TestSplitBrain: another machine continues the log, as all locations say; cron mails it once.
+func TestSplitBrain(t *testing.T) {
+	s := newSite(t)
+	s.backup(3, false)
+	if err := os.CopyFS(s.path("other"), os.DirFS(s.path(".local", "state"))); err != nil {
+		t.Fatal(err)
+	}
+	s.source.Put(backuptest.Entity(gateway.Route, "b", "{}"))
+	s.backup(3, false)
+	s.named = map[string]string{"GWDR_STATE": s.path("other", "gwdr")}
+	s.source.Put(backuptest.Entity(gateway.Route, "c", "{}"))
+	text := s.backup(9, false)
+	said := text[strings.Index(text, "gwdr: "):]
+	contains(t, said, "another writer continues this lineage, at local, nas, offsite", "hint: find and stop the other gwdr")
+	if strings.Count(said, "another writer") != 1 || strings.Count(said, "\n") != 2 {
+		t.Errorf("said more than once:\n%s", said)
+	}
 }
 
 func TestInitRefuses(t *testing.T) {

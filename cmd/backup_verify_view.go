@@ -13,10 +13,14 @@ import (
 // maxShown is how many problems of one location are shown; --json has all.
 const maxShown = 20
 
-// showVerification writes what a verification found.
-func (a *app) showVerification(v *backup.Verification, keys backup.Keys) error {
+// showVerification writes what a verification found. unusable: an identity could not be used, so that what was not decrypted
+// says nothing of it.
+func (a *app) showVerification(v *backup.Verification, keys backup.Keys, unusable bool) error {
 	if a.JSON {
 		return a.writeJSON(v)
+	}
+	if a.Quiet {
+		return nil
 	}
 	var rows [][]string
 	for _, l := range v.Locations {
@@ -50,6 +54,9 @@ func (a *app) showVerification(v *backup.Verification, keys backup.Keys) error {
 		}
 	}
 	for _, sealed := range v.Sealed {
+		if unusable { // the error says why
+			break
+		}
 		fmt.Fprintf(a.Stdout, "CANNOT DECRYPT %s\n  intact, but the identity %s does not open it\n", printable(shortened(sealed)), keys.IdentityFile)
 	}
 	a.showVerdict(v, keys)
@@ -157,6 +164,8 @@ func (a *app) showVerdict(v *backup.Verification, keys backup.Keys) {
 	}
 	decrypted := fmt.Sprintf("%d of %d decrypted", v.Decrypted, v.Points)
 	switch {
+	case len(keys.Identities) == 0 && keys.IdentityFile != "":
+		decrypted = fmt.Sprintf("not decrypted: the identity %s is not here", keys.IdentityFile)
 	case len(keys.Identities) == 0:
 		decrypted = "not decrypted: no identity is configured"
 	case v.Sample != nil:

@@ -24,7 +24,7 @@ func TestComplete(t *testing.T) {
 	} {
 		var stdout, stderr bytes.Buffer
 		args := append([]string{"__complete"}, strings.Split(line, " ")...)
-		if code := run(args, invocation{nil, &stdout, &stderr, env, "gwdr"}); code != 0 {
+		if code := run(args, invocation{nil, &stdout, &stderr, env, "gwdr", nil}); code != 0 {
 			t.Fatalf("%s: exit code %d\n%s", line, code, &stderr)
 		}
 		if got := strings.Join(strings.Fields(stdout.String()), " "); !strings.Contains(got, want) {

@@ -1,11 +1,14 @@
 package cmd
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,7 +29,9 @@ type Config struct {
 	// MetricsFile is written by each backup, for node_exporter's textfile collector.
 	MetricsFile string `mapstructure:"metrics_file"`
 
-	File string `mapstructure:"-"` // the file that was read, or empty
+	File  string   `mapstructure:"-"` // the file that was read, absolute, or empty
+	Named bool     `mapstructure:"-"` // File was named by --config or GWDR_CONFIG
+	keys  []string // all that there are, also those of the locations that are named
 }
 
 // LocationConfig is one place that keeps copies.
@@ -89,28 +94,80 @@ func loadConfig(file string, env func(string) string) (*Config, error) {
 		return nil, err
 	}
 	if found != "" {
-		v.SetConfigFile(found)
-		v.SetConfigType("yaml")
-		if err := v.ReadInConfig(); err != nil {
-			return nil, fmt.Errorf("read configuration %s: %w", found, err)
+		if err := readConfigFile(v, found); err != nil {
+			return nil, err
 		}
 	}
 	for _, key := range v.AllKeys() { // viper's own AutomaticEnv would bypass env
-		if value := env("GWDR_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))); value != "" {
+		if value := env(variable(key)); value != "" {
 			v.Set(key, value)
 		}
 	}
-	c := &Config{File: found}
+	c := &Config{File: found, Named: file != "", keys: v.AllKeys()}
 	if err := v.UnmarshalExact(c); err != nil {
-		return nil, fmt.Errorf("read configuration %s: %w", found, readableConfigError(err))
+		return nil, undecodable(v, found, env, err)
 	}
 	return c, c.resolve()
+}
+
+// variable is the environment's name of a key.
+func variable(key string) string { return "GWDR_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_")) }
+
+// readConfigFile reads the file. A path in it that is relative is so to the file's own directory, wherever gwdr runs.
+func readConfigFile(v *viper.Viper, file string) error {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("read configuration: %w", err)
+	}
+	if err := checkConfigKeys(content); err != nil {
+		return readError(file, err)
+	}
+	v.SetConfigType("yaml")
+	if err := v.ReadConfig(bytes.NewReader(content)); err != nil {
+		return readError(file, err)
+	}
+	for _, key := range []string{"token_file", "state", "evidence", "metrics_file", "keys.identity", "keys.signing", "keys.trusted", "keys.passphrase_file"} {
+		if v.InConfig(key) {
+			v.Set(key, besideFile(filepath.Dir(file), v.Get(key)))
+		}
+	}
+	return nil
+}
+
+// besideFile returns the path, the list of them, or the several with commas between them, in dir unless absolute. What is
+// neither is left for the decoder to refuse.
+func besideFile(dir string, value any) any {
+	join := func(path string) string {
+		if path == "" || filepath.IsAbs(path) {
+			return path
+		}
+		return filepath.Join(dir, path)
+	}
+	switch value := value.(type) {
+	case string:
+		parts := strings.Split(value, ",")
+		for i, part := range parts {
+			parts[i] = join(part)
+		}
+		return strings.Join(parts, ",")
+	case []any:
+		joined := slices.Clone(value)
+		for i, item := range value {
+			if text, ok := item.(string); ok {
+				joined[i] = join(text)
+			}
+		}
+		return joined
+	}
+	return value
 }
 
 // resolve makes the directories absolute, and refuses a policy that anything would meet.
 func (c *Config) resolve() (err error) {
 	if p := c.Policy; min(p.Copies, p.Media, p.Offsite, p.Immutable) < 0 || min(p.MaxAge, p.MaxScrub) < 0 {
 		return errors.New("read configuration: a number of the policy is negative")
+	} else if d := min(cmp.Or(p.MaxAge, time.Hour), cmp.Or(p.MaxScrub, time.Hour)); d < time.Second { // a bare number is one of nanoseconds
+		return fmt.Errorf("read configuration: policy.maxAge and maxScrub need a unit, such as 2h: %s is too short", d)
 	}
 	if c.State, err = filepath.Abs(c.State); err != nil {
 		return fmt.Errorf("resolve state: %w", err)
@@ -147,11 +204,10 @@ func stateDir(env func(string) string) string {
 // configFile returns the file to read, or "" if none was named and none of the default places has one.
 func configFile(named string, env func(string) string) (string, error) {
 	if named != "" {
-		_, err := os.Stat(named)
-		if err != nil {
+		if _, err := os.Stat(named); err != nil {
 			return "", fmt.Errorf("read configuration: %w", err)
 		}
-		return named, nil
+		return filepath.Abs(named)
 	}
 	user := env("XDG_CONFIG_HOME")
 	if user == "" && env("HOME") != "" {

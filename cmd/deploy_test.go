@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -126,7 +127,7 @@ func TestInitCronLines(t *testing.T) {
 	if len(lines) != 3 {
 		t.Fatalf("lines: %v", lines)
 	}
-	form := regexp.MustCompile(`^[0-9*]+ [0-9*]+ [0-9*]+ [0-9*]+ [0-9*]+ '/opt/my gwdr' (--config /etc/gwdr.yaml --quiet .*) >/dev/null$`)
+	form := regexp.MustCompile(`^[0-9*/]+ [0-9*]+ [0-9*]+ [0-9*]+ [0-9*]+ '/opt/my gwdr' (--config /etc/gwdr.yaml --quiet .*) >/dev/null$`)
 	for _, line := range lines {
 		found := form.FindStringSubmatch(line)
 		if found == nil {
@@ -134,5 +135,16 @@ func TestInitCronLines(t *testing.T) {
 			continue
 		}
 		understood(t, "gwdr init", strings.Fields(found[1]))
+	}
+	deployed, err := os.ReadFile("../deploy/gwdr.cron")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range cronLines("/usr/local/bin/gwdr", "/etc/gwdr/gwdr.yaml") { // as often, and to the same end
+		fields := strings.Fields(line)
+		fields = slices.Insert(fields, 5, "gwdr") // its user
+		if !slices.ContainsFunc(strings.Split(string(deployed), "\n"), func(d string) bool { return slices.Equal(strings.Fields(d), fields) }) {
+			t.Errorf("deploy/gwdr.cron lacks %v", fields)
+		}
 	}
 }

@@ -75,7 +75,7 @@ func runDrill(ctx context.Context, a *app, name string, opts drillRunOptions) er
 	if opts.dryRun {
 		return a.dryRun(s)
 	}
-	keys, err := a.openKeys(ctx) // whoever cannot sign the report should hear it before
+	keys, err := decrypting(a.openKeys(ctx)) // whoever cannot sign the report should hear it before
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"gwdr/backup"
 )
@@ -81,7 +82,11 @@ func (a *app) fail(ctx context.Context, err error) int {
 	if coded := (*codedError)(nil); errors.As(err, &coded) && coded.err == nil {
 		return code
 	}
-	fmt.Fprintf(a.Stderr, "gwdr: %s\n", printableLines(err.Error()))
+	text := err.Error()
+	if code == exitInterrupted && !strings.Contains(text, "interrupted") { // what it was at is no fault of that
+		text = "interrupted"
+	}
+	fmt.Fprintf(a.Stderr, "gwdr: %s\n", printableLines(text))
 	if hinted := (*hintedError)(nil); errors.As(err, &hinted) {
 		fmt.Fprintf(a.Stderr, "hint: %s\n", hinted.hint)
 	}

@@ -97,6 +97,10 @@ func runInit(ctx context.Context, a *app, opts initOptions) error {
 	if err != nil {
 		return usageError(err)
 	}
+	if _, err := parseGateway(opts.gateway); err != nil {
+		return err
+	}
+	a.Config.File = opts.file // which paths in a location's URL will be relative to
 	policy := initialPolicy(opts.site, locations)
 	result, err := a.prepareLocations(ctx, locations, policy)
 	if err != nil {
@@ -115,11 +119,11 @@ func runInit(ctx context.Context, a *app, opts initOptions) error {
 	return a.showInit(result)
 }
 
-// cronLines makes a backup each hour, looks how safe they are each day, and reads every byte back each week.
+// cronLines makes a backup every 15 minutes, as deploy/ does, looks how safe they are each day, and reads every byte back each week.
 func cronLines(executable, config string) []string {
 	var lines []string
 	for _, job := range []struct{ when, what string }{
-		{"7 * * * *", "backup"}, {"37 6 * * *", "backup status"}, {"17 3 * * 0", "backup verify --all --attest"},
+		{"*/15 * * * *", "backup"}, {"37 6 * * *", "backup status"}, {"17 3 * * 0", "backup verify --all --attest"},
 	} {
 		lines = append(lines, fmt.Sprintf("%s %s --config %s --quiet %s >/dev/null", job.when, shellWord(executable), shellWord(config), job.what))
 	}

@@ -48,6 +48,9 @@ func (a *app) showInit(r *initResult) error {
 	if a.JSON {
 		return a.writeJSON(r)
 	}
+	if a.Quiet {
+		return nil
+	}
 	fmt.Fprintf(a.Stdout, `configuration  %s
 keys           %s
   identity         opens the snapshots. Needed to restore, not to back up. Keep a copy where a fire here does not reach.
@@ -78,7 +81,7 @@ docs/keys.md tells how to give identity, escrow and sign a passphrase, and how t
 			fmt.Fprintf(a.Stdout, "          %s overwrites what is there: it may hold copies, but two writers can collide at it\n", l.Name)
 		}
 	}
-	fmt.Fprintf(a.Stdout, "\ncron: a backup each hour, each day how safe they are, each week every byte read back\n  %s\n", r.Cron)
+	fmt.Fprintf(a.Stdout, "\ncron: a backup every 15 minutes, each day how safe they are, each week every byte read back\n  %s\n", r.Cron)
 	for _, line := range r.Checks {
 		fmt.Fprintf(a.Stdout, "  %s\n", line)
 	}

@@ -90,7 +90,11 @@ func TestLockedIdentity(t *testing.T) {
 	s.lock("open sesame")
 	s.backup(3, false)
 	s.want(0, "backup", "list")
-	contains(t, s.want(2, "backup", "verify"), "CANNOT DECRYPT", "does not open it", "there is no terminal to ask at", "hint: set GWDR_KEYS_PASSPHRASE_FILE")
+	text := s.want(2, "backup", "verify")
+	contains(t, text, "there is no terminal to ask at", "hint: set GWDR_KEYS_PASSPHRASE_FILE")
+	if strings.Contains(text, "does not open it") { // nobody knows
+		t.Errorf("without a passphrase:\n%s", text)
+	}
 	if err := os.WriteFile(s.path("passphrase"), []byte("open sesame\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +103,7 @@ func TestLockedIdentity(t *testing.T) {
 	if err := os.WriteFile(s.path("passphrase"), []byte("close sesame\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	text := s.want(2, "backup", "verify", "--all")
+	text = s.want(2, "backup", "verify", "--all")
 	contains(t, text, "passphrase is wrong", "hint: set GWDR_KEYS_PASSPHRASE_FILE")
 	if strings.Contains(text, "sesame") {
 		t.Errorf("the passphrase is shown:\n%s", text)
@@ -120,13 +124,96 @@ func TestSecretAsRecipient(t *testing.T) {
 	for _, id := range []string{secret, strings.ToLower(secret), token} {
 		s.edit("gwdr.yaml", "  recipients:", "  recipients: # was\n    - "+id+"\n  # before:")
 		for _, args := range [][]string{{"backup", "list"}, {"backup", "verify", "--json"}} {
-			text := s.want(1, args...)
-			contains(t, text, "read recipient 1: it is an identity, which is secret")
+			text := s.want(2, args...)
+			contains(t, text, "hint: 'gwdr init' makes keys", "read recipient 1: it is an identity, which is secret")
 			if strings.Contains(strings.ToUpper(text), strings.ToUpper(id[20:])) {
 				t.Errorf("the identity is shown:\n%s", text)
 			}
 		}
 		s.edit("gwdr.yaml", "  recipients: # was\n    - "+id+"\n  # before:", "  recipients:")
+	}
+}
+
+// TestAbsentIdentity: a machine that only backs up needs no identity, wherever its configuration says that it is. Whoever has
+// to decrypt hears which file is missing.
+func TestAbsentIdentity(t *testing.T) {
+	s := newSite(t)
+	if err := os.Rename(s.path("gwdr-keys", "identity"), s.path("safe")); err != nil {
+		t.Fatal(err)
+	}
+	s.backup(3, false)
+	s.want(0, "backup", "list")
+	contains(t, s.want(0, "backup", "verify", "--all", "--attest"), "not decrypted: the identity "+s.path("gwdr-keys", "identity")+" is not here")
+	contains(t, s.want(3, "backup", "status"), "NOT MET", "identity is not tested")
+	contains(t, s.want(2, "backup", "status", "--identity", s.path("nowhere")), s.path("nowhere")+" is not here")
+	contains(t, s.want(2, "restore", "--plan"), s.path("gwdr-keys", "identity")+" is not here", "hint: set GWDR_KEYS_IDENTITY")
+
+	s.named = map[string]string{"GWDR_KEYS_IDENTITY": s.path("nowhere")} // a slip is no proof that the safe has the right one
+	contains(t, s.want(2, "backup", "verify"), "is not here", "hint: set GWDR_KEYS_IDENTITY")
+	s.named["GWDR_KEYS_IDENTITY"] += "," + s.path("safe")
+	contains(t, s.want(0, "backup", "verify"), "1 of 1 decrypted") // by the one that is here
+	if _, err := backup.GenerateKeys(s.path("others")); err != nil {
+		t.Fatal(err)
+	}
+	s.named["GWDR_KEYS_IDENTITY"] = s.path("nowhere") + "," + s.path("others", "identity")
+	text := s.want(2, "backup", "verify")
+	contains(t, text, s.path("nowhere")+" is not here")
+	if strings.Contains(text, "CANNOT DECRYPT") { // the one that is not here may open it
+		t.Errorf("one of two identities is missing:\n%s", text)
+	}
+}
+
+// TestUnusableKeys: keys that are missing, or are not what they should be, are a matter of configuration, with a next step.
+func TestUnusableKeys(t *testing.T) {
+	s := newSite(t)
+	for variable, want := range map[string]string{
+		"GWDR_KEYS_SIGNING": "no such file", "GWDR_KEYS_TRUSTED": "no such file", "GWDR_KEYS_RECIPIENTS": "does not begin with age1",
+	} {
+		s.named = map[string]string{variable: s.path("nowhere")}
+		contains(t, s.backup(2, false), want, "hint: 'gwdr init' makes keys")
+	}
+	s.named = nil
+	s.edit("gwdr.yaml", "  signing:", "  #signing:")
+	contains(t, s.backup(2, false), "keys.signing names no key", "hint: 'gwdr init' makes keys")
+	s.edit("gwdr.yaml", "  #signing:", "  signing:")
+	if _, err := backup.GenerateKeys(s.path("others")); err != nil {
+		t.Fatal(err)
+	}
+	s.named = map[string]string{"GWDR_KEYS_SIGNING": s.path("others", "sign")}
+	contains(t, s.backup(2, false), "do not include the signing key", "hint: 'gwdr init' makes keys")
+}
+
+// TestOpenKeyFiles: others than their owner should not read keys. It is said where somebody reads it.
+func TestOpenKeyFiles(t *testing.T) {
+	s := newSite(t)
+	file := s.path("gwdr-keys", "sign")
+	if err := os.Chmod(file, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	contains(t, s.want(0, "version"), "warning: ", file+" (mode 0640): chmod 600 "+file)
+	if text := s.want(0, "version", "-q"); strings.Contains(text, "warning") {
+		t.Errorf("quiet: %s", text)
+	}
+}
+
+// TestQuiet: what is well is not worth a word, not even on stdout.
+func TestQuiet(t *testing.T) {
+	s := newSite(t)
+	s.backup(3, false)
+	if text := s.want(0, "backup", "verify", "--all", "-q"); text != "" {
+		t.Errorf("verify: %s", text)
+	}
+	if text := s.want(0, "init", "-q", "--file", s.path("second", "gwdr.yaml")); text != "" {
+		t.Errorf("init: %s", text)
+	}
+	if text := s.want(0, "backup", "list", "-q"); !strings.HasPrefix(text, "POINT") { // it was asked for
+		t.Errorf("list: %s", text)
+	}
+	s.damage("nas", "gwdr1", "*", "packs", "*", "*")
+	text := s.want(3, "backup", "verify", "-q")
+	contains(t, text, "gwdr: everything that was read can be restored", "hint: ")
+	if s.stdout.Len() > 0 {
+		t.Errorf("verify of what is damaged: %s", text)
 	}
 }
 

@@ -24,6 +24,9 @@ import (
 // configured.
 func (a *app) openCopies(ctx context.Context) ([]backup.Copy, error) {
 	if a.labLocations() {
+		if err := a.checkNamed(); err != nil {
+			return nil, err
+		}
 		return labCopies(ctx, a.Config.LabDir())
 	}
 	if len(a.Config.Locations) == 0 {
@@ -52,6 +55,16 @@ func distance(c backup.Copy, site string) int {
 
 // labLocations reports whether the lab's own locations are used.
 func (a *app) labLocations() bool { return a.Config.Lab() && len(a.Config.Locations) == 0 }
+
+// checkNamed refuses a configuration that somebody named, and that would come to the lab: he means backups of his own, and
+// under --quiet nothing would tell him.
+func (a *app) checkNamed() error {
+	if !a.Config.Named || !a.labLocations() {
+		return nil
+	}
+	return withHint(usageError(fmt.Errorf("%s names no gateway and no location", a.Config.File)),
+		"'gwdr init --file FILE' writes a configuration; for the lab's backups leave --config and GWDR_CONFIG out")
+}
 
 // noteLab says whose backups these are where nobody has named any: the lab's look like others.
 func (a *app) noteLab() {
@@ -139,6 +152,7 @@ func (a *app) openSFTP(c LocationConfig) (backup.Location, error) {
 	if err != nil {
 		return nil, err
 	}
+	options.Key, options.KnownHosts = a.besideConfig(options.Key), a.besideConfig(options.KnownHosts)
 	options.Agent = a.Env("SSH_AUTH_SOCK")
 	if home := a.Env("HOME"); home != "" {
 		ssh := filepath.Join(home, ".ssh")
@@ -149,6 +163,14 @@ func (a *app) openSFTP(c LocationConfig) (backup.Location, error) {
 		return nil, errors.New("its URL names no known_hosts, and HOME is not set")
 	}
 	return sftp.Open(options), nil
+}
+
+// besideConfig returns the path, in the directory of the configuration unless it is absolute or there is none.
+func (a *app) besideConfig(path string) string {
+	if path == "" || filepath.IsAbs(path) || a.Config.File == "" {
+		return path
+	}
+	return filepath.Join(filepath.Dir(a.Config.File), path)
 }
 
 // trustHint is the next step if the error is that a server did not show a host key that is trusted; empty otherwise.

@@ -43,12 +43,14 @@ func (a *app) openControl(ctx context.Context, at string) (*opened, error) {
 		at = a.Config.Gateway
 	}
 	if at == "" {
+		if err := a.checkNamed(); err != nil {
+			return nil, err
+		}
 		return a.openLabGateway(ctx)
 	}
-	driver, base, ok := strings.Cut(at, "+")
-	if !ok || driver != "gwdr" || !strings.HasPrefix(base, "http") {
-		return nil, withHint(usageError(fmt.Errorf("gateway %q is not of the form gwdr+http://HOST:PORT", at)),
-			"the bundled gateway's admin address is what 'gwdr serve --admin' listens on")
+	base, err := parseGateway(at)
+	if err != nil {
+		return nil, err
 	}
 	token, err := a.adminToken()
 	if err != nil {
@@ -56,6 +58,20 @@ func (a *app) openControl(ctx context.Context, at string) (*opened, error) {
 	}
 	client := &native.Client{URL: base, Token: token}
 	return &opened{Target: client, Admin: client}, nil
+}
+
+// parseGateway returns the URL of a gateway's admin API, from driver+URL.
+func parseGateway(text string) (base string, err error) {
+	driver, base, _ := strings.Cut(text, "+")
+	u, err := url.Parse(base)
+	if err == nil && driver == "gwdr" && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" {
+		return base, nil
+	}
+	err = usageError(fmt.Errorf("gateway %q is not of the form gwdr+http://HOST:PORT", text))
+	if strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://") {
+		return "", withHint(err, "the driver comes first: gwdr+%s", text)
+	}
+	return "", withHint(err, "the bundled gateway's admin address is what 'gwdr serve --admin' listens on")
 }
 
 // statusTimeout bounds how long a gateway may take to say where its data plane is: it may be the one that is broken.

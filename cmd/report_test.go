@@ -61,7 +61,7 @@ func TestReport(t *testing.T) {
 		t.Helper()
 		var stdout, stderr bytes.Buffer
 		env := map[string]string{"GWDR_EVIDENCE": filepath.Join(work, "evidence"), "HOME": work}
-		code := run(args, invocation{strings.NewReader(""), &stdout, &stderr, func(key string) string { return env[key] }, "gwdr"})
+		code := run(args, invocation{strings.NewReader(""), &stdout, &stderr, func(key string) string { return env[key] }, "gwdr", nil})
 		if code != want {
 			t.Fatalf("gwdr %v: exit code %d, want %d\n%s%s", args, code, want, stdout.String(), stderr.String())
 		}
@@ -115,7 +115,7 @@ func TestReportSignedByLab(t *testing.T) {
 	env := map[string]string{"GWDR_STATE": filepath.Join(work, "state"), "GWDR_KEYS_TRUSTED": configured.Trusted}
 	verify := func() string {
 		var stdout, stderr bytes.Buffer
-		code := run([]string{"report", "verify", dir}, invocation{strings.NewReader(""), &stdout, &stderr, func(key string) string { return env[key] }, "gwdr"})
+		code := run([]string{"report", "verify", dir}, invocation{strings.NewReader(""), &stdout, &stderr, func(key string) string { return env[key] }, "gwdr", nil})
 		if code != exitIntegrity {
 			t.Errorf("exit code %d\n%s%s", code, &stdout, &stderr)
 		}

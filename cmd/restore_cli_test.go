@@ -118,6 +118,9 @@ func TestRestoreCommandLine(t *testing.T) {
 	if !strings.Contains(text, "the oldest, "+strings.TrimPrefix(taken.Point, "points/")) || !strings.Contains(text, "hint: 'gwdr backup list'") {
 		t.Error(text)
 	}
+	if text = c.run(t, exitIntegrity, nil, "--config", file, "--json", "restore", "--plan", "--to", at, "--at", "2001-01-01 00:00"); strings.Contains(text, "recovery_point_time") {
+		t.Errorf("there is no point, but: %s", text)
+	}
 	text = c.run(t, exitError, nil, "--config", file, "restore", "--to", "gwdr+http://127.0.0.1:1")
 	if strings.Contains(text, "canceled") || !strings.Contains(text, "hint: is it running? --to names another") {
 		t.Error(text)
@@ -138,6 +141,9 @@ func TestRestoreProbesWhatTheGatewayNames(t *testing.T) {
 	c.run(t, exitDone, &result, "--config", file, "--json", "restore")
 	if len(result.DataPlane) == 0 || result.DataPlane[0].Instance != "http://"+s.Listen {
 		t.Errorf("probed %+v, want %s", result.DataPlane, s.Listen)
+	}
+	if text := c.run(t, exitDone, nil, "--config", file, "restore", "-q"); text != "" { // all is well
+		t.Errorf("quiet: %s", text)
 	}
 }
 

@@ -140,8 +140,8 @@ func (a *app) showResult(r *restore.Result) error {
 	if a.JSON {
 		return a.writeJSON(r)
 	}
-	if r.Incomplete != nil || r.Actual == "" {
-		return nil // the error says it all
+	if r.Incomplete != nil || r.Actual == "" || a.Quiet {
+		return nil // the error says it all, if there is one
 	}
 	verdict := "verified"
 	if !r.Verified {

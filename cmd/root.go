@@ -41,6 +41,7 @@ type app struct {
 	keys *backup.Keys // that openKeys read
 	live bool         // a live view has the terminal: nobody can be asked
 
+	environ    []string
 	configFile string
 	logLevel   string
 	started    bool // the command itself runs: an error is no longer one of usage
@@ -52,6 +53,7 @@ type invocation struct {
 	stdout, stderr io.Writer
 	env            func(string) string
 	executable     string
+	environ        []string // KEY=VALUE, as far as env knows them: to find those that mean nothing
 }
 
 // Main runs gwdr with the given arguments (without the program's name) and returns the exit code.
@@ -61,7 +63,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer, env func(str
 		fmt.Fprintf(stderr, "gwdr: find this program: %v\n", err)
 		return exitError
 	}
-	return run(args, invocation{stdin, stdout, stderr, env, executable})
+	return run(args, invocation{stdin, stdout, stderr, env, executable, os.Environ()})
 }
 
 func run(args []string, p invocation) int {
@@ -69,7 +71,8 @@ func run(args []string, p invocation) int {
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	a := &app{Stdin: p.stdin, Stdout: p.stdout, Stderr: p.stderr, Env: p.env, Executable: p.executable,
-		Log: slog.New(slog.DiscardHandler), Interrupt: stop}
+		Log: slog.New(slog.DiscardHandler), Interrupt: stop,
+		environ: p.environ}
 	root := newRootCommand(a)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -101,7 +104,7 @@ Without any gwdr.yaml everything runs on the lab, a fleet of real gateways on th
 	flags.StringVar(&a.configFile, "config", "", "configuration `file` (default gwdr.yaml here, then in the user's and the system's configuration folder)")
 	flags.BoolVar(&a.JSON, "json", false, "write the result as one JSON document to stdout")
 	flags.BoolVar(&a.Plain, "plain", false, "plain lines: no colours, no live view")
-	flags.BoolVarP(&a.Quiet, "quiet", "q", false, "say nothing but errors")
+	flags.BoolVarP(&a.Quiet, "quiet", "q", false, "say nothing but errors; what was asked for comes all the same: a list, a plan, a document")
 	flags.StringVar(&a.logLevel, "log-level", "", "`level` of the log on stderr: debug, info, warn or error (default warn)")
 	root.AddCommand(commands(a)...)
 	strict(root)
@@ -120,6 +123,7 @@ func (a *app) start(cmd *cobra.Command) error {
 		if a.Config, err = loadConfig(a.configFile, a.Env); err != nil {
 			return err
 		}
+		a.warnConfig()
 		a.warnOrphans() // whatever the command is for: somebody should know
 	}
 	a.started = true

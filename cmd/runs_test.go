@@ -56,7 +56,7 @@ func TestKilledRun(t *testing.T) {
 		t.Helper()
 		var stdout, stderr bytes.Buffer
 		env := map[string]string{"GWDR_EVIDENCE": filepath.Join(work, "evidence"), "HOME": work}
-		code := run(args, invocation{strings.NewReader(""), &stdout, &stderr, func(key string) string { return env[key] }, "gwdr"})
+		code := run(args, invocation{strings.NewReader(""), &stdout, &stderr, func(key string) string { return env[key] }, "gwdr", nil})
 		if code != want {
 			t.Fatalf("gwdr %v: exit code %d, want %d\n%s%s", args, code, want, stdout.String(), stderr.String())
 		}

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 		if err != nil {
 			panic(err)
 		}
-		os.Exit(run(os.Args[1:], invocation{os.Stdin, os.Stdout, os.Stderr, os.Getenv, executable}))
+		os.Exit(run(os.Args[1:], invocation{os.Stdin, os.Stdout, os.Stderr, os.Getenv, executable, os.Environ()}))
 	}})
 }
 

@@ -2,8 +2,6 @@ package cmd
 
 import (
 	"fmt"
-	"regexp"
-	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -60,18 +58,4 @@ func oneArgument(what, hint string) cobra.PositionalArgs {
 		}
 		return withHint(fmt.Errorf("'%s' takes %s, not %d arguments", c.CommandPath(), what, len(args)), "%s", hint)
 	}
-}
-
-var invalidKeys = regexp.MustCompile(`'([^']*)' has invalid keys: ([^\n]+)`)
-
-// readableConfigError says which keys of a configuration are unknown; any other error stays as it is.
-func readableConfigError(err error) error {
-	found := invalidKeys.FindStringSubmatch(err.Error())
-	if found == nil {
-		return err
-	}
-	if found[1] == "" {
-		return fmt.Errorf("unknown key %s", found[2])
-	}
-	return fmt.Errorf("unknown key %s in %s", found[2], strings.ToLower(found[1]))
 }

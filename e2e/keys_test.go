@@ -198,6 +198,11 @@ func TestPassphrasesByHand(t *testing.T) {
 	shown = b.at("gwdr backup && gwdr backup list", 0, [2]string{"Passphrase of ", secret})
 	shown += b.at("gwdr backup verify", 0, [2]string{"Passphrase of ", "wrong"}, [2]string{"That was wrong. Passphrase of ", secret})
 	shown += b.at("gwdr backup verify", 2, [2]string{"Passphrase of ", "w1"}, [2]string{"That was wrong", "w2"}, [2]string{"That was wrong", "w3"})
+	for _, command := range []string{"gwdr backup", "gwdr backup verify", "gwdr restore"} {
+		if out := b.at(command, 130, [2]string{"Passphrase of ", "\x03"}); !strings.Contains(out, "gwdr: interrupted\r\n") {
+			t.Errorf("%s, interrupted: %s", command, out)
+		}
+	}
 	shown += b.at("gwdr restore --yes", 0, [2]string{"Passphrase of ", secret})
 	write(t, b.path("passphrase"), []byte(secret+"\n"))
 	b.edit("gwdr.yaml", `(?m)^  signing:`, "  passphrase_file: passphrase\n  signing:")

@@ -18,11 +18,11 @@ type Plan struct {
 	Lineage    string                  `json:"lineage"` // of the point
 	Point      string                  `json:"point"`
 	Revision   int64                   `json:"revision"`
-	Time       time.Time               `json:"recovery_point_time"` // UTC: whatever was acknowledged by then is in the plan
-	Provenance map[string]int          `json:"provenance"`          // entities and changes loaded, by location
-	Objects    backup.Provenance       `json:"objects"`             // packs and segments loaded, and where each came from
-	Gaps       []backup.TailGap        `json:"gaps"`                // in the log, that were crossed
-	Kinds      map[gateway.Kind]Counts `json:"kinds"`               // of the kinds that are restored
+	Time       time.Time               `json:"recovery_point_time,omitzero"` // UTC: whatever was acknowledged by then is in the plan
+	Provenance map[string]int          `json:"provenance"`                   // entities and changes loaded, by location
+	Objects    backup.Provenance       `json:"objects"`                      // packs and segments loaded, and where each came from
+	Gaps       []backup.TailGap        `json:"gaps"`                         // in the log, that were crossed
+	Kinds      map[gateway.Kind]Counts `json:"kinds"`                        // of the kinds that are restored
 	Total      Counts                  `json:"total"`
 	Doubt      *Doubt                  `json:"doubt,omitempty"`     // of keys; absent: there is none
 	Revoked    int                     `json:"revocations_applied"` // known elsewhere and laid over the point

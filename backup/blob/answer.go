@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
@@ -29,6 +31,11 @@ type answer struct {
 
 func (a *answer) Error() string {
 	return strings.TrimSpace(fmt.Sprintf("server answered %d %s", a.status, a.reason))
+}
+
+// Is makes an answer that something is forbidden an fs.ErrPermission.
+func (a *answer) Is(target error) bool {
+	return target == fs.ErrPermission && a.status == http.StatusForbidden
 }
 
 // explain makes one short line of an SDK's error, which may be a page long, or show a URL with a signature in it. It

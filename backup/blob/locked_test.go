@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -121,8 +122,8 @@ func TestDenied(t *testing.T) {
 		if err == nil || errors.Is(err, backup.ErrNotExist) || !strings.Contains(err.Error(), "server answered 403 ") || strings.Contains(err.Error(), "token") || requests != 1 {
 			t.Errorf("%s: Get = %v after %d requests", scheme, err, requests)
 		}
-		if _, err := l.Probe(t.Context()); err == nil {
-			t.Errorf("%s: Probe of a bucket that cannot be written succeeded", scheme)
+		if _, err := l.Probe(t.Context()); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("%s: Probe of a bucket that may not be written = %v", scheme, err)
 		}
 	}
 	l := serve(t, blob.Google, func(w http.ResponseWriter, _ *http.Request) { googleSays(w, 403, "no access") })

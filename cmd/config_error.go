@@ -1,0 +1,188 @@
+package cmd
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/viper"
+	"gopkg.in/yaml.v3"
+)
+
+// readError is an error of a configuration file, on one line.
+func readError(file string, err error) error {
+	text := strings.TrimPrefix(err.Error(), "While parsing config: ")
+	text = strings.NewReplacer("yaml: unmarshal errors:\n", "", "yaml: ", "", "!!seq into map[string]interface {}", "a list: it has to be KEY: VALUE").Replace(text)
+	return fmt.Errorf("read configuration %s: %s", file, strings.Join(strings.Fields(text), " "))
+}
+
+// checkConfigKeys refuses a key that is none of Config, and says which it may have been meant for. What is no YAML at all is
+// for the decoder to say.
+func checkConfigKeys(content []byte) error {
+	var document yaml.Node
+	if err := yaml.Unmarshal(content, &document); err != nil || len(document.Content) == 0 {
+		return nil
+	}
+	return checkKeys(document.Content[0], reflect.TypeFor[Config](), "")
+}
+
+// checkKeys checks a node that is to become a value of the type; where it is of another shape, the decoder says so.
+func checkKeys(node *yaml.Node, t reflect.Type, path string) error {
+	if node.Kind == yaml.AliasNode {
+		node = node.Alias
+	}
+	if node.Kind != yaml.MappingNode {
+		return nil
+	}
+	fields := map[string]reflect.Type{}
+	if t.Kind() == reflect.Struct {
+		for f := range fieldsOf(t) {
+			fields[f.name] = f.kind
+		}
+	}
+	for i := 0; i+1 < len(node.Content); i += 2 {
+		key, value := node.Content[i], node.Content[i+1]
+		inner := fields[strings.ToLower(key.Value)]
+		switch {
+		case key.Tag == "!!merge":
+			continue
+		case t.Kind() == reflect.Map:
+			inner = t.Elem()
+		case t.Kind() != reflect.Struct:
+			return nil
+		case inner == nil:
+			return unknownKey(key, path, t)
+		}
+		if err := checkKeys(value, inner, strings.TrimPrefix(path+"."+key.Value, ".")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// field is a key of gwdr.yaml.
+type field struct {
+	name string
+	kind reflect.Type
+}
+
+// fieldsOf yields the keys that a struct of the configuration takes.
+func fieldsOf(t reflect.Type) func(yield func(field) bool) {
+	return func(yield func(field) bool) {
+		for i := range t.NumField() {
+			f := t.Field(i)
+			if name := f.Tag.Get("mapstructure"); f.IsExported() && name != "-" && !yield(field{name, f.Type}) {
+				return
+			}
+		}
+	}
+}
+
+func unknownKey(key *yaml.Node, path string, t reflect.Type) error {
+	text := fmt.Sprintf("line %d: unknown key %s", key.Line, key.Value)
+	if path != "" {
+		text += " in " + path
+	}
+	var names []string
+	for f := range fieldsOf(t) {
+		names = append(names, f.name)
+	}
+	if near := nearest(strings.ToLower(key.Value), names); near != "" {
+		return errors.New(text + "; did you mean " + near + "?")
+	}
+	slices.Sort(names)
+	return errors.New(text + "; there are " + strings.Join(names, ", "))
+}
+
+// nearest returns the name that few slips turn into the word; empty if none is near.
+func nearest(word string, names []string) string {
+	best, distance := "", max(1, len(word)/3)+1
+	for _, name := range names {
+		if d := slips(word, name); d < distance {
+			best, distance = name, d
+		}
+	}
+	return best
+}
+
+// slips is the Levenshtein distance: how many letters were left out, added or mistaken.
+func slips(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}
+
+var undecoded = regexp.MustCompile(`(?m)^'([^']+)' (.+)$`)
+
+// undecodable says on one line which values cannot be used, and shows what could.
+func undecodable(v *viper.Viper, file string, env func(string) string, err error) error {
+	var said []string
+	for _, found := range undecoded.FindAllStringSubmatch(err.Error(), -1) {
+		key := strings.NewReplacer("[", ".", "]", "").Replace(found[1])
+		name := key
+		if file == "" || env(variable(key)) != "" {
+			name = variable(key)
+		}
+		said = append(said, fmt.Sprintf("%s%s cannot be used; it takes %s", name, shownValue(v, key), wanted(key)))
+	}
+	if len(said) == 0 {
+		return fmt.Errorf("read configuration %s: %w", file, err)
+	}
+	return fmt.Errorf("read configuration%s: %s", strings.TrimRight(" "+file, " "), strings.Join(said, "; "))
+}
+
+// shownValue is a value of the configuration for an error about it: only where none can be a secret in the wrong place.
+func shownValue(v *viper.Viper, key string) string {
+	if section, _, _ := strings.Cut(key, "."); section != "policy" && section != "fleets" {
+		return ""
+	}
+	return fmt.Sprintf(" %q", fmt.Sprint(v.Get(key)))
+}
+
+// wanted says what a key takes.
+func wanted(key string) string {
+	const location = "a name with its settings, such as locations: {local: {url: file:///var/backups/gwdr, media: disk, site: dc1}}"
+	t := reflect.TypeFor[Config]()
+	for _, part := range strings.Split(key, ".") {
+		switch t.Kind() {
+		case reflect.Map, reflect.Slice:
+			t = t.Elem()
+		case reflect.Struct:
+			for f := range fieldsOf(t) {
+				if f.name == part {
+					t = f.kind
+					break
+				}
+			}
+		}
+	}
+	switch {
+	case t == reflect.TypeFor[time.Duration]():
+		return "a time with its unit, such as 2h or 48h"
+	case t == reflect.TypeFor[LocationConfig](), t == reflect.TypeFor[map[string]LocationConfig]():
+		return location
+	}
+	return cmp.Or(map[reflect.Kind]string{
+		reflect.Int: "a number, such as 3", reflect.Bool: "true or false", reflect.String: "one line of text",
+		reflect.Slice: "a list, such as [A, B]",
+	}[t.Kind()], "KEY: VALUE in braces, or on lines of their own below it")
+}

@@ -1,0 +1,34 @@
+package cmd
+
+import (
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+)
+
+// warnConfig says what of the configuration has no effect, or is open to others. Under --quiet it does not: it is no error,
+// and a line with each run of cron would teach people to read none.
+func (a *app) warnConfig() {
+	known := []string{"GWDR_CONFIG", "GWDR_LOG_LEVEL", "GWDR_TOKEN", "GWDR_PING"} // no keys of gwdr.yaml
+	for _, key := range a.Config.keys {
+		known = append(known, variable(key))
+	}
+	for _, entry := range a.environ {
+		name, _, _ := strings.Cut(entry, "=")
+		if !strings.HasPrefix(name, "GWDR_") || slices.Contains(known, name) {
+			continue
+		}
+		if near := nearest(name, known); near != "" {
+			a.progress("warning: the variable %s means nothing to gwdr; did you mean %s?", printable(name), near)
+		} else {
+			a.progress("warning: the variable %s means nothing to gwdr", printable(name))
+		}
+	}
+	c := a.Config.Keys
+	for _, file := range append(slices.Clone(c.Identity), c.Signing, c.PassphraseFile) {
+		if info, err := os.Stat(file); file != "" && err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
+			a.progress("warning: others than its owner may read or write %s (mode %04o): chmod 600 %s", printable(file), info.Mode()&fs.ModePerm, shellWord(file))
+		}
+	}
+}
