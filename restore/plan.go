@@ -66,7 +66,7 @@ func (r *Restore) compare(live *gateway.Export, s *Snapshot) *Plan {
 	for _, k := range live.Unreachable {
 		p.Findings = append(p.Findings, Finding{string(k), "cannot be read at the target: left as it is"})
 	}
-	restored := r.scope(s.Point.Unreachable, live.Unreachable)
+	restored := scope(r.Only, s.Point.Unreachable, live.Unreachable)
 	p.Wanted = r.wanted(live.State, s.State, restored)
 	if restored(gateway.Revocation) {
 		p.Revoked = revoke(p.Wanted, s.State, s.Revocations)
@@ -78,19 +78,19 @@ func (r *Restore) compare(live *gateway.Export, s *Snapshot) *Plan {
 	return p
 }
 
-// scope returns which kinds are restored. What could not be read on either side cannot be told apart from what is not
-// there, so it is left alone.
-func (r *Restore) scope(unreadable ...[]gateway.Kind) func(gateway.Kind) bool {
+// scope returns which kinds are restored: only those named, or all. What could not be read on either side cannot be told
+// apart from what is not there, so it is left alone.
+func scope(only []gateway.Kind, unreadable ...[]gateway.Kind) func(gateway.Kind) bool {
 	return func(k gateway.Kind) bool {
 		for _, kinds := range unreadable {
 			if slices.Contains(kinds, k) {
 				return false
 			}
 		}
-		if k == gateway.Revocation && slices.Contains(r.Only, gateway.Key) {
+		if k == gateway.Revocation && slices.Contains(only, gateway.Key) {
 			return true
 		}
-		return len(r.Only) == 0 || slices.Contains(r.Only, k)
+		return len(only) == 0 || slices.Contains(only, k)
 	}
 }
 
