@@ -42,7 +42,7 @@ counts. Diff changes nothing, and shows no secrets.`,
   gwdr diff backup@2d backup@1d            # what was changed the day before yesterday
   gwdr diff gwdr+http://eu:8081 gwdr+http://us:8081 --only routes,specs,upstreams
   gwdr diff --json | jq -r '.changes[] | "\(.op) \(.kind)/\(.id)"'`,
-		Args: cobra.MaximumNArgs(2),
+		Args: twoSides,
 		RunE: func(cmd *cobra.Command, args []string) error { return runDiff(cmd.Context(), a, args, opts) },
 	}
 	flags := cmd.Flags()
@@ -54,6 +54,13 @@ counts. Diff changes nothing, and shows no secrets.`,
 	completeFlag(cmd, "from", completeList(a.locationNames))
 	cmd.ValidArgsFunction = completeSides
 	return cmd
+}
+
+func twoSides(_ *cobra.Command, args []string) error {
+	if len(args) > 2 {
+		return withHint(fmt.Errorf("'gwdr diff' takes FROM and TO, not %d arguments", len(args)), "see 'gwdr diff --help'")
+	}
+	return nil
 }
 
 func runDiff(ctx context.Context, a *app, args []string, opts diffOptions) error {
@@ -163,5 +170,5 @@ func sideName(s *restore.Side) string {
 	if s.What == restore.SideBackup {
 		return fmt.Sprintf("the backup of %s (%s old)", s.Time.Format(time.RFC3339), elapsed(s.AgeS))
 	}
-	return "the gateway " + printable(s.Gateway)
+	return "gateway " + printable(s.Gateway)
 }

@@ -89,7 +89,7 @@ func (o *sideOpener) open(ctx context.Context, side sideArg) (reader, error) {
 		}
 		name := "gwdr+" + opened.Admin.String()
 		if opened.Lab != nil {
-			name = "of the lab"
+			name = "lab"
 		}
 		return gatewayReader(name, opened.Target), nil
 	}
