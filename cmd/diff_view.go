@@ -53,7 +53,10 @@ func writeDrift(w io.Writer, d *restore.Drift, paint func(colour, text string) s
 	if n := len(d.Layout); n > 0 {
 		fmt.Fprintf(&b, "%s in layout only, which is no drift%s.\n", differ(n), hintUnless(verbose, " (-v names them)"))
 	}
-	if d.Equal {
+	switch {
+	case d.Equal && len(d.NotCompared) > 0:
+		fmt.Fprintln(&b, paint(yellow, "No drift in what was compared."))
+	case d.Equal:
 		fmt.Fprintln(&b, paint(green, "No drift."))
 	}
 	_, err := io.WriteString(w, b.String())

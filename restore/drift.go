@@ -161,8 +161,8 @@ func (d *Drift) leaveOut(wanted func(gateway.Kind) bool) {
 				continue
 			}
 			d.NotCompared = append(d.NotCompared, k)
-			d.Findings = append(d.Findings, Finding{string(k), fmt.Sprintf("is NOT compared: the %s side, a %s, could not be read",
-				[]string{"first", "second"}[i], side.What)})
+			d.Findings = append(d.Findings, Finding{string(k), fmt.Sprintf("NOT compared: could not be read at %s, a %s",
+				[]string{"FROM", "TO"}[i], side.What)})
 		}
 	}
 	slices.SortFunc(d.NotCompared, gateway.Kind.Compare)

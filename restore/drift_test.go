@@ -119,7 +119,7 @@ func TestSnapshotSide(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := Comparison{}.Compare(side, GatewaySide("g", e))
-	if !d.Equal || len(d.Findings) != 1 || !strings.Contains(d.Findings[0].Text, "NOT compared: the first side, a backup") {
+	if !d.Equal || len(d.Findings) != 1 || !strings.Contains(d.Findings[0].Text, "NOT compared: could not be read at FROM, a backup") {
 		t.Errorf("equal %v, findings %v", d.Equal, d.Findings)
 	}
 }
