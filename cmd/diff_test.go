@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,8 +14,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"gwdr/backup/backuptest"
+	"gwdr/fleet/process"
 	"gwdr/gateway"
 	"gwdr/gateway/gatewaytest"
+	"gwdr/gateway/native"
 	"gwdr/restore"
 )
 
@@ -162,6 +165,28 @@ func TestDiffContract(t *testing.T) {
 	fields(doc)
 }
 
+// TestDiffRegions: regions that nothing replicates between are compared by their control planes' URLs, and drift.
+func TestDiffRegions(t *testing.T) {
+	lab := newLab(t, process.ReplicationNone)
+	east, west := "gwdr+"+lab.ControlURL("east"), "gwdr+"+lab.ControlURL("west")
+	var out, errs bytes.Buffer
+	a := &app{Stdout: &out, Stderr: &errs, Env: func(string) string { return "" }, Config: &Config{State: filepath.Dir(filepath.Dir(lab.KeysFile()))}}
+	want := func(code int, args ...string) {
+		t.Helper()
+		if got := a.fail(t.Context(), runDiff(t.Context(), a, args, diffOptions{})); got != code {
+			t.Errorf("diff %v: exit code %d, want %d\n%s%s", args, got, code, &out, &errs)
+		}
+	}
+	want(exitDone, east, west)
+	client := native.Client{URL: lab.ControlURL("west"), Token: lab.AdminToken()}
+	if _, err := client.Put(t.Context(), entityOf(gateway.Route, "only-west", `{"path":"/west","upstream":"echo"}`), gateway.Condition{}); err != nil {
+		t.Fatal(err)
+	}
+	want(exitMissed, east, west+"/")
+	contains(t, out.String(), "from  gateway "+east, "to    gateway "+west, "+ route/only-west")
+	contains(t, errs.String(), "gwdr: drift from gateway "+east+" to gateway "+west)
+}
+
 func TestParseSides(t *testing.T) {
 	now := time.Date(2026, 3, 4, 10, 0, 0, 0, time.UTC)
 	newest, live := sideArg{Backup: true}, sideArg{}
@@ -184,5 +209,33 @@ func TestParseSides(t *testing.T) {
 		if from, to, err := parseSides(strings.Fields(text), now); err == nil || exitCode(t.Context(), err) != exitUsage {
 			t.Errorf("%q: %v, %v, %v", text, from, to, err)
 		}
+	}
+}
+
+// TestDiffFromCron: the lines for cron that we show are understood.
+func TestDiffFromCron(t *testing.T) {
+	lines := 0
+	for _, file := range []string{"../docs/restore.md", "../deploy/gwdr.cron"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			_, command, ok := strings.Cut(line, " --config /etc/gwdr/gwdr.yaml --quiet diff ")
+			if !ok {
+				continue
+			}
+			c := newDiffCommand(&app{})
+			if err := c.ParseFlags(strings.Fields(command)); err != nil {
+				t.Errorf("%s: %s: %v", file, line, err)
+			}
+			if _, _, err := parseSides(c.Flags().Args(), time.Now()); err != nil {
+				t.Errorf("%s: %s: %v", file, line, err)
+			}
+			lines++
+		}
+	}
+	if lines != 3 {
+		t.Errorf("%d lines", lines)
 	}
 }

@@ -48,7 +48,7 @@ func documentInYAML(t *testing.T, name string, doc []byte) {
 		t.Errorf("%s drifts in YAML", name)
 	}
 	changed := bytes.Replace(canonical, []byte(`"description":"`), []byte(`"description":"!`), 1)
-	if gateway.SameContent(gateway.Spec, canonical, changed) != bytes.Equal(canonical, changed) {
+	if again, ok := gateway.Canonical(gateway.Spec, changed); !ok || !bytes.Equal(again, changed) {
 		t.Errorf("%s: a change is not seen", name)
 	}
 }
