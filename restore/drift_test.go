@@ -114,6 +114,9 @@ func TestSnapshotSide(t *testing.T) {
 	if side.Point != taken.Point || side.Lineage != taken.Lineage || side.Revision != taken.Revision || *side.AgeS != 90 || side.Logged {
 		t.Errorf("side %+v of %+v", side, taken)
 	}
+	if s.Revision++; !s.Side(s.Time).Logged {
+		t.Error("the log after the point is not named")
+	}
 	e, err := w.gateway.Export(t.Context())
 	if err != nil {
 		t.Fatal(err)
