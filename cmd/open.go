@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,6 +57,9 @@ func (a *app) openControl(ctx context.Context, at string) (*opened, error) {
 	if err != nil {
 		return nil, err
 	}
+	if token == "" && a.Config.Lab() {
+		token = a.labToken(ctx, base)
+	}
 	client := &native.Client{URL: base, Token: token}
 	return &opened{Target: client, Admin: client}, nil
 }
@@ -72,6 +76,19 @@ func parseGateway(text string) (base string, err error) {
 		return "", withHint(err, "the driver comes first: gwdr+%s", text)
 	}
 	return "", withHint(err, "the bundled gateway's admin address is what 'gwdr serve --admin' listens on")
+}
+
+// labToken returns the admin token of the running lab, if one of its instances has its admin API at the URL; else none.
+func (a *app) labToken(ctx context.Context, at string) string {
+	lab, err := process.Open(a.Config.LabDir())
+	if err != nil {
+		return ""
+	}
+	instances, err := lab.Instances(ctx)
+	if err != nil || !slices.ContainsFunc(instances, func(in fleet.Instance) bool { return in.AdminURL == strings.TrimSuffix(at, "/") }) {
+		return ""
+	}
+	return lab.AdminToken()
 }
 
 // statusTimeout bounds how long a gateway may take to say where its data plane is: it may be the one that is broken.

@@ -349,6 +349,11 @@ func (a *app) noPlan(plan *restore.Plan, err error) error {
 		}
 	}
 	a.noteFindings(plan.Findings)
+	return notRead(err, "is it running? --to names another")
+}
+
+// notRead says what to do where the backups gave nothing to restore, or the gateway nothing at all.
+func notRead(err error, gatewayHint string) error {
 	if errors.Is(err, backup.ErrNoIdentity) {
 		return keyError(err)
 	}
@@ -362,7 +367,7 @@ func (a *app) noPlan(plan *restore.Plan, err error) error {
 		return withHint(exitWith(exitIntegrity, err), "'gwdr backup list' names the points and their times")
 	}
 	if unheard := (*net.OpError)(nil); errors.Is(err, restore.ErrTarget) && errors.As(err, &unheard) {
-		return withHint(err, "is it running? --to names another")
+		return withHint(err, "%s", gatewayHint)
 	}
 	if errors.Is(err, restore.ErrNothing) {
 		return withHint(exitWith(exitIntegrity, err), "'gwdr backup verify' shows what each location still holds; docs/restore.md says what to try next")

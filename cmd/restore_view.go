@@ -79,7 +79,7 @@ func writePlan(w io.Writer, p *restore.Plan, paint func(colour, text string) str
 		fmt.Fprintln(&b, paint(yellow, "  ! "+printable(f.Subject+": "+f.Text)))
 	}
 	fmt.Fprintln(&b)
-	writeChanges(&b, p, paint, verbose)
+	writeChanges(&b, p.Changes, paint, verbose)
 	if err := writeCounts(&b, p); err != nil {
 		return err
 	}
@@ -99,10 +99,10 @@ func writePlan(w io.Writer, p *restore.Plan, paint func(colour, text string) str
 }
 
 // writeChanges lists the changes: the first of each operation, or all of them with the difference of their bodies.
-func writeChanges(w io.Writer, p *restore.Plan, paint func(colour, text string) string, verbose bool) {
+func writeChanges(w io.Writer, changes []gateway.Change, paint func(colour, text string) string, verbose bool) {
 	marks := map[gateway.Op]struct{ colour, sign string }{gateway.Create: {green, "+"}, gateway.Update: {yellow, "~"}, gateway.Delete: {red, "-"}}
 	shown := map[gateway.Op]int{}
-	for _, c := range p.Changes {
+	for _, c := range changes {
 		if shown[c.Op]++; !verbose && shown[c.Op] > changesShown {
 			continue
 		}
@@ -117,7 +117,7 @@ func writeChanges(w io.Writer, p *restore.Plan, paint func(colour, text string) 
 			fmt.Fprintln(w, paint(marks[op].colour, fmt.Sprintf("%s %d more (-v shows all)", marks[op].sign, more)))
 		}
 	}
-	if len(p.Changes) > 0 {
+	if len(changes) > 0 {
 		fmt.Fprintln(w)
 	}
 }

@@ -9,6 +9,7 @@ func commands(a *app) []*cobra.Command {
 		newInitCommand(a),
 		newBackupCommand(a),
 		newRestoreCommand(a),
+		newDiffCommand(a),
 		newDrillCommand(a),
 		newServeCommand(a),
 		newLabCommand(a),

@@ -38,20 +38,26 @@ func (m Match) matches(ref gateway.Ref) bool {
 	return (m.kind == "" || m.kind == ref.Kind) && m.id.MatchString(ref.ID)
 }
 
-// picks reports whether the entity is to be restored, as far as Only and Match say. A key brings its revocation along.
-func (r *Restore) picks(ref gateway.Ref) bool {
-	if !r.picksKind(ref.Kind) {
+// picker says what of a state is meant.
+type picker struct {
+	only  []gateway.Kind // none means all. Key brings Revocation along
+	match []Match        // of these, the entities that one of them matches; none means all
+}
+
+// picks reports whether the entity is meant. A key brings its revocation along.
+func (p picker) picks(ref gateway.Ref) bool {
+	if !p.picksKind(ref.Kind) {
 		return false
 	}
-	return len(r.Match) == 0 || slices.ContainsFunc(r.Match, func(m Match) bool {
+	return len(p.match) == 0 || slices.ContainsFunc(p.match, func(m Match) bool {
 		return m.matches(ref) || ref.Kind == gateway.Revocation && m.matches(gateway.Ref{Kind: gateway.Key, ID: ref.ID})
 	})
 }
 
 // picksKind reports whether any entity of the kind may be.
-func (r *Restore) picksKind(k gateway.Kind) bool {
-	only := len(r.Only) == 0 || slices.Contains(r.Only, k) || k == gateway.Revocation && slices.Contains(r.Only, gateway.Key)
-	return only && (len(r.Match) == 0 || slices.ContainsFunc(r.Match, func(m Match) bool {
+func (p picker) picksKind(k gateway.Kind) bool {
+	only := len(p.only) == 0 || slices.Contains(p.only, k) || k == gateway.Revocation && slices.Contains(p.only, gateway.Key)
+	return only && (len(p.match) == 0 || slices.ContainsFunc(p.match, func(m Match) bool {
 		return m.kind == "" || m.kind == k || k == gateway.Revocation && m.kind == gateway.Key
 	}))
 }

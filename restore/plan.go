@@ -71,9 +71,10 @@ func (r *Restore) compare(live *gateway.Export, s *Snapshot) *Plan {
 	for _, k := range live.Unreachable {
 		p.Findings = append(p.Findings, Finding{string(k), "cannot be read at the target: left as it is"})
 	}
-	restored := r.scope(s.Point.Unreachable, live.Unreachable)
+	pick := picker{r.Only, r.Match}
+	restored := scope(pick.picks, s.Point.Unreachable, live.Unreachable)
 	p.Wanted = r.wanted(live.State, s.State, restored)
-	if r.picksKind(gateway.Revocation) {
+	if pick.picksKind(gateway.Revocation) {
 		revoke(p.Wanted, slices.DeleteFunc(slices.Clone(s.Revocations), func(e gateway.Entity) bool { return !restored(e.Ref) }))
 		p.Doubt = s.doubtIn(p.Wanted, cmp.Or(r.Doubtful, FailClosed))
 		p.Doubt.close(p.Wanted, time.Now())
@@ -89,16 +90,16 @@ func (r *Restore) compare(live *gateway.Export, s *Snapshot) *Plan {
 	return p
 }
 
-// scope returns which entities are restored. What could not be read on either side cannot be told apart from what is not
-// there, so it is left alone.
-func (r *Restore) scope(unreadable ...[]gateway.Kind) func(gateway.Ref) bool {
+// scope returns which of the entities that are picked are restored. What could not be read on either side cannot be told
+// apart from what is not there, so it is left alone.
+func scope(picked func(gateway.Ref) bool, unreadable ...[]gateway.Kind) func(gateway.Ref) bool {
 	return func(ref gateway.Ref) bool {
 		for _, kinds := range unreadable {
 			if slices.Contains(kinds, ref.Kind) {
 				return false
 			}
 		}
-		return r.picks(ref)
+		return picked(ref)
 	}
 }
 
