@@ -3,9 +3,6 @@ package cmd
 import (
 	"context"
 	"errors"
-	"fmt"
-	"path"
-	"strconv"
 	"strings"
 	"time"
 
@@ -123,60 +120,24 @@ func (a *app) openPruners(ctx context.Context) ([]backup.Copy, error) {
 }
 
 func pruneError(p *backup.Pruning) error {
-	var failed []string
+	var unread, failed []string
 	for _, l := range p.Locations {
-		if l.Error != "" {
-			failed = append(failed, "location "+l.Name+": "+l.Error)
+		switch text := "location " + l.Name + ": " + l.Error; {
+		case l.Unread:
+			unread = append(unread, text)
+		case l.Error != "":
+			failed = append(failed, text)
 		}
 	}
-	if len(failed) == 0 {
+	var said []string
+	if len(unread) > 0 {
+		said = append(said, "not every location could be read: "+strings.Join(unread, "; "))
+	}
+	if len(failed) > 0 {
+		said = append(said, "not everything could be removed: "+strings.Join(failed, "; "))
+	}
+	if len(said) == 0 {
 		return nil
 	}
-	return exitWith(exitMissed, fmt.Errorf("not everything could be removed: %s", strings.Join(failed, "; ")))
-}
-
-// showPruning writes what was, or would be, removed.
-func (a *app) showPruning(p *backup.Pruning) error {
-	if a.JSON {
-		return a.writeJSON(p)
-	}
-	if a.Quiet {
-		return nil
-	}
-	var rows [][]string
-	for _, l := range p.Locations {
-		rows = append(rows, []string{l.Name, strconv.Itoa(len(l.Kept)), strconv.Itoa(len(l.Points)), strconv.Itoa(l.Objects), size(l.Bytes)})
-	}
-	removed := "WOULD GO"
-	if p.Removed {
-		removed = "REMOVED"
-	}
-	if err := table(a.Stdout, []string{"LOCATION", "POINTS KEPT", "POINTS " + removed, "OBJECTS", "BYTES"}, rows); err != nil {
-		return err
-	}
-	fmt.Fprintln(a.Stdout)
-	a.showKept(p)
-	for _, l := range p.Locations {
-		for _, note := range l.Notes {
-			fmt.Fprintf(a.Stdout, "%s: %s\n", l.Name, printable(note))
-		}
-	}
-	if !p.Removed {
-		a.progress("nothing was removed; --yes removes it")
-	}
-	return nil
-}
-
-// showKept says why points stay: once for all locations where they agree.
-func (a *app) showKept(p *backup.Pruning) {
-	said := map[string]bool{}
-	for _, l := range p.Locations {
-		for _, k := range l.Kept {
-			line := fmt.Sprintf("kept %s: %s", strings.TrimSuffix(path.Base(k.Point), ".tar"), strings.Join(k.Reasons, ", "))
-			if !said[line] {
-				said[line] = true
-				fmt.Fprintln(a.Stdout, printable(line))
-			}
-		}
-	}
+	return exitWith(exitMissed, errors.New(strings.Join(said, "; ")))
 }
