@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -92,12 +93,11 @@ func TestPruneUnread(t *testing.T) {
 	h.memories[1].Break(nil)
 	h.wantAlone(t, h.job.Copies...)
 
-	for _, m := range h.memories { // damaged everywhere: its lineage keeps what it may need
-		flip(t, m, points[5], 700)
-	}
+	h.job.Copies = h.job.Copies[2:] // what is damaged everywhere: its lineage keeps what it may need
+	flip(t, h.memories[2], points[5], 700)
 	packs := names(h.memories[2], "/packs/")
 	p = h.prune(t, backup.PruneOptions{Keep: backup.Keep{Within: day}, Remove: true})
-	if l := p.Locations[2]; len(l.Notes) != 1 || !strings.Contains(l.Notes[0], points[5]+" does not verify anywhere") || len(l.Points) != 0 {
+	if l := p.Locations[0]; len(l.Notes) != 1 || !strings.Contains(l.Notes[0], points[5]+" does not verify anywhere") || len(l.Points) != 0 {
 		t.Errorf("offsite: %+v", l)
 	}
 	if diff := cmp.Diff(packs, names(h.memories[2], "/packs/")); diff != "" {
@@ -167,6 +167,22 @@ func TestPruneDuringBackup(t *testing.T) {
 				t.Errorf("next backup: %+v", r)
 			}
 		})
+	}
+}
+
+// TestPruneGrace: what no point needs yet may be of a backup that is on its way, unless it is a day older than the newest object.
+func TestPruneGrace(t *testing.T) {
+	for age, stays := range map[time.Duration]bool{0: true, day - time.Second: true, day: false, 9 * day: false} {
+		h, points := oldHouse(t)
+		sum := strings.Repeat("ab", 32)
+		pack := strings.Split(points[0], "points/")[0] + "packs/ab/" + sum + ".tar.zst.age"
+		latest := h.now
+		h.now = latest.Add(-age)
+		h.memories[0].Set(pack, []byte("a pack"))
+		h.pruneAll(t, backup.Keep{Within: day})
+		if there := names(h.memories[0], pack) != nil; there != stays {
+			t.Errorf("a pack %s older than the newest object stays: %t", age, there)
+		}
 	}
 }
 
