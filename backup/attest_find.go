@@ -129,6 +129,11 @@ func listAttests(ctx context.Context, c Copy) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newestAttests(listed), nil
+}
+
+// newestAttests returns the full names of the attestations among the objects, the newest first.
+func newestAttests(listed []Object) []string {
 	type dated struct {
 		object string
 		at     time.Time
@@ -145,7 +150,7 @@ func listAttests(ctx context.Context, c Copy) ([]string, error) {
 	for _, a := range all {
 		objects = append(objects, a.object)
 	}
-	return objects, nil
+	return objects
 }
 
 // attestTime reads the end of the verification off the name of an attestation.

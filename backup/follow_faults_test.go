@@ -33,7 +33,7 @@ func TestFollowLocationAway(t *testing.T) {
 			t.Errorf("status %+v", s)
 		}
 		f.memories[2].Break(nil)
-		time.Sleep(31 * time.Second)
+		pass(31 * time.Second)
 		if s := f.follower.Status(); s.Locations[2].Behind != 0 || !s.Locations[2].Up {
 			t.Errorf("status %+v", s)
 		}
@@ -61,7 +61,7 @@ func TestFollowLocationHangs(t *testing.T) {
 		})
 		for i := range 30 {
 			f.change(i)
-			time.Sleep(10 * time.Second)
+			pass(10 * time.Second)
 		}
 		s := f.follower.Status()
 		if l := s.Locations[2]; s.Backlog != 0 || asked != 1 || l.Up || l.Err == nil || !strings.Contains(l.Err.Error(), "did not answer") {
@@ -69,7 +69,7 @@ func TestFollowLocationHangs(t *testing.T) {
 		}
 		f.memories[2].Break(nil)
 		close(release)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		f.check(f.job.Copies[2])
 		if err := f.stop(); err != nil {
 			t.Error(err)
@@ -83,7 +83,7 @@ func TestFollowStopsInTime(t *testing.T) {
 		f := newFollowed(t)
 		f.gateway.Cut(errCut)
 		f.start()
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		began := time.Now()
 		if err := f.stop(); err != nil || time.Since(began) > time.Second {
 			t.Errorf("Run = %v after %s", err, time.Since(began))
@@ -136,7 +136,7 @@ func TestFollowUnfenced(t *testing.T) {
 			t.Errorf("status %+v", s)
 		}
 		f.memories[2].Break(nil)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if s := f.follower.Status(); s.Backlog != 0 {
 			t.Errorf("status %+v", s)
 		}
@@ -161,14 +161,14 @@ func TestFollowNewLocation(t *testing.T) {
 		for i := range 100 {
 			f.change(i)
 		}
-		time.Sleep(2 * time.Hour) // heartbeats, and then what is everywhere is dropped from the spool
+		pass(2 * time.Hour) // heartbeats, and then what is everywhere is dropped from the spool
 		if err := f.stop(); err != nil {
 			t.Error(err)
 		}
 		f.job.Copies = all
 		f.start()
 		f.change(100)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		f.check(all[2])
 		if s := f.follower.Status(); s.Locations[2].Behind != 0 || s.Queue() != 0 {
 			t.Errorf("status %+v", s)
@@ -189,7 +189,7 @@ func TestMajorityAway(t *testing.T) {
 		f.memories[2].Break(backuptest.Dead)
 		for i := range 100 {
 			f.change(i)
-			time.Sleep(1100 * time.Millisecond)
+			pass(1100 * time.Millisecond)
 		}
 		s := f.follower.Status()
 		if s.Backlog != 50 || s.Stalled == nil || s.Lag < time.Minute || s.Locations[0].Behind != 0 {
@@ -197,7 +197,7 @@ func TestMajorityAway(t *testing.T) {
 		}
 		f.memories[1].Break(nil)
 		f.memories[2].Break(nil)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if s := f.follower.Status(); s.Backlog != 0 || s.Stalled != nil || s.Lag > 2*time.Second {
 			t.Errorf("status %+v", s)
 		}
@@ -245,9 +245,9 @@ func TestFollowSplitBrain(t *testing.T) {
 					}
 				}
 				f.start()
-				time.Sleep(time.Second)
+				pass(time.Second)
 				f.change(1)
-				time.Sleep(time.Minute)
+				pass(time.Minute)
 				if !c.split {
 					s := f.follower.Status()
 					if s.Backlog != 0 || s.Locations[0].Up || !errors.Is(s.Locations[0].Err, backup.ErrSplitBrain) {
@@ -293,7 +293,7 @@ func TestSealFails(t *testing.T) {
 		}
 		moody.fails.Store(2)
 		f.gateway.Cut(nil)
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		if tail := f.check(); tail.Changes != 3 {
 			t.Errorf("tail %+v", tail)
 		}
@@ -335,7 +335,7 @@ func TestFollowFaults(t *testing.T) {
 							f.gateway.Forget()
 						}
 					case 8:
-						time.Sleep(time.Duration(random.IntN(20)) * time.Minute)
+						pass(time.Duration(random.IntN(20)) * time.Minute)
 					case 9:
 						moody.fails.Store(int64(random.IntN(4)))
 					case 10:
@@ -356,7 +356,7 @@ func TestFollowFaults(t *testing.T) {
 				for _, m := range f.memories {
 					m.Break(nil)
 				}
-				time.Sleep(2 * time.Minute)
+				pass(2 * time.Minute)
 				f.check()
 				for _, c := range f.job.Copies {
 					f.check(c)

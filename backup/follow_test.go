@@ -204,7 +204,7 @@ func TestHeartbeats(t *testing.T) {
 		f := newFollowed(t)
 		f.start()
 		before := f.follower.Status().Log
-		time.Sleep(10*time.Minute + time.Second)
+		pass(10*time.Minute + time.Second)
 		after := f.follower.Status()
 		if n := after.Log.Seq - before.Seq; n != 10 || after.Lag > time.Second || after.Log.Time.Sub(before.Time) < 10*time.Minute {
 			t.Errorf("%d segments in 10 minutes, lag %s", n, after.Lag)
@@ -212,7 +212,7 @@ func TestHeartbeats(t *testing.T) {
 		if tail := f.check(); tail.Changes != 0 || tail.Segments != 10 || time.Since(tail.Time) > 2*time.Second {
 			t.Errorf("tail %+v", tail)
 		}
-		time.Sleep(24 * time.Hour)
+		pass(24 * time.Hour)
 		if s := f.follower.Status(); s.Points != 2 {
 			t.Errorf("%d points in a day without changes", s.Points)
 		}
@@ -229,9 +229,9 @@ func TestPointEvery(t *testing.T) {
 		f.start()
 		for i := range 8 {
 			f.change(i)
-			time.Sleep(7*time.Minute + 30*time.Second)
+			pass(7*time.Minute + 30*time.Second)
 		}
-		time.Sleep(time.Second)
+		pass(time.Second)
 		if s := f.follower.Status(); s.Points != 5 {
 			t.Errorf("%d points in an hour, want 5", s.Points)
 		}
@@ -251,21 +251,21 @@ func TestGatewayAway(t *testing.T) {
 		f := newFollowed(t)
 		f.gateway.Cut(errCut)
 		f.start()
-		time.Sleep(time.Hour)
+		pass(time.Hour)
 		f.gateway.Cut(nil)
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		f.check()
 		f.change(1)
 		f.gateway.Cut(errCut)
 		for i := range 10 {
 			f.change(i)
 		}
-		time.Sleep(5 * time.Minute)
+		pass(5 * time.Minute)
 		if s := f.follower.Status(); s.Stalled == nil || s.Lag < 4*time.Minute {
 			t.Errorf("a gateway is gone for 5 minutes: %+v", s)
 		}
 		f.gateway.Cut(nil)
-		time.Sleep(6 * time.Second)
+		pass(6 * time.Second)
 		if s := f.follower.Status(); s.Stalled != nil || s.Lag > 2*time.Second {
 			t.Errorf("the gateway is back: %+v", s)
 		}
@@ -290,7 +290,7 @@ func TestForgotten(t *testing.T) {
 		f.gateway.Forget()
 		f.change(3)
 		f.gateway.Cut(nil)
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		f.check()
 		f.change(4)
 		f.check()
@@ -318,7 +318,7 @@ func TestNewStore(t *testing.T) {
 		f.gateway.Wipe()
 		for i := range 5 {
 			f.change(i)
-			time.Sleep(2 * time.Second)
+			pass(2 * time.Second)
 		}
 		second := f.follower.Status().Lineage
 		if first == second {
@@ -334,4 +334,10 @@ func TestNewStore(t *testing.T) {
 			t.Errorf("the parent is %s, not %s", p.Parent, first)
 		}
 	})
+}
+
+// pass lets the time pass, and then what is due by that moment happen.
+func pass(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }

@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
 	"slices"
-	"strings"
 	"time"
 
 	"gwdr/internal/sshsig"
@@ -17,6 +15,8 @@ import (
 type PruneOptions struct {
 	Keep   Keep
 	Remove bool // false: only say what would be removed
+	// Verified reports whether the point was verified at the copy and found whole; nil: what is attested there counts.
+	Verified func(copyName string, f Found) bool
 }
 
 // Pruning is what Prune removed, or would remove; its JSON is the contract gwdr/prune/v1.
@@ -34,6 +34,7 @@ type LocationPruning struct {
 	Objects int         `json:"objects"` // that are removed, points among them
 	Bytes   int64       `json:"bytes"`   // of them
 	Notes   []string    `json:"notes"`   // what is left for another reason than a rule
+	Unread  bool        `json:"unread"`  // what lies there is not known, and none of it was touched
 	Error   string      `json:"error,omitempty"`
 	Err     error       `json:"-"` // whose text Error is
 }
@@ -61,6 +62,38 @@ func Prune(ctx context.Context, copies []Copy, trusted sshsig.Trusted, options P
 	}
 	holdings := survey(ctx, copies, trusted, patience)
 	all := merge(holdings)
+	if options.Verified == nil {
+		options.Verified = attestedAt(ctx, holdings, copies, trusted)
+	}
+	p := &Pruning{Schema: "gwdr/prune/v1", Removed: options.Remove}
+	for _, a := range onEach(ctx, copies, 12*time.Hour, func(ctx context.Context, c Copy) (LocationPruning, error) {
+		i := slices.IndexFunc(holdings, func(h holding) bool { return h.copy.Name == c.Name })
+		return prune(ctx, &holdings[i], all, options)
+	}) {
+		p.Locations = append(p.Locations, pruned(a))
+	}
+	return p, ctx.Err()
+}
+
+// pruned is what a copy came to, with its error. A copy that was left behind came to nothing.
+func pruned(a answer[LocationPruning]) LocationPruning {
+	l := a.value
+	if l.Kept == nil {
+		l = newLocationPruning()
+	}
+	if l.Name = a.copy.Name; a.err != nil {
+		l.Err, l.Error = a.err, a.err.Error()
+	}
+	return l
+}
+
+func newLocationPruning() LocationPruning {
+	return LocationPruning{Kept: []KeptPoint{}, Points: []string{}, Notes: []string{}}
+}
+
+// attestedAt returns what is attested at each copy. A copy whose attestations cannot be read is not to be pruned: nobody knows
+// what was verified there.
+func attestedAt(ctx context.Context, holdings []holding, copies []Copy, trusted sshsig.Trusted) func(string, Found) bool {
 	attested, problems := Attestations(ctx, copies, trusted)
 	for _, problem := range problems {
 		if errors.Is(problem.Err, ErrIntegrity) { // it says nothing that counts
@@ -69,41 +102,22 @@ func Prune(ctx context.Context, copies []Copy, trusted sshsig.Trusted, options P
 		i := slices.IndexFunc(holdings, func(h holding) bool { return h.copy.Name == problem.Copy })
 		holdings[i].err = cmp.Or(holdings[i].err, fmt.Errorf("its attestations could not be read: %w", problem.Err))
 	}
-	verified := VerifiedAt(attested)
-	p := &Pruning{Schema: "gwdr/prune/v1", Removed: options.Remove}
-	for _, a := range onEach(ctx, copies, 12*time.Hour, func(ctx context.Context, c Copy) (LocationPruning, error) {
-		i := slices.IndexFunc(holdings, func(h holding) bool { return h.copy.Name == c.Name })
-		return prune(ctx, holdings[i], all, verified, options)
-	}) {
-		l := a.value
-		if l.Name = a.copy.Name; a.err != nil {
-			l.Err, l.Error = a.err, a.err.Error()
-		}
-		p.Locations = append(p.Locations, l)
-	}
-	return p, ctx.Err()
+	return VerifiedAt(attested)
 }
 
 // prune prunes one copy. all are the points of all copies: one that is damaged here may be whole elsewhere.
-func prune(ctx context.Context, h holding, all []Found, verified func(string, Found) bool, options PruneOptions) (LocationPruning, error) {
-	l := LocationPruning{Kept: []KeptPoint{}, Points: []string{}, Notes: []string{}}
+func prune(ctx context.Context, h *holding, all []Found, options PruneOptions) (LocationPruning, error) {
+	l := newLocationPruning()
 	remover, ok := h.copy.Location.(Remover)
 	if !ok {
 		return l, errors.New("objects cannot be removed from a location of this kind")
 	}
-	if h.err != nil {
-		return l, h.err
-	}
-	for _, p := range h.problems {
-		if !errors.Is(p.Err, ErrIntegrity) { // not knowing a point is no reason to remove what it needs
-			return l, fmt.Errorf("not every point could be read: %w", p.Err)
-		}
-	}
-	objects, err := h.copy.Location.List(ctx, formatRoot)
+	objects, err := h.readable(ctx)
 	if err != nil {
+		l.Unread = true
 		return l, err
 	}
-	plan := planPrune(h, objects, all, options.Keep, func(f Found) bool { return verified(h.copy.Name, f) })
+	plan := planPrune(h, objects, all, options)
 	l.Notes = append(l.Notes, plan.notes...)
 	remove := removal{result: &l, remove: func(name string) error {
 		if !options.Remove {
@@ -121,151 +135,22 @@ func prune(ctx context.Context, h holding, all []Found, verified func(string, Fo
 	for _, o := range plan.garbage(objects) {
 		remove.object(o)
 	}
-	slices.SortFunc(plan.kept, func(a, b KeptPoint) int { return b.Stored.Compare(a.Stored) })
+	slices.SortStableFunc(plan.kept, func(a, b KeptPoint) int { return b.Stored.Compare(a.Stored) })
 	l.Kept = plan.kept
 	return l, remove.err()
 }
 
-// prunePlan is what is to be done at one copy.
-type prunePlan struct {
-	kept     []KeptPoint
-	goes     []storedPoint
-	needed   needs
-	doubtful map[string]bool // lineages with points that verify nowhere: what they need is not known
-	notes    []string
-}
-
-// storedPoint is a point with its object as it is at one copy.
-type storedPoint struct {
-	Found
-	object Object
-}
-
-// planPrune is pure: from what lies at a copy, what is known of its points, and the rules, to which points go.
-func planPrune(h holding, objects []Object, all []Found, keep Keep, verified func(Found) bool) prunePlan {
-	plan := prunePlan{kept: []KeptPoint{}, doubtful: map[string]bool{},
-		needed: needs{objects: map[string]bool{}, points: map[string]bool{}, logFrom: map[string]int64{}}}
-	known := map[string]Found{}
-	for _, f := range all {
-		known[f.Object()] = f
+// readable lists the copy, if all points there are known.
+func (h *holding) readable(ctx context.Context) ([]Object, error) {
+	if h.err != nil {
+		return nil, h.err
 	}
-	families, ancestor := map[string][]storedPoint{}, ancestors(all)
-	for _, o := range objects {
-		lineage, name, ok := splitObject(o.Name)
-		if !ok || !strings.HasPrefix(name, pointsDir) {
-			continue
-		}
-		f, ok := known[o.Name]
-		switch {
-		case !ok:
-			plan.doubtful[lineage] = true
-			plan.notes = append(plan.notes, o.Name+" does not verify anywhere: nothing that it may need is removed")
-		case !slices.Contains(f.Copies, h.copy.Name): // it takes no place of a whole one
-			plan.stay(storedPoint{f, o}, "damaged here, whole elsewhere")
-		default:
-			families[ancestor(lineage)] = append(families[ancestor(lineage)], storedPoint{f, o})
+	for _, p := range h.problems {
+		if !errors.Is(p.Err, ErrIntegrity) { // not knowing a point is no reason to remove what it needs
+			return nil, fmt.Errorf("not every point could be read: %w", p.Err)
 		}
 	}
-	for _, points := range families {
-		plan.judge(points, keep, verified)
-	}
-	for _, f := range all { // of a lineage whose points are elsewhere, it is not known here what is needed
-		if _, lives := plan.needed.logFrom[f.Lineage]; !lives && !plan.leaves(f.Lineage) {
-			plan.doubtful[f.Lineage] = true
-		}
-	}
-	return plan
-}
-
-// judge sorts the points of one gateway into those that stay and those that go.
-func (plan *prunePlan) judge(points []storedPoint, keep Keep, verified func(Found) bool) {
-	slices.SortFunc(points, func(a, b storedPoint) int { return b.object.Created.Compare(a.object.Created) })
-	var times []time.Time
-	var found []Found
-	for _, p := range points {
-		times, found = append(times, p.object.Created), append(found, p.Found)
-	}
-	newestFirst(found)
-	newestOf := map[string]string{}
-	for _, f := range slices.Backward(found) {
-		newestOf[f.Lineage] = f.SHA256
-	}
-	reasons, checked := keep.reasons(times), false
-	for i, p := range points {
-		if newest := newestOf[p.Lineage]; p.SHA256 == newest && !p.Undo { // of each: a gateway that was made from another's backups goes its own way
-			reasons[i] = append(reasons[i], "newest")
-		}
-		if !checked && verified(p.Found) {
-			checked = true
-			reasons[i] = append(reasons[i], "last verified")
-		}
-		if len(reasons[i]) == 0 {
-			plan.goes = append(plan.goes, p)
-		} else {
-			plan.stay(p, reasons[i]...)
-		}
-	}
-}
-
-// stay keeps a point and what it needs.
-func (plan *prunePlan) stay(p storedPoint, reasons ...string) {
-	plan.kept = append(plan.kept, KeptPoint{Point: p.Object(), Stored: p.object.Created.UTC(), Reasons: reasons})
-	plan.needed.add(p.Found)
-}
-
-// garbage returns what no point needs that stays, but for what is so new that a backup may be on its way that needs it.
-func (plan *prunePlan) garbage(objects []Object) []Object {
-	newest := time.Time{}
-	for _, o := range objects {
-		if o.Created.After(newest) {
-			newest = o.Created
-		}
-	}
-	return slices.DeleteFunc(slices.Clone(objects), func(o Object) bool {
-		lineage, name, ok := splitObject(o.Name)
-		return !ok || !ofFormat(name) || plan.doubtful[lineage] || newest.Sub(o.Created) < pruneGrace ||
-			plan.needed.has(lineage, name, o)
-	})
-}
-
-// ofFormat reports whether the name, in a lineage, is one that gwdr gives to anything but a point. What else lies there is
-// somebody's.
-func ofFormat(name string) bool {
-	if slices.Contains(baseFiles(), name) {
-		return true
-	}
-	if _, ok := parseSegmentName(name); ok {
-		return true
-	}
-	if _, err := attestTime(name); err == nil {
-		return strings.HasSuffix(name, ".tar")
-	}
-	sum, ok := strings.CutSuffix(path.Base(name), packEnding)
-	return ok && isHex(sum, 32) && name == packName(sum)
-}
-
-// leaves reports whether points of the lineage go.
-func (plan *prunePlan) leaves(lineage string) bool {
-	return slices.ContainsFunc(plan.goes, func(p storedPoint) bool { return p.Lineage == lineage })
-}
-
-// ancestors returns a function that gives the oldest known lineage that a lineage descends from: the lineages of one
-// gateway are one family.
-func ancestors(all []Found) func(lineage string) string {
-	parents := map[string]string{}
-	for _, f := range all {
-		parents[f.Lineage], _, _ = strings.Cut(f.Parent, "@")
-	}
-	return func(lineage string) string {
-		for range parents {
-			parent := parents[lineage]
-			if _, known := parents[parent]; !known {
-				break
-			}
-			lineage = parent
-		}
-		return lineage
-	}
+	return h.copy.Location.List(ctx, formatRoot)
 }
 
 // removal removes objects, or pretends to, and counts them.
@@ -292,40 +177,4 @@ func (r *removal) err() error {
 		return errors.Join(r.failed...)
 	}
 	return fmt.Errorf("%d objects stay; the first: %w", len(r.failed), r.failed[0])
-}
-
-// needs is what the points that stay need.
-type needs struct {
-	objects map[string]bool
-	points  map[string]bool  // lineage and name of each point that stays, without its folder
-	logFrom map[string]int64 // by lineage: the segments from here on may lead to what is newer than its newest point
-}
-
-func (n *needs) add(f Found) {
-	n.points[f.Lineage+strings.TrimPrefix(f.Name, pointsDir)] = true
-	for _, pack := range f.Packs {
-		n.objects[f.PackObject(pack)] = true
-	}
-	for seq := f.Base.Seq + 1; seq <= f.Log.Seq; seq++ {
-		n.objects[lineageRoot(f.Lineage)+segmentName(seq)] = true
-	}
-	n.logFrom[f.Lineage] = max(n.logFrom[f.Lineage], f.Log.Seq)
-}
-
-// has reports whether an object other than a point is needed.
-func (n *needs) has(lineage, name string, o Object) bool {
-	from, lives := n.logFrom[lineage]
-	switch {
-	case n.objects[o.Name]:
-		return true
-	case strings.HasPrefix(name, logDir):
-		seq, ok := parseSegmentName(name)
-		return !ok || lives && seq >= from
-	case strings.HasPrefix(name, packsDir):
-		return false
-	case strings.HasPrefix(name, attestDir): // attest/<point>-<utc>.tar
-		point := strings.TrimPrefix(name, attestDir)
-		return n.points[lineage+point[:max(0, strings.LastIndexByte(point, '-'))]]
-	}
-	return lives // README.txt, restore.sh, repo.tar
 }

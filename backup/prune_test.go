@@ -1,362 +1,291 @@
 package backup_test
 
 import (
-	"context"
+	"errors"
 	"fmt"
-	"maps"
-	"math/rand/v2"
-	"path"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"gwdr/backup"
 	"gwdr/backup/backuptest"
 	"gwdr/gateway"
 )
 
-// dated is a location whose store has a clock of its own.
-type dated struct {
-	*backuptest.Memory
-	now *time.Time
-
-	mu   *sync.Mutex
-	seen map[string]time.Time // when an object was listed first
-}
-
-// List dates the objects.
-func (d dated) List(ctx context.Context, prefix string) ([]backup.Object, error) {
-	objects, err := d.Memory.List(ctx, prefix)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for i, o := range objects {
-		if _, ok := d.seen[o.Name]; !ok {
-			d.seen[o.Name] = *d.now
-		}
-		objects[i].Created = d.seen[o.Name]
-	}
-	return objects, err
-}
-
 const day = 24 * time.Hour
 
-// grow lets the stores' clocks go on, with all that is there now as old as it is.
-func grow(t *testing.T, h *house, now *time.Time, by time.Duration) {
-	t.Helper()
-	for _, c := range h.job.Copies {
-		if _, err := c.Location.List(t.Context(), ""); err != nil {
-			t.Fatal(err)
-		}
-	}
-	*now = now.Add(by)
+// agingHouse is a house whose locations have a clock that stands still.
+type agingHouse struct {
+	*house
+	now time.Time
 }
 
-// datedHouse is a house whose stores have the clock that is returned.
-func datedHouse(t *testing.T) (*house, *time.Time) {
-	h := newHouse(t, someEntities()...)
-	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
-	for i := range h.job.Copies {
-		h.job.Copies[i].Location = dated{h.memories[i], &now, new(sync.Mutex), map[string]time.Time{}}
+func newAgingHouse(t testing.TB) *agingHouse {
+	t.Helper()
+	h := &agingHouse{house: newHouse(t, someEntities()...), now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	for _, m := range h.memories {
+		m.Clock = func() time.Time { return h.now }
 	}
-	return h, &now
+	return h
 }
 
-// prune keeps what lies so far back.
-func prune(t *testing.T, h *house, keep time.Duration, remove bool) *backup.Pruning {
+// takeAfter makes a point of a change after some time by the locations' clock; full: with packs of its own.
+func (h *agingHouse) takeAfter(t testing.TB, passed time.Duration, full bool) string {
 	t.Helper()
-	p, err := backup.Prune(t.Context(), h.job.Copies, h.job.Keys.Trusted, backup.PruneOptions{Keep: backup.Keep{Within: keep}, Remove: remove})
+	h.now = h.now.Add(passed)
+	h.source.Put(backuptest.Entity(gateway.Setting, "now", h.now.String()))
+	if full {
+		h.source.Compact()
+	}
+	r := h.take(t)
+	if r.Full != full && r.Revision > 2 {
+		t.Fatalf("full is %t: %+v", r.Full, r)
+	}
+	return "gwdr1/" + r.Lineage + "/" + r.Point + ".tar"
+}
+
+// oldHouse has points of each ten days: a full one, two of changes on its packs, and so again.
+func oldHouse(t testing.TB) (h *agingHouse, points []string) {
+	t.Helper()
+	h = newAgingHouse(t)
+	for i := range 6 {
+		points = append(points, h.takeAfter(t, 10*day, i%3 == 0))
+	}
+	return h, points
+}
+
+func (h *house) prune(t testing.TB, o backup.PruneOptions) *backup.Pruning {
+	t.Helper()
+	p, err := backup.Prune(t.Context(), h.job.Copies, h.job.Keys.Trusted, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return p
 }
 
-// wantWhole wants every point whole at each location that has it, alone, and nothing wrong anywhere.
-func wantWhole(t *testing.T, h *house) {
+// pruneAll prunes, wants no error, and returns the points that stay at the first location.
+func (h *house) pruneAll(t testing.TB, keep backup.Keep) []string {
 	t.Helper()
-	for _, f := range h.find(t) {
-		for i, c := range h.job.Copies {
-			if !slices.Contains(f.Copies, c.Name) {
-				continue
-			}
-			if _, _, err := backup.Load(t.Context(), f, h.job.Copies[i:i+1], h.job.Keys.Identities); err != nil {
-				t.Errorf("%s alone: %v", h.job.Copies[i].Name, err)
-			}
+	p := h.prune(t, backup.PruneOptions{Keep: keep, Remove: true})
+	for _, l := range p.Locations {
+		if l.Err != nil {
+			t.Errorf("%s: %v", l.Name, l.Err)
 		}
 	}
-	if v, err := backup.Verify(t.Context(), h.job.Copies, h.job.Keys, backup.VerifyOptions{All: true}); err != nil || !v.Sound() {
-		t.Errorf("verify: %+v, %v", v, err)
-	}
+	return keptPoints(p.Locations[0])
 }
 
-// aged has five points, two days apart; the fourth is full.
-func aged(t *testing.T) (*house, *time.Time) {
-	h, now := datedHouse(t)
-	for i := range 5 {
-		h.source.Put(backuptest.Entity(gateway.Route, "a", fmt.Sprint(i)))
-		h.job.Full = i == 3
-		h.take(t)
-		grow(t, h, now, 2*day)
+func keptPoints(l backup.LocationPruning) (names []string) {
+	for _, k := range l.Kept {
+		names = append(names, k.Point)
 	}
-	return h, now
+	return slices.Sorted(slices.Values(names))
 }
 
-// TestPrune: what goes is what was said to go, and all that stays is whole at each location alone.
-func TestPrune(t *testing.T) {
-	h, _ := aged(t)
-	dry := prune(t, h, time.Hour, false)
-	var before []int
+// wantAlone wants each location to give back each point that it lists by itself, and returns how many points that were.
+func (h *house) wantAlone(t testing.TB, copies ...backup.Copy) (n int) {
+	t.Helper()
+	for _, c := range copies {
+		alone := []backup.Copy{c}
+		found, problems := backup.Find(t.Context(), alone, h.job.Keys.Trusted)
+		for _, p := range problems {
+			t.Errorf("problem at %s: %s: %v", p.Copy, p.Object, p.Err)
+		}
+		for _, f := range found {
+			if _, _, err := backup.Load(t.Context(), f, alone, h.job.Keys.Identities); err != nil {
+				t.Errorf("%s alone: %v", c.Name, err)
+			}
+		}
+		n += len(found)
+	}
+	return n
+}
+
+// names returns the names of the location's objects that hold the text.
+func names(m *backuptest.Memory, text string) (found []string) {
+	for name := range m.Objects() {
+		if strings.Contains(name, text) {
+			found = append(found, name)
+		}
+	}
+	return slices.Sorted(slices.Values(found))
+}
+
+func TestPruneLeavesWhatIsNeeded(t *testing.T) {
+	h, points := oldHouse(t)
+	root := strings.Split(points[0], "points/")[0]
+	foreign := []string{"stranger", "gwdr1/notes.txt", root + "notes.txt", root + "packs/notes", root + "log/notes", root + "attest/notes"}
 	for _, m := range h.memories {
-		before = append(before, len(m.Objects()))
+		for _, name := range foreign {
+			m.Set(name, []byte("not ours"))
+		}
 	}
-	real := prune(t, h, time.Hour, true)
+	before := h.memories[0].Objects()
+	h.verifyWith(t, backup.VerifyOptions{Attest: true})
+	h.now = h.now.Add(10 * day)
+	last := h.takeAfter(t, 0, true)
+	kept := h.pruneAll(t, backup.Keep{Within: 20 * day})
+	if diff := cmp.Diff([]string{points[4], points[5], last}, kept); diff != "" {
+		t.Fatal(diff)
+	}
 	for i, m := range h.memories {
-		said, done := dry.Locations[i], real.Locations[i]
-		if n := before[i] - len(m.Objects()); n != said.Objects || n != done.Objects || said.Bytes != done.Bytes {
-			t.Errorf("%d objects went; said %+v, done %+v", n, said, done)
-		}
-		if !slices.Equal(said.Points, done.Points) || len(done.Points) != 4 || len(done.Kept) != 1 {
-			t.Errorf("said %+v, done %+v", said, done)
-		}
-	}
-	if again := prune(t, h, time.Hour, true); again.Locations[0].Objects != 0 {
-		t.Errorf("again: %+v", again.Locations[0])
-	}
-	wantWhole(t, h)
-}
-
-// TestPruneKilled: after any number of removals every point that is left is whole, and the next run finishes.
-func TestPruneKilled(t *testing.T) {
-	for n := range 12 {
-		h, _ := aged(t)
-		for _, m := range h.memories {
-			left := n
-			m.Break(func(_ context.Context, op, _ string) error {
-				if op == "remove" {
-					if left--; left < 0 {
-						return fmt.Errorf("killed")
-					}
-				}
-				return nil
-			})
-		}
-		prune(t, h, time.Hour, true)
-		wantWhole(t, h)
-		for _, m := range h.memories {
-			m.Break(nil)
-		}
-		prune(t, h, time.Hour, true)
-		wantWhole(t, h)
-		if len(h.find(t)) != 1 {
-			t.Errorf("after %d: not finished", n)
-		}
-	}
-}
-
-// TestPruneSibling: the newest point of a gateway stays, even if another one was restored from its backups and is younger.
-func TestPruneSibling(t *testing.T) {
-	h, now := datedHouse(t)
-	first := h.take(t)
-	grow(t, h, now, 10*day)
-	other := h.job
-	other.Gateway, other.Spool, other.Source = "staging", t.TempDir(), backuptest.NewSource("store-staging", someEntities()...)
-	if err := backup.RecordRestore(t.Context(), other.Spool, "staging", "store-staging", fmt.Sprintf("%s@%d", first.Lineage, first.Revision)); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := backup.Take(t.Context(), other); err != nil {
-		t.Fatal(err)
-	}
-	grow(t, h, now, 2*day)
-	prune(t, h, day, true)
-	for _, f := range h.find(t) {
-		if f.Lineage == first.Lineage {
-			return
-		}
-	}
-	t.Error("the newest point of a gateway that still lives went, for one of its restored copy")
-}
-
-// TestPruneForgedFlood: forged attestations do not push the true one out of what is read.
-func TestPruneForgedFlood(t *testing.T) {
-	for _, flood := range []bool{false, true} {
-		h, now := datedHouse(t)
-		h.take(t)
-		v, err := backup.Verify(t.Context(), h.job.Copies, h.job.Keys, backup.VerifyOptions{All: true, Attest: true})
-		if err != nil || !v.Sound() {
-			t.Fatal(err, v)
-		}
-		for range 2 {
-			grow(t, h, now, 10*day)
-			h.source.Put(backuptest.Entity(gateway.Route, "a", fmt.Sprint(*now)))
-			h.take(t)
-		}
-		for name := range h.memories[0].Objects() {
-			if i := strings.Index(name, "/attest/"); flood && i > 0 {
-				for n := range 64 {
-					h.memories[0].Set(fmt.Sprintf("%s-20990101T0000%02d.%03dZ.tar", name[:strings.LastIndexByte(name, '-')], n%60, n), []byte("forged"))
-				}
+		for _, name := range foreign {
+			if string(m.Objects()[name]) != "not ours" {
+				t.Errorf("%s is gone", name)
 			}
 		}
-		p := prune(t, h, day, false)
-		if !strings.Contains(fmt.Sprint(p.Locations[0].Kept), "last verified") {
-			t.Errorf("flood %v: the verified point would go: %+v", flood, p.Locations[0])
+		if diff := cmp.Diff(kept, names(m, "/points/")); diff != "" {
+			t.Error(diff)
 		}
+		if n := len(names(m, "/attest/2")); n != 1 {
+			t.Errorf("%d attestations", n)
+		}
+		if n := len(names(m, "tar.zst.age")); n != 2 {
+			t.Errorf("%s: %d packs, want that of the last point and that of the two before", h.job.Copies[i].Name, n)
+		}
+		if n := len(names(m, "/log/0")); n != 4 { // from the segment on where the packs of the second group stand
+			t.Errorf("segments %v", names(m, "/log/0"))
+		}
+		for _, file := range []string{"README.txt", "restore.sh", "repo.tar"} {
+			if string(m.Objects()[root+file]) != string(before[root+file]) {
+				t.Errorf("%s has changed", file)
+			}
+		}
+	}
+	if n := h.wantAlone(t, h.job.Copies...); n != 9 {
+		t.Errorf("%d points", n)
+	}
+	for _, m := range h.memories {
+		for _, name := range foreign {
+			m.Set(name, nil)
+		}
+	}
+	if v := h.verifyWith(t, backup.VerifyOptions{All: true, Strict: true}); !v.Sound() || v.Points != 3 {
+		t.Errorf("verification: %+v", v)
+	}
+	if r := h.take(t); !r.Complete() || r.Full { // the writer goes on as if nothing had been
+		t.Errorf("next backup: %+v", r)
 	}
 }
 
-// TestPruneUnreadableAttestation: where it is not known what was verified, nothing goes.
-func TestPruneUnreadableAttestation(t *testing.T) {
-	h, now := datedHouse(t)
-	h.take(t)
-	if _, err := backup.Verify(t.Context(), h.job.Copies, h.job.Keys, backup.VerifyOptions{All: true, Attest: true}); err != nil {
-		t.Fatal(err)
+// TestPruneOldLineage: of an older lineage the newest point is left: another gateway may go on with it.
+func TestPruneOldLineage(t *testing.T) {
+	h, points := oldHouse(t)
+	root := strings.Split(points[0], "points/")[0]
+	h.memories[0].Set(root+"notes.txt", []byte("not ours"))
+	h.source.Wipe("store-2")
+	last := h.takeAfter(t, 10*day, true)
+	if diff := cmp.Diff([]string{last, points[5]}, h.pruneAll(t, backup.Keep{Within: day})); diff != "" {
+		t.Error(diff)
 	}
-	grow(t, h, now, 10*day)
-	h.take(t)
-	h.memories[0].Break(func(_ context.Context, op, name string) error {
-		if op == "get" && strings.Contains(name, "/attest/") {
-			return fmt.Errorf("connection reset")
+	if left := names(h.memories[0], root); len(left) != 9 || len(names(h.memories[0], root+"points/")) != 1 || len(names(h.memories[0], root+"notes.txt")) != 1 {
+		t.Errorf("left of the old lineage: %v", left)
+	}
+	h.wantAlone(t, h.job.Copies...)
+	h.wantNewest(t)
+}
+
+// TestPruneOnlySays: without Remove nothing is removed, and what is said is what then happens.
+func TestPruneOnlySays(t *testing.T) {
+	h, _ := oldHouse(t)
+	options := backup.PruneOptions{Keep: backup.Keep{Monthly: 40 * day}}
+	before := h.memories[0].Objects()
+	said := h.prune(t, options)
+	if diff := cmp.Diff(before, h.memories[0].Objects()); diff != "" {
+		t.Fatal(diff)
+	}
+	options.Remove = true
+	did := h.prune(t, options)
+	if diff := cmp.Diff(said.Locations, did.Locations); diff != "" || said.Removed || !did.Removed {
+		t.Error(diff)
+	}
+	for i, l := range did.Locations {
+		after := h.memories[i].Objects()
+		var bytes int64
+		for name, content := range before {
+			if _, ok := after[name]; !ok {
+				bytes += int64(len(content))
+			}
 		}
-		return nil
-	})
-	if p := prune(t, h, day, true); len(p.Locations[0].Points) > 0 && p.Locations[0].Error == "" {
-		t.Errorf("the verified point went in silence: %+v", p.Locations[0])
+		gone := slices.DeleteFunc(slices.Clone(l.Points), func(p string) bool { _, ok := after[p]; return ok })
+		if len(l.Points) == 0 || len(gone) != len(l.Points) || l.Objects != len(before)-len(after) || l.Bytes != bytes {
+			t.Errorf("%+v; %d objects of %d bytes are gone", l, len(before)-len(after), bytes)
+		}
+	}
+	if again := h.prune(t, options).Locations[0]; again.Objects != 0 || len(again.Points) != 0 {
+		t.Errorf("a second time: %+v", again)
 	}
 }
 
-// TestPruneForeign: what is not of the format is somebody's.
-func TestPruneForeign(t *testing.T) {
-	h, now := aged(t)
-	root := h.object(t, "/repo.tar", 0)
-	root = strings.TrimSuffix(root, "repo.tar")
-	foreign := []string{"notes.txt", root + "notes.txt", root + "packs/notes.txt", root + "log/notes.txt", root + "attest/notes.txt", "gwdr1/canary"}
-	for _, name := range foreign {
-		h.memories[0].Set(name, []byte("foreign"))
-	}
-	grow(t, h, now, 3*day)
-	h.source.Put(backuptest.Entity(gateway.Route, "a", "last"))
-	h.take(t)
-	prune(t, h, time.Hour, true)
-	left := slices.Collect(maps.Keys(h.memories[0].Objects()))
-	for _, name := range foreign {
-		if !slices.Contains(left, name) {
-			t.Errorf("foreign %s was removed", name)
-		}
-	}
-}
-
-// TestPruneWhileTaking: prune runs between the listing of a backup that uses an old pack again and its point.
-func TestPruneWhileTaking(t *testing.T) {
-	for _, sibling := range []bool{false, true} {
-		h, now := datedHouse(t)
-		first := h.take(t)
-		grow(t, h, now, 10*day)
-		if sibling {
-			other := h.job
-			other.Gateway, other.Spool, other.Source = "staging", t.TempDir(), backuptest.NewSource("store-staging", someEntities()...)
-			if err := backup.RecordRestore(t.Context(), other.Spool, "staging", "store-staging", fmt.Sprintf("%s@%d", first.Lineage, first.Revision)); err != nil {
-				t.Fatal(err)
+// TestPruneNever: the newest point and the newest verified one stay beyond every rule, whatever the points and the store say
+// of the time.
+func TestPruneNever(t *testing.T) {
+	for name, c := range map[string]struct {
+		verified []int
+		restored int // a point that was put back today, by the store's clock; -1: none
+		want     []int
+	}{
+		"nothing verified":                  {nil, -1, []int{5}},
+		"the first":                         {[]int{0}, -1, []int{0, 5}},
+		"several":                           {[]int{0, 2, 3}, -1, []int{3, 5}},
+		"the newest":                        {[]int{0, 5}, -1, []int{5}},
+		"the newest is not new":             {[]int{1}, 2, []int{1, 2, 5}},
+		"an older verified one is put back": {[]int{1, 3}, 1, []int{1, 3, 5}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, points := oldHouse(t)
+			h.now = h.now.Add(20 * day)
+			if c.restored >= 0 {
+				h.memories[0].Set(points[c.restored], h.memories[0].Objects()[points[c.restored]])
 			}
-			if _, err := backup.Take(t.Context(), other); err != nil {
-				t.Fatal(err)
+			p := h.prune(t, backup.PruneOptions{Keep: backup.Keep{Within: time.Hour}, Remove: true, Verified: func(copyName string, f backup.Found) bool {
+				return copyName == "local" && slices.ContainsFunc(c.verified, func(i int) bool { return points[i] == f.Object() })
+			}})
+			var want []string
+			for _, i := range c.want {
+				want = append(want, points[i])
 			}
-			grow(t, h, now, 2*day)
-		}
-		h.source.Put(backuptest.Entity(gateway.Route, "a", "changed"))
-		done := false
-		h.memories[0].Break(func(_ context.Context, op, name string) error {
-			if op == "put" && strings.Contains(name, "/points/") && !done {
-				done = true
-				prune(t, h, day, true)
+			if diff := cmp.Diff(want, keptPoints(p.Locations[0])); diff != "" {
+				t.Error(diff)
 			}
-			return nil
+			if diff := cmp.Diff(points[5:], keptPoints(p.Locations[1])); diff != "" { // it was verified elsewhere
+				t.Error(diff)
+			}
+			h.wantAlone(t, h.job.Copies...)
 		})
-		h.take(t)
-		h.memories[0].Break(nil)
-		if !done {
-			t.Fatal("prune did not run")
-		}
-		for _, f := range h.find(t) {
-			for i, c := range h.job.Copies {
-				if !slices.Contains(f.Copies, c.Name) {
-					continue
-				}
-				if _, _, err := backup.Load(t.Context(), f, h.job.Copies[i:i+1], h.job.Keys.Identities); err != nil {
-					t.Errorf("sibling %v: %s alone: %v", sibling, c.Name, err)
-				}
+	}
+	h, _ := oldHouse(t)
+	if _, err := backup.Prune(t.Context(), h.job.Copies, h.job.Keys.Trusted, backup.PruneOptions{Remove: true}); !errors.Is(err, backup.ErrNoRule) {
+		t.Errorf("without a rule: %v", err)
+	}
+}
+
+// TestPruneByTheStoresClock: what points say of their time does not count.
+func TestPruneByTheStoresClock(t *testing.T) {
+	for name, says := range map[string]func(i int) time.Duration{
+		"all the same time": func(int) time.Duration { return 0 },
+		"backwards":         func(i int) time.Duration { return time.Duration(-i) * 100 * day },
+		"far ahead":         func(i int) time.Duration { return time.Duration(i*i) * 365 * day },
+		"one is ahead":      func(i int) time.Duration { return map[int]time.Duration{2: 9999 * day}[i] },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newAgingHouse(t)
+			var points []string
+			for i := range 4 {
+				h.source.Clock = func() time.Time { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(says(i)) }
+				h.now = h.now.Add(10 * day)
+				h.source.Put(backuptest.Entity(gateway.Setting, "n", fmt.Sprint(i)))
+				r := h.take(t)
+				points = append(points, "gwdr1/"+r.Lineage+"/"+r.Point+".tar")
 			}
-		}
-	}
-}
-
-// TestPruneLyingTimes: the store's clock counts, and not what a point says of itself.
-func TestPruneLyingTimes(t *testing.T) {
-	h, now := datedHouse(t)
-	var taken []string
-	for i, says := range []time.Duration{-9000 * day, 0, 9000 * day, 0, 0} {
-		h.source.Put(backuptest.Entity(gateway.Route, "a", fmt.Sprint(i)))
-		h.source.Clock = func() time.Time { return time.Now().Add(says) }
-		taken = append(taken, h.take(t).Point)
-		grow(t, h, now, day)
-	}
-	p := prune(t, h, 2*day, true)
-	var kept []string
-	for _, k := range p.Locations[0].Kept {
-		kept = append(kept, "points/"+strings.TrimSuffix(path.Base(k.Point), ".tar"))
-	}
-	slices.Reverse(kept)
-	if !slices.Equal(kept, taken[2:]) {
-		t.Errorf("kept %v of %v", kept, taken)
-	}
-	wantWhole(t, h)
-}
-
-// TestPruneRefused: a location that is down, or lets nothing go, does not keep the others from being pruned; later it is.
-func TestPruneRefused(t *testing.T) {
-	h, _ := aged(t)
-	h.memories[0].Break(backuptest.Dead)
-	h.memories[1].Break(func(_ context.Context, op, name string) error {
-		if op == "remove" {
-			return fmt.Errorf("%s is locked", name)
-		}
-		return nil
-	})
-	p := prune(t, h, time.Hour, true)
-	if p.Locations[0].Error == "" || !strings.Contains(p.Locations[1].Error, "is locked") || p.Locations[2].Error != "" || len(p.Locations[2].Points) != 4 {
-		t.Errorf("%+v", p.Locations)
-	}
-	if n := len(p.Locations[1].Points); n > 0 {
-		t.Errorf("%d points are said to be gone where nothing goes", n)
-	}
-	for _, m := range h.memories[:2] {
-		m.Break(nil)
-	}
-	wantWhole(t, h)
-	prune(t, h, time.Hour, true)
-	if found := h.find(t); len(found) != 1 || len(found[0].Copies) != 3 {
-		t.Errorf("left are %v", found)
-	}
-	wantWhole(t, h)
-}
-
-// TestPruneHistory: whatever is backed up and pruned when, all points that are left are whole at each location alone.
-func TestPruneHistory(t *testing.T) {
-	for seed := range uint64(25) {
-		r := rand.New(rand.NewPCG(seed, 0))
-		h, now := datedHouse(t)
-		for i := range 2 + r.IntN(5) {
-			h.source.Put(backuptest.Entity(gateway.Route, fmt.Sprint(r.IntN(3)), fmt.Sprint(i)))
-			h.job.Full = r.IntN(2) == 0
-			h.take(t)
-			grow(t, h, now, time.Duration(1+r.IntN(60))*time.Hour)
-			if r.IntN(2) == 0 {
-				prune(t, h, time.Duration(1+r.IntN(100))*time.Hour, true)
+			kept := h.pruneAll(t, backup.Keep{Daily: 15 * day})
+			if diff := cmp.Diff(slices.Sorted(slices.Values(points[2:])), kept); diff != "" {
+				t.Error(diff)
 			}
-		}
-		if wantWhole(t, h); t.Failed() {
-			t.Fatalf("seed %d", seed)
-		}
+			h.wantAlone(t, h.job.Copies...)
+		})
 	}
 }

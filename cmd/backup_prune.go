@@ -3,10 +3,6 @@ package cmd
 import (
 	"context"
 	"errors"
-	"fmt"
-	"path"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -30,7 +26,7 @@ func newBackupPruneCommand(a *app) *cobra.Command {
 only says what it would remove, unless --yes is given.
 
 A rule keeps what lies so far back from the newest point; where no new point comes, none grows old. Time is that of the
-store, not of the point, so that nobody who can write points can age the others. The newest point, the newest that was
+store, not of the point, so that nobody who can write points can age the others. The newest point of a lineage, the newest that was
 verified, and whatever a kept point needs stay in any case.
 
 The writer of backups should not be able to delete them. Name the location with credentials that can as 'pruner' in
@@ -120,74 +116,24 @@ func (a *app) openPruners(ctx context.Context) ([]backup.Copy, error) {
 }
 
 func pruneError(p *backup.Pruning) error {
-	var failed []string
+	var unread, failed []string
 	for _, l := range p.Locations {
-		if l.Error != "" {
-			failed = append(failed, "location "+l.Name+": "+l.Error)
+		switch text := "location " + l.Name + ": " + l.Error; {
+		case l.Unread:
+			unread = append(unread, text)
+		case l.Error != "":
+			failed = append(failed, text)
 		}
 	}
-	if len(failed) == 0 {
+	var said []string
+	if len(unread) > 0 {
+		said = append(said, "not every location could be read: "+strings.Join(unread, "; "))
+	}
+	if len(failed) > 0 {
+		said = append(said, "not everything could be removed: "+strings.Join(failed, "; "))
+	}
+	if len(said) == 0 {
 		return nil
 	}
-	return exitWith(exitMissed, fmt.Errorf("not everything was pruned: %s", strings.Join(failed, "; ")))
-}
-
-// showPruning writes what was, or would be, removed.
-func (a *app) showPruning(p *backup.Pruning) error {
-	if a.JSON {
-		return a.writeJSON(p)
-	}
-	if a.Quiet {
-		return nil
-	}
-	var rows [][]string
-	for _, l := range p.Locations {
-		if l.Error != "" && len(l.Kept) == 0 {
-			rows = append(rows, []string{l.Name, "-", "-", "-", "NOT PRUNED"})
-			continue
-		}
-		rows = append(rows, []string{l.Name, strconv.Itoa(len(l.Kept)), strconv.Itoa(len(l.Points)), strconv.Itoa(l.Objects), size(l.Bytes)})
-	}
-	removed := "WOULD GO"
-	if p.Removed {
-		removed = "REMOVED"
-	}
-	if err := table(a.Stdout, []string{"LOCATION", "POINTS KEPT", "POINTS " + removed, "OBJECTS", "BYTES"}, rows); err != nil {
-		return err
-	}
-	fmt.Fprintln(a.Stdout)
-	a.showKept(p)
-	for _, l := range p.Locations {
-		for _, note := range l.Notes {
-			fmt.Fprintf(a.Stdout, "%s: %s\n", l.Name, printable(note))
-		}
-	}
-	switch {
-	case p.Removed:
-	case slices.ContainsFunc(p.Locations, func(l backup.LocationPruning) bool { return l.Objects > 0 }):
-		a.progress("nothing was removed; --yes removes it")
-	default:
-		a.progress("there is nothing to remove")
-	}
-	return nil
-}
-
-// showKept says why points stay, and where, if that is not everywhere the same.
-func (a *app) showKept(p *backup.Pruning) {
-	where, lines := map[string][]string{}, []string{}
-	for _, l := range p.Locations {
-		for _, k := range l.Kept {
-			line := fmt.Sprintf("kept %s: %s", strings.TrimSuffix(path.Base(k.Point), ".tar"), strings.Join(k.Reasons, ", "))
-			if where[line] == nil {
-				lines = append(lines, line)
-			}
-			where[line] = append(where[line], l.Name)
-		}
-	}
-	for _, line := range lines {
-		if len(where[line]) < len(p.Locations) {
-			line += " (" + strings.Join(where[line], ", ") + ")"
-		}
-		fmt.Fprintln(a.Stdout, printable(line))
-	}
+	return exitWith(exitMissed, errors.New(strings.Join(said, "; ")))
 }

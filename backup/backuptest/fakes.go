@@ -22,10 +22,12 @@ import (
 
 // Memory is a Location in memory that can be made to fail. The zero value is ready. It is safe for concurrent use.
 type Memory struct {
-	Host string // fault domain; empty: one of its own
+	Host  string           // fault domain; empty: one of its own
+	Clock func() time.Time // when an object is stored, as List tells; nil: always the same time
 
 	mu      sync.Mutex
 	objects map[string][]byte
+	created map[string]time.Time
 	fault   func(ctx context.Context, op, name string) error
 }
 
@@ -82,10 +84,9 @@ func (m *Memory) Put(ctx context.Context, name string, body io.ReadSeeker, size 
 	if old, ok := m.objects[name]; ok && !bytes.Equal(old, content) {
 		return fmt.Errorf("put %s: %w", name, backup.ErrExists)
 	}
-	if m.objects == nil {
-		m.objects = map[string][]byte{}
+	if _, ok := m.objects[name]; !ok {
+		m.set(name, content)
 	}
-	m.objects[name] = content
 	return nil
 }
 
@@ -108,10 +109,12 @@ func (m *Memory) List(ctx context.Context, prefix string) ([]backup.Object, erro
 	if err := m.ask(ctx, "list", prefix); err != nil {
 		return nil, err
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	var objects []backup.Object
-	for name, content := range m.Objects() {
+	for name, content := range m.objects {
 		if strings.HasPrefix(name, prefix) && !strings.HasPrefix(name, ".") {
-			objects = append(objects, backup.Object{Name: name, Size: int64(len(content)), Created: time.Unix(1, 0)})
+			objects = append(objects, backup.Object{Name: name, Size: int64(len(content)), Created: m.created[name]})
 		}
 	}
 	slices.SortFunc(objects, func(a, b backup.Object) int { return strings.Compare(a.Name, b.Name) })
@@ -177,10 +180,18 @@ func (m *Memory) Set(name string, content []byte) {
 		delete(m.objects, name)
 		return
 	}
+	m.set(name, content)
+}
+
+// set stores content under the name, with m.mu held.
+func (m *Memory) set(name string, content []byte) {
 	if m.objects == nil {
-		m.objects = map[string][]byte{}
+		m.objects, m.created = map[string][]byte{}, map[string]time.Time{}
 	}
-	m.objects[name] = content
+	m.objects[name], m.created[name] = content, time.Unix(1, 0)
+	if m.Clock != nil {
+		m.created[name] = m.Clock()
+	}
 }
 
 // Copies returns three copies in memory that meet the 3-2-1 rule seen from the site dc1, and the locations behind them.
