@@ -8,9 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"filippo.io/age"
-
-	"gwdr/gateway"
 	"gwdr/internal/sshsig"
 )
 
@@ -78,27 +75,4 @@ func (t *Tail) sum() {
 	for _, s := range t.segments {
 		t.Revision, t.Time, t.Changes = s.To, s.Time, t.Changes+s.Count
 	}
-}
-
-// Replay lays the changes over what the point holds, and returns how many came from which copy. A segment that cannot be
-// opened ends the Tail before it, which Stop says then.
-func (t *Tail) Replay(state *gateway.State, identities []age.Identity) map[string]int {
-	provenance := map[string]int{}
-	for i, s := range t.segments {
-		var changes []gateway.Change // all of a segment, or nothing
-		err := s.changes(identities, func(_ int64, c gateway.Change) { changes = append(changes, c) })
-		if err != nil {
-			t.Stop = fmt.Sprintf("segment %d of the log, which follows revision %d, cannot be opened: %v", s.Seq, s.From, err)
-			t.segments, t.from = t.segments[:i], t.from[:i]
-			t.sum()
-			break
-		}
-		for _, c := range changes {
-			state.Apply(c)
-		}
-		if s.Count > 0 {
-			provenance[t.from[i]] += s.Count
-		}
-	}
-	return provenance
 }

@@ -41,7 +41,7 @@ func (r *Source) replay(ctx context.Context, s *Snapshot, candidates []backup.Fo
 			s.State.Len(), name, state.Len(), name)
 	}
 	s.State, s.Revision, s.Time = state, tail.Revision, tail.Time
-	s.replayed = tail.Stop == ""
+	s.replayed, s.end = tail.Stop == "", tail.End(s.Point)
 	for from, n := range provenance {
 		s.Provenance[from] += n
 	}

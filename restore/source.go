@@ -37,6 +37,7 @@ type Snapshot struct {
 
 	damaged  []string         // copies that hold the point, and did not give all of it
 	replayed bool             // the log was laid over the point, to its end
+	end      backup.Found     // where the log leads from Point, as far as it was laid over it; no lineage: nowhere
 	copies   []backup.Copy    // that answer
 	closed   map[string]error // why points could not be loaded, by name
 }

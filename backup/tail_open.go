@@ -1,0 +1,48 @@
+package backup
+
+import (
+	"fmt"
+
+	"filippo.io/age"
+
+	"gwdr/gateway"
+)
+
+// Open returns the changes, in order, and how many came from which copy. A segment that cannot be opened ends the Tail
+// before it, which Stop says then.
+func (t *Tail) Open(identities []age.Identity) (changes []gateway.Change, provenance map[string]int) {
+	provenance = map[string]int{}
+	for i, s := range t.segments {
+		whole := len(changes) // all of a segment, or nothing
+		err := s.changes(identities, func(_ int64, c gateway.Change) { changes = append(changes, c) })
+		if err != nil {
+			changes = changes[:whole]
+			t.Stop = fmt.Sprintf("segment %d of the log, which follows revision %d, cannot be opened: %v", s.Seq, s.From, err)
+			t.segments, t.from = t.segments[:i], t.from[:i]
+			t.sum()
+			break
+		}
+		if s.Count > 0 {
+			provenance[t.from[i]] += s.Count
+		}
+	}
+	return changes, provenance
+}
+
+// Replay lays the changes over what the point holds, and returns what Open does.
+func (t *Tail) Replay(state *gateway.State, identities []age.Identity) map[string]int {
+	changes, provenance := t.Open(identities)
+	for _, c := range changes {
+		state.Apply(c)
+	}
+	return provenance
+}
+
+// End returns the point as if it had been taken where the Tail ends: ReadTail goes on from there.
+func (t *Tail) End(found Found) Found {
+	found.Revision, found.Time = t.Revision, t.Time
+	if n := len(t.segments); n > 0 {
+		found.Log = t.segments[n-1].position()
+	}
+	return found
+}
