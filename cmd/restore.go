@@ -254,22 +254,10 @@ func (a *app) noPlan(plan *restore.Plan, err error) error {
 		}
 	}
 	a.noteFindings(plan.Findings)
-	if errors.Is(err, backup.ErrNoIdentity) {
-		return keyError(err)
-	}
-	if errors.Is(err, restore.ErrSealed) {
-		return withHint(exitWith(exitIntegrity, err), identityHint)
-	}
-	if errors.Is(err, restore.ErrNoSuchPoint) {
-		return withHint(exitWith(exitIntegrity, err), "'gwdr backup list' names the points and their times")
-	}
 	if unheard := (*net.OpError)(nil); errors.Is(err, restore.ErrTarget) && errors.As(err, &unheard) {
 		return withHint(err, "is it running? --to names another")
 	}
-	if errors.Is(err, restore.ErrNothing) {
-		return withHint(exitWith(exitIntegrity, err), "'gwdr backup verify' shows what each location still holds; docs/restore.md says what to try next")
-	}
-	return err
+	return backupHint(err)
 }
 
 // restoreError maps what came of a restore to its exit code.

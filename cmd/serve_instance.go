@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,11 +28,19 @@ type instance struct {
 	proxy   *proxy.Gateway   // nil on a control plane
 	source  proxy.Source     // what proxy follows; nil: nothing
 	lock    *os.File         // holds the data directory; nil on a control plane, whose store does
+	standby *standby         // nil unless it serves from a backup
+
+	background context.Context // ends when the instance stops serving
 }
 
 // open makes the parts, none of which listens yet. An old leader learns of a new one here.
 func (in *instance) open(ctx context.Context) error {
 	in.metrics = prometheus.NewRegistry()
+	if len(in.options.backup.from) > 0 {
+		if ordinary, err := in.openFromBackup(ctx); err != nil || !ordinary {
+			return err
+		}
+	}
 	if in.options.controls() {
 		if err := in.openControl(ctx); err != nil {
 			return err
@@ -101,7 +108,7 @@ func (in *instance) openData() (err error) {
 			return inUse(err)
 		}
 	}
-	in.proxy, err = proxy.New(proxy.Options{Instance: o.instance, Region: o.region, LastGood: filepath.Join(o.data, "last-good.ndjson"),
+	in.proxy, err = proxy.New(proxy.Options{Instance: o.instance, Region: o.region, LastGood: in.lastGood(),
 		Metrics: in.metrics, Log: in.Log})
 	if err != nil {
 		return err
@@ -119,7 +126,7 @@ func (in *instance) openData() (err error) {
 	switch {
 	case err == nil:
 	case in.source == nil:
-		return withHint(err, "name a control plane by --control, or put a last good configuration at %s", filepath.Join(o.data, "last-good.ndjson"))
+		return withHint(err, "name a control plane by --control, or put a last good configuration at %s", in.lastGood())
 	case !errors.Is(err, fs.ErrNotExist):
 		in.Log.Error("last good configuration cannot be used, the control plane's is waited for", "error", err)
 	}
@@ -129,14 +136,19 @@ func (in *instance) openData() (err error) {
 // serve listens and serves until ctx ends or a part fails, and then drains.
 func (in *instance) serve(ctx context.Context) error {
 	stopping := make(chan struct{})
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	in.background = background
 	servers, err := in.listen(stopping)
 	if err != nil {
 		return err
 	}
-	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stop()
+	if in.standby != nil {
+		in.standby.run()
+	}
 	if in.replica != nil {
 		running.Go(func() { in.replica.Run(background) })
 	}
@@ -155,6 +167,7 @@ func (in *instance) serve(ctx context.Context) error {
 	case err = <-failed:
 	case <-in.stopped():
 		err = errors.New("store stopped by itself")
+	case err = <-in.standbyFailed():
 	}
 	close(stopping)
 	return errors.Join(err, in.drain(servers))
@@ -171,6 +184,9 @@ func (in *instance) stopped() <-chan struct{} {
 // close ends the parts that open made.
 func (in *instance) close() error {
 	var errs []error
+	if in.standby != nil {
+		in.standby.end()
+	}
 	if in.proxy != nil {
 		errs = append(errs, in.proxy.Close())
 	}

@@ -20,6 +20,8 @@ type Trail struct {
 	// Take is told of each state, one after the other. An error is passed on by Start, and otherwise noted: whoever takes
 	// the state decides what a bad one does.
 	Take func(Reached) error
+	// Floor is what is served already, should Start fail: the same store's earlier revisions are not taken then.
+	Floor gateway.Header
 
 	mu    sync.Mutex // held while looking
 	at    *Snapshot  // State has all revocations; end is where the log goes on
@@ -30,6 +32,7 @@ type Trail struct {
 
 	showing  sync.Mutex // guards what follows
 	progress Progress
+	started  bool // findings are logged, once
 }
 
 // Reached is one state of a Trail.
@@ -64,6 +67,7 @@ const startPatience = 3 * time.Second
 func (t *Trail) Start(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	defer func() { t.started = true }()
 	all := slices.Concat(t.Copies, t.Elsewhere)
 	glance, silent := backup.LookAt(ctx, all, backup.Glance{}, startPatience) // before reading: what comes meanwhile is news
 	if copies := without(all, silent); len(t.restorable(copies)) > 0 {
@@ -176,6 +180,11 @@ func (t *Trail) show(findings []Finding) {
 	t.showing.Lock()
 	defer t.showing.Unlock()
 	p := &t.progress
+	for _, f := range findings {
+		if t.started && !slices.Contains(p.Findings, f) {
+			t.log().Warn("backup finding", "subject", f.Subject, "finding", f.Text)
+		}
+	}
 	p.Looked, p.Findings = time.Now().UTC(), findings
 	if s := t.at; s != nil {
 		p.Point, p.Lineage = path.Base(s.Point.Name), s.Point.Lineage

@@ -73,7 +73,7 @@ func (t *Trail) standing() []Finding {
 func (t *Trail) answering(now time.Time) (copies []backup.Copy, left []Finding) {
 	for _, c := range slices.Concat(t.Copies, t.Elsewhere) {
 		if until := t.hung[c.Name]; now.Before(until) {
-			left = append(left, Finding{c.Name, "did not answer: is asked again at " + until.UTC().Format(time.TimeOnly)})
+			left = append(left, Finding{c.Name, "did not answer, and is left alone for a while"})
 			continue
 		}
 		copies = append(copies, c)
@@ -145,6 +145,9 @@ func (t *Trail) reread(ctx context.Context, copies []backup.Copy) (findings []Fi
 	s, err := t.read(ctx, copies)
 	if err != nil {
 		return append(s.problems(), Finding{"backup", err.Error()}), false
+	}
+	if f := t.Floor; t.at == nil && s.Point.Store == f.Store && s.Revision < f.Revision {
+		return append(s.Findings, Finding{"backup", fmt.Sprintf("leads to revision %d, but %d is served already: not taken", s.Revision, f.Revision)}), true
 	}
 	if t.at == nil || t.newer(s) && !emptier(t.at.State, s.State) {
 		return slices.Concat(s.Findings, refusal(t.adopt(s))), true

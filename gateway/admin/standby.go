@@ -13,7 +13,7 @@ type Standby interface {
 	// Backup returns what is served.
 	Backup() gateway.Backup
 	// Promote makes it an ordinary gateway, whose store holds what is served, and returns what that came to. It is safe to
-	// ask again. The error is of the API's making if it is the asker's to mend, such as gateway.ErrConflict.
+	// ask again. The error is a *PromotionError if it is for the asker to mend.
 	Promote(ctx context.Context) (Promotion, error)
 }
 
@@ -77,3 +77,9 @@ func (s *Server) alive(status string) any {
 	}
 	return out
 }
+
+// PromotionError says why there is no promotion, to whoever asked for it.
+type PromotionError struct{ Text, Hint string }
+
+// Error returns the text.
+func (e *PromotionError) Error() string { return e.Text }
