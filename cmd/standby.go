@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -35,9 +36,15 @@ type standby struct {
 
 var _ admin.Standby = (*standby)(nil)
 
+// loadingGC is Go's GOGC while the backup is loaded.
+const loadingGC = 200
+
 // openStandby loads the newest state that the backups give; from the start of the process to here is what clients wait for.
 func (in *instance) openStandby(ctx context.Context) (err error) {
 	o := in.options
+	if in.Env("GOGC") == "" { // most of what is read stays: collecting garbage meanwhile costs time, and gains little
+		defer debug.SetGCPercent(debug.SetGCPercent(loadingGC))
+	}
 	source, err := in.backupSource(ctx, o.backup)
 	if err != nil {
 		return err
