@@ -107,6 +107,16 @@ func (in *instance) examine(dir string) (promoted bool, err error) {
 	return false, err
 }
 
+// refuseHalf keeps an ordinary gateway from the half of a store.
+func refuseHalf(dir string) error {
+	m, err := readMark(dir)
+	if err != nil || m == nil || m.Store != "" {
+		return err
+	}
+	return withHint(exitWith(exitRefused, fmt.Errorf("%s holds the half of a store: a promotion did not come to its end", dir)),
+		"start it with --from-backup once more: the backup is served, and can be promoted")
+}
+
 // Promote makes the instance an ordinary gateway: its store is what the backup gave. It is done once; who asks again gets the
 // same answer. It goes on when whoever asked is gone, but ends with the process.
 func (b *standby) Promote(context.Context) (admin.Promotion, error) {
@@ -207,8 +217,8 @@ func (in *instance) noteParent(ctx context.Context, m mark) string {
 // lead makes the store what is followed and what the admin API answers from. No request notices: the data plane serves the
 // same configuration before and after.
 func (b *standby) lead(ctx context.Context, st *store.Store) {
-	b.store = st
-	b.measureControl()
+	b.filled = st
+	b.measureControl(st)
 	b.running.Go(func() { b.proxy.Follow(ctx, st) })
 	b.running.Go(func() {
 		select {

@@ -54,11 +54,14 @@ func (in *instance) open(ctx context.Context) error {
 
 func (in *instance) openControl(ctx context.Context) (err error) {
 	o := in.options
+	if err := refuseHalf(o.data); err != nil {
+		return err
+	}
 	in.store, err = store.Open(ctx, store.Options{Dir: o.data, Follower: o.replication == replicationAsync, Log: in.Log})
 	if err != nil {
 		return inUse(err)
 	}
-	in.measureControl()
+	in.measureControl(in.store)
 	if o.replication == replicationNone {
 		return nil
 	}
@@ -82,19 +85,19 @@ func inUse(err error) error {
 }
 
 // measureControl adds the control plane's own metrics.
-func (in *instance) measureControl() {
+func (in *instance) measureControl(st *store.Store) {
 	gauge := func(name, help string, value func() float64) {
 		in.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
 	}
 	gauge("gwdr_control_leader", "Whether this control plane takes writes.", func() float64 {
-		if in.store.Role().Mode == gateway.ModeLeader {
+		if st.Role().Mode == gateway.ModeLeader {
 			return 1
 		}
 		return 0
 	})
-	gauge("gwdr_control_epoch", "Epoch of the leadership.", func() float64 { return float64(in.store.Role().Epoch) })
+	gauge("gwdr_control_epoch", "Epoch of the leadership.", func() float64 { return float64(st.Role().Epoch) })
 	gauge("gwdr_control_applied_revision", "Newest revision of the leader that is applied here.", func() float64 {
-		return float64(in.store.Origin().Revision)
+		return float64(st.Origin().Revision)
 	})
 }
 
@@ -185,7 +188,7 @@ func (in *instance) stopped() <-chan struct{} {
 func (in *instance) close() error {
 	var errs []error
 	if in.standby != nil {
-		in.standby.end()
+		errs = append(errs, in.standby.end())
 	}
 	if in.proxy != nil {
 		errs = append(errs, in.proxy.Close())

@@ -15,6 +15,7 @@ import (
 	"gwdr/gateway"
 	"gwdr/gateway/admin"
 	"gwdr/gateway/proxy"
+	"gwdr/gateway/store"
 	"gwdr/restore"
 )
 
@@ -25,9 +26,10 @@ type standby struct {
 	api    *standbyAPI
 	failed chan error // a store that stopped by itself
 
-	mu        sync.Mutex // held during a promotion; guards what follows, and store of the instance
+	mu        sync.Mutex // held during a promotion; guards what follows
 	following func()     // ends the trail's run, and waits for it
 	running   sync.WaitGroup
+	filled    *store.Store // that it was promoted to
 	done      *admin.Promotion
 
 	promoted  atomic.Bool
@@ -168,13 +170,17 @@ func (b *standby) follow(ctx context.Context) {
 }
 
 // end waits for what runs, which ends with the instance's background: a promotion under way gives up, or is done.
-func (b *standby) end() {
+func (b *standby) end() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.following != nil {
 		b.following()
 	}
 	b.running.Wait()
+	if b.filled == nil {
+		return nil
+	}
+	return b.filled.Close()
 }
 
 // Backup returns what is served.

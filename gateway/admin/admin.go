@@ -143,7 +143,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 	}
 	if s.Standby != nil {
 		backup := s.Standby.Backup()
-		out.Status.Mode, out.Status.Backup = gateway.ModeBackup, &backup
+		out.Status.Mode, out.Status.Store, out.Status.Backup = gateway.ModeBackup, "", &backup
 	}
 	out.Instance, out.Region, out.Role, out.Listen = s.Instance, s.Region, s.Role, s.Listen
 	answer(w, http.StatusOK, out)
