@@ -3,9 +3,7 @@ package backup
 import (
 	"context"
 	"maps"
-	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -72,10 +70,6 @@ func covers(end Found, object string) bool {
 	if seq, ok := parseSegmentName(name); ok {
 		return seq <= end.Log.Seq
 	}
-	fields := strings.Split(strings.TrimSuffix(path.Base(name), pointEnding), "-")
-	if len(fields) != 3 {
-		return false
-	}
-	revision, err := strconv.ParseInt(fields[1], 16, 64)
-	return err == nil && revision <= end.Revision
+	revision := revisionIn(name)
+	return revision >= 0 && revision <= end.Revision
 }

@@ -59,7 +59,7 @@ func Prune(ctx context.Context, copies []Copy, trusted sshsig.Trusted, options P
 	if !options.Keep.any() {
 		return nil, ErrNoRule
 	}
-	holdings := survey(ctx, copies, trusted, patience)
+	holdings := survey(ctx, copies, trusted, patience, 0)
 	all := merge(holdings)
 	p := &Pruning{Schema: "gwdr/prune/v1", Removed: options.Remove}
 	for _, a := range onEach(ctx, copies, 12*time.Hour, func(ctx context.Context, c Copy) (LocationPruning, error) {

@@ -85,12 +85,30 @@ func (t *Trail) Start(ctx context.Context) error {
 	return t.adopt(s)
 }
 
-// read reads from the copies.
+// recent is how many points of a lineage are looked at first: of thousands, one is wanted.
+const recent = 3
+
+// read reads from the copies: the newest points, and all of them if not everything is as it should be with those.
 func (t *Trail) read(ctx context.Context, copies []backup.Copy) (*Snapshot, error) {
 	source := t.Source
 	source.Copies = t.restorable(copies)
 	source.Elsewhere = slices.DeleteFunc(slices.Clone(copies), t.has)
+	if !t.pinned() {
+		source.Recent = recent
+		if s, err := source.Read(ctx); err == nil && len(s.closed) == 0 || ctx.Err() != nil {
+			return s, err
+		}
+		source.Recent = 0
+	}
 	return source.Read(ctx)
+}
+
+// find returns the points that the copies hold.
+func (r *Source) find(ctx context.Context, copies []backup.Copy) ([]backup.Found, []backup.Problem) {
+	if r.Recent > 0 {
+		return backup.FindNewest(ctx, copies, r.Keys.Trusted, r.Recent)
+	}
+	return backup.Find(ctx, copies, r.Keys.Trusted)
 }
 
 // restorable leaves out the copies that only tell revocations.
