@@ -192,24 +192,27 @@ func fill(ctx context.Context, dir string, s *restore.Snapshot, in *instance) (*
 	return st, nil
 }
 
-// noteParent makes the next backup begin a lineage that names its parent, and returns why it will not.
+// noteParent makes the next backup that is taken here begin a lineage that names its parent, and returns why it may not.
 func (in *instance) noteParent(ctx context.Context, m mark) string {
 	name, spool := in.spool()
-	_, err := os.Stat(spool)
-	if err == nil {
+	_, missing := os.Stat(spool)
+	var err error
+	if _, urls := in.options.backup.named(); name == "" || in.labLocations() && len(urls) > 0 {
+		err = errors.New("no gateway is configured here")
+	} else {
 		err = backup.RecordRestore(ctx, spool, name, m.Store, m.Parent)
 	}
 	if err != nil {
 		text := fmt.Sprintf("the next backup will not name %s as its parent: %v", m.Parent, err)
-		if errors.Is(err, fs.ErrNotExist) {
-			text = fmt.Sprintf("the next backup will not name %s as its parent, if it is taken elsewhere: there is no spool here", m.Parent)
-		}
 		in.Log.Warn(text)
 		return text
 	}
 	m.Noted = true
 	if err := m.write(in.options.data); err != nil {
-		in.Log.Warn("spool knows the parent, but this was not written down", "error", err)
+		in.Log.Warn("the spool knows the parent, but this was not written down", "error", err)
+	}
+	if missing != nil {
+		return fmt.Sprintf("the spool of the old gateway is not here: the next backup names %s as its parent if it is taken on this machine", m.Parent)
 	}
 	return ""
 }

@@ -28,7 +28,7 @@ type Trail struct {
 	seen  backup.Glance
 	pause time.Duration // until a failed reading is tried again
 	due   time.Time
-	hung  map[string]time.Time // copies that were silent, and when to ask again
+	hung  map[string]silence // copies that took long to say nothing
 
 	showing  sync.Mutex // guards what follows
 	progress Progress

@@ -3,6 +3,7 @@ package restore
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -11,10 +12,11 @@ import (
 )
 
 const (
-	// glancePatience is how long a location may take to list what it has, and hungPause how long one that did not is
-	// left alone: the others are looked at meanwhile.
+	// glancePatience is how long a location may take to list what it has. One that did not is left alone for hungPause at
+	// first, and ever longer up to hungMost: a driver that never comes back costs a thread each time.
 	glancePatience = 5 * time.Second
-	hungPause      = 30 * time.Second
+	hungPause      = 15 * time.Second
+	hungMost       = 30 * time.Minute
 	// readShare bounds the time that is spent on reading everything anew, by what somebody puts there: one part in so many.
 	readShare = 10
 	maxPause  = time.Minute
@@ -72,7 +74,7 @@ func (t *Trail) standing() []Finding {
 // answering returns the copies to ask now. A hung one is not asked each time, as its silence takes long.
 func (t *Trail) answering(now time.Time) (copies []backup.Copy, left []Finding) {
 	for _, c := range slices.Concat(t.Copies, t.Elsewhere) {
-		if until := t.hung[c.Name]; now.Before(until) {
+		if now.Before(t.hung[c.Name].until) {
 			left = append(left, Finding{c.Name, "did not answer, and is left alone for a while"})
 			continue
 		}
@@ -81,9 +83,18 @@ func (t *Trail) answering(now time.Time) (copies []backup.Copy, left []Finding) 
 	return copies, left
 }
 
+// silence is how long a copy is left alone.
+type silence struct {
+	until time.Time
+	pause time.Duration
+}
+
+// note keeps who was silent for long, of those that were asked.
 func (t *Trail) note(now time.Time, asked []backup.Copy, silent []backup.Problem) {
+	before := t.hung
+	t.hung = maps.Clone(before)
 	if t.hung == nil {
-		t.hung = map[string]time.Time{}
+		t.hung = map[string]silence{}
 	}
 	for _, c := range asked {
 		delete(t.hung, c.Name)
@@ -92,7 +103,8 @@ func (t *Trail) note(now time.Time, asked []backup.Copy, silent []backup.Problem
 		return
 	}
 	for _, p := range silent {
-		t.hung[p.Copy] = time.Now().Add(hungPause)
+		pause := min(max(2*before[p.Copy].pause, hungPause), hungMost)
+		t.hung[p.Copy] = silence{time.Now().Add(pause), pause}
 	}
 }
 

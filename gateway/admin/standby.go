@@ -22,7 +22,7 @@ type Promotion struct {
 	Epoch  int64  `json:"epoch"`
 	Store  string `json:"store"`
 	Parent string `json:"parent"` // lineage@revision: what the next backup descends from
-	// Note says why the next backup will not name its parent; empty: it will.
+	// Note says why the next backup may not name its parent; empty: it will.
 	Note string `json:"note,omitempty"`
 }
 
