@@ -62,6 +62,7 @@ func TestBreakGlass(t *testing.T) {
 // TestBreakGlassFollows: what the original gateway backs up appears; a forged segment does not.
 func TestBreakGlassFollows(t *testing.T) {
 	d := newDoor(t)
+	d.run("backup", "-q")
 	f := d.follow()
 	g := d.serveFrom("glass", "--from-backup", "--poll", "20ms")
 	d.serves(g)
