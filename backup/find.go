@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,8 +21,17 @@ func Find(ctx context.Context, copies []Copy, trusted sshsig.Trusted) ([]Found, 
 	return findWithin(ctx, copies, trusted, patience)
 }
 
+// FindNewest is Find, but leaves older points out: at each copy it reads the newest ones of each lineage, until so many of them
+// verify. Where thousands of points are kept that is most of the time that Find takes.
+func FindNewest(ctx context.Context, copies []Copy, trusted sshsig.Trusted, enough int) ([]Found, []Problem) {
+	return gathered(survey(ctx, copies, trusted, patience, enough))
+}
+
 func findWithin(ctx context.Context, copies []Copy, trusted sshsig.Trusted, patience time.Duration) ([]Found, []Problem) {
-	holdings := survey(ctx, copies, trusted, patience)
+	return gathered(survey(ctx, copies, trusted, patience, 0))
+}
+
+func gathered(holdings []holding) ([]Found, []Problem) {
 	var problems []Problem
 	for _, h := range holdings {
 		problems = append(problems, h.problems...)
@@ -43,14 +53,14 @@ func newProblem(c Copy, object string, err error) Problem {
 	return Problem{Copy: c.Name, Object: object, Err: err, Text: err.Error()}
 }
 
-// survey reads the points of every copy.
-func survey(ctx context.Context, copies []Copy, trusted sshsig.Trusted, patience time.Duration) []holding {
+// survey reads the points of every copy: all, or of each lineage no more than so many that verify.
+func survey(ctx context.Context, copies []Copy, trusted sshsig.Trusted, patience time.Duration, enough int) []holding {
 	holdings := make([]holding, len(copies))
 	var wg sync.WaitGroup
 	for i, c := range copies {
 		wg.Go(func() {
 			holdings[i] = holding{copy: c, objects: map[string]int64{}, damaged: map[string]bool{}}
-			if err := holdings[i].read(ctx, trusted, patience); err != nil {
+			if err := holdings[i].read(ctx, trusted, patience, enough); err != nil {
 				holdings[i] = holding{copy: c, err: err, problems: []Problem{newProblem(c, "", err)}}
 			}
 		})
@@ -59,8 +69,8 @@ func survey(ctx context.Context, copies []Copy, trusted sshsig.Trusted, patience
 	return holdings
 }
 
-// read lists the copy and reads its points, some at a time. A copy that does not answer one request gets no other.
-func (h *holding) read(ctx context.Context, trusted sshsig.Trusted, patience time.Duration) error {
+// read lists the copy and reads its points. A copy that does not answer one request gets no other.
+func (h *holding) read(ctx context.Context, trusted sshsig.Trusted, patience time.Duration, enough int) error {
 	listed := onOne(ctx, h.copy, patience, func(ctx context.Context, c Copy) ([]Object, error) {
 		return c.Location.List(ctx, formatRoot)
 	})
@@ -74,6 +84,52 @@ func (h *holding) read(ctx context.Context, trusted sshsig.Trusted, patience tim
 			points = append(points, o)
 		}
 	}
+	if enough == 0 {
+		return h.fetch(ctx, points, trusted, patience)
+	}
+	for _, own := range byLineage(points) {
+		before := len(h.points)
+		for n := enough; len(h.points) < before+enough && len(own) > 0; n *= 2 { // somebody may have put any number of others there
+			n = min(n, len(own))
+			if err := h.fetch(ctx, own[:n], trusted, patience); err != nil {
+				return err
+			}
+			own = own[n:]
+		}
+	}
+	return nil
+}
+
+// byLineage returns the points of each lineage, newest first by what their names say.
+func byLineage(points []Object) map[string][]Object {
+	lineages := map[string][]Object{}
+	for _, o := range points {
+		lineage, _, _ := splitObject(o.Name)
+		lineages[lineage] = append(lineages[lineage], o)
+	}
+	for _, own := range lineages {
+		slices.SortFunc(own, func(a, b Object) int {
+			return cmp.Or(cmp.Compare(revisionIn(b.Name), revisionIn(a.Name)), cmp.Compare(b.Name, a.Name))
+		})
+	}
+	return lineages
+}
+
+// revisionIn returns the revision that a point's name says; -1 if it says none.
+func revisionIn(point string) int64 {
+	fields := strings.Split(strings.TrimSuffix(path.Base(point), pointEnding), "-")
+	if len(fields) != 3 {
+		return -1
+	}
+	revision, err := strconv.ParseInt(fields[1], 16, 64)
+	if err != nil {
+		return -1
+	}
+	return revision
+}
+
+// fetch reads the points, some at a time.
+func (h *holding) fetch(ctx context.Context, points []Object, trusted sshsig.Trusted, patience time.Duration) error {
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
 	const atOnce = 8

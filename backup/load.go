@@ -47,10 +47,13 @@ type loading struct {
 	provenance Provenance
 }
 
+// loaders is how many packs are loaded at the same time: some are on their way while others are opened.
+const loaders = 4
+
 // packs adds what the packs hold, some packs at a time.
 func (l *loading) packs(ctx context.Context, found Found, copies []Copy, identities []age.Identity) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(sealers)
+	group.SetLimit(loaders)
 	for _, pack := range found.Packs {
 		group.Go(func() error {
 			from, entities, err := loadPack(ctx, found, pack, copies, identities)

@@ -60,7 +60,7 @@ func Prune(ctx context.Context, copies []Copy, trusted sshsig.Trusted, options P
 	if !options.Keep.any() {
 		return nil, ErrNoRule
 	}
-	holdings := survey(ctx, copies, trusted, patience)
+	holdings := survey(ctx, copies, trusted, patience, 0)
 	all := merge(holdings)
 	if options.Verified == nil {
 		options.Verified = attestedAt(ctx, holdings, copies, trusted)

@@ -3,7 +3,6 @@ package backup
 import (
 	"archive/tar"
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -93,48 +92,6 @@ var tarTemplate = func() string {
 	copy(header[329:], "0000000\x000000000\x00")
 	return string(header)
 }()
-
-// readRecords hands the entities of a tar to each: exactly count of them, in the order of their references.
-func readRecords(r io.Reader, count int, each func(gateway.Entity) error) error {
-	t := tar.NewReader(r)
-	var last gateway.Ref
-	for i := range count {
-		header, err := t.Next()
-		if err != nil {
-			return fmt.Errorf("read record: %w", unexpected(err))
-		}
-		entity, err := readRecord(t, header)
-		if err != nil {
-			return err
-		}
-		if i > 0 && entity.Ref.Compare(last) <= 0 {
-			return fmt.Errorf("read record: %q comes after %q", entity.Ref, last)
-		}
-		last = entity.Ref
-		if err := each(entity); err != nil {
-			return err
-		}
-	}
-	if _, err := t.Next(); err != io.EOF {
-		return errors.Join(errors.New("read record: there are more than the point says"), err)
-	}
-	return nil
-}
-
-func readRecord(t *tar.Reader, header *tar.Header) (gateway.Entity, error) {
-	ref, err := parseRecordName(header.Name)
-	if err != nil {
-		return gateway.Entity{}, err
-	}
-	if header.Typeflag != tar.TypeReg || header.Size < 0 || header.Size > maxRecord {
-		return gateway.Entity{}, fmt.Errorf("read record %s: it is no file, or too long", header.Name)
-	}
-	body, err := readSized(t, header.Size)
-	if err != nil {
-		return gateway.Entity{}, fmt.Errorf("read record %s: %w", header.Name, unexpected(err))
-	}
-	return gateway.Entity{Ref: ref, Body: body}, nil
-}
 
 // readSized reads size bytes. It trusts the size up to a point: what claims to be large must be there before memory is
 // spent on it.

@@ -8,9 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"filippo.io/age"
-
-	"gwdr/gateway"
 	"gwdr/internal/sshsig"
 )
 
@@ -106,36 +103,6 @@ func (t *Tail) sum() {
 		}
 		t.Revision, t.Time = s.To, s.Time
 	}
-}
-
-// Replay lays the changes over what the point holds, and returns where they came from. A segment that cannot be opened ends
-// the Tail before it, which Stop says then.
-func (t *Tail) Replay(state *gateway.State, identities []age.Identity) Provenance {
-	var provenance Provenance
-	applied := 0
-	for i, s := range t.segments {
-		var changes []gateway.Change // all of a segment, or nothing
-		err := s.changes(identities, func(revision int64, c gateway.Change) {
-			if t.before == 0 || revision < t.before {
-				changes = append(changes, c)
-			}
-		})
-		if err != nil {
-			t.Stop = fmt.Sprintf("segment %d of the log, which follows revision %d, cannot be opened: %v", s.Seq, s.From, err)
-			t.segments, t.from = t.segments[:i], t.from[:i]
-			t.Gaps = slices.DeleteFunc(t.Gaps, func(g TailGap) bool { return g.To > s.From })
-			break
-		}
-		for _, c := range changes {
-			state.Apply(c)
-		}
-		if applied += len(changes); len(changes) > 0 {
-			provenance = append(provenance, Origin{s.Object(), t.from[i], len(changes)})
-		}
-	}
-	t.sum()
-	t.Changes = applied
-	return provenance
 }
 
 // EndsAt reports whether the tail ends where the point stands: then it leads to what the point holds.

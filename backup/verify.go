@@ -146,7 +146,7 @@ func newVerifying(ctx context.Context, copies []Copy, keys Keys, options VerifyO
 	r := &verifying{copies: copies, keys: keys, VerifyOptions: options, meter: &meter{report: options.Progress}}
 	r.v = &Verification{Schema: "gwdr/verify/v1", Started: time.Now().UTC(), Scope: options.scope(),
 		Logs: []LogVerification{}, Sealed: []string{}, Repairs: []Repair{}}
-	r.holdings = survey(ctx, copies, keys.Trusted, options.Patience)
+	r.holdings = survey(ctx, copies, keys.Trusted, options.Patience, 0)
 	r.found = merge(r.holdings)
 	return r
 }

@@ -354,25 +354,10 @@ func (a *app) noPlan(plan *restore.Plan, err error) error {
 
 // notRead says what to do where the backups gave nothing to restore, or the gateway nothing at all.
 func notRead(err error, gatewayHint string) error {
-	if errors.Is(err, backup.ErrNoIdentity) {
-		return keyError(err)
-	}
-	if errors.Is(err, restore.ErrGap) {
-		return withHint(exitWith(exitRefused, err), "an earlier --at is before the gap; --allow-gap goes on behind it, without the changes that are lost")
-	}
-	if errors.Is(err, restore.ErrSealed) {
-		return withHint(exitWith(exitIntegrity, err), identityHint)
-	}
-	if errors.Is(err, restore.ErrNoSuchPoint) {
-		return withHint(exitWith(exitIntegrity, err), "'gwdr backup list' names the points and their times")
-	}
 	if unheard := (*net.OpError)(nil); errors.Is(err, restore.ErrTarget) && errors.As(err, &unheard) {
 		return withHint(err, "%s", gatewayHint)
 	}
-	if errors.Is(err, restore.ErrNothing) {
-		return withHint(exitWith(exitIntegrity, err), "'gwdr backup verify' shows what each location still holds; docs/restore.md says what to try next")
-	}
-	return err
+	return backupHint(err)
 }
 
 // restoreError maps what came of a restore to its exit code.

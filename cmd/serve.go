@@ -37,6 +37,7 @@ type serveOptions struct {
 	readyFile                  string
 	exitOnEOF                  bool
 	drain                      time.Duration
+	backup                     fromBackup
 }
 
 func newServeCommand(a *app) *cobra.Command {
@@ -48,20 +49,31 @@ func newServeCommand(a *app) *cobra.Command {
 or both in one process. A data plane keeps its last good configuration on disk and starts from it when the control plane
 is gone. Control planes of several regions follow one leader (--replication async with --peer).
 
+With --from-backup it needs no control plane, and nothing to restore to: it serves the newest state that the backups give,
+with every revocation known anywhere, and goes after newer ones as they appear. It takes no changes until it is promoted
+(POST /v1/promote); from then on it is an ordinary gateway that holds what it served, also when it is started again with
+the same command. docs/restore.md is the page for the worst day.
+
 GET /v1 of the admin API lists its endpoints; docs/admin-api.md describes them.`,
 		Example: `  gwdr serve                                              # everything in one process, on this machine only
   gwdr serve --role control --data /var/lib/gwdr --token-file tokens
   gwdr serve --role data --data /var/lib/gwdr-data --listen :8080 --control http://127.0.0.1:8081 --control-token-file token
+
+  # the gateway is gone: serve from the backups, at once
+  gwdr serve --from-backup --listen :8080                 # of all locations in gwdr.yaml
+  gwdr serve --from-backup offsite --listen :8080
+  curl -X POST 127.0.0.1:8081/v1/promote                  # make it the gateway
 
   # a first route, a key, a call
   curl -X PUT 127.0.0.1:8081/v1/upstream/hello -d '{"endpoints":[{"url":"http://127.0.0.1:9000"}]}'
   curl -X PUT 127.0.0.1:8081/v1/route/hello -d '{"path":"/{rest...}","upstream":"hello"}'
   curl -X POST 127.0.0.1:8081/v1/keys -d '{}'
   curl 127.0.0.1:8080/ -H 'Authorization: Bearer gwk_...'`,
-		Args: cobra.NoArgs,
+		Args: o.backup.arguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runServe(cmd.Context(), a, o) },
 	}
 	o.addFlags(cmd)
+	o.backup.addFlags(a, cmd)
 	return cmd
 }
 
@@ -130,7 +142,7 @@ func (o *serveOptions) check() error {
 	case !isLoopback(o.admin) && (o.tokenFile == "" || o.tlsCert == ""):
 		return fmt.Errorf("--admin %s is reachable from other machines: that needs --token-file, --tls-cert and --tls-key", o.admin)
 	}
-	return o.checkURLs()
+	return errors.Join(o.checkBackup(), o.checkURLs())
 }
 
 // checkURLs refuses what is no address of a control plane. One that can never be reached would not be noticed: a leader

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,11 +28,19 @@ type instance struct {
 	proxy   *proxy.Gateway   // nil on a control plane
 	source  proxy.Source     // what proxy follows; nil: nothing
 	lock    *os.File         // holds the data directory; nil on a control plane, whose store does
+	standby *standby         // nil unless it serves from a backup
+
+	background context.Context // ends when the instance stops serving
 }
 
 // open makes the parts, none of which listens yet. An old leader learns of a new one here.
 func (in *instance) open(ctx context.Context) error {
 	in.metrics = prometheus.NewRegistry()
+	if len(in.options.backup.from) > 0 {
+		if ordinary, err := in.openFromBackup(ctx); err != nil || !ordinary {
+			return err
+		}
+	}
 	if in.options.controls() {
 		if err := in.openControl(ctx); err != nil {
 			return err
@@ -47,11 +54,14 @@ func (in *instance) open(ctx context.Context) error {
 
 func (in *instance) openControl(ctx context.Context) (err error) {
 	o := in.options
+	if err := refuseHalf(o.data); err != nil {
+		return err
+	}
 	in.store, err = store.Open(ctx, store.Options{Dir: o.data, Follower: o.replication == replicationAsync, Log: in.Log})
 	if err != nil {
 		return inUse(err)
 	}
-	in.measureControl()
+	in.measureControl(in.store)
 	if o.replication == replicationNone {
 		return nil
 	}
@@ -75,19 +85,19 @@ func inUse(err error) error {
 }
 
 // measureControl adds the control plane's own metrics.
-func (in *instance) measureControl() {
+func (in *instance) measureControl(st *store.Store) {
 	gauge := func(name, help string, value func() float64) {
 		in.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
 	}
 	gauge("gwdr_control_leader", "Whether this control plane takes writes.", func() float64 {
-		if in.store.Role().Mode == gateway.ModeLeader {
+		if st.Role().Mode == gateway.ModeLeader {
 			return 1
 		}
 		return 0
 	})
-	gauge("gwdr_control_epoch", "Epoch of the leadership.", func() float64 { return float64(in.store.Role().Epoch) })
+	gauge("gwdr_control_epoch", "Epoch of the leadership.", func() float64 { return float64(st.Role().Epoch) })
 	gauge("gwdr_control_applied_revision", "Newest revision of the leader that is applied here.", func() float64 {
-		return float64(in.store.Origin().Revision)
+		return float64(st.Origin().Revision)
 	})
 }
 
@@ -101,7 +111,7 @@ func (in *instance) openData() (err error) {
 			return inUse(err)
 		}
 	}
-	in.proxy, err = proxy.New(proxy.Options{Instance: o.instance, Region: o.region, LastGood: filepath.Join(o.data, "last-good.ndjson"),
+	in.proxy, err = proxy.New(proxy.Options{Instance: o.instance, Region: o.region, LastGood: in.lastGood(),
 		Metrics: in.metrics, Log: in.Log})
 	if err != nil {
 		return err
@@ -119,7 +129,7 @@ func (in *instance) openData() (err error) {
 	switch {
 	case err == nil:
 	case in.source == nil:
-		return withHint(err, "name a control plane by --control, or put a last good configuration at %s", filepath.Join(o.data, "last-good.ndjson"))
+		return withHint(err, "name a control plane by --control, or put a last good configuration at %s", in.lastGood())
 	case !errors.Is(err, fs.ErrNotExist):
 		in.Log.Error("last good configuration cannot be used, the control plane's is waited for", "error", err)
 	}
@@ -129,14 +139,19 @@ func (in *instance) openData() (err error) {
 // serve listens and serves until ctx ends or a part fails, and then drains.
 func (in *instance) serve(ctx context.Context) error {
 	stopping := make(chan struct{})
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	in.background = background
 	servers, err := in.listen(stopping)
 	if err != nil {
 		return err
 	}
-	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	defer running.Wait()
 	defer stop()
+	if in.standby != nil {
+		in.standby.run()
+	}
 	if in.replica != nil {
 		running.Go(func() { in.replica.Run(background) })
 	}
@@ -155,6 +170,7 @@ func (in *instance) serve(ctx context.Context) error {
 	case err = <-failed:
 	case <-in.stopped():
 		err = errors.New("store stopped by itself")
+	case err = <-in.standbyFailed():
 	}
 	close(stopping)
 	return errors.Join(err, in.drain(servers))
@@ -171,6 +187,9 @@ func (in *instance) stopped() <-chan struct{} {
 // close ends the parts that open made.
 func (in *instance) close() error {
 	var errs []error
+	if in.standby != nil {
+		errs = append(errs, in.standby.end())
+	}
 	if in.proxy != nil {
 		errs = append(errs, in.proxy.Close())
 	}

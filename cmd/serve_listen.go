@@ -49,7 +49,14 @@ func (in *instance) listen(stopping <-chan struct{}) ([]*listener, error) {
 	if in.proxy != nil {
 		api.Data = dataPlane{in.proxy}
 	}
-	first, err := in.bind(o.admin, "--admin", api.Handler())
+	var handler http.Handler
+	if in.standby == nil {
+		handler = api.Handler()
+	} else {
+		in.standby.api = &standbyAPI{server: api}
+		handler = in.standby.api
+	}
+	first, err := in.bind(o.admin, "--admin", handler)
 	if err != nil {
 		return nil, err
 	}
@@ -62,6 +69,9 @@ func (in *instance) listen(stopping <-chan struct{}) ([]*listener, error) {
 		return nil, errors.Join(err, first.socket.Close())
 	}
 	api.Listen = "http://" + second.socket.Addr().String() // nobody is served yet
+	if in.standby != nil {
+		in.standby.api.become(in.standby, nil)
+	}
 	return []*listener{first, second}, nil
 }
 

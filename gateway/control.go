@@ -1,6 +1,9 @@
 package gateway
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // Mode is what a control plane does with writes.
 type Mode string
@@ -11,6 +14,7 @@ const (
 	ModeFollower Mode = "follower" // copies a leader in another region
 	ModeFenced   Mode = "fenced"   // led until another region was promoted, and has not yet joined it
 	ModeBlank    Mode = "blank"    // the store was emptied from outside and waits for a restore
+	ModeBackup   Mode = "backup"   // there is no store yet: it serves from a backup until it is promoted
 )
 
 // Status is what an instance says about itself at GET /v1/status. A data plane fills in what it has loaded.
@@ -28,6 +32,20 @@ type Status struct {
 	Digest      string       `json:"digest,omitempty"`       // of the State at Revision
 	Counts      map[Kind]int `json:"counts,omitempty"`
 	Listen      string       `json:"listen,omitempty"` // base URL of the data plane in this process: http://host:port
+	Backup      *Backup      `json:"backup,omitempty"` // what it serves from, in ModeBackup
+}
+
+// Backup is what a gateway that serves from a backup says of that.
+type Backup struct {
+	Lineage    string         `json:"lineage"`
+	Point      string         `json:"point"`
+	Revision   int64          `json:"revision"`
+	Time       time.Time      `json:"recovery_point_time"` // UTC: whatever was acknowledged by then is served
+	AgeS       float64        `json:"age_s"`               // of that
+	Provenance map[string]int `json:"provenance"`          // objects loaded, by location
+	Looked     time.Time      `json:"looked"`              // UTC: when the locations were last asked for newer ones
+	Findings   []string       `json:"findings"`            // what was passed over, at which location, and why
+	Promotion  string         `json:"promotion,omitempty"` // under way, or why it failed
 }
 
 // Condition says what must hold for a write to happen. The zero value always holds.

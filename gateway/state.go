@@ -78,6 +78,17 @@ func (s *State) All() iter.Seq[Entity] {
 	}
 }
 
+// Unordered yields the entities in any order, which takes far less time.
+func (s *State) Unordered() iter.Seq[Entity] {
+	return func(yield func(Entity) bool) {
+		for r, body := range s.bodies {
+			if !yield(Entity{Ref: r, Body: body}) {
+				return
+			}
+		}
+	}
+}
+
 // Kind yields the entities of one kind by id.
 func (s *State) Kind(k Kind) iter.Seq[Entity] {
 	return func(yield func(Entity) bool) {

@@ -63,6 +63,7 @@ func (r *Source) lead(s *Snapshot, tail *backup.Tail, state *gateway.State, cand
 	if s.know(tail.Time); len(tail.Gaps) > 0 {
 		s.RevokedBy = tail.Gaps[0].From
 	}
+	s.end = tail.End(s.Point)
 	s.replayed = tail.Stop == "" && len(tail.Gaps) == 0 && r.At == (At{})
 }
 

@@ -22,7 +22,9 @@ type Source struct {
 	Witnesses []RevocationSource
 	Patience  time.Duration     // how long a location or a witness may take to answer at all; 0 means 15 s
 	Progress  func(text string) // for people; may be nil
-	Log       *slog.Logger      // may be nil
+	// Recent is how many points of each lineage are looked at, of each location the newest that verify; 0 means all.
+	Recent int
+	Log    *slog.Logger // may be nil
 }
 
 // Snapshot is a state that the locations give, where it comes from, and what had to be passed over.
@@ -39,6 +41,7 @@ type Snapshot struct {
 
 	damaged  []string         // copies that hold the point, and did not give all of it
 	replayed bool             // the log was laid over the point, to its end
+	end      backup.Found     // where the log leads from Point, as far as it was laid over it; no lineage: nowhere
 	copies   []backup.Copy    // that answer
 	closed   map[string]error // why points could not be loaded, by name
 	forks    *backup.Forks
@@ -86,7 +89,7 @@ func (r *Source) read(ctx context.Context) (*Snapshot, error) {
 	r.progress("looking for points at %s", names(r.Copies))
 	s := &Snapshot{closed: map[string]error{}}
 	s.copies = withOriginals(ctx, r.answering(ctx, s, r.Copies))
-	found, problems := backup.Find(ctx, s.copies, r.Keys.Trusted)
+	found, problems := r.find(ctx, s.copies)
 	s.forks = backup.NewForks(s.copies, r.Keys.Trusted)
 	for _, p := range problems {
 		s.note(p.Copy, "%s", strings.TrimPrefix(p.Object+": "+p.Text, ": "))
@@ -117,7 +120,7 @@ func (r *Source) lookElsewhere(ctx context.Context, s *Snapshot) []backup.Found 
 	s.copies = slices.Concat(s.copies, r.answering(ctx, s, r.Elsewhere))
 	s.closed = map[string]error{} // what could not be loaded may be whole there
 	s.forks = backup.NewForks(s.copies, r.Keys.Trusted)
-	found, problems := backup.Find(ctx, s.copies, r.Keys.Trusted)
+	found, problems := r.find(ctx, s.copies)
 	for _, p := range problems {
 		if slices.ContainsFunc(r.Elsewhere, func(c backup.Copy) bool { return c.Name == p.Copy }) {
 			s.note(p.Copy, "%s", strings.TrimPrefix(p.Object+": "+p.Text, ": "))

@@ -29,6 +29,7 @@ type Server struct {
 	Listen                 string // base URL of the data plane in this process; empty: there is none
 
 	Store    *store.Store    // nil on a mere data plane
+	Standby  Standby         // what Data serves from, if that is a backup; there is no Store then
 	Data     DataPlane       // nil on a mere control plane
 	Tokens   Tokens          // empty: whoever reaches the listener is an admin
 	Metrics  http.Handler    // serves GET /metrics; nil: 404
@@ -92,7 +93,7 @@ func withDeadline(next http.Handler) http.Handler {
 }
 
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, map[string]string{"status": "ok", "instance": s.Instance})
+	answer(w, http.StatusOK, s.alive("ok"))
 }
 
 // ready answers 200 when the process serves what its role is to serve. Its control plane is open before it listens.
@@ -101,11 +102,17 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, &refusal{status: http.StatusServiceUnavailable, code: "not_ready", text: "no configuration is loaded"})
 		return
 	}
-	answer(w, http.StatusOK, map[string]string{"status": "ready", "instance": s.Instance})
+	answer(w, http.StatusOK, s.alive("ready"))
 }
 
 // leader answers 200 only if this control plane takes writes.
 func (s *Server) leader(w http.ResponseWriter, r *http.Request) {
+	if s.Standby != nil {
+		known := *readOnly
+		known.status = http.StatusServiceUnavailable
+		s.fail(w, r, &known)
+		return
+	}
 	if s.Store == nil {
 		s.fail(w, r, &refusal{status: http.StatusServiceUnavailable, code: "not_leader", text: "no control plane runs here"})
 		return
@@ -133,6 +140,10 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 			s.fail(w, r, err)
 			return
 		}
+	}
+	if s.Standby != nil {
+		backup := s.Standby.Backup()
+		out.Status.Mode, out.Status.Store, out.Status.Backup = gateway.ModeBackup, "", &backup
 	}
 	out.Instance, out.Region, out.Role, out.Listen = s.Instance, s.Region, s.Role, s.Listen
 	answer(w, http.StatusOK, out)

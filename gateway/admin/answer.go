@@ -61,7 +61,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 
 // classify finds the refusal that stands for the error.
 func classify(err error) *refusal {
-	known, tooLarge, follower := (*refusal)(nil), (*http.MaxBytesError)(nil), (*store.NotLeaderError)(nil)
+	known, tooLarge, follower, unready := (*refusal)(nil), (*http.MaxBytesError)(nil), (*store.NotLeaderError)(nil), (*PromotionError)(nil)
 	if errors.As(err, &known) {
 		return known
 	}
@@ -73,6 +73,8 @@ func classify(err error) *refusal {
 		if follower.Role.Mode == gateway.ModeBlank {
 			known.hint = "the store lost its content: restore a backup"
 		}
+	case errors.As(err, &unready):
+		known.status, known.code, known.hint = http.StatusConflict, "conflict", unready.Hint
 	case errors.As(err, &tooLarge):
 		known.status, known.code = http.StatusRequestEntityTooLarge, "too_large"
 	case errors.Is(err, gateway.ErrNotFound):

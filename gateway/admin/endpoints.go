@@ -22,6 +22,9 @@ func (s *Server) endpoints() []endpoint {
 		{"GET /v1/status", status, s.status, "who this is, what it serves, its digest; ?brief=true leaves digest and counts out"},
 		{"GET /v1/state", export, s.state, "everything at one revision, as NDJSON; ?kind= for one kind"},
 	}
+	if s.Standby != nil {
+		return append(all, s.standbyEndpoints()...)
+	}
 	if s.Store == nil {
 		return all
 	}

@@ -36,6 +36,9 @@ func (s *Server) read(r *http.Request, kind gateway.Kind, begin func(gateway.Hea
 		return s.Store.StreamOf(r.Context(), kind, begin, each)
 	}
 	h, all := s.Data.State()
+	if s.Standby != nil { // no store: nobody shall take it for the one that was backed up, and back it up again
+		h.Store = ""
+	}
 	if err := begin(h); err != nil {
 		return err
 	}

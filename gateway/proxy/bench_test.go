@@ -125,9 +125,11 @@ func BenchmarkRequest(b *testing.B) {
 func BenchmarkAuthenticate(b *testing.B) {
 	key, text := keyEntity([]string{"read"}, nil)
 	edit := (&keyring{}).edit()
-	if err := edit.apply(put(key)); err != nil {
+	credential, err := newCredential(key.Body)
+	if err != nil {
 		b.Fatal(err)
 	}
+	edit.apply(put(key), credential)
 	header := http.Header{"Authorization": {"Bearer " + text}}
 	b.ReportAllocs()
 	for b.Loop() {

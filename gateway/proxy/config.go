@@ -42,8 +42,9 @@ func (c *config) with(h gateway.Header, changes []gateway.Change) (*config, erro
 	next := *c
 	next.header = h
 	e := configEdit{config: &next, keys: c.keys.edit()}
-	for _, change := range changes {
-		if err := e.apply(change); err != nil {
+	parsed := parse(changes)
+	for i, change := range changes {
+		if err := e.apply(change, parsed[i]); err != nil {
 			return nil, fmt.Errorf("%s: %w", change.Entity.Ref, err)
 		}
 	}
@@ -71,19 +72,22 @@ func clone[V any](m map[string]V) map[string]V {
 	return maps.Clone(m)
 }
 
-func (e *configEdit) apply(change gateway.Change) error {
+func (e *configEdit) apply(change gateway.Change, p parsed) error {
+	if p.err != nil {
+		return p.err
+	}
 	switch change.Entity.Kind {
 	case gateway.Key, gateway.Revocation:
-		return e.keys.apply(change)
+		e.keys.apply(change, p.key)
 	case gateway.Route:
-		return e.applyRoute(change)
+		e.applyRoute(change, p.route)
 	case gateway.Upstream:
 		return e.applyUpstream(change)
 	}
 	return nil
 }
 
-func (e *configEdit) applyRoute(change gateway.Change) error {
+func (e *configEdit) applyRoute(change gateway.Change, r *route) {
 	id := change.Entity.ID
 	if e.router == nil {
 		e.router, e.routes = e.config.router.edit(), clone(e.routes)
@@ -92,17 +96,12 @@ func (e *configEdit) applyRoute(change gateway.Change) error {
 		e.router.remove(old)
 		delete(e.routes, id)
 	}
-	if change.Op == gateway.Delete {
-		return nil
-	}
-	r, err := newRoute(id, change.Entity.Body)
-	if err != nil {
-		return err
+	if r == nil {
+		return
 	}
 	e.router.add(r)
 	e.routes[id] = r
 	e.fresh = append(e.fresh, r)
-	return nil
 }
 
 func (e *configEdit) applyUpstream(change gateway.Change) error {

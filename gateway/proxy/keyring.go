@@ -43,26 +43,24 @@ func (k *keyring) edit() *keyEdit {
 	return &keyEdit{ring: &ring}
 }
 
-// apply makes the change of a Key or Revocation. Revocations are only ever added.
-func (e *keyEdit) apply(c gateway.Change) error {
+// apply makes the change of a Revocation, or that of a Key to what its body says, which is nil if it is gone. Revocations are
+// only ever added.
+func (e *keyEdit) apply(c gateway.Change, key *credential) {
 	id := c.Entity.ID
 	var next credential
+	if key != nil {
+		next = *key
+	}
 	if old := e.ring.get(id); old != nil {
-		next.revoked = old.revoked
 		if c.Entity.Kind == gateway.Revocation {
 			next = *old
 		}
+		next.revoked = old.revoked
 	}
-	switch {
-	case c.Entity.Kind == gateway.Revocation:
-		next.revoked = next.revoked || c.Op != gateway.Delete
-	case c.Op != gateway.Delete:
-		if err := next.read(c.Entity.Body); err != nil {
-			return err
-		}
+	if c.Entity.Kind == gateway.Revocation && c.Op != gateway.Delete {
+		next.revoked = true
 	}
 	e.set(id, next)
-	return nil
 }
 
 func (e *keyEdit) set(id string, c credential) {
@@ -81,21 +79,21 @@ func (e *keyEdit) set(id string, c credential) {
 	e.ring.shards[i][id] = &c
 }
 
-// read takes the key from its body.
-func (c *credential) read(body []byte) error {
-	var b gateway.KeyBody
-	if err := gateway.Decode(body, &b); err != nil {
-		return err
+// newCredential reads a key's body.
+func newCredential(body []byte) (*credential, error) {
+	b, err := gateway.DecodeKey(body)
+	if err != nil {
+		return nil, err
 	}
 	sum, err := b.Sum()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	c.known, c.sum, c.scopes = true, sum, b.Scopes
+	c := &credential{known: true, sum: sum, scopes: b.Scopes}
 	if b.Expires != nil {
 		c.expires = *b.Expires
 	}
-	return nil
+	return c, nil
 }
 
 // authenticate decides on the request's key. Whether a key is revoked, expired or too weak is told only to who holds it.

@@ -104,16 +104,16 @@ func TestOneKeyAmongManyChangesAlone(t *testing.T) {
 	ring := &keyring{}
 	edit := ring.edit()
 	for i := range 5_000 {
-		token := gateway.KeyBody{Hash: fmt.Sprintf("%064x", i)}
-		if err := edit.apply(gateway.Change{Op: gateway.Create, Entity: entity(gateway.Key, fmt.Sprint(i), token)}); err != nil {
-			t.Fatal(err)
+		c := put(entity(gateway.Key, fmt.Sprint(i), gateway.KeyBody{Hash: fmt.Sprintf("%064x", i)}))
+		p := parseOne(c)
+		if p.err != nil {
+			t.Fatal(p.err)
 		}
+		edit.apply(c, p.key)
 	}
 	before := edit.ring
 	edit = before.edit()
-	if err := edit.apply(gateway.Change{Op: gateway.Delete, Entity: entity(gateway.Key, "77", nil)}); err != nil {
-		t.Fatal(err)
-	}
+	edit.apply(remove(entity(gateway.Key, "77", nil)), nil)
 	after := edit.ring
 	if before.get("77") == nil || after.get("77") != nil {
 		t.Error("the edit is seen where it should not be, or not where it should")

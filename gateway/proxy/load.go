@@ -25,7 +25,19 @@ func (g *Gateway) Load(h gateway.Header, s *gateway.State) error {
 		return g.reject(err, gateway.Diff(g.state, s))
 	}
 	g.want, g.pending = h, nil
-	return g.advance(gateway.Diff(g.state, s))
+	return g.advance(g.changesTo(s))
+}
+
+// changesTo returns the changes that lead to s.
+func (g *Gateway) changesTo(s *gateway.State) []gateway.Change {
+	if g.state.Len() > 0 {
+		return gateway.Diff(g.state, s)
+	}
+	changes := make([]gateway.Change, 0, s.Len()) // a start waits for this: order is of no matter here, and takes time
+	for e := range s.Unordered() {
+		changes = append(changes, gateway.Change{Op: gateway.Create, Entity: e})
+	}
+	return changes
 }
 
 // mayFollow refuses a state that has nothing to serve instead of what is served, and does not continue it either: that of

@@ -9,6 +9,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -37,6 +39,7 @@ var ErrInUse = errors.New("state directory is in use by another process")
 // Options say how a store is opened.
 type Options struct {
 	Dir      string       // state directory: etcd lies in Dir/store, the store's identity in Dir/store-id
+	Locked   bool         // the caller has Lock of Dir, and keeps it until after Close
 	Follower bool         // a store that is new starts as a follower without a leader, not as a leader
 	Log      *slog.Logger // nil discards
 }
@@ -45,7 +48,7 @@ type Options struct {
 type Store struct {
 	dir  string
 	log  *slog.Logger
-	lock *os.File
+	lock io.Closer
 	etcd *embed.Etcd
 	kv   *clientv3.Client
 
@@ -82,9 +85,13 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create state directory: %w", err)
 	}
-	held, err := Lock(o.Dir)
-	if err != nil {
-		return nil, err
+	held := io.Closer(io.NopCloser(nil))
+	if !o.Locked {
+		lock, err := Lock(o.Dir)
+		if err != nil {
+			return nil, err
+		}
+		held = lock
 	}
 	e, err := startEtcd(ctx, filepath.Join(o.Dir, "store"), o.Log)
 	if err != nil {
@@ -130,3 +137,25 @@ func (s *Store) ID() string { return s.state.Load().id }
 
 // key returns the etcd key of an entity.
 func key(r gateway.Ref) string { return entities + string(r.Kind) + "/" + r.ID }
+
+// Remains reports whether there is a store, or what is left of one, in the state directory.
+func Remains(dir string) (bool, error) {
+	for _, name := range []string{"store", "store-id"} {
+		_, err := os.Lstat(filepath.Join(dir, name))
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
+// Discard removes the store from the state directory, for good. Nobody may have it open.
+func Discard(dir string) error {
+	// The identity goes first: a store without one is new, an identity without its store would wait for a restore.
+	for _, name := range []string{"store-id", "store"} {
+		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
+			return fmt.Errorf("discard store: %w", err)
+		}
+	}
+	return syncDir(dir)
+}
