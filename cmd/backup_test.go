@@ -147,7 +147,7 @@ func TestBackupOnOneDevice(t *testing.T) {
 		t.Errorf("list: %+v, %v", list, err)
 	}
 	contains(t, s.want(0, "backup", "verify", "--all"), "read 3 points, 3 of 3 decrypted")
-	contains(t, s.want(0, "backup", "prune", "--keep-within", "7d"), "there is nothing to remove")
+	contains(t, s.want(0, "backup", "prune", "--keep-within", "7d"), "nothing to remove")
 }
 
 // TestBackupOnLab: the lab's three locations count as declared, and the output says that they are one device.
