@@ -145,9 +145,6 @@ func (j *Job) others(c Copy) []Copy {
 // putPoint puts the packs that the copy lacks, and returns how many bytes that took; and then the point, which commits
 // them, once commit allows it.
 func (j *Job) putPoint(ctx context.Context, c Copy, p *pendingPoint, held *stock, commit func() error) (sent int64, err error) {
-	if err := held.hasLog(p.Point); err != nil {
-		return 0, err
-	}
 	var stored map[string]int64
 	if !p.fresh() {
 		if stored, err = held.list(); err != nil {
@@ -160,6 +157,9 @@ func (j *Job) putPoint(ctx context.Context, c Copy, p *pendingPoint, held *stock
 		if err != nil {
 			return sent, err
 		}
+	}
+	if err := held.hasLog(p.Point); err != nil {
+		return sent, err
 	}
 	if err := commit(); err != nil {
 		return sent, err
