@@ -87,8 +87,11 @@ func (w *logWriter) append(batches []gateway.Batch, to int64, at time.Time, gap 
 		Lineage: w.lineage, Seq: w.tail.Seq + 1, Previous: w.tail.SHA256, From: w.tail.To, To: to,
 		After: w.tail.Time, Time: at.UTC(), Gap: gap, Tool: w.tool,
 	}, batches, w.keys)
+	if err == nil {
+		_, err = readSegment(s.object, s.Lineage, s.Seq, w.keys.Trusted)
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("append to log: %w", notTrusted(err, s.Time))
 	}
 	if gap {
 		if err := w.queue.noteGap(s.Seq); err != nil {

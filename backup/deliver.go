@@ -117,7 +117,12 @@ func (j *Job) deliverTo(ctx context.Context, c Copy, ships []*shipment, probe *p
 		if d.note == "" && !d.capabilities.CreateOnly {
 			ship.ballot.cast(c, void)
 		}
-		if err := j.deliverShipment(ctx, c, ship, i == 0, &d); err != nil {
+		err := j.deliverShipment(ctx, c, ship, i == 0, &d)
+		if i > 0 && (errors.Is(err, errLost) || errors.Is(err, ErrSplitBrain)) { // of an older lineage: it is no reason to fail
+			j.Log.Warn("what is left of an older lineage cannot be delivered", "location", c.Name, "lineage", ship.lineage, "error", err)
+			continue
+		}
+		if err != nil {
 			return d, err
 		}
 	}

@@ -105,6 +105,19 @@ func attestedAt(ctx context.Context, holdings []holding, copies []Copy, trusted 
 	return VerifiedAt(attested)
 }
 
+// maxAhead is how much a location's clock may be ahead of this machine's.
+const maxAhead = time.Hour
+
+// future returns an object that was stored later than now, if there is one: all spans are counted back from the newest, so a
+// single wrong time would make everything else old.
+func future(objects []Object, now time.Time) (o Object, ok bool) {
+	i := slices.IndexFunc(objects, func(o Object) bool { return o.Created.After(now.Add(maxAhead)) })
+	if i < 0 {
+		return Object{}, false
+	}
+	return objects[i], true
+}
+
 // prune prunes one copy. all are the points of all copies: one that is damaged here may be whole elsewhere.
 func prune(ctx context.Context, h *holding, all []Found, options PruneOptions) (LocationPruning, error) {
 	l := newLocationPruning()
@@ -116,6 +129,11 @@ func prune(ctx context.Context, h *holding, all []Found, options PruneOptions) (
 	if err != nil {
 		l.Unread = true
 		return l, err
+	}
+	if o, ahead := future(objects, time.Now()); ahead {
+		l.Unread = true
+		return l, fmt.Errorf("%s was stored at %s, which is in the future: its clock or this machine's is wrong, or was, and nothing can be said to be old",
+			o.Name, o.Created.UTC().Format(time.RFC3339))
 	}
 	plan := planPrune(h, objects, all, options)
 	l.Notes = append(l.Notes, plan.notes...)

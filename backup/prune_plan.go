@@ -39,7 +39,8 @@ func planPrune(h *holding, objects []Object, all []Found, options PruneOptions) 
 		if f, ok := here[o.Name]; ok {
 			families[ancestor(lineage)] = append(families[ancestor(lineage)], storedPoint{f, o})
 		} else if f, ok := anywhere[o.Name]; ok { // it takes no place of a whole one
-			plan.stay(storedPoint{f, o}, "damaged here, whole elsewhere")
+			plan.kept = append(plan.kept, KeptPoint{Point: o.Name, Stored: o.Created.UTC(), Reasons: []string{"damaged here, whole elsewhere"}})
+			plan.needed.addDamaged(f)
 		} else {
 			plan.doubt(h, lineage, o.Name)
 		}
@@ -188,6 +189,16 @@ func (n *needs) add(f Found) {
 	n.points[f.Lineage+strings.TrimPrefix(f.Name, pointsDir)] = true
 	n.content(f)
 	n.logFrom[f.Lineage] = max(n.logFrom[f.Lineage], f.Log.Seq)
+}
+
+// addDamaged adds what a point needs that is damaged here. It leaves the log before it alone: that leads on from whatever is
+// whole.
+func (n *needs) addDamaged(f Found) {
+	n.points[f.Lineage+strings.TrimPrefix(f.Name, pointsDir)] = true
+	n.content(f)
+	if !n.lives(f.Lineage) {
+		n.logFrom[f.Lineage] = 0
+	}
 }
 
 // expect adds what a point needs that is not here yet.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 )
 
 // Repair is what came of putting an object back at one location.
@@ -29,6 +30,8 @@ var (
 	ErrKeeps = errors.New("the location does not let gwdr move what is damaged away")
 	// errNowhere is wrapped when all copies were asked, and none has it, nor all of them together.
 	errNowhere = errors.New("no location has it whole")
+	// errOther is why a damaged object is not touched that is whole nowhere.
+	errOther = errors.New("it is left as it is, because another location could not be healed")
 	// errUnread is wrapped when the sample left out what is to be put back.
 	errUnread = errors.New("it was not read in this run: verify with --all")
 	// errNotCommitted: whoever puts it back could decide between two writers.
@@ -73,11 +76,22 @@ func (r *verifying) heal(ctx context.Context, w *wanted, lacking []int) {
 			defer body.Close()
 		}
 	}
+	// Where it is missing nothing can be spoiled: there first.
+	slices.SortStableFunc(lacking, func(a, b int) int {
+		sa, _ := r.sight(a, w.object)
+		sb, _ := r.sight(b, w.object)
+		return boolToInt(sa.damaged()) - boolToInt(sb.damaged())
+	})
+	sole := len(r.wholeAt(w)) == 0 // it is whole nowhere, but in parts: what is there must not be spoiled
 	for _, i := range lacking {
 		s, _ := r.sight(i, w.object)
 		repair := Repair{Copy: r.copies[i].Name, Object: w.object, Problem: r.problem(i, w, s, err == nil).Error(), Err: err}
 		if err == nil {
-			repair.From, repair.Moved, repair.Err = r.healAt(ctx, i, w, body, from)
+			repair.From, repair.Moved, repair.Err = r.healAt(ctx, i, w, body, from, sole)
+			sole = sole && repair.Err != nil
+		}
+		if sole && repair.Moved != "" { // one such failure is enough
+			err = errOther
 		}
 		if repair.Healed = repair.Err == nil; !repair.Healed {
 			repair.Error, repair.From = repair.Err.Error(), ""
@@ -88,7 +102,8 @@ func (r *verifying) heal(ctx context.Context, w *wanted, lacking []int) {
 
 // healAt puts the object back at one copy, and reads it again. What is damaged is read once more before: a broken connection
 // looks like a truncated object, and what is whole must not be moved away.
-func (r *verifying) healAt(ctx context.Context, i int, w *wanted, body *content, from string) (source, moved string, err error) {
+// Where the object is whole nowhere, sole says so: then its bytes are put under another name before.
+func (r *verifying) healAt(ctx context.Context, i int, w *wanted, body *content, from string, sole bool) (source, moved string, err error) {
 	s, _ := r.sight(i, w.object)
 	if s.damaged() {
 		_ = r.look(ctx, i, w) // the sight has its error
@@ -99,14 +114,19 @@ func (r *verifying) healAt(ctx context.Context, i int, w *wanted, body *content,
 	if err := r.mayHeal(i, w, s); err != nil {
 		return "", "", err
 	}
+	if ctx.Err() != nil { // it was not read again
+		return "", "", context.Cause(ctx)
+	}
 	// Who interrupts this may not leave nothing where something was.
-	a := onOne(context.WithoutCancel(ctx), r.copies[i], allowance(r.Patience, 2*body.size), func(ctx context.Context, c Copy) (string, error) {
+	a := onOne(context.WithoutCancel(ctx), r.copies[i], allowance(r.Patience, 3*body.size), func(ctx context.Context, c Copy) (string, error) {
+		if sole && !s.missing() {
+			return replace(ctx, c.Location, w.object, body, s)
+		}
 		moved, err := makeWay(ctx, c.Location, w.object, s)
 		if err != nil {
 			return "", err
 		}
-		// A reader of its own: a driver that is left behind goes on reading.
-		return moved, c.Location.Put(ctx, w.object, io.NewSectionReader(body, 0, body.size), body.size)
+		return moved, body.put(ctx, c.Location, w.object)
 	})
 	if a.err != nil {
 		if errors.Is(a.err, errSilent) {
@@ -121,6 +141,32 @@ func (r *verifying) healAt(ctx context.Context, i int, w *wanted, body *content,
 		return "", a.value, fmt.Errorf("it was put back, and is not whole: %w", healed.err)
 	}
 	return from, a.value, nil
+}
+
+// asideName is where the bytes of an object are put while the object itself is replaced.
+func asideName(object string) string { return object + ".healing" }
+
+// replace puts the bytes beside the object first, so that they are there whatever happens then.
+func replace(ctx context.Context, l Location, object string, body *content, s sight) (moved string, err error) {
+	if err := body.put(ctx, l, asideName(object)); err != nil {
+		return "", fmt.Errorf("nothing was moved: %w", err)
+	}
+	moved, err = makeWay(ctx, l, object, s)
+	if err == nil {
+		err = body.put(ctx, l, object)
+	}
+	if err != nil && moved != "" {
+		return moved, fmt.Errorf("what is whole is at %s: %w", asideName(object), err)
+	}
+	if remover, ok := l.(Remover); ok {
+		err = errors.Join(err, remover.Remove(ctx, asideName(object)))
+	}
+	return moved, err
+}
+
+// put puts the bytes. It reads with a reader of its own: a driver that is left behind goes on reading.
+func (c *content) put(ctx context.Context, l Location, object string) error {
+	return l.Put(ctx, object, io.NewSectionReader(c, 0, c.size), c.size)
 }
 
 // makeWay makes sure that nothing is under the name.
@@ -209,10 +255,26 @@ func (r *verifying) source(ctx context.Context, w *wanted) (*content, string, er
 	return nil, "", errors.Join(append(errs, errNowhere)...)
 }
 
+// asideSource returns the pack as an earlier repair left it under another name.
+func (r *verifying) asideSource(ctx context.Context, w *wanted) (*content, string, error) {
+	for i, c := range r.copies {
+		if r.down[i] != nil {
+			continue
+		}
+		a := onOne(ctx, c, allowance(r.Patience, w.pack.Size), func(ctx context.Context, c Copy) ([]byte, error) {
+			return readObject(ctx, c.Location, asideName(w.object), w.pack.Size+1)
+		})
+		if a.err == nil && hexSum(a.value) == w.pack.SHA256 {
+			return &content{bytes.NewReader(a.value), io.NopCloser(nil), w.pack.Size}, c.Name, nil
+		}
+	}
+	return nil, "", errNowhere
+}
+
 // packSource puts the pack together, of blocks if need be, and holds it against its name.
 func (r *verifying) packSource(ctx context.Context, w *wanted) (*content, string, error) {
 	if !r.restorable(w) {
-		return nil, "", errNowhere
+		return r.asideSource(ctx, w)
 	}
 	file, from, err := r.fetch(ctx, w)
 	if err != nil {

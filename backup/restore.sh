@@ -1,6 +1,7 @@
 #!/bin/sh
 # Opens one gwdr snapshot with ssh-keygen, age, zstd, tar and jq. See README.txt.
 set -eu
+umask 077 # keys and certificates are nobody else's
 if [ $# -lt 4 ] || [ "${5-newest}" != newest ]; then
 	echo "usage: sh restore.sh POINT.tar IDENTITY ALLOWED_SIGNERS FOLDER [newest]" >&2
 	echo "checks the point's signature, its packs and its part of the log, and writes the entities to FOLDER/<kind>/<id>.json;" >&2
@@ -15,6 +16,7 @@ fi
 base=$(cd "$(dirname "$point")/.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM HUP
 
 fail() {
 	echo "restore.sh: $1: try another location" >&2
@@ -57,8 +59,10 @@ replay() {
 	sum=$(jq -r '.payload.sha256 // empty' "$work/$1/seg.json")
 	[ -n "$sum" ] || return 0
 	unseal "$sum" "$work/$1/seg.jsonl.zst.age"
-	zstd -dcq <"$work/open" | jq -r '[.op, .name, if .text then .text | @base64 else .base64 // "" end] | @tsv' |
-		while read -r op name body; do change "$op" "$name" "$body"; done
+	zstd -dcq <"$work/open" >"$work/lines" || fail "segment $1 cannot be unpacked"
+	jq -r '[.op, .name, if .text then .text | @base64 else .base64 // "" end] | @tsv' "$work/lines" >"$work/changes" || fail "segment $1 cannot be read"
+	[ "$(wc -l <"$work/changes")" = "$(jq .count "$work/$1/seg.json")" ] || fail "segment $1 is not whole"
+	while read -r op name body; do change "$op" "$name" "$body"; done <"$work/changes"
 }
 
 tar -xf "$point" -C "$work" point.json point.json.sig || fail "$point is damaged"
@@ -83,7 +87,8 @@ done
 mkdir -p "$folder"
 for sum in $(jq -r '.packs[].sha256' "$work/point.json"); do
 	unseal "$sum" "$base/packs/$(printf %.2s "$sum")/$sum.tar.zst.age"
-	zstd -dcq <"$work/open" | tar -x -C "$folder"
+	zstd -dcq <"$work/open" >"$work/pack.tar" || fail "pack $sum cannot be unpacked"
+	tar -xf "$work/pack.tar" -C "$folder"
 done
 for seq in $segments; do replay "$seq"; done
 

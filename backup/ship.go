@@ -60,6 +60,17 @@ func (j *Job) shipment(lineage string) (*shipment, error) {
 	return ship, err
 }
 
+// oldestBase returns where the log begins that the points need which the copy has not got yet.
+func (ship *shipment) oldestBase(c Copy) int64 {
+	oldest := ship.tail.Seq
+	for _, p := range ship.points {
+		if !p.delivered(c) {
+			oldest = min(oldest, p.Base.Seq)
+		}
+	}
+	return oldest
+}
+
 // putBase puts the objects that a lineage has once.
 func (j *Job) putBase(ctx context.Context, c Copy, lineage string) error {
 	for _, name := range baseFiles() {
@@ -106,7 +117,7 @@ func (j *Job) putLog(ctx context.Context, c Copy, ship *shipment, held *stock) (
 		have.Files, put = true, true
 	}
 	need := max(have.Seq, ship.anchor)
-	segments, _, err := readLog(ctx, j.others(c), ship.lineage, max(have.Seq, need-maxOlder), need, ship.tail.position(), ship.existing)
+	segments, _, err := readLog(ctx, j.others(c), ship.lineage, max(have.Seq, min(need-maxOlder, ship.oldestBase(c))), need, ship.tail.position(), ship.existing)
 	if err != nil {
 		return 0, fmt.Errorf("segments of the log: %w: %w", errLost, err)
 	}
@@ -121,6 +132,7 @@ func (j *Job) putLog(ctx context.Context, c Copy, ship *shipment, held *stock) (
 		}
 		sent += n
 		have.Seq, put = segment.Seq, true
+		held.add(segment.Object(), n)
 	}
 	return sent, nil
 }
@@ -145,6 +157,9 @@ func (j *Job) putPoint(ctx context.Context, c Copy, p *pendingPoint, held *stock
 		if err != nil {
 			return sent, err
 		}
+	}
+	if err := held.hasLog(p.Point); err != nil {
+		return sent, err
 	}
 	if err := commit(); err != nil {
 		return sent, err

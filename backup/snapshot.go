@@ -151,6 +151,9 @@ func (j *Job) commit(l lineageEntry, p Point, temp, listing string) (Found, erro
 		return Found{}, err
 	}
 	object, found := signPoint(p, j.Keys.Signer)
+	if _, err := readPoint(object, found.Lineage, found.Name, j.Keys.Trusted); err != nil {
+		return Found{}, fmt.Errorf("sign point: %w", notTrusted(err, p.Time))
+	}
 	if _, err := s.addPending(temp, object, found); err != nil {
 		return Found{}, err
 	}
@@ -158,6 +161,11 @@ func (j *Job) commit(l lineageEntry, p Point, temp, listing string) (Found, erro
 		return Found{}, err
 	}
 	return found, s.dropListings(l.Lineage, p.Digest)
+}
+
+// notTrusted says why nobody would believe what was just signed: a signer may be trusted for a time, or for some things only.
+func notTrusted(err error, at time.Time) error {
+	return fmt.Errorf("nobody would trust it, as the gateway's clock says %s: %w", at.UTC().Format(time.RFC3339), err)
 }
 
 // fingerprintOf is nil for a deletion.

@@ -3,16 +3,47 @@ package backup
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 )
 
 // stock is what a copy lists of a lineage, once it is asked for.
 type stock struct {
-	list func() (map[string]int64, error) // sizes by full name
+	list  func() (map[string]int64, error) // sizes by full name
+	added map[string]int64                 // since then
+}
+
+// add takes note of what was put since. A nil stock does not care.
+func (st *stock) add(object string, size int64) {
+	if st == nil {
+		return
+	}
+	if st.added == nil {
+		st.added = map[string]int64{}
+	}
+	st.added[object] = size
+}
+
+// hasLog wants the segments there that the point needs on top of its packs.
+func (st *stock) hasLog(p Point) error {
+	for seq := p.Base.Seq + 1; seq <= p.Log.Seq; seq++ {
+		object := lineageRoot(p.Lineage) + segmentName(seq)
+		if _, ok := st.added[object]; ok {
+			continue
+		}
+		lacks, err := st.lacks(object)
+		if err != nil {
+			return err
+		}
+		if lacks {
+			return fmt.Errorf("%w: %s", errLost, object)
+		}
+	}
+	return nil
 }
 
 func newStock(ctx context.Context, c Copy, lineage string) *stock {
-	return &stock{sync.OnceValues(func() (map[string]int64, error) {
+	return &stock{list: sync.OnceValues(func() (map[string]int64, error) {
 		objects, err := c.Location.List(ctx, lineageRoot(lineage))
 		if err != nil {
 			return nil, err

@@ -76,8 +76,10 @@ func (j *Job) prepare() error {
 		return errors.New("there is no signing key")
 	}
 	probe := []byte("probe")
-	if _, err := j.Keys.Trusted.Verify(PointNamespace, probe, j.Keys.Signer.Sign(PointNamespace, probe)); err != nil {
-		return fmt.Errorf("the trusted signers do not include the signing key: %w", err)
+	for _, namespace := range []string{PointNamespace, SegmentNamespace, RepoNamespace} {
+		if _, err := j.Keys.Trusted.Verify(namespace, probe, j.Keys.Signer.Sign(namespace, probe)); err != nil {
+			return fmt.Errorf("the trusted signers do not include the signing key: %w", err)
+		}
 	}
 	return nil
 }
@@ -108,19 +110,7 @@ func (j *Job) take(ctx context.Context) (*Result, error) {
 		return nil, sealErr
 	}
 	if !j.Full && needsAll(deliveries) {
-		j.Log.Warn("something that the new point needs was taken away from a location, and is nowhere else; everything is read anew")
-		j.Full = true
-		if made, err = j.snapshot(ctx); err == nil {
-			ships, err = j.shipments(made.Lineage)
-		}
-		if err != nil {
-			return nil, err
-		}
-		before := deliveries
-		deliveries = j.deliver(ctx, ships, probes)
-		for i := range before {
-			deliveries[i].value.gone = append(before[i].value.gone, deliveries[i].value.gone...)
-		}
+		made, ships, deliveries = j.takeAll(ctx, made, ships, deliveries, probes)
 	}
 	if err := j.tidy(ships); err != nil {
 		return nil, err
@@ -129,12 +119,17 @@ func (j *Job) take(ctx context.Context) (*Result, error) {
 	result.Committed = ships[0].ballot.committed()
 	result.Duration = time.Since(started).Seconds()
 	switch {
-	case ships[0].ballot.split:
+	case ships[0].ballot.split, !result.Committed && splits(deliveries):
 		return result, splitAt(deliveries)
 	case result.Stored() == 0:
 		return result, fmt.Errorf("no location took it: %w", result.errors(deliveries))
 	}
 	return result, ctx.Err()
+}
+
+// splits reports whether another writer was met, perhaps too late for the vote.
+func splits(deliveries []delivery) bool {
+	return slices.ContainsFunc(deliveries, func(d delivery) bool { return errors.Is(d.err, ErrSplitBrain) })
 }
 
 // splitAt says where another writer's segments are.
@@ -146,6 +141,27 @@ func splitAt(deliveries []delivery) error {
 		}
 	}
 	return fmt.Errorf("%w, at %s", ErrSplitBrain, strings.Join(names, ", "))
+}
+
+// takeAll makes a full point where the one that was made needs what was taken away from a location, and is nowhere else.
+// If that fails, what was made before is what there is.
+func (j *Job) takeAll(ctx context.Context, made snapshot, ships []*shipment, before []delivery, probes map[string]*probing) (snapshot, []*shipment, []delivery) {
+	j.Log.Warn("something that the new point needs was taken away from a location, and is nowhere else; everything is read anew")
+	j.Full = true
+	again, err := j.snapshot(ctx)
+	var anew []*shipment
+	if err == nil {
+		anew, err = j.shipments(again.Lineage)
+	}
+	if err != nil {
+		j.Log.Warn("everything could not be read anew", "error", err)
+		return made, ships, before
+	}
+	deliveries := j.deliver(ctx, anew, probes)
+	for i := range before {
+		deliveries[i].value.gone = append(before[i].value.gone, deliveries[i].value.gone...)
+	}
+	return again, anew, deliveries
 }
 
 // needsAll reports whether some copy lacks what only a full backup can give it.

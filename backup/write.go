@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -169,6 +170,9 @@ func (w *writer) point(ctx context.Context) error {
 	return nil
 }
 
+// errUnheard is why there is nothing of a gateway.
+var errUnheard = errors.New("the gateway was not read")
+
 // finish delivers what was acknowledged, for as long as it may.
 func (w *writer) finish(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.Grace)
@@ -177,14 +181,17 @@ func (w *writer) finish(ctx context.Context) error {
 	if w.watcher != nil {
 		changed, _, _ = w.watcher.heard()
 	}
+	var unread error // why the last changes are not in the log
 	if w.log != nil && !w.lost && !w.full() {
 		last := w.append
 		if len(w.changed) > 0 && w.fullIsDue(w.lineage, time.Now()) == nil {
 			last = w.point
 		}
 		if err := last(ctx); err != nil {
-			w.Log.Warn("the last changes were not read", "error", err)
+			unread = err
 		}
+	} else if w.stalled || w.log == nil {
+		unread = cmp.Or(w.state.stalled, errUnheard)
 	}
 	_ = w.board.await(ctx, w.board.settled) // what is not there by then is counted below
 	waiting, _ := w.board.backlog()
@@ -193,6 +200,8 @@ func (w *writer) finish(ctx context.Context) error {
 		return fmt.Errorf("%w: the gateway was not read up to revision %d", ErrUncommitted, changed)
 	case waiting > 0:
 		return fmt.Errorf("%w: %d segments of the log wait in the spool", ErrUncommitted, waiting)
+	case unread != nil:
+		return fmt.Errorf("%w: the last changes were not read: %w", ErrUncommitted, unread)
 	}
 	return nil
 }
