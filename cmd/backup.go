@@ -251,6 +251,7 @@ type listedPoint struct {
 	Entities  map[gateway.Kind]int `json:"entities"`
 	Bytes     int64                `json:"bytes"`
 	Locations []string             `json:"locations"`
+	Undo      bool                 `json:"undo,omitempty"` // taken of what a restore overwrote
 }
 
 func runBackupList(ctx context.Context, a *app) error {
@@ -270,7 +271,7 @@ func runBackupList(ctx context.Context, a *app) error {
 	list := pointList{Schema: "gwdr/points/v1", Points: []listedPoint{}, Problems: append([]backup.Problem{}, problems...)}
 	for _, f := range found {
 		list.Points = append(list.Points, listedPoint{Name: f.Name, Lineage: f.Lineage, Parent: f.Parent, Revision: f.Revision,
-			Time: f.Time, Entities: f.Counts, Bytes: f.Size(), Locations: f.Copies})
+			Time: f.Time, Entities: f.Counts, Bytes: f.Size(), Locations: f.Copies, Undo: f.Undo})
 	}
 	if err := a.showPoints(list); err != nil {
 		return err

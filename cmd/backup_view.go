@@ -163,8 +163,12 @@ func (a *app) showPoints(list pointList) error {
 			for _, k := range p.Entities {
 				n += k
 			}
+			lineage := p.Lineage[:8]
+			if p.Undo {
+				lineage += " (undo)"
+			}
 			rows = append(rows, []string{strings.TrimPrefix(p.Name, "points/"), p.Time.Format(time.RFC3339), strconv.FormatInt(p.Revision, 10),
-				strconv.Itoa(n), size(p.Bytes), p.Lineage[:8], strings.Join(p.Locations, ",")})
+				strconv.Itoa(n), size(p.Bytes), lineage, strings.Join(p.Locations, ",")})
 		}
 		if err := table(a.Stdout, []string{"POINT", "TIME", "REVISION", "ENTITIES", "SIZE", "LINEAGE", "LOCATIONS"}, rows); err != nil {
 			return err
