@@ -49,6 +49,7 @@ func Scrubs(ctx context.Context, copies []Copy, trusted sshsig.Trusted) map[stri
 		var s Scrub
 		for _, a := range newestFirst {
 			passed, _ := a.Passed(name)
+			passed = passed && a.Lost == 0 // what is whole here may still not be what was signed
 			if passed && a.Scope != scopeAll {
 				continue
 			}
@@ -71,7 +72,7 @@ func VerifiedAt(attested map[string][]Attestation) func(copyName string, f Found
 	return func(copyName string, f Found) bool {
 		return slices.ContainsFunc(attested[copyName], func(a Attestation) bool {
 			passed, _ := a.Passed(copyName)
-			return passed && a.Scope != scopeSample && a.Lineage == f.Lineage && a.PointSum == f.SHA256
+			return passed && a.Lost == 0 && a.Scope != scopeSample && a.Lineage == f.Lineage && a.PointSum == f.SHA256
 		})
 	}
 }

@@ -27,6 +27,7 @@ type probed struct {
 	capabilities Capabilities
 	domain       string
 	note         string // why they could not be tested
+	failed       bool   // the test failed
 }
 
 // probing is a test of a location that may still be running.
@@ -55,18 +56,10 @@ func (j *Job) probeAll(ctx context.Context) (all map[string]*probing, end func()
 	}
 }
 
-func probe(ctx context.Context, c Copy) (p probed) {
-	prober, ok := c.Location.(Prober)
-	if !ok {
-		p.note = "location cannot be probed"
-		return p
-	}
-	var err error
-	if p.capabilities, err = prober.Probe(ctx); err == nil {
-		p.domain, err = prober.Domain(ctx)
-	}
+func probe(ctx context.Context, c Copy) probed {
+	p, err := tryProbe(ctx, c)
 	if err != nil {
-		p.note = "probe failed: " + err.Error()
+		p.note, p.failed = "probe failed: "+err.Error(), true
 	}
 	return p
 }

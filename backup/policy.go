@@ -85,19 +85,27 @@ func (r *PolicyResult) distinct(policy Policy, standings []Standing, now time.Ti
 			r.Findings = append(r.Findings, fmt.Sprintf("%s is not counted: its newest state is %s old", s.Copy.Name, age.Round(time.Second)))
 			continue
 		}
-		shared := s.Domain != "" && len(domains[s.Domain]) > 0
+		shared := len(domains[s.Domain]) > 0 // also of those of whom it is not known
 		domains[s.Domain] = append(domains[s.Domain], s.Copy.Name)
 		if !shared || policy.Simulated {
 			counted = append(counted, s)
 		}
 		if shared && !policy.Simulated {
-			r.Findings = append(r.Findings, fmt.Sprintf("%s is not counted: it fails together with %s (%s)", s.Copy.Name, domains[s.Domain][0], s.Domain))
+			r.Findings = append(r.Findings, fmt.Sprintf("%s is not counted: %s", s.Copy.Name, together(domains[s.Domain][0], s.Domain)))
 		}
 	}
 	if policy.Simulated {
 		r.noteSimulation(standings, domains)
 	}
 	return counted
+}
+
+// together says why a copy does not count beside the other.
+func together(other, domain string) string {
+	if domain == "" {
+		return "it is not known of it, nor of " + other + ", what it fails with"
+	}
+	return fmt.Sprintf("it fails together with %s (%s)", other, domain)
 }
 
 // noteSimulation says which copies a lab counts although they fail together.

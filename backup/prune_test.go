@@ -178,8 +178,8 @@ func TestPruneOldLineage(t *testing.T) {
 	h.memories[0].Set(root+"notes.txt", []byte("not ours"))
 	h.source.Wipe("store-2")
 	last := h.takeAfter(t, 10*day, true)
-	if diff := cmp.Diff([]string{last, points[5]}, h.pruneAll(t, backup.Keep{Within: day})); diff != "" {
-		t.Error(diff)
+	if kept := h.pruneAll(t, backup.Keep{Within: day}); len(kept) != 2 || !slices.Contains(kept, last) || !slices.Contains(kept, points[5]) {
+		t.Errorf("kept %v, want %s and %s", kept, last, points[5])
 	}
 	if left := names(h.memories[0], root); len(left) != 9 || len(names(h.memories[0], root+"points/")) != 1 || len(names(h.memories[0], root+"notes.txt")) != 1 {
 		t.Errorf("left of the old lineage: %v", left)

@@ -25,8 +25,9 @@ fail() {
 
 # unseal SHA256 FILE: the hash must be right; what is in it goes to $work/open, still compressed.
 unseal() {
-	[ "$(sha256sum <"$2" | cut -d ' ' -f 1)" = "$1" ] || fail "$2 is damaged"
-	age -d -i "$identity" "$2" >"$work/open" || exit 8
+	cp "$2" "$work/sealed" || fail "$2 cannot be read" # what is hashed is what is opened, whoever writes there meanwhile
+	[ "$(sha256sum <"$work/sealed" | cut -d ' ' -f 1)" = "$1" ] || fail "$2 is damaged"
+	age -d -i "$identity" "$work/sealed" >"$work/open" || exit 8
 }
 
 # change OP NAME BODY: one change of the log; BODY is base64.
@@ -54,6 +55,13 @@ signed() {
 	[ -n "$signer" ] && ssh-keygen -Y verify "$@" -f "$signers" -I "$signer" -n "$namespace" -s "$file.sig" <"$file"
 }
 
+# extract SEGMENT FOLDER: its members, which must be plain files.
+extract() {
+	tar -xf "$1" -C "$2" seg.json seg.json.sig || return 1
+	tar -xf "$1" -C "$2" seg.jsonl.zst.age 2>/dev/null || : # where something has changed
+	[ -z "$(find "$2" -mindepth 1 ! -type f)" ]
+}
+
 # replay SEQ: the changes of the segment in $work/SEQ.
 replay() {
 	sum=$(jq -r '.payload.sha256 // empty' "$work/$1/seg.json")
@@ -76,7 +84,7 @@ segments=
 while [ "$seq" -gt "$from" ]; do
 	segment=$base/log/$(printf %016x "$seq").tar
 	mkdir "$work/$seq"
-	tar -xf "$segment" -C "$work/$seq" || fail "$segment is damaged"
+	extract "$segment" "$work/$seq" || fail "$segment is damaged"
 	[ "$(sha256sum <"$work/$seq/seg.json" | cut -d ' ' -f 1)" = "$sum" ] || fail "$segment is damaged"
 	[ "$(jq .gap "$work/$seq/seg.json")" != true ] || fail "$segment says that changes are missing"
 	segments="$seq $segments"
@@ -102,7 +110,7 @@ while segment=$base/log/$(printf %016x $((seq + 1))).tar && [ -e "$segment" ]; d
 	fi
 	seq=$((seq + 1))
 	mkdir -p "$work/$seq"
-	tar -xf "$segment" -C "$work/$seq" && signed gwdr-seg-v1 "$work/$seq/seg.json" >/dev/null &&
+	extract "$segment" "$work/$seq" && signed gwdr-seg-v1 "$work/$seq/seg.json" >/dev/null &&
 		[ "$(jq -r .previous "$work/$seq/seg.json")" = "$last" ] || fail "$segment is damaged, or another writer's; what is in $folder is the state before it"
 	[ "$(jq .gap "$work/$seq/seg.json")" != true ] || fail "$segment says that changes are missing; what is in $folder is the state before it"
 	replay "$seq"

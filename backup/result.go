@@ -41,7 +41,8 @@ type LocationResult struct {
 	Duration   float64  `json:"duration_s"`
 	Gone       []string `json:"gone,omitempty"` // newest points that it took, and does not have any more: somebody deleted them
 	Error      string   `json:"error,omitempty"`
-	Err        error    `json:"-"` // whose text Error is
+	Err        error    `json:"-"`                  // whose text Error is
+	Untested   bool     `json:"untested,omitempty"` // the tests of its promises failed: Note says why
 	Note       string   `json:"note,omitempty"`
 }
 
@@ -55,7 +56,7 @@ func newResult(f snapshot, deliveries []delivery, policy Policy) *Result {
 		l := LocationResult{
 			Name: d.copy.Name, Media: d.copy.Media, Site: d.copy.Site, Domain: d.value.domain,
 			CreateOnly: d.value.capabilities.CreateOnly, Immutable: d.value.capabilities.Immutable,
-			OK: d.value.ok, Bytes: d.value.bytes, CaughtUp: d.value.earlier, Duration: d.took.Seconds(), Gone: d.value.gone, Note: d.value.note,
+			OK: d.value.ok, Bytes: d.value.bytes, CaughtUp: d.value.earlier, Duration: d.took.Seconds(), Gone: d.value.gone, Note: d.value.note, Untested: d.value.failed,
 		}
 		if d.err != nil {
 			l.Error, l.Err = d.err.Error(), d.err
@@ -81,7 +82,7 @@ func (r *Result) Stored() int {
 // Complete reports whether the point holds every kind, every location has the point, none has lost one and the policy is met.
 func (r *Result) Complete() bool {
 	for _, l := range r.Locations {
-		if l.Error != "" || len(l.Gone) > 0 {
+		if l.Error != "" || len(l.Gone) > 0 || l.Untested {
 			return false
 		}
 	}

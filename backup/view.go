@@ -66,12 +66,13 @@ func viewAll(ctx context.Context, copies []Copy, trusted sshsig.Trusted, own lin
 func tryProbe(ctx context.Context, c Copy) (p probed, err error) {
 	prober, ok := c.Location.(Prober)
 	if !ok {
-		return probe(ctx, c), nil
+		p.note = "location cannot be probed"
+		return p, nil
 	}
-	if p.capabilities, err = prober.Probe(ctx); err == nil {
-		p.domain, err = prober.Domain(ctx)
-	}
-	return p, err
+	var domainErr error
+	p.capabilities, err = prober.Probe(ctx)
+	p.domain, domainErr = prober.Domain(ctx) // what fails together counts once, tested or not
+	return p, cmp.Or(err, domainErr)
 }
 
 func viewOne(ctx context.Context, c Copy, trusted sshsig.Trusted, own lineageEntry) (*view, error) {

@@ -157,6 +157,9 @@ func shortfall(r *backup.Result) error {
 			missing = append(missing, "location "+l.Name+" failed: "+l.Error)
 			hint = cmp.Or(awayHint([]backup.Problem{{Err: l.Err}}), hint, catchUpHint)
 		}
+		if l.OK && l.Untested {
+			missing = append(missing, "location "+l.Name+" could not be tested: "+l.Note)
+		}
 		for _, point := range l.Gone {
 			missing = append(missing, "location "+l.Name+" took point "+path.Base(point)+" earlier, and it is gone")
 			hint = "find out who deleted it; 'gwdr backup verify --all --strict --repair' puts back what other locations have"

@@ -60,7 +60,7 @@ func runBackupStatus(ctx context.Context, a *app, opts statusOptions) error {
 	go func() { asked <- a.askGateway(ctx) }()
 	gateway, spool := a.spool()
 	s := backup.CheckStatus(ctx, copies, keys.Keys, a.backupPolicy(), backup.StatusOptions{Spool: spool, Gateway: gateway, Patience: opts.patience,
-		Scrubs: backup.Scrubs, ReadOnly: isDenied})
+		Scrubs: backup.Scrubs, ReadOnly: a.mayOnlyRead})
 	var strangers []string
 	for file, identities := range keys.named {
 		tests := s.TryIdentities(ctx, copies, identities, opts.patience)
@@ -83,6 +83,10 @@ func runBackupStatus(ctx context.Context, a *app, opts statusOptions) error {
 	return withHint(exitWith(exitMissed, fmt.Errorf("%s opens nothing of the newest point", strings.Join(slices.Sorted(slices.Values(strangers)), ", "))),
 		"the recipients of each point are in 'gwdr backup status --json'; those of the next one are keys.recipients in gwdr.yaml")
 }
+
+// mayOnlyRead tells of the error of a location that its credentials only read, as they should on a machine that takes no
+// backups.
+func (a *app) mayOnlyRead(err error) bool { return a.Config.Keys.Signing == "" && isDenied(err) }
 
 // isDenied tells of the error of a location that it is well, and that the credentials do not allow this.
 func isDenied(err error) bool {

@@ -125,7 +125,8 @@ func cronLines(executable, config string) []string {
 	for _, job := range []struct{ when, what string }{
 		{"*/15 * * * *", "backup"}, {"37 6 * * *", "backup status"}, {"17 3 * * 0", "backup verify --all --attest"},
 	} {
-		lines = append(lines, fmt.Sprintf("%s %s --config %s --quiet %s >/dev/null", job.when, shellWord(executable), shellWord(config), job.what))
+		line := fmt.Sprintf("%s %s --config %s --quiet %s >/dev/null", job.when, shellWord(executable), shellWord(config), job.what)
+		lines = append(lines, strings.ReplaceAll(line, "%", `\%`)) // which cron takes for the end of the line
 	}
 	return lines
 }

@@ -59,6 +59,10 @@ func (a *app) labLocations() bool { return a.Config.Lab() && len(a.Config.Locati
 // checkNamed refuses a configuration that somebody named, and that would come to the lab: he means backups of his own, and
 // under --quiet nothing would tell him.
 func (a *app) checkNamed() error {
+	if a.Config.Named && len(a.Config.Locations) > 0 && a.Config.Gateway == "" {
+		return withHint(usageError(fmt.Errorf("%s names locations, but no gateway", a.Config.File)),
+			"gateway: gwdr+http://127.0.0.1:8081 in gwdr.yaml, or GWDR_GATEWAY, names it; the lab is not backed up among others")
+	}
 	if !a.Config.Named || !a.labLocations() {
 		return nil
 	}

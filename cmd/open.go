@@ -68,8 +68,11 @@ func (a *app) openControl(ctx context.Context, at string) (*opened, error) {
 func parseGateway(text string) (base string, err error) {
 	driver, base, _ := strings.Cut(text, "+")
 	u, err := url.Parse(base)
-	if err == nil && driver == "gwdr" && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" {
+	if err == nil && driver == "gwdr" && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil {
 		return base, nil
+	}
+	if i := strings.LastIndexByte(text, '@'); i >= 0 { // who calls is nobody else's
+		text = "...@" + text[i+1:]
 	}
 	err = usageError(fmt.Errorf("gateway %q is not of the form gwdr+http://HOST:PORT", text))
 	if strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://") {

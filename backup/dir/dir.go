@@ -73,15 +73,18 @@ func (l *Location) Put(ctx context.Context, name string, body io.ReadSeeker, siz
 	if err := l.check(); err != nil {
 		return err
 	}
-	if _, err := os.Lstat(path); err == nil {
-		return compare(ctx, name, path, body, size)
+	if _, err := os.Lstat(path); err != nil {
+		if err := l.link(ctx, path, body, size); !errors.Is(err, fs.ErrExist) {
+			if err != nil {
+				return fmt.Errorf("put %s: %w", name, err)
+			}
+			return nil
+		}
 	}
-	if err := l.link(ctx, path, body, size); errors.Is(err, fs.ErrExist) {
-		return compare(ctx, name, path, body, size)
-	} else if err != nil {
-		return fmt.Errorf("put %s: %w", name, err)
+	if err := compare(ctx, name, path, body, size); err != nil {
+		return err
 	}
-	return nil
+	return syncDir(filepath.Dir(path)) // whoever gave it its name may not have come so far
 }
 
 func (l *Location) link(ctx context.Context, path string, body io.ReadSeeker, size int64) error {

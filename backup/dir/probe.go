@@ -17,21 +17,46 @@ import (
 
 // Probe tests the directory with an object of its own, and removes temporary files of writers that crashed.
 func (l *Location) Probe(ctx context.Context) (backup.Capabilities, error) {
+	defer l.alone()()
 	var c backup.Capabilities
-	if err := l.putCanary(ctx, tree.CanaryContent); err != nil {
+	err := l.putCanary(ctx, tree.CanaryContent)
+	if err != nil && !errors.Is(err, backup.ErrExists) { // an earlier probe may have left other bytes
 		return c, fmt.Errorf("probe %s: %w", l.Dir, err)
 	}
-	err := l.putCanary(ctx, "other bytes\n")
-	if err != nil && !errors.Is(err, backup.ErrExists) {
+	if c.CreateOnly, err = l.refuses(ctx); err != nil {
 		return c, fmt.Errorf("probe %s: %w", l.Dir, err)
 	}
-	c.CreateOnly = err != nil
 	path := filepath.Join(l.Dir, filepath.FromSlash(tree.Canary))
 	overwrite, remove := attempt("overwrite", openForWriting(path)), attempt("delete", os.Remove(path))
 	c.Tests = []backup.Test{overwrite, remove}
 	c.Immutable = overwrite.Denied && remove.Denied
 	l.removeStale()
 	return c, nil
+}
+
+// alone lets one process of this machine probe at a time, as far as files can be locked there, and returns how to let the next.
+func (l *Location) alone() (leave func()) {
+	f, err := os.OpenFile(filepath.Join(l.Dir, tree.TempDir, "probe"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return func() {}
+	}
+	_ = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+	return func() { f.Close() }
+}
+
+// refuses reports whether other bytes are refused where the canary is. Where they are taken, or it is not there, it tries
+// again: a probe of another machine may just have deleted the canary.
+func (l *Location) refuses(ctx context.Context) (bool, error) {
+	var err error
+	for range 3 {
+		switch err = l.putCanary(ctx, "other bytes\n"); {
+		case errors.Is(err, backup.ErrExists):
+			return true, nil
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return false, err
+		}
+	}
+	return false, err
 }
 
 func (l *Location) putCanary(ctx context.Context, content string) error {

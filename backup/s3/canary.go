@@ -150,7 +150,7 @@ func (c *canary) overwriteIfNone(ctx context.Context) error {
 	if len(c.found.versions) > manyLayers {
 		return nil
 	}
-	for range 1 + min(1, len(c.found.markers)) {
+	for range 2 + min(1, len(c.found.markers)) { // another probe may just have deleted the canary
 		refused, err := c.putOther(ctx)
 		if err != nil {
 			return err

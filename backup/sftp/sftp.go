@@ -154,8 +154,10 @@ func (l *Location) List(ctx context.Context, prefix string) ([]backup.Object, er
 		if err := l.check(s); err != nil {
 			return err
 		}
-		objects, err = l.walk(ctx, s, prefix)
-		return err
+		if objects, err = l.walk(ctx, s, prefix); err != nil {
+			return err
+		}
+		return l.check(s) // a disk that is gone by now takes everything along
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list %s: %w", l.options.Dir, err)
