@@ -38,6 +38,7 @@ type restoreOptions struct {
 	verbose  bool
 	rehearse bool
 	noAttest bool
+	within   time.Duration // that a rehearsal's data plane may take to follow; 0 means restore.DataPlane's
 }
 
 func newRestoreCommand(a *app) *cobra.Command {

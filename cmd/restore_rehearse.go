@@ -85,7 +85,7 @@ func runRehearse(ctx context.Context, a *app, opts restoreOptions) error {
 	if err != nil {
 		return interrupted(ctx, err)
 	}
-	r.restore(ctx, run.Restore, stage)
+	r.restore(ctx, run.Restore, stage, opts.within)
 	if err := stage.Close(); err != nil {
 		r.note("gateway", err.Error())
 		r.err = errors.Join(r.err, err)
@@ -125,10 +125,12 @@ func (a *app) rehearsalKeys(ctx context.Context, opts restoreOptions) (backup.Ke
 }
 
 // restore restores into the stage, and proves it there.
-func (r *rehearsal) restore(ctx context.Context, run *restore.Restore, stage *process.Throwaway) {
+func (r *rehearsal) restore(ctx context.Context, run *restore.Restore, stage *process.Throwaway, within time.Duration) {
 	defer func() { r.Total = time.Since(r.Started).Seconds() }()
+	ctx, cancel := stage.Context(ctx)
+	defer cancel()
 	target := run.Target.(*native.Client)
-	plane := restore.DataPlane{URLs: []string{stage.Listen}}
+	plane := restore.DataPlane{URLs: []string{stage.Listen}, Within: within}
 	run.Probe = func(ctx context.Context, s *gateway.State) []restore.Check {
 		if len(run.Only)+len(run.Match) > 0 {
 			r.standIn(ctx, target, s)

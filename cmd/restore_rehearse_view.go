@@ -3,6 +3,7 @@ package cmd
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 	"time"
 )
@@ -54,7 +55,7 @@ func (a *app) showRehearsal(r *rehearsal) error {
 
 // narrowed says that not all was restored.
 func (r *rehearsal) narrowed() string {
-	if parts := append(r.Only, r.Match...); len(parts) > 0 {
+	if parts := slices.Concat(r.Only, r.Match); len(parts) > 0 {
 		return ": only " + strings.Join(parts, ", ")
 	}
 	return ""

@@ -33,6 +33,7 @@ type Throwaway struct {
 	Token         string // of the admin API
 
 	dir   string
+	lock  *os.File // held for as long as this process lives
 	echo  *http.Server
 	spawn spawner
 	child *child
@@ -41,9 +42,11 @@ type Throwaway struct {
 // throwawayID names the gateway in logs and errors.
 const throwawayID = "gateway"
 
-// StartThrowaway starts one and waits until it serves. After an error nothing is left of it.
+// StartThrowaway starts one and waits until it serves. After an error nothing is left of it; what is left of one whose process was
+// killed is removed.
 func StartThrowaway(ctx context.Context, o ThrowawayOptions) (*Throwaway, error) {
-	dir, err := os.MkdirTemp("", "gwdr-throwaway-") // 0700
+	sweepThrowaways(os.TempDir())
+	dir, err := os.MkdirTemp("", throwawayPrefix) // 0700
 	if err != nil {
 		return nil, fmt.Errorf("start gateway: %w", err)
 	}
@@ -55,6 +58,9 @@ func StartThrowaway(ctx context.Context, o ThrowawayOptions) (*Throwaway, error)
 }
 
 func (t *Throwaway) start(ctx context.Context, o ThrowawayOptions) error {
+	if err := t.claim(); err != nil {
+		return err
+	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -118,6 +124,20 @@ func (t *Throwaway) ready(ctx context.Context, file string, timeout time.Duratio
 	}
 }
 
+// Context returns a context that also ends when the gateway does.
+func (t *Throwaway) Context(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	r, _ := t.child.current()
+	go func() {
+		select {
+		case <-r.over:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
 // Ended says how the gateway ended, if it has: it does not by itself.
 func (t *Throwaway) Ended() error {
 	r, _ := t.child.current()
@@ -142,6 +162,9 @@ func (t *Throwaway) Close() error {
 	}
 	if err := os.RemoveAll(t.dir); err != nil {
 		errs = append(errs, fmt.Errorf("remove what the gateway held: %w", err))
+	}
+	if t.lock != nil {
+		errs = append(errs, t.lock.Close())
 	}
 	return errors.Join(errs...)
 }
