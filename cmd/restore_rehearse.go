@@ -95,7 +95,10 @@ func runRehearse(ctx context.Context, a *app, opts restoreOptions) error {
 	}
 	r.judge()
 	if !opts.noAttest {
-		r.attest(ctx, run, keys, a)
+		r.attest(ctx, run, keys)
+	}
+	if ctx.Err() != nil {
+		return interrupted(ctx, ctx.Err())
 	}
 	return a.concludeRehearsal(r)
 }
@@ -210,7 +213,7 @@ func (r *rehearsal) passed() (n int) {
 }
 
 // attest leaves the record at every location that answers, also at those that were not read from.
-func (r *rehearsal) attest(ctx context.Context, run *restoration, keys backup.Keys, a *app) {
+func (r *rehearsal) attest(ctx context.Context, run *restoration, keys backup.Keys) {
 	if r.plan == nil {
 		r.note("attestation", "there is none: it would be of a point, and none was restored")
 		return
@@ -230,7 +233,10 @@ func (r *rehearsal) attest(ctx context.Context, run *restoration, keys backup.Ke
 		err = exitWith(exitMissed, errors.New("the record of the rehearsal could be put nowhere"))
 	}
 	r.Attested = attested
-	r.err = errors.Join(r.err, err)
+	if err != nil {
+		r.err = errors.Join(r.err, err)
+		r.Error = r.err.Error()
+	}
 }
 
 // concludeRehearsal shows it, and decides the exit code.
@@ -245,7 +251,7 @@ func (a *app) concludeRehearsal(r *rehearsal) error {
 	case r.err == nil:
 		return nil
 	case r.plan == nil:
-		return notRead(r.err, "it was started for this; the log above says more")
+		return notRead(r.err, "run it again; it was started for this, on this machine")
 	case errors.Is(r.err, restore.ErrDataPlane):
 		return withHint(exitWith(exitMissed, r.err), "the configuration is restored as planned, but a gateway does not serve it; --json shows every check")
 	case errors.Is(r.err, restore.ErrDigest):

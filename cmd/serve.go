@@ -129,6 +129,8 @@ func (o *serveOptions) check() error {
 		return errors.New("--peer needs --replication async")
 	case (o.tlsCert == "") != (o.tlsKey == ""):
 		return errors.New("--tls-cert and --tls-key go together")
+	case o.upstreamsAt != "" && !o.proxies():
+		return errors.New("--upstreams-at is for data planes")
 	case o.upstreamsAt != "" && !isAddress(o.upstreamsAt):
 		return fmt.Errorf("--upstreams-at %q is not of the form host:port", o.upstreamsAt)
 	case !isLoopback(o.admin) && (o.tokenFile == "" || o.tlsCert == ""):
