@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"time"
 
@@ -154,7 +155,11 @@ func (r *rehearsal) restore(ctx context.Context, run *restore.Restore, stage *pr
 		result, err = run.Apply(ctx, plan)
 		r.Actual, r.Checks, r.Phases = result.Actual, append(r.Checks, result.DataPlane...), append(r.Phases, result.Phases...)
 	}
-	if ended := stage.Ended(); ended != nil { // whatever failed, this is why
+	var patience time.Duration
+	if broken := (*net.OpError)(nil); errors.As(err, &broken) { // a process that ends is reaped a moment after its connections are gone
+		patience = time.Second
+	}
+	if ended := stage.Ended(patience); ended != nil { // whatever failed, this is why
 		err = errors.Join(fmt.Errorf("the gateway that was started did not live to the end: %w", ended), err)
 	}
 	r.err = err

@@ -83,7 +83,7 @@ func (t *Throwaway) start(ctx context.Context, o ThrowawayOptions) error {
 	t.child = &child{dir: layout(t.dir), executable: executable, env: append([]string{"HOME=" + t.dir}, o.Env...), spawn: t.spawn, log: o.Log,
 		program: program{Instance: fleet.Instance{ID: throwawayID}, Args: []string{"serve", "--config", config, "--role", "all", "--data", filepath.Join(t.dir, "data"),
 			"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--token-file", tokens, "--ready-file", ready, "--exit-on-stdin-eof",
-			"--upstreams-at", l.Addr().String(), "--drain", "1s"}}}
+			"--upstreams-at", l.Addr().String(), "--drain", "1s", "--quiet"}}}
 	if err := errors.Join(os.MkdirAll(t.child.dir.node(throwawayID), 0o700), os.MkdirAll(t.child.dir.logs(), 0o700)); err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func (t *Throwaway) ready(ctx context.Context, file string, timeout time.Duratio
 		select {
 		case <-tick.C:
 		case <-t.child.run.over:
-			return t.Ended()
+			return t.Ended(0)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -138,14 +138,20 @@ func (t *Throwaway) Context(ctx context.Context) (context.Context, context.Cance
 	return ctx, cancel
 }
 
-// Ended says how the gateway ended, if it has: it does not by itself.
-func (t *Throwaway) Ended() error {
+// Ended says how the gateway ended, if it has, or does within the patience: it does not by itself.
+func (t *Throwaway) Ended(patience time.Duration) error {
 	r, _ := t.child.current()
 	if r.running() {
-		return nil
+		select {
+		case <-r.over:
+		case <-time.After(patience):
+			return nil
+		}
 	}
-	last := strings.Join(tail(t.child.dir.log(throwawayID), 5), " | ")
-	return fmt.Errorf("it %s: %s", t.child.died(r), last)
+	if last := tail(t.child.dir.log(throwawayID), 5); len(last) > 0 {
+		return fmt.Errorf("it %s: %s", t.child.died(r), strings.Join(last, " | "))
+	}
+	return fmt.Errorf("it %s", t.child.died(r))
 }
 
 // Close ends the gateway and the echo, and removes the directory.
