@@ -25,19 +25,20 @@ const (
 	ResultFail = "fail"
 )
 
-// Attestation is a signed record of a verification: the content of attest.json. It shows no more than names that the
+// Attestation is a signed record of a verification, or of the rehearsal of a restore: the content of attest.json. It shows no more than names that the
 // configuration gives to locations.
 type Attestation struct {
 	Schema     string             `json:"schema"` // gwdr/attest/v1
 	Lineage    string             `json:"lineage"`
 	Point      string             `json:"point"`        // Found.Name of the newest point that was verified
 	PointSum   string             `json:"point_sha256"` // of its point.json
-	Scope      string             `json:"scope"`        // newest, all, sample
+	Scope      string             `json:"scope"`        // newest, all, sample; rehearsal
 	Sample     *SampleResult      `json:"sample,omitempty"`
-	Points     int                `json:"points"`     // read in full
-	Decrypted  int                `json:"decrypted"`  // of them
-	Opened     int                `json:"opened"`     // packs and segments that were decrypted
-	Identities []string           `json:"identities"` // recipients of the identities that were at hand
+	Rehearsal  *Rehearsal         `json:"rehearsal,omitempty"` // of that scope only
+	Points     int                `json:"points"`              // read in full
+	Decrypted  int                `json:"decrypted"`           // of them
+	Opened     int                `json:"opened"`              // packs and segments that were decrypted
+	Identities []string           `json:"identities"`          // recipients of the identities that were at hand
 	Locations  []AttestedLocation `json:"locations"`
 	Lost       int                `json:"lost"`
 	Sealed     int                `json:"sealed"`
@@ -59,8 +60,12 @@ type AttestedLocation struct {
 	Result   string `json:"result"` // pass: no problem; fail
 }
 
-// Passed reports whether the location passed; ok is false if the attestation does not speak of it.
+// Passed reports whether the location passed; ok is false if the attestation does not speak of it, as that of a rehearsal never
+// does: it read what it needed, from whichever location had it.
 func (a Attestation) Passed(location string) (passed, ok bool) {
+	if a.Scope == ScopeRehearsal {
+		return false, false
+	}
 	for _, l := range a.Locations {
 		if l.Name == location {
 			return l.Result == ResultPass, true
@@ -72,8 +77,8 @@ func (a Attestation) Passed(location string) (passed, ok bool) {
 // ErrAttest is wrapped when the signing key cannot attest.
 var ErrAttest = errors.New("cannot attest")
 
-// canAttest says why the keys do not do for an attestation that others believe.
-func canAttest(keys Keys) error {
+// CanAttest says why the keys do not do for an attestation that others believe.
+func CanAttest(keys Keys) error {
 	if keys.Signer == nil {
 		return fmt.Errorf("%w: there is no signing key", ErrAttest)
 	}

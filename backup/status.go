@@ -27,7 +27,8 @@ type Status struct {
 	Gateway   *GatewayStatus   `json:"gateway"` // null: nobody asked it
 	// Recipients says which identities open Newest's point: of those at hand.
 	Recipients []RecipientTest `json:"recipients"`
-	Notes      []string        `json:"notes"` // what could not be found out
+	Rehearsed  *time.Time      `json:"rehearsed"` // when a rehearsal of a restore passed last, by a valid attestation
+	Notes      []string        `json:"notes"`     // what could not be found out
 
 	Point Found `json:"-"` // of Newest
 }

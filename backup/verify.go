@@ -87,7 +87,7 @@ func (o *VerifyOptions) prepare(keys Keys) error {
 		}
 	}
 	if o.Attest {
-		return canAttest(keys)
+		return CanAttest(keys)
 	}
 	return nil
 }

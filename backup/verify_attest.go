@@ -10,7 +10,7 @@ import (
 	"filippo.io/age"
 )
 
-// AttestResult is what became of the attestation of a Verification.
+// AttestResult is what became of an attestation.
 type AttestResult struct {
 	Object    string   `json:"object"` // full name, the same at every location
 	Result    string   `json:"result"`
@@ -27,26 +27,36 @@ func (r *verifying) attest(ctx context.Context) error {
 		return nil // there is nothing to attest, which is said already
 	}
 	a := r.attestation()
-	object, name := signAttest(a, r.keys.Signer), lineageRoot(a.Lineage)+attestName(a)
-	r.v.Attested = &AttestResult{Object: name, Result: a.Result, Signer: a.Signer, Locations: []string{}}
 	var copies []Copy
 	for i, c := range r.copies {
 		if r.down[i] == nil {
 			copies = append(copies, c)
 		}
 	}
-	for _, answer := range onEach(ctx, copies, r.Patience, func(ctx context.Context, c Copy) (struct{}, error) {
-		return struct{}{}, c.Location.Put(ctx, name, bytes.NewReader(object), int64(len(object)))
-	}) {
-		c := answer.copy
-		if answer.err == nil {
-			r.v.Attested.Locations = append(r.v.Attested.Locations, c.Name)
-			continue
-		}
-		i := slices.IndexFunc(r.v.Locations, func(l LocationVerification) bool { return l.Name == c.Name })
-		r.v.Locations[i].Problems = append(r.v.Locations[i].Problems, newProblem(c, name, fmt.Errorf("put attestation: %w", answer.err)))
+	attested, problems := putAttest(ctx, copies, a, r.keys, r.Patience)
+	r.v.Attested = attested
+	for _, p := range problems {
+		i := slices.IndexFunc(r.v.Locations, func(l LocationVerification) bool { return l.Name == p.Copy })
+		r.v.Locations[i].Problems = append(r.v.Locations[i].Problems, p)
 	}
 	return nil
+}
+
+// putAttest signs the attestation and puts it to every copy; a problem says which did not take it.
+func putAttest(ctx context.Context, copies []Copy, a Attestation, keys Keys, within time.Duration) (*AttestResult, []Problem) {
+	object, name := signAttest(a, keys.Signer), lineageRoot(a.Lineage)+attestName(a)
+	result := &AttestResult{Object: name, Result: a.Result, Signer: a.Signer, Locations: []string{}}
+	var problems []Problem
+	for _, answer := range onEach(ctx, copies, within, func(ctx context.Context, c Copy) (struct{}, error) {
+		return struct{}{}, c.Location.Put(ctx, name, bytes.NewReader(object), int64(len(object)))
+	}) {
+		if answer.err != nil {
+			problems = append(problems, newProblem(answer.copy, name, fmt.Errorf("put attestation: %w", answer.err)))
+			continue
+		}
+		result.Locations = append(result.Locations, answer.copy.Name)
+	}
+	return result, problems
 }
 
 func (r *verifying) attestation() Attestation {

@@ -58,6 +58,8 @@ func runBackupStatus(ctx context.Context, a *app, opts statusOptions) error {
 	}
 	asked := make(chan *backup.GatewayStatus, 1)
 	go func() { asked <- a.askGateway(ctx) }()
+	rehearsed := make(chan time.Time, 1)
+	go func() { rehearsed <- backup.LastRehearsal(ctx, copies, keys.Trusted, opts.patience) }()
 	gateway, spool := a.spool()
 	s := backup.CheckStatus(ctx, copies, keys.Keys, a.backupPolicy(), backup.StatusOptions{Spool: spool, Gateway: gateway, Patience: opts.patience,
 		Scrubs: backup.Scrubs, ReadOnly: a.mayOnlyRead})
@@ -67,6 +69,9 @@ func runBackupStatus(ctx context.Context, a *app, opts statusOptions) error {
 		if !slices.ContainsFunc(tests, func(t backup.RecipientTest) bool { return t.Opens }) {
 			strangers = append(strangers, file)
 		}
+	}
+	if last := <-rehearsed; !last.IsZero() {
+		s.Rehearsed = &last
 	}
 	s.Gateway, s.Notes = compareGateway(<-asked, s.Newest), append(s.Notes, keys.notes...)
 	if err := ctx.Err(); err != nil {

@@ -85,6 +85,9 @@ func (a *app) showPosture(s *backup.Status) {
 	}
 	wrap(a.Stdout, "newest", newest)
 	wrap(a.Stdout, "content", inventory(s.Newest.Entities))
+	if s.Rehearsed != nil {
+		wrap(a.Stdout, "restored", ago(*s.Rehearsed, s.Time)+", in a rehearsal that passed")
+	}
 	label := "keys"
 	for _, t := range s.Recipients {
 		wrap(a.Stdout, label, shortRecipient(t.Recipient)+" "+opens(t))
@@ -156,7 +159,11 @@ func scrubbed(l backup.LocationStatus, now time.Time) string {
 	if l.Scrubbed == nil {
 		return "never"
 	}
-	seconds := now.Sub(*l.Scrubbed).Seconds()
+	return ago(*l.Scrubbed, now)
+}
+
+func ago(t, now time.Time) string {
+	seconds := now.Sub(t).Seconds()
 	return elapsed(&seconds) + " ago"
 }
 

@@ -91,7 +91,7 @@ func TestDeploy(t *testing.T) {
 	}
 	for _, file := range files {
 		lines := deployed(t, file)
-		if want := map[string]int{".cron": 3, ".yaml": 3, ".service": 1, ".timer": 0}[filepath.Ext(file)]; len(lines) != want {
+		if want := map[string]int{".cron": 4, ".yaml": 3, ".service": 1, ".timer": 0}[filepath.Ext(file)]; len(lines) != want {
 			t.Errorf("%s: %d commands, want %d: %v", file, len(lines), want, lines)
 		}
 		for _, args := range lines {
@@ -116,7 +116,7 @@ func understood(t *testing.T, where string, args []string) {
 	if err == nil {
 		err = c.ValidateArgs(c.Flags().Args())
 	}
-	if err != nil || !strings.HasPrefix(c.CommandPath(), "gwdr backup") {
+	if err != nil || !strings.HasPrefix(c.CommandPath(), "gwdr backup") && c.CommandPath() != "gwdr restore" {
 		t.Errorf("%s: gwdr %v is %q: %v", where, args, c.CommandPath(), err)
 	}
 }

@@ -36,6 +36,9 @@ type restoreOptions struct {
 	witness  []string
 	yes      bool
 	verbose  bool
+	rehearse bool
+	noAttest bool
+	within   time.Duration // that a rehearsal's data plane may take to follow; 0 means restore.DataPlane's
 }
 
 func newRestoreCommand(a *app) *cobra.Command {
@@ -49,11 +52,16 @@ gateway back and probes the data plane: the lab's, or what --probe names. What a
 is passed over, and said.
 
 Restoring again is safe: it changes only what differs. A restore that would change or delete what the gateway has now
-asks first. docs/restore.md is the page for the worst day.`,
+asks first. docs/restore.md is the page for the worst day.
+
+--rehearse touches nothing that lives: it restores into a gateway that it starts for this and throws away, whose upstreams
+are all replaced by an echo, replays probes there, times the phases, and puts a signed record to every location. Exit code
+0: passed. 3: the data plane does not serve it. 8: nothing restorable, or the digest differs.`,
 		Example: `  gwdr restore --plan                       # what would happen
   gwdr restore                              # the newest point, into the configured gateway
   gwdr restore --at 2h --only routes        # the routes as they were two hours ago
-  gwdr restore --from offsite --to gwdr+http://127.0.0.1:8081`,
+  gwdr restore --from offsite --to gwdr+http://127.0.0.1:8081
+  gwdr restore --rehearse                   # the monthly restore test`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runRestore(cmd.Context(), a, opts) },
 	}
@@ -64,6 +72,8 @@ asks first. docs/restore.md is the page for the worst day.`,
 	flags.StringSliceVar(&opts.match, "match", nil, "of these, only what matches this `pattern`, such as 'route:orders-*' (repeatable)")
 	flags.StringVar(&opts.to, "to", "", "restore to the gateway at this `URL`, such as gwdr+http://127.0.0.1:8081 (default: the configured one)")
 	flags.StringSliceVar(&opts.probes, "probe", nil, "probe the data plane at this base `URL` afterwards, such as http://127.0.0.1:8080 (repeatable; default: the one that the gateway names in its status)")
+	flags.BoolVar(&opts.rehearse, "rehearse", false, "restore into a gateway that is started for this and thrown away, prove it there, and leave a signed record")
+	flags.BoolVar(&opts.noAttest, "no-attest", false, "with --rehearse: leave no signed record, which takes no signing key")
 	flags.BoolVar(&opts.plan, "plan", false, "show what would be done, and do nothing")
 	flags.BoolVar(&opts.allowGap, "allow-gap", false, "go on behind changes that are not known, because a part of the log is lost")
 	flags.StringVar(&opts.revoked, "revocations", string(restore.FailClosed), "`policy` for keys that were issued after the last moment of which all revocations are known: fail-closed revokes them, accept-risk lets them work")
@@ -80,6 +90,12 @@ asks first. docs/restore.md is the page for the worst day.`,
 }
 
 func runRestore(ctx context.Context, a *app, opts restoreOptions) error {
+	if err := opts.checkRehearse(); err != nil {
+		return usageError(err)
+	}
+	if opts.rehearse {
+		return runRehearse(ctx, a, opts)
+	}
 	r, err := newRestoration(ctx, a, opts)
 	if err != nil {
 		return err
@@ -98,6 +114,11 @@ type restoration struct {
 
 // newRestoration opens all that a restore needs.
 func newRestoration(ctx context.Context, a *app, opts restoreOptions) (*restoration, error) {
+	return newRestorationAt(ctx, a, opts, func(ctx context.Context) (*opened, error) { return a.openGateway(ctx, opts.to) })
+}
+
+// newRestorationAt is newRestoration to the gateway that open opens, last of all.
+func newRestorationAt(ctx context.Context, a *app, opts restoreOptions, open func(context.Context) (*opened, error)) (*restoration, error) {
 	at, err := restore.ParseAt(opts.at, time.Now())
 	if err != nil {
 		return nil, usageError(fmt.Errorf("--at: %w", err))
@@ -130,7 +151,7 @@ func newRestoration(ctx context.Context, a *app, opts restoreOptions) (*restorat
 	if err != nil {
 		return nil, usageError(fmt.Errorf("--from: %w", err))
 	}
-	o, err := a.openGateway(ctx, opts.to)
+	o, err := open(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -38,6 +38,7 @@ type serveOptions struct {
 	exitOnEOF                  bool
 	drain                      time.Duration
 	backup                     fromBackup
+	upstreamsAt                string
 }
 
 func newServeCommand(a *app) *cobra.Command {
@@ -95,6 +96,7 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.BoolVar(&o.lead, "leader", false, "lead if the store is new and no peer has led or followed yet (always so without replication)")
 	f.StringVar(&o.readyFile, "ready-file", "", "`file` to write {\"listen\",\"admin\",\"pid\"} to once everything is served")
 	f.BoolVar(&o.exitOnEOF, "exit-on-stdin-eof", false, "stop when stdin ends: with the process that started this one")
+	f.StringVar(&o.upstreamsAt, "upstreams-at", "", "reach every upstream at this `address` (host:port) instead, unencrypted and without health checks: for rehearsals")
 	f.DurationVar(&o.drain, "drain", 5*time.Second, "how long a stop waits for requests under way")
 }
 
@@ -139,6 +141,10 @@ func (o *serveOptions) check() error {
 		return errors.New("--peer needs --replication async")
 	case (o.tlsCert == "") != (o.tlsKey == ""):
 		return errors.New("--tls-cert and --tls-key go together")
+	case o.upstreamsAt != "" && !o.proxies():
+		return errors.New("--upstreams-at is for data planes")
+	case o.upstreamsAt != "" && !isAddress(o.upstreamsAt):
+		return fmt.Errorf("--upstreams-at %q is not of the form host:port", o.upstreamsAt)
 	case !isLoopback(o.admin) && (o.tokenFile == "" || o.tlsCert == ""):
 		return fmt.Errorf("--admin %s is reachable from other machines: that needs --token-file, --tls-cert and --tls-key", o.admin)
 	}
@@ -162,6 +168,11 @@ func (o *serveOptions) checkURLs() error {
 func isBaseURL(text string) bool {
 	u, err := url.Parse(text)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && u.User == nil && u.RawQuery == ""
+}
+
+func isAddress(text string) bool {
+	host, port, err := net.SplitHostPort(text)
+	return err == nil && host != "" && port != ""
 }
 
 func (o *serveOptions) controls() bool { return o.role != roleData }

@@ -112,7 +112,7 @@ func (in *instance) openData() (err error) {
 		}
 	}
 	in.proxy, err = proxy.New(proxy.Options{Instance: o.instance, Region: o.region, LastGood: in.lastGood(),
-		Metrics: in.metrics, Log: in.Log})
+		UpstreamsAt: o.upstreamsAt, Metrics: in.metrics, Log: in.Log})
 	if err != nil {
 		return err
 	}

@@ -265,6 +265,8 @@ func TestServeRefuses(t *testing.T) {
 		{exitUsage, "none of none, async", []string{"--replication", "sync"}},
 		{exitUsage, "--control is for", []string{"--control", "http://x"}},
 		{exitUsage, "for control planes", []string{"--role", "data", "--peer", "http://x"}},
+		{exitUsage, "is for data planes", []string{"--role", "control", "--upstreams-at", "127.0.0.1:9"}},
+		{exitUsage, "not of the form host:port", []string{"--upstreams-at", "nowhere"}},
 		{exitUsage, "needs --replication", []string{"--peer", "http://x"}},
 		{exitUsage, "not of the form http://host:port", []string{"--replication", "async", "--peer", "localhost:8081"}},
 		{exitUsage, "not of the form http://host:port", []string{"--role", "data", "--control", "other"}},

@@ -49,7 +49,7 @@ func (in *instance) openStandby(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	in.proxy, err = proxy.New(proxy.Options{Instance: o.instance, Region: o.region, LastGood: in.lastGood(), Metrics: in.metrics, Log: in.Log})
+	in.proxy, err = proxy.New(proxy.Options{Instance: o.instance, Region: o.region, LastGood: in.lastGood(), UpstreamsAt: o.upstreamsAt, Metrics: in.metrics, Log: in.Log})
 	if err != nil {
 		return err
 	}

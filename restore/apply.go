@@ -20,13 +20,15 @@ const readBackTimeout = 30 * time.Second
 func (r *Restore) Apply(ctx context.Context, p *Plan) (*Result, error) {
 	start := time.Now()
 	res := newResult(p)
-	err := r.apply(ctx, p, res)
+	watch := startWatch()
+	err := r.apply(ctx, p, res, &watch)
+	res.Phases = slices.Concat(p.Source.Phases(), watch.phases)
 	res.Duration = (p.took + time.Since(start)).Seconds()
 	res.Verified = err == nil
 	return res, err
 }
 
-func (r *Restore) apply(ctx context.Context, p *Plan, res *Result) error {
+func (r *Restore) apply(ctx context.Context, p *Plan, res *Result, watch *stopwatch) error {
 	base, err := r.unmoved(ctx, p)
 	if err != nil {
 		res.tally(nil, p.Total)
@@ -39,15 +41,18 @@ func (r *Restore) apply(ctx context.Context, p *Plan, res *Result) error {
 		return fmt.Errorf("apply changes: %w; %s", err, res.Incomplete)
 	}
 	res.tally(p.Steps, p.Total)
+	watch.lap("apply")
 	r.progress("reading the gateway back")
 	after, err := r.Target.Export(ctx)
 	if err != nil {
 		return fmt.Errorf("all %d changes were made, but the gateway cannot be read back: %w", len(p.Changes), err)
 	}
 	res.Actual, res.Store = after.State.Digest(), after.Store
+	watch.lap("read back")
 	if res.Actual != res.Expected {
 		return differs(p, after)
 	}
+	defer watch.lap("prove")
 	return r.probe(ctx, p, res)
 }
 

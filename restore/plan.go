@@ -35,6 +35,7 @@ type Plan struct {
 
 	Changes []gateway.Change `json:"-"` // in the order of Steps
 	Wanted  *gateway.State   `json:"-"` // the target's whole state afterwards
+	Source  *Snapshot        `json:"-"` // what was read; nil after an error
 	live    *gateway.State
 	took    time.Duration
 }
@@ -67,7 +68,7 @@ func (p *Plan) Body(ref gateway.Ref) []byte {
 func (r *Restore) compare(live *gateway.Export, s *Snapshot) *Plan {
 	p := &Plan{Schema: PlanSchema, Lineage: s.Point.Lineage, Point: s.Point.Name, Revision: s.Revision, Time: s.Time,
 		Provenance: s.Provenance.ByCopy(), Objects: append(backup.Provenance{}, s.Provenance...), Gaps: append([]backup.TailGap{}, s.Gaps...), Kinds: map[gateway.Kind]Counts{}, Store: live.Store, Base: live.Revision,
-		Findings: []Finding{}, live: live.State}
+		Findings: []Finding{}, Source: s, live: live.State}
 	for _, k := range live.Unreachable {
 		p.Findings = append(p.Findings, Finding{string(k), "cannot be read at the target: left as it is"})
 	}

@@ -39,6 +39,7 @@ type Snapshot struct {
 	Gaps        []backup.TailGap // in the log, that were crossed
 	Findings    []Finding
 
+	watch    stopwatch
 	damaged  []string         // copies that hold the point, and did not give all of it
 	replayed bool             // the log was laid over the point, to its end
 	end      backup.Found     // where the log leads from Point, as far as it was laid over it; no lineage: nowhere
@@ -62,8 +63,12 @@ func (r *Source) Read(ctx context.Context) (*Snapshot, error) {
 	t := <-asked
 	s.Revocations, s.Findings = append(s.Revocations, t.known...), append(s.Findings, t.findings...)
 	s.know(t.by)
+	s.watch.lap("revocations")
 	return s, nil
 }
+
+// Phases is how long each part of Read took.
+func (s *Snapshot) Phases() []Phase { return s.watch.phases }
 
 // know takes note that all is known that was revoked by then.
 func (s *Snapshot) know(by time.Time) {
@@ -87,7 +92,7 @@ func (s *Snapshot) note(subject, format string, args ...any) {
 // read is Read without the witnesses.
 func (r *Source) read(ctx context.Context) (*Snapshot, error) {
 	r.progress("looking for points at %s", names(r.Copies))
-	s := &Snapshot{closed: map[string]error{}}
+	s := &Snapshot{closed: map[string]error{}, watch: startWatch()}
 	s.copies = withOriginals(ctx, r.answering(ctx, s, r.Copies))
 	found, problems := r.find(ctx, s.copies)
 	s.forks = backup.NewForks(s.copies, r.Keys.Trusted)
@@ -101,12 +106,15 @@ func (r *Source) read(ctx context.Context) (*Snapshot, error) {
 	if err != nil {
 		return s, err
 	}
+	s.watch.lap("locate")
 	if err := r.loadFirst(ctx, s, candidates); err != nil {
 		return s, err
 	}
+	s.watch.lap("load")
 	if err := r.replay(ctx, s, candidates); err != nil {
 		return s, err
 	}
+	s.watch.lap("log")
 	r.judge(s, candidates)
 	s.noteUnverified(found, problems)
 	if len(r.Elsewhere) > 0 {

@@ -34,9 +34,10 @@ type child struct {
 // run is one process of a child.
 type run struct {
 	identity
-	cmd  *exec.Cmd
-	over chan struct{} // closed after its end, when the fields below are set
-	exit string        // how it ended
+	cmd   *exec.Cmd
+	stdin io.Closer     // the end of which ends the process
+	over  chan struct{} // closed after its end, when the fields below are set
+	exit  string        // how it ended
 }
 
 // running reports whether the process has not ended.
@@ -104,7 +105,8 @@ func (c *child) launch() (*run, error) {
 	cmd.Dir, cmd.Env = c.dir.node(c.ID), c.env
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.SysProcAttr = childAttributes()
-	if _, err := cmd.StdinPipe(); err != nil {
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
 		return nil, err
 	}
 	if err := c.spawn.start(cmd); err != nil {
@@ -116,7 +118,7 @@ func (c *child) launch() (*run, error) {
 		cmd.Wait()
 		return nil, err
 	}
-	r := &run{identity: id, cmd: cmd, over: make(chan struct{})}
+	r := &run{identity: id, cmd: cmd, stdin: stdin, over: make(chan struct{})}
 	go r.wait(c)
 	return r, nil
 }

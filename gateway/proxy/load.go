@@ -163,6 +163,10 @@ func (g *Gateway) swap(current, next *config) {
 		if old != nil {
 			u.inherit(old)
 		}
+		if g.options.UpstreamsAt != "" {
+			u.divert(g.options.UpstreamsAt)
+			continue
+		}
 		u.start(g.healthChanged)
 	}
 	g.live.Store(next)

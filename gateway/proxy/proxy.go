@@ -23,8 +23,11 @@ type Options struct {
 	Instance string // sent as X-Gwdr-Instance unless the upstream says another; empty means not at all
 	Region   string // likewise X-Gwdr-Region
 	LastGood string // file that keeps the last good configuration; empty means none
-	Metrics  prometheus.Registerer
-	Log      *slog.Logger
+	// UpstreamsAt is the host:port that every upstream is reached at instead of its own, unencrypted and without health checks:
+	// for a configuration that is tried out and must not reach what it names. Empty: upstreams are where they say.
+	UpstreamsAt string
+	Metrics     prometheus.Registerer
+	Log         *slog.Logger
 }
 
 // Gateway is the data plane: an http.Handler. All methods may be called concurrently.

@@ -115,6 +115,14 @@ func newTransport(connect time.Duration) *http.Transport {
 	}
 }
 
+// divert makes all connections to the address, whatever the endpoints say, and none of them encrypted. The upstream must not
+// serve yet.
+func (u *upstream) divert(address string) {
+	dial := u.transport.DialContext
+	there := func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, "tcp", address) }
+	u.transport.DialContext, u.transport.DialTLSContext = there, there
+}
+
 // inherit takes over what the upstream of the same id that is replaced knew of endpoints that stay.
 func (u *upstream) inherit(old *upstream) {
 	for _, e := range u.endpoints {
