@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -17,11 +18,15 @@ import (
 func (r *Source) otherRevocations(ctx context.Context, s *Snapshot, found []backup.Found) error {
 	tails := r.newestTails(ctx, s, found)
 	done, strayed := map[string]bool{}, map[string]bool{}
+	since := map[string]backup.Found{} // by lineage, if newer points do not tell: from where the log has to
 	for _, f := range found {
 		tail := tails[f.SHA256]
 		if f.Name == s.Point.Name && f.SHA256 == s.Point.SHA256 {
 			done[f.Lineage] = true
 			s.addTail(f, tail, r)
+			if _, silent := since[f.Lineage]; silent {
+				since[f.Lineage] = f
+			}
 			continue
 		}
 		stray, _ := s.forks.Stray(ctx, f)
@@ -33,14 +38,32 @@ func (r *Source) otherRevocations(ctx context.Context, s *Snapshot, found []back
 			return fmt.Errorf("load revocations: %w", ctx.Err())
 		} else if err != nil {
 			s.note(path.Base(f.Name), "does not tell its revocations: a key revoked by then may come back: %v", err)
+			f.Log, f.Revision, f.Time = backup.Position{}, 0, time.Time{} // unless an older one tells: all of the log
+			since[f.Lineage] = f
 			continue
+		}
+		if _, silent := since[f.Lineage]; silent {
+			since[f.Lineage] = f
 		}
 		done[f.Lineage], strayed[f.Lineage] = !stray, stray // the other writer may know others
 		if s.know(f.Time); whole {
 			s.know(tail.Time)
 		}
 	}
+	for lineage, f := range since {
+		if s.replayed && lineage == s.Point.Lineage { // the state has them
+			continue
+		}
+		if tail, err := r.wholeTail(ctx, s, f); err == nil {
+			s.addTail(f, tail, r)
+		}
+	}
 	return nil
+}
+
+// wholeTail reads the log after the point, and across whatever is lost of it.
+func (r *Source) wholeTail(ctx context.Context, s *Snapshot, f backup.Found) (*backup.Tail, error) {
+	return backup.ReadTail(ctx, f, s.copies, r.Keys.Trusted, backup.TailBound{AcrossGaps: true})
 }
 
 // addPoint adds the revocations that the point holds.
@@ -77,7 +100,7 @@ func (r *Source) newestTails(ctx context.Context, s *Snapshot, found []backup.Fo
 	group.SetLimit(4)
 	for i, f := range newest {
 		group.Go(func() error {
-			tails[i], errs[i] = backup.ReadTail(ctx, f, s.copies, r.Keys.Trusted, backup.TailBound{AcrossGaps: true})
+			tails[i], errs[i] = r.wholeTail(ctx, s, f)
 			return nil
 		})
 	}

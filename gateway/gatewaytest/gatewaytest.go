@@ -131,7 +131,7 @@ func checkReferences(s *gateway.State, c gateway.Change) error {
 
 func references(e gateway.Entity) []gateway.Ref {
 	var body struct{ Upstream, Spec, Consumer string }
-	if json.Unmarshal(e.Body, &body) != nil {
+	if e.Kind != gateway.Route && e.Kind != gateway.Key || json.Unmarshal(e.Body, &body) != nil {
 		return nil
 	}
 	var refs []gateway.Ref
