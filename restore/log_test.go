@@ -190,3 +190,25 @@ func TestReplayLoss(t *testing.T) {
 		w.wantFinding(p.Findings, "log", "to a gateway that holds nothing")
 	})
 }
+
+// TestRevokedBehindLoss: what was revoked in a segment behind a lost one, and before a point that cannot be loaded, stays so.
+func TestRevokedBehindLoss(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.followed(w.put("a"), func() { w.gateway.Put(newlyRevoked) })
+		old := w.packs()
+		w.followed() // begins with a point
+		for _, pack := range w.packs() {
+			if !slices.Contains(old, pack) {
+				w.tamper(pack, w.memories...)
+			}
+		}
+		lost := w.segments()[1] // a is put there
+		for _, m := range w.memories {
+			m.Set(lost, nil)
+		}
+		w.gateway.Wipe()
+		if _, res := w.run(); res.Revision != 1 || w.has(setting("a")) || !w.has(newlyRevoked.Ref) {
+			t.Errorf("result %+v", res)
+		}
+	})
+}

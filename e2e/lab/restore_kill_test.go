@@ -1,0 +1,156 @@
+package lab
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"gwdr/gateway"
+	"gwdr/gateway/native"
+	"gwdr/restore"
+)
+
+// TestRestoreKill kills a restore 100 times, most of them while it makes changes. What it leaves is old or new, entity by
+// entity; another restore finishes it, and nothing is left of the killed ones, neither processes nor files.
+func TestRestoreKill(t *testing.T) {
+	s := newShop(t)
+	s.manyKeys(3_000)
+	s.run("backup", "-q") // three directories on one device: 3-2-1 is not met, and gwdr says so
+	want := s.state(s.client)
+	target := s.serve("target")
+	client := &native.Client{URL: target.admin, HTTP: native.NewHTTP()}
+	args := []string{"restore", "--to", "gwdr+" + target.admin, "--revocations", "accept-risk", "--yes", "--json", "-q"}
+	whole := s.timed(args)
+	files, running := s.files(), len(processes())
+	undo := gateway.Diff(want, gateway.NewState())
+	const kills = 100
+	killed, early, within, late, again := 0, 0, 0, 0, 0
+	for killed < kills {
+		if err := client.Apply(t.Context(), undo); err != nil {
+			t.Fatal(err)
+		}
+		if !s.killAfter(whole/2+rand.N(whole/2), args) {
+			continue
+		}
+		killed++
+		left := s.state(client)
+		for e := range left.All() {
+			if body, wanted := want.Get(e.Ref); !wanted || !bytes.Equal(body, e.Body) {
+				t.Fatalf("%s is neither what it was nor what it should be", e.Ref)
+			}
+		}
+		switch left.Len() {
+		case 0:
+			early++
+		case want.Len():
+			late++
+		default:
+			within++
+		}
+		again += s.finish(args, want.Digest())
+		if got := s.state(client); len(gateway.Diff(want, got)) > 0 {
+			t.Fatalf("after %d entities of %d, another restore leads to %d", left.Len(), want.Len(), got.Len())
+		}
+	}
+	if left := waitForProcesses(running, 10*time.Second); len(left) > running {
+		t.Errorf("left behind: %v", left)
+	}
+	if left := s.files(); !slices.Equal(left, files) {
+		t.Errorf("files are %v, were %v", left, files)
+	}
+	t.Logf("a restore of %d entities takes %s; %d kills: %d before the first change, %d within, %d after the last; %d times the gateway was still busy with what the killed one had sent",
+		want.Len(), whole.Round(time.Millisecond), killed, early, within, late, again)
+	if within == 0 {
+		t.Error("no kill came while changes were made")
+	}
+}
+
+// finish restores until that leads to the digest. While the gateway still makes the changes that a killed restore sent, it
+// refuses to go by a plan that is out of date; finish returns how often.
+func (s *shop) finish(args []string, digest string) (refused int) {
+	s.t.Helper()
+	for ; ; refused++ {
+		switch r := s.run(args...); {
+		case r.code == 7 && strings.Contains(r.stderr, "nothing was restored") && refused < 10:
+		case r.code == 0:
+			if result := decode[restore.Result](s.t, r.stdout); !result.Verified || result.Actual != digest {
+				s.t.Fatalf("result %+v", result)
+			}
+			return refused
+		default:
+			s.t.Fatalf("exit code %d: %s", r.code, r.stderr)
+		}
+	}
+}
+
+// manyKeys fills the gateway.
+func (s *shop) manyKeys(n int) {
+	s.t.Helper()
+	put := func(k gateway.Kind, id string, body any) gateway.Change {
+		return gateway.Change{Op: gateway.Create, Entity: gateway.Entity{Ref: gateway.Ref{Kind: k, ID: id}, Body: gateway.Encode(body)}}
+	}
+	changes := []gateway.Change{put(gateway.Consumer, "acme", gateway.ConsumerBody{Name: "Acme"})}
+	for range n {
+		token := gateway.NewToken()
+		changes = append(changes, put(gateway.Key, token.ID, gateway.KeyBody{Consumer: "acme", Hash: token.Hash(), Created: time.Now().UTC()}))
+	}
+	if err := s.client.Apply(s.t.Context(), changes); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// state is what the gateway holds.
+func (s *shop) state(client *native.Client) *gateway.State {
+	s.t.Helper()
+	e, err := client.Export(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return e.State
+}
+
+// timed runs gwdr, and returns how long that took.
+func (s *shop) timed(args []string) time.Duration {
+	s.t.Helper()
+	begun := time.Now()
+	s.want(0, args...)
+	return time.Since(begun)
+}
+
+// killAfter kills gwdr after a while, and reports whether it had not ended by then.
+func (s *shop) killAfter(while time.Duration, args []string) bool {
+	s.t.Helper()
+	cmd := s.command(args...)
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	timer := time.AfterFunc(while, func() { cmd.Process.Kill() })
+	defer timer.Stop()
+	if err := cmd.Wait(); err != nil && cmd.ProcessState.Exited() {
+		s.t.Fatalf("restore: %v", err)
+	}
+	return !cmd.ProcessState.Exited()
+}
+
+// files returns the names of all files in the user's home folder, but for those of the gateways.
+func (s *shop) files() (names []string) {
+	s.t.Helper()
+	err := filepath.WalkDir(s.home, func(path string, entry fs.DirEntry, err error) error {
+		name := strings.TrimPrefix(path, s.home+"/")
+		if entry != nil && entry.IsDir() && (name == "gateway" || name == "target") {
+			return fs.SkipDir
+		}
+		names = append(names, name)
+		return err
+	})
+	if err != nil {
+		s.t.Fatal(fmt.Errorf("list files: %w", err))
+	}
+	return names
+}
