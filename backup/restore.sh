@@ -93,10 +93,12 @@ while [ "$seq" -gt "$from" ]; do
 done
 
 mkdir -p "$folder"
+chmod go= "$folder"
 for sum in $(jq -r '.packs[].sha256' "$work/point.json"); do
 	unseal "$sum" "$base/packs/$(printf %.2s "$sum")/$sum.tar.zst.age"
 	zstd -dcq <"$work/open" >"$work/pack.tar" || fail "pack $sum cannot be unpacked"
 	tar -xf "$work/pack.tar" -C "$folder"
+	chmod -R go= "$folder" # root's tar does not heed the umask
 done
 for seq in $segments; do replay "$seq"; done
 

@@ -111,6 +111,9 @@ func TestRestoreScript(t *testing.T) {
 		if diff := cmp.Diff(want, files(t, folder)); diff != "" {
 			t.Errorf("%s: %s", point, diff)
 		}
+		if open, err := exec.Command("find", folder, "-perm", "/077").CombinedOutput(); err != nil || len(open) > 0 {
+			t.Errorf("others may read what was restored: %s, %v", open, err)
+		}
 	}
 	for _, spoil := range []string{"log", "packs", "points"} {
 		flip(t, lineage, spoil)
