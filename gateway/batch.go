@@ -19,20 +19,15 @@ type Batch struct {
 func (b Batch) AppendLine(to []byte) ([]byte, error) {
 	to = strconv.AppendInt(append(to, revisionKey...), b.Revision, 10)
 	for i, c := range b.Changes {
-		if err := c.Entity.Ref.wellFormed(); err != nil {
-			return nil, fmt.Errorf("write change: %w", err)
-		}
 		if i == 0 {
 			to = append(to, changesKey...)
 		} else {
 			to = append(to, ',')
 		}
-		to = appendText(append(to, opKey...), string(c.Op))
-		to = appendRef(append(to, ','), c.Entity.Ref)
-		if c.Op != Delete {
-			to = append(appendBase64(append(to, bodyKey...), c.Entity.Body), '"')
+		var err error
+		if to, err = c.append(to); err != nil {
+			return nil, err
 		}
-		to = append(to, '}')
 	}
 	if len(b.Changes) > 0 {
 		to = append(to, ']')
@@ -44,7 +39,6 @@ func (b Batch) AppendLine(to []byte) ([]byte, error) {
 const (
 	revisionKey = `{"revision":`
 	changesKey  = `,"changes":[`
-	opKey       = `{"op":"`
 )
 
 // watchLine is either a batch or the end, as encoding/json reads them.
@@ -132,33 +126,4 @@ func decodeBatch(line []byte) (b Batch, ok bool) {
 			return b, false
 		}
 	}
-}
-
-// cutChange reads {"op":"OP","kind":"KIND","id":"ID","body":"BASE64"}, or without the body if it is a delete.
-func cutChange(text []byte) (c Change, rest []byte, ok bool) {
-	op, rest, ok := cutPlain(text, opKey)
-	if !ok || len(rest) == 0 || rest[0] != ',' {
-		return c, nil, false
-	}
-	if c.Entity.Ref, rest, ok = cutRef(rest[1:]); !ok {
-		return c, nil, false
-	}
-	switch c.Op = Op(op); c.Op {
-	case Create, Update:
-		var body []byte
-		if rest, ok = bytes.CutPrefix(rest, []byte(bodyKey)); !ok {
-			return c, nil, false
-		}
-		if body, rest, ok = bytes.Cut(rest, []byte{'"'}); !ok {
-			return c, nil, false
-		}
-		if c.Entity.Body, ok = decodeBase64([]byte{}, body); !ok {
-			return c, nil, false
-		}
-	case Delete:
-	default:
-		return c, nil, false
-	}
-	rest, ok = bytes.CutPrefix(rest, []byte{'}'})
-	return c, rest, ok
 }

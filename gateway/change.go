@@ -1,9 +1,84 @@
 package gateway
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"strings"
 )
+
+// WriteChanges writes the changes as NDJSON, one line each of what Change.MarshalJSON writes.
+func WriteChanges(w io.Writer, changes []Change) error {
+	buf := make([]byte, 0, streamBuffer+streamBuffer/4)
+	for _, c := range changes {
+		var err error
+		if buf, err = c.append(buf); err != nil {
+			return err
+		}
+		if buf = append(buf, '\n'); len(buf) < streamBuffer {
+			continue
+		}
+		if _, err := w.Write(buf); err != nil {
+			return err
+		}
+		buf = buf[:0]
+	}
+	_, err := w.Write(buf)
+	return err
+}
+
+// ReadChanges reads changes up to the end of r and calls each with every one of them: what WriteChanges wrote, or the same JSON
+// in another form, such as over several lines. The first error of each ends it.
+func ReadChanges(r io.Reader, each func(Change) error) error {
+	in := newLineReader(r)
+	for {
+		line, err := in.line()
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		c, rest, ok := cutChange(line)
+		if !ok || len(rest) > 0 {
+			return readChanges(io.MultiReader(bytes.NewReader(line), strings.NewReader("\n"), in.r), each)
+		}
+		if err := each(c); err != nil {
+			return err
+		}
+	}
+}
+
+// readChanges is ReadChanges by encoding/json, which takes several times as long.
+func readChanges(r io.Reader, each func(Change) error) error {
+	dec := json.NewDecoder(r)
+	for {
+		var c Change
+		if err := dec.Decode(&c); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if err := each(c); err != nil {
+			return err
+		}
+	}
+}
+
+// append appends what MarshalJSON writes.
+func (c Change) append(to []byte) ([]byte, error) {
+	if err := c.Entity.Ref.wellFormed(); err != nil {
+		return nil, fmt.Errorf("write change: %w", err)
+	}
+	to = appendText(append(to, opKey...), string(c.Op))
+	to = appendRef(append(to, ','), c.Entity.Ref)
+	if c.Op != Delete {
+		to = append(appendBase64(append(to, bodyKey...), c.Entity.Body), '"')
+	}
+	return append(to, '}'), nil
+}
+
+// opKey begins the canonical form of a change: {"op":"OP","kind":"KIND","id":"ID","body":"BASE64"}
+const opKey = `{"op":"`
 
 // MarshalJSON writes the change as {"op","kind","id","body":base64}, the line of a watch and of an apply. Old is left
 // out, and so is the body of a delete.
@@ -49,4 +124,33 @@ type changeLine struct {
 	Kind Kind    `json:"kind"`
 	ID   string  `json:"id"`
 	Body *[]byte `json:"body,omitempty"`
+}
+
+// cutChange reads {"op":"OP","kind":"KIND","id":"ID","body":"BASE64"}, or without the body if it is a delete.
+func cutChange(text []byte) (c Change, rest []byte, ok bool) {
+	op, rest, ok := cutPlain(text, opKey)
+	if !ok || len(rest) == 0 || rest[0] != ',' {
+		return c, nil, false
+	}
+	if c.Entity.Ref, rest, ok = cutRef(rest[1:]); !ok {
+		return c, nil, false
+	}
+	switch c.Op = Op(op); c.Op {
+	case Create, Update:
+		var body []byte
+		if rest, ok = bytes.CutPrefix(rest, []byte(bodyKey)); !ok {
+			return c, nil, false
+		}
+		if body, rest, ok = bytes.Cut(rest, []byte{'"'}); !ok {
+			return c, nil, false
+		}
+		if c.Entity.Body, ok = decodeBase64([]byte{}, body); !ok {
+			return c, nil, false
+		}
+	case Delete:
+	default:
+		return c, nil, false
+	}
+	rest, ok = bytes.CutPrefix(rest, []byte{'}'})
+	return c, rest, ok
 }

@@ -1,8 +1,6 @@
 package admin
 
 import (
-	"bufio"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -55,19 +53,17 @@ func bulkOf(r *http.Request) (bulk gateway.Bulk, err error) {
 }
 
 func readChanges(body io.Reader, restore bool) (changes []gateway.Change, err error) {
-	dec := json.NewDecoder(bufio.NewReaderSize(body, 64<<10))
-	for {
-		var c gateway.Change
-		if err := dec.Decode(&c); errors.Is(err, io.EOF) {
-			return changes, nil
-		} else if err != nil {
-			return nil, unreadable(fmt.Errorf("change %d: %w", len(changes)+1, gateway.InWords(err)))
-		}
+	err = gateway.ReadChanges(body, func(c gateway.Change) error {
 		if err := checkChange(c, restore); err != nil {
-			return nil, invalid(fmt.Errorf("change %d: %w", len(changes)+1, err))
+			return invalid(fmt.Errorf("change %d: %w", len(changes)+1, err))
 		}
 		changes = append(changes, c)
+		return nil
+	})
+	if refused := (*refusal)(nil); err != nil && !errors.As(err, &refused) {
+		err = unreadable(fmt.Errorf("change %d: %w", len(changes)+1, gateway.InWords(err)))
 	}
+	return changes, err
 }
 
 func checkChange(c gateway.Change, restore bool) error {

@@ -1,9 +1,7 @@
 package native
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -42,7 +40,7 @@ func (c *Client) ApplyBulk(ctx context.Context, changes []gateway.Change, b gate
 	}
 	body, w := io.Pipe()
 	defer body.Close() // ends the writer if the request never read all of it
-	go func() { w.CloseWithError(writeChanges(w, changes)) }()
+	go func() { w.CloseWithError(gateway.WriteChanges(w, changes)) }()
 	var answer struct {
 		Revision int64 `json:"revision"`
 	}
@@ -51,18 +49,6 @@ func (c *Client) ApplyBulk(ctx context.Context, changes []gateway.Change, b gate
 		err = &gateway.PartialError{Applied: refused.Applied, Err: err}
 	}
 	return answer.Revision, err
-}
-
-func writeChanges(w io.Writer, changes []gateway.Change) error {
-	buf := bufio.NewWriterSize(w, 64<<10)
-	enc := json.NewEncoder(buf)
-	enc.SetEscapeHTML(false)
-	for _, change := range changes {
-		if err := enc.Encode(change); err != nil {
-			return err
-		}
-	}
-	return buf.Flush()
 }
 
 // Revocations returns all revocations that the instance knows, and when it had read them: of a data plane, also those that its
