@@ -28,7 +28,8 @@ func (c *Client) Apply(ctx context.Context, changes []gateway.Change) error {
 	return err
 }
 
-// ApplyBulk makes the changes in order, in transactions of up to 1,000, and returns the revision of the last. The error
+// ApplyBulk makes the changes in order, at once as long as they are no more than store.SwitchOps, and returns the revision of
+// the last. The error
 // wraps *gateway.PartialError when some were made, and gateway.ErrConflict when the store has moved on since b.Base.
 func (c *Client) ApplyBulk(ctx context.Context, changes []gateway.Change, b gateway.Bulk) (revision int64, err error) {
 	header := http.Header{"Content-Type": {"application/x-ndjson"}}

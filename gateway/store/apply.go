@@ -2,21 +2,32 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"gwdr/gateway"
 )
 
-// A transaction of Apply is at most this large. Apply is atomic up to here and ordered beyond.
+// Up to SwitchOps changes with SwitchBytes of bodies are made at once: nobody ever reads, or watches, a part of them. More are
+// too large for a line of a watch, which never splits a revision, and for the memory: while it is made, a transaction takes
+// some 5 KB for each change.
 const (
-	chunkOps   = 1000
-	chunkBytes = 8 << 20
+	SwitchOps   = 125_000
+	SwitchBytes = 48 << 20
 )
 
-// Apply makes the changes in the order given, in transactions of up to 1,000, and returns how many were made and the
-// revision of the last. Creates and updates both put; a delete of what is not there does nothing.
+// bound is how large a transaction may be. The bytes are those of the bodies.
+type bound struct{ ops, bytes int }
+
+// A blank store is nobody's to read before the last of its changes, so that small transactions do, in less memory.
+var atOnce, inParts = bound{SwitchOps, SwitchBytes}, bound{1000, 8 << 20}
+
+// Apply makes the changes in the order given, in one transaction up to SwitchOps and SwitchBytes and in as many as it takes
+// beyond, and returns how many were made and the revision of the last. Creates and updates both put; a delete of what is not
+// there does nothing. What is changed twice takes a transaction of its own.
 //
 // A blank store takes changes only as a restore, which ends the blank mode with the last transaction: the store gets a
 // new identity and leads in a new epoch. Errors are those of Put.
@@ -30,10 +41,10 @@ func (s *Store) Apply(ctx context.Context, changes []gateway.Change, b gateway.B
 		s.mu.Lock()
 		defer s.mu.Unlock()
 	}
-	t := transfer{Store: s, acted: s.state.Load(), base: b.Base}
+	t := transfer{Store: s, bound: atOnce, acted: s.state.Load(), base: b.Base}
 	switch role := t.acted.role; {
 	case role.Mode == gateway.ModeBlank && b.Restore:
-		t.role, t.id = &Role{Mode: gateway.ModeLeader, Epoch: role.Epoch + 1}, newID()
+		t.bound, t.role, t.id = inParts, &Role{Mode: gateway.ModeLeader, Epoch: role.Epoch + 1}, newID()
 	case role.Mode != gateway.ModeLeader:
 		return 0, 0, fmt.Errorf("apply: %w", &NotLeaderError{role})
 	}
@@ -46,7 +57,7 @@ func (s *Store) Apply(ctx context.Context, changes []gateway.Change, b gateway.B
 // Replicate makes the changes that bring the store from its origin to the given one, and takes note of the new origin
 // in the same transaction as the last of them. The store must follow. One revision of the leader is one revision here.
 func (s *Store) Replicate(ctx context.Context, changes []gateway.Change, to Origin) error {
-	t := transfer{Store: s, acted: s.state.Load(), origin: &to}
+	t := transfer{Store: s, bound: atOnce, acted: s.state.Load(), origin: &to}
 	if mode := t.acted.role.Mode; mode != gateway.ModeFollower && mode != gateway.ModeFenced {
 		return fmt.Errorf("replicate revision %d: store is %s", to.Revision, mode)
 	}
@@ -59,6 +70,7 @@ func (s *Store) Replicate(ctx context.Context, changes []gateway.Change, to Orig
 // transfer is a list of changes on its way into the store.
 type transfer struct {
 	*Store
+	bound  bound
 	acted  *known  // what the decision to write was based on
 	base   int64   // 0, or no entity may have changed after this revision
 	role   *Role   // role that begins with the last transaction
@@ -70,8 +82,10 @@ type transfer struct {
 }
 
 func (t *transfer) run(ctx context.Context, changes []gateway.Change) error {
+	t.bulk.Lock()
+	defer t.bulk.Unlock()
 	for {
-		n := chunk(changes)
+		n := t.bound.cut(changes)
 		last := n == len(changes)
 		if err := t.commit(ctx, changes[:n], last); err != nil {
 			return err
@@ -84,12 +98,12 @@ func (t *transfer) run(ctx context.Context, changes []gateway.Change) error {
 	}
 }
 
-// chunk returns how many of the changes fit into one transaction. etcd refuses to touch a key twice in one.
-func chunk(changes []gateway.Change) int {
-	seen, size := make(map[gateway.Ref]bool, min(len(changes), chunkOps)), 0
+// cut returns how many of the changes fit into one transaction. etcd refuses to touch a key twice in one.
+func (b bound) cut(changes []gateway.Change) int {
+	seen, size := make(map[gateway.Ref]bool, min(len(changes), b.ops)), 0
 	for i, c := range changes {
 		size += len(c.Entity.Body)
-		if i == chunkOps || seen[c.Entity.Ref] || i > 0 && size > chunkBytes {
+		if i == b.ops || seen[c.Entity.Ref] || i > 0 && size > b.bytes {
 			return i
 		}
 		seen[c.Entity.Ref] = true
@@ -98,22 +112,52 @@ func chunk(changes []gateway.Change) int {
 }
 
 func (t *transfer) commit(ctx context.Context, changes []gateway.Change, last bool) error {
+	tag := newID()
 	ops := t.ops(changes, last)
 	if len(ops) == 0 { // nothing to do
 		return nil
 	}
-	resp, err := t.kv.Txn(ctx).If(append(unmoved(t.base), t.acted.sameMode())...).Then(ops...).Commit()
+	revision, err := decided(t.kv.Txn(ctx).If(append(unmoved(t.base), t.acted.sameMode())...).Then(append(ops, clientv3.OpPut(keyBulk, tag))...).Commit())
+	if errors.Is(err, rpctypes.ErrTimeout) {
+		revision, err = t.settle(ctx, tag)
+	}
 	if err != nil {
 		return engineError(err)
 	}
-	if !resp.Succeeded {
+	if revision == 0 {
 		return t.refusal(ctx, t.acted, gateway.Condition{})
 	}
-	t.revision = resp.Header.Revision
+	t.revision = revision
 	if t.base != 0 {
 		t.base = t.revision
 	}
 	return t.note(last)
+}
+
+// decided returns the revision that a transaction made, or 0 if its conditions did not hold.
+func decided(resp *clientv3.TxnResponse, err error) (revision int64, _ error) {
+	if err != nil || !resp.Succeeded {
+		return 0, err
+	}
+	return resp.Header.Revision, nil
+}
+
+// settle returns what decided does for a transaction that etcd did not await, which it does for 5 s, though it carries it out.
+// What is asked for afterwards, a delete of nothing, is done after it.
+func (t *transfer) settle(ctx context.Context, tag string) (revision int64, err error) {
+	for {
+		resp, err := t.kv.Txn(ctx).Then(clientv3.OpDelete(keyNone), clientv3.OpGet(keyBulk)).Commit()
+		if errors.Is(err, rpctypes.ErrTimeout) {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		if kvs := resp.Responses[1].GetResponseRange().Kvs; len(kvs) == 1 && string(kvs[0].Value) == tag {
+			return kvs[0].ModRevision, nil
+		}
+		return 0, nil
+	}
 }
 
 func (t *transfer) ops(changes []gateway.Change, last bool) []clientv3.Op {

@@ -19,7 +19,7 @@ import (
 // Limits of the engine. A specification can be tens of megabytes; etcd's own default is 1.5 MB a request.
 const (
 	maxRequestBytes = 64 << 20
-	maxTxnOps       = 4096
+	maxTxnOps       = SwitchOps + 16 // Apply adds a few of its own
 	quotaBytes      = 4 << 30
 	tickMs          = 20                     // each tick wakes the process, also when nothing happens
 	electionMs      = 100                    // a single member elects itself when it starts: this is most of the time it takes

@@ -25,3 +25,17 @@ func (s *Store) Extent() (first, head, size int64) {
 	first, head, size, _ = s.extent()
 	return first, head, size
 }
+
+// Settle is what Apply does after a timeout of etcd: it returns the revision of the bulk transaction with the tag, or 0.
+func (s *Store) Settle(ctx context.Context, tag string) (revision int64, err error) {
+	return (&transfer{Store: s}).settle(ctx, tag)
+}
+
+// BulkTag returns the tag of the last bulk transaction.
+func (s *Store) BulkTag(ctx context.Context) string {
+	resp, err := s.kv.Get(ctx, keyBulk)
+	if err != nil || len(resp.Kvs) == 0 {
+		return ""
+	}
+	return string(resp.Kvs[0].Value)
+}

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,6 +19,10 @@ import (
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("GWDR_TEST_WRITER"); dir != "" {
 		writeUntilKilled(dir)
+		return
+	}
+	if dir := os.Getenv("GWDR_TEST_SWITCHER"); dir != "" {
+		switchUntilKilled(dir)
 		return
 	}
 	os.Exit(m.Run())
@@ -44,7 +50,7 @@ func TestKilledStoreKeepsAcknowledgedWrites(t *testing.T) {
 	dir := t.TempDir()
 	var acked []string
 	for round := range 4 {
-		acked = append(acked, killAfter(t, dir, 50*(round+1))...)
+		acked = append(acked, killAfter(t, "GWDR_TEST_WRITER="+dir, 50*(round+1))...)
 	}
 	s := open(t, store.Options{Dir: dir})
 	_, got := state(t, s)
@@ -58,15 +64,60 @@ func TestKilledStoreKeepsAcknowledgedWrites(t *testing.T) {
 	}
 }
 
-// killAfter starts a writer and kills it while it writes. It returns the ids that the writer had acknowledged.
-func killAfter(t *testing.T, dir string, n int) (acked []string) {
+// version returns a configuration that has half its entities, and no body, in common with the next version.
+func version(n int) *gateway.State {
+	s := gateway.NewState()
+	for i := range 6000 {
+		s.Put(entity(gateway.Key, fmt.Sprintf("%06d", i+3000*(n%2)), strings.Repeat(string(rune('a'+n%2)), 200)))
+	}
+	return s
+}
+
+// switchUntilKilled switches between two versions, and says which it is about to reach.
+func switchUntilKilled(dir string) {
+	s, err := store.Open(context.Background(), store.Options{Dir: dir})
+	if err != nil {
+		fmt.Println("error", err)
+		return
+	}
+	_, now, err := s.State(context.Background())
+	for n := 0; err == nil; n++ {
+		fmt.Println(n)
+		next := version(n)
+		_, _, err = s.Apply(context.Background(), gateway.Diff(now, next), gateway.Bulk{Restore: true})
+		now = next
+	}
+	fmt.Println("error", err)
+}
+
+// A store that is killed while thousands of entities change has all of the changes or none.
+func TestKilledSwitchIsWhole(t *testing.T) {
+	dir, seen := t.TempDir(), map[string]int{}
+	whole := []string{version(0).Digest(), version(1).Digest()}
+	for round := range 8 {
+		killAfter(t, "GWDR_TEST_SWITCHER="+dir, 2+round%3)
+		s := open(t, store.Options{Dir: dir})
+		_, got := state(t, s)
+		if !slices.Contains(whole, got.Digest()) {
+			t.Fatalf("round %d: a part of a switch is left: %d entities", round, got.Len())
+		}
+		seen[got.Digest()]++
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("8 kills: %v of each version", slices.Collect(maps.Values(seen)))
+}
+
+// killAfter starts a child with the variable in its environment and kills it at its nth line. It returns all of its lines.
+func killAfter(t *testing.T, variable string, n int) (acked []string) {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	child := exec.Command(exe)
-	child.Env = append(os.Environ(), "GWDR_TEST_WRITER="+dir)
+	child.Env = append(os.Environ(), variable)
 	out, err := child.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -31,6 +31,8 @@ const (
 	keyMode    = "/gwdr/meta/mode"    // Role as JSON
 	keyApplied = "/gwdr/meta/applied" // Origin as JSON
 	keyHead    = "/gwdr/meta/head"    // empty; its revision is that of the last change of any entity
+	keyBulk    = "/gwdr/meta/bulk"    // random; its revision is that of the last transaction of Apply or Replicate
+	keyNone    = "/gwdr/meta/none"    // is never there
 )
 
 // ErrInUse is wrapped by the errors of Open and Lock when another process has the state directory.
@@ -57,6 +59,8 @@ type Store struct {
 	mu      sync.Mutex    // guards changed and serialises changes of the role
 	changed chan struct{} // closed when the store's identity changes: watches end
 	fresh   bool
+
+	bulk sync.Mutex // held while Apply or Replicate writes
 
 	reading sync.RWMutex // held for reading while the engine's memory is read
 	closed  bool         // guarded by reading

@@ -135,3 +135,40 @@ func TestSince(t *testing.T) {
 		t.Errorf("since the head: %v, %v", got, err)
 	}
 }
+
+// However many entities change, whoever watches or reads sees all of it at once.
+func TestSwitchIsWatchedWhole(t *testing.T) {
+	s, ctx := open(t, store.Options{Dir: t.TempDir()}), t.Context()
+	for n := range 2 {
+		before, now := state(t, s)
+		changes := gateway.Diff(now, version(n))
+		applied, revision, err := s.Apply(ctx, changes, gateway.Bulk{Base: before.Revision, Restore: true})
+		if err != nil || applied != len(changes) || revision != before.Revision+1 {
+			t.Fatalf("%d of %d at revision %d after %d: %v", applied, len(changes), revision, before.Revision, err)
+		}
+		watched, err := collect(ctx, s, before.Revision, revision)
+		if err != nil || len(watched) != 1 || len(watched[0].Changes) != len(changes) {
+			t.Errorf("watched %d batches, %v", len(watched), err)
+		}
+	}
+}
+
+// What etcd did not wait for is looked up afterwards, whatever was written since.
+func TestBulkIsSettled(t *testing.T) {
+	s, ctx := open(t, store.Options{Dir: t.TempDir()}), t.Context()
+	_, made, err := s.Apply(ctx, creates(gateway.Key, 10, "{}"), gateway.Bulk{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, s, entity(gateway.Route, "a", "1"))
+	before, _ := state(t, s)
+	if got, err := s.Settle(ctx, s.BulkTag(ctx)); err != nil || got != made {
+		t.Errorf("revision %d, %v, want %d", got, err, made)
+	}
+	if got, err := s.Settle(ctx, "another"); err != nil || got != 0 {
+		t.Errorf("a transaction that was refused has revision %d, %v", got, err)
+	}
+	if after, _ := state(t, s); after.Revision != before.Revision {
+		t.Error("looking made a revision")
+	}
+}
