@@ -40,6 +40,10 @@ func ReadChanges(r io.Reader, each func(Change) error) error {
 		}
 		c, rest, ok := cutChange(line)
 		if !ok || len(rest) > 0 {
+			c = Change{}
+			ok = decodeLine(line, &c) == nil
+		}
+		if !ok { // it is not one line a change, or no change
 			return readChanges(io.MultiReader(bytes.NewReader(line), strings.NewReader("\n"), in.r), each)
 		}
 		if err := each(c); err != nil {

@@ -3,6 +3,7 @@ package restore
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"gwdr/gateway"
@@ -31,20 +32,31 @@ func (s *Snapshot) doubtIn(wanted *gateway.State, policy RevocationPolicy) *Doub
 		return nil
 	}
 	d := &Doubt{Since: s.RevokedBy.UTC(), Policy: policy, Issued: []string{}}
-	for e := range wanted.Kind(gateway.Key) {
+	for e := range wanted.Unordered() {
+		if e.Kind != gateway.Key {
+			continue
+		}
 		if _, revoked := wanted.Get(gateway.Ref{Kind: gateway.Revocation, ID: e.ID}); revoked {
 			continue
 		}
-		var body struct {
-			Created time.Time `json:"created"`
-		}
-		if json.Unmarshal(e.Body, &body) == nil && body.Created.After(d.Since) {
+		if body, err := readKey(e.Body); err == nil && body.Created.After(d.Since) {
 			d.Issued = append(d.Issued, e.ID)
 		} else {
 			d.Working++
 		}
 	}
+	slices.Sort(d.Issued)
 	return d
+}
+
+// readKey is gateway.DecodeKey, but passes over fields that it does not know: another version may have written them.
+func readKey(body []byte) (gateway.KeyBody, error) {
+	key, err := gateway.DecodeKey(body)
+	if err != nil {
+		key = gateway.KeyBody{}
+		err = json.Unmarshal(body, &key)
+	}
+	return key, err
 }
 
 // close revokes the keys that were issued since, so that they are issued anew.
