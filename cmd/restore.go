@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/url"
 	"os"
@@ -31,6 +32,7 @@ type restoreOptions struct {
 	probes   []string
 	plan     bool
 	noDelete bool
+	rate     float64
 	allowGap bool
 	revoked  string
 	witness  []string
@@ -79,6 +81,7 @@ are all replaced by an echo, replays probes there, times the phases, and puts a 
 	flags.StringVar(&opts.revoked, "revocations", string(restore.FailClosed), "`policy` for keys that were issued after the last moment of which all revocations are known: fail-closed revokes them, accept-risk lets them work")
 	flags.StringSliceVar(&opts.witness, "witness", nil, "who else may know what was revoked: the `URL` of another region or data plane (gwdr+http://HOST:PORT), or the --data directory of one that is dead (repeatable)")
 	flags.BoolVar(&opts.noDelete, "no-delete", false, "keep what the gateway has and the point has not")
+	flags.Float64Var(&opts.rate, "rate", 0, "give the gateway at most so many `changes` a second; 0: all of them at once, as one switch")
 	flags.BoolVar(&opts.yes, "yes", false, "do not ask before changing or deleting what the gateway has")
 	flags.BoolVarP(&opts.verbose, "verbose", "v", false, "show every change, and the difference of the bodies, without secrets")
 	completeFlag(cmd, "revocations", completeList(func(context.Context) []string {
@@ -134,6 +137,9 @@ func newRestorationAt(ctx context.Context, a *app, opts restoreOptions, open fun
 	if err := checkProbes(opts.probes); err != nil {
 		return nil, usageError(err)
 	}
+	if !(opts.rate >= 0) || math.IsInf(opts.rate, 0) {
+		return nil, usageError(fmt.Errorf("--rate: %v is no number of changes a second", opts.rate))
+	}
 	policy := restore.RevocationPolicy(opts.revoked)
 	if policy != restore.FailClosed && policy != restore.AcceptRisk {
 		return nil, usageError(fmt.Errorf("--revocations: %q is neither fail-closed nor accept-risk", opts.revoked))
@@ -156,7 +162,7 @@ func newRestorationAt(ctx context.Context, a *app, opts restoreOptions, open fun
 		return nil, err
 	}
 	r := &restore.Restore{Source: restore.Source{Copies: copies, Elsewhere: others, Keys: job.Keys, At: at, AllowGap: opts.allowGap, Witnesses: append(witnesses, o.Witnesses...), Log: a.Log,
-		Progress: func(text string) { a.progress("%s", text) }}, Target: o.Target, Only: only, Match: match, NoDelete: opts.noDelete, Doubtful: policy}
+		Progress: func(text string) { a.progress("%s", text) }}, Target: o.Target, Only: only, Match: match, NoDelete: opts.noDelete, Doubtful: policy, Rate: opts.rate}
 	urls := opts.probes
 	if len(urls) == 0 {
 		urls = o.DataURLs

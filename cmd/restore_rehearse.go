@@ -55,7 +55,7 @@ func (o restoreOptions) checkRehearse() error {
 		}
 		return nil
 	}
-	for flag, given := range map[string]bool{"--to": o.to != "", "--probe": len(o.probes) > 0, "--yes": o.yes, "--plan": o.plan} {
+	for flag, given := range map[string]bool{"--to": o.to != "", "--probe": len(o.probes) > 0, "--yes": o.yes, "--plan": o.plan, "--rate": o.rate != 0} {
 		if given {
 			return fmt.Errorf("%s does not go with --rehearse, which restores into a gateway of its own", flag)
 		}

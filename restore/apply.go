@@ -62,17 +62,65 @@ type fencedTarget interface {
 	ApplyBulk(ctx context.Context, changes []gateway.Change, b gateway.Bulk) (revision int64, err error)
 }
 
-// change applies the changes to a target that is still at the revision base, as far as the target can tell.
+// change applies the changes to a target that is still at the revision base, as far as the target can tell: at once, or no
+// faster than Rate says, in pieces.
 func (r *Restore) change(ctx context.Context, changes []gateway.Change, base int64) error {
+	piece := len(changes)
+	if r.Rate > 0 {
+		piece = max(1, int(r.Rate/piecesPerSecond))
+	}
+	for made := 0; ; {
+		n := min(piece, len(changes)-made)
+		begun := time.Now()
+		revision, err := r.changePiece(ctx, changes[made:made+n], base)
+		if err != nil {
+			return madeBefore(made, err)
+		}
+		if made += n; made == len(changes) {
+			return nil
+		}
+		if base = revision; !pause(ctx, time.Duration(float64(n)/r.Rate*float64(time.Second))-time.Since(begun)) {
+			return madeBefore(made, ctx.Err())
+		}
+		r.progress("made %d of %d changes", made, len(changes))
+	}
+}
+
+// piecesPerSecond is in how many pieces the changes of a second are made, if there are as many.
+const piecesPerSecond = 4
+
+// madeBefore adds to the error of a piece that others were made before it.
+func madeBefore(made int, err error) error {
+	if made == 0 {
+		return err
+	}
+	if partial := (*gateway.PartialError)(nil); errors.As(err, &partial) {
+		made += partial.Applied
+	}
+	return &gateway.PartialError{Applied: made, Err: err}
+}
+
+// pause reports whether the time passed before ctx ended.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// changePiece returns the revision that the target is at afterwards, or 0 if it does not tell.
+func (r *Restore) changePiece(ctx context.Context, changes []gateway.Change, base int64) (revision int64, err error) {
 	target, ok := r.Target.(fencedTarget)
 	if !ok {
-		return r.Target.Apply(ctx, changes)
+		return 0, r.Target.Apply(ctx, changes)
 	}
-	_, err := target.ApplyBulk(ctx, changes, gateway.Bulk{Base: base, Restore: true})
+	revision, err = target.ApplyBulk(ctx, changes, gateway.Bulk{Base: base, Restore: true})
 	if errors.Is(err, gateway.ErrConflict) {
-		return fmt.Errorf("%w: %w", ErrMoved, err)
+		return 0, fmt.Errorf("%w: %w", ErrMoved, err)
 	}
-	return err
+	return revision, err
 }
 
 // unmoved makes sure that what was shown and agreed to is still what will be done, and returns the target's revision.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -94,6 +95,50 @@ func TestApplyFenced(t *testing.T) {
 	if _, err := r.Apply(t.Context(), p); err != nil || g.Applies() != 1 {
 		t.Error(err)
 	}
+}
+
+// TestApplyNoFasterThanRate: the target gets pieces, and what was made is said if the restore is interrupted between two.
+func TestApplyNoFasterThanRate(t *testing.T) {
+	for rate, want := range map[float64]struct {
+		applies int
+		took    time.Duration
+	}{2: {11, 5 * time.Second}, 20: {3, 500 * time.Millisecond}, 1000: {1, 0}, 0: {1, 0}} {
+		synctest.Test(t, func(t *testing.T) {
+			g, begun := gatewaytest.New(), time.Now()
+			r := &Restore{Rate: rate}
+			p := planFor(t, r, g)
+			r.Target = counting{g}
+			res, err := r.Apply(t.Context(), p)
+			if err != nil || !res.Verified || res.Created != 11 || g.Applies() != want.applies || time.Since(begun) != want.took {
+				t.Errorf("%g a second: %v, %d applies in %s", rate, err, g.Applies(), time.Since(begun))
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		g := gatewaytest.New()
+		r := &Restore{Rate: 1}
+		p := planFor(t, r, g)
+		ctx, cancel := context.WithTimeout(t.Context(), 3500*time.Millisecond)
+		defer cancel()
+		res, err := r.Apply(ctx, p)
+		if !errors.Is(err, context.DeadlineExceeded) || res.Incomplete == nil || len(res.Incomplete.Made) != 4 {
+			t.Errorf("interrupted: %v, %+v", err, res)
+		}
+	})
+}
+
+// counting is a gateway that takes a piece only at the revision that the one before it made.
+type counting struct{ *gatewaytest.Gateway }
+
+func (c counting) ApplyBulk(ctx context.Context, changes []gateway.Change, b gateway.Bulk) (int64, error) {
+	if e, err := c.Export(ctx); err != nil || e.Revision != b.Base {
+		return 0, errors.Join(err, gateway.ErrConflict)
+	}
+	if err := c.Apply(ctx, changes); err != nil {
+		return 0, err
+	}
+	e, err := c.Export(ctx)
+	return e.Revision, err
 }
 
 // TestApplyFails: whether the gateway tells how far it came or not, the result says what was changed.

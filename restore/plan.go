@@ -2,10 +2,10 @@ package restore
 
 import (
 	"cmp"
-	"gwdr/backup"
 	"slices"
 	"time"
 
+	"gwdr/backup"
 	"gwdr/gateway"
 )
 
@@ -108,12 +108,12 @@ func scope(picked func(gateway.Ref) bool, unreadable ...[]gateway.Kind) func(gat
 // the point says.
 func (r *Restore) wanted(live, point *gateway.State, restored func(gateway.Ref) bool) *gateway.State {
 	wanted := live.Clone()
-	for _, ref := range live.Refs() {
-		if _, kept := point.Get(ref); !kept && restored(ref) && ref.Kind != gateway.Revocation && !r.NoDelete {
-			wanted.Delete(ref)
+	for e := range live.Unordered() {
+		if _, kept := point.Get(e.Ref); !kept && restored(e.Ref) && e.Kind != gateway.Revocation && !r.NoDelete {
+			wanted.Delete(e.Ref)
 		}
 	}
-	for e := range point.All() {
+	for e := range point.Unordered() {
 		_, there := wanted.Get(e.Ref)
 		if restored(e.Ref) && !(there && e.Kind == gateway.Revocation) {
 			wanted.Put(e)
@@ -134,8 +134,8 @@ func revoke(wanted *gateway.State, revocations []gateway.Entity) {
 // beyond returns how many revocations are wanted beyond the point's own.
 func beyond(wanted, point *gateway.State) int {
 	n := 0
-	for e := range wanted.Kind(gateway.Revocation) {
-		if _, own := point.Get(e.Ref); !own {
+	for e := range wanted.Unordered() {
+		if _, own := point.Get(e.Ref); !own && e.Kind == gateway.Revocation {
 			n++
 		}
 	}
@@ -144,7 +144,7 @@ func beyond(wanted, point *gateway.State) int {
 
 // count fills in the steps and the numbers.
 func (p *Plan) count(restored func(gateway.Ref) bool) {
-	for e := range p.Wanted.All() {
+	for e := range p.Wanted.Unordered() {
 		if restored(e.Ref) {
 			n := p.Kinds[e.Kind]
 			n.Unchanged++
@@ -179,7 +179,11 @@ func (n Counts) plus(op gateway.Op) Counts {
 // changesPerSecond is a cautious rate of the bundled gateway's Apply; see BenchmarkRestore.
 const changesPerSecond = 40_000
 
-// estimate is how long Apply may take: the changes at a cautious rate, and the reads that planning needed as well.
-func estimate(changes int, planning time.Duration) time.Duration {
-	return planning + time.Duration(changes)*time.Second/changesPerSecond
+// estimate is how long Apply may take: the changes at a cautious rate, or at most at the given one unless that is 0, and the
+// reads that planning needed as well.
+func estimate(changes int, rate float64, planning time.Duration) time.Duration {
+	if rate == 0 || rate > changesPerSecond {
+		rate = changesPerSecond
+	}
+	return planning + time.Duration(float64(changes)/rate*float64(time.Second))
 }

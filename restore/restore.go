@@ -23,6 +23,7 @@ type Restore struct {
 	Match    []Match                                             // of these, the entities that one of them matches; none means all
 	NoDelete bool                                                // keep what the target has and the point has not
 	Doubtful RevocationPolicy                                    // what becomes of keys in doubt; empty: FailClosed
+	Rate     float64                                             // changes a second that the target is given at most; 0: all at once
 	Probe    func(ctx context.Context, s *gateway.State) []Check // of the data plane after the restore; may be nil
 }
 
@@ -85,6 +86,6 @@ func (r *Restore) Plan(ctx context.Context) (*Plan, error) {
 	p := r.compare(live, chosen)
 	p.Findings = slices.Concat(chosen.Findings, p.Findings)
 	p.took = time.Since(start)
-	p.EstimateS = estimate(len(p.Changes), p.took).Seconds()
+	p.EstimateS = estimate(len(p.Changes), r.Rate, p.took).Seconds()
 	return p, nil
 }
