@@ -111,6 +111,9 @@ func (d *drill) run(ctx context.Context) error {
 	d.closeMeasurements()
 	d.note(entryClock, clockFact{Drift: d.drift().Seconds()})
 	d.note(entryEnd, endFact{Clean: d.faults.clean()})
+	if d.guard != nil && d.faults.clean() {
+		d.releaseGuard() // not before: until then, a drill that is killed leaves a record without an end, which the guard closes
+	}
 	return err
 }
 
@@ -194,7 +197,6 @@ func (d *drill) mend(ctx context.Context) {
 	d.scan(ctx)
 	if d.faults.clean() {
 		d.enter(Clean, "")
-		d.releaseGuard()
 		return
 	}
 	d.enter(Dirty, "run gwdr drill revert "+d.record.run.ID)
@@ -219,9 +221,6 @@ func (d *drill) refuse(ctx context.Context, p Phase, err error) error {
 		fact.Cause = AbortError
 	case !errors.Is(err, ErrRefused):
 		err = fmt.Errorf("%w: %w", ErrRefused, err)
-	}
-	if d.guard != nil {
-		d.releaseGuard()
 	}
 	d.note(entryAbort, fact)
 	return err

@@ -24,12 +24,19 @@ type fakeGuard struct {
 	gone     chan struct{}
 	released bool
 	left     bool
+	release  func() // what happens then; optional
 }
 
 func (g *fakeGuard) Beat() error           { return nil }
 func (g *fakeGuard) Gone() <-chan struct{} { return g.gone }
-func (g *fakeGuard) Release() error        { g.released = true; return nil }
 func (g *fakeGuard) Abandon() error        { g.left = true; return nil }
+
+func (g *fakeGuard) Release() error {
+	if g.released = true; g.release != nil {
+		g.release()
+	}
+	return nil
+}
 
 // lab is a runner of region-loss on a world.
 type lab struct {

@@ -280,17 +280,21 @@ func (silent) Revocations(ctx context.Context) ([]gateway.Entity, time.Time, err
 	return nil, time.Time{}, context.Cause(ctx)
 }
 
+// TestWitnesses asks one that is silent for as long as anybody waits, which takes no time here.
 func TestWitnesses(t *testing.T) {
-	knows := gatewaytest.New(newlyRevoked)
-	r := &Restore{Source: Source{Witnesses: []RevocationSource{silent{}, knows, knows}}}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer cancel()
-	told := r.askWitnesses(ctx)
-	known, findings := told.known, told.findings
-	if diff := cmp.Diff([]gateway.Entity{newlyRevoked, newlyRevoked}, known); diff != "" {
-		t.Error(diff)
-	}
-	if len(findings) != 1 || findings[0].Subject != "witness 1" {
-		t.Errorf("findings %v", findings)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		knows := gatewaytest.New(newlyRevoked)
+		source := Source{Witnesses: []RevocationSource{silent{}, knows, knows}}
+		began := time.Now()
+		told := source.askWitnesses(t.Context())
+		if diff := cmp.Diff([]gateway.Entity{newlyRevoked, newlyRevoked}, told.known); diff != "" {
+			t.Error(diff)
+		}
+		if len(told.findings) != 1 || told.findings[0].Subject != "witness 1" {
+			t.Errorf("findings %v", told.findings)
+		}
+		if waited := time.Since(began); waited != source.patience() {
+			t.Errorf("waited %s for the silent one, not %s", waited, source.patience())
+		}
+	})
 }

@@ -244,12 +244,24 @@ func TestKilledSupervisorTakesEverythingWithIt(t *testing.T) {
 	up(t, o) // the stale files are in nobody's way
 }
 
+// stop stops a child of this process. Its threads stop one by one some time after the signal, and until then it answers.
+func stop(t *testing.T, pid int) {
+	t.Helper()
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	var status syscall.WaitStatus
+	for !status.Stopped() {
+		if _, err := syscall.Wait4(pid, &status, syscall.WUNTRACED, nil); err != nil && !errors.Is(err, syscall.EINTR) {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestDownEndsAStoppedSupervisor(t *testing.T) {
 	lab := up(t, newOptions(t))
 	all := append(identities(slices.Collect(maps.Values(processes(t, lab)))), lab.file.identity)
-	if err := syscall.Kill(lab.file.PID, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	stop(t, lab.file.PID)
 	if _, err := lab.Instances(t.Context()); err == nil || !strings.Contains(err.Error(), "does not answer") {
 		t.Errorf("instances: %v", err)
 	}

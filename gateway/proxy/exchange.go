@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httputil"
-	"sync/atomic"
 	"time"
 )
 
@@ -40,10 +39,11 @@ type exchange struct {
 // serve passes the request on and answers it.
 func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
 	x.client = http.NewResponseController(w)
+	defer func() { x.once.cut() }()
 	proxy := httputil.ReverseProxy{
 		Rewrite:        x.rewrite,
 		Transport:      x,
-		ModifyResponse: x.gateway.stamp,
+		ModifyResponse: x.answer,
 		ErrorHandler:   x.fail,
 		BufferPool:     &x.gateway.buffers,
 		ErrorLog:       x.gateway.proxyLog,
@@ -62,6 +62,18 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 	for name, values := range x.route.headers {
 		p.Out.Header[name] = values
 	}
+}
+
+// answer prepares to pass on what the endpoint said. It may have begun to answer before the request's body was sent to its
+// end. The server would then read the rest itself, in turns with the transport, which would send on a body with holes: it
+// leaves alone a body whose connection will be closed. HTTP/2 has no such need.
+func (x *exchange) answer(resp *http.Response) error {
+	final := resp.StatusCode != http.StatusSwitchingProtocols
+	if final && x.once != nil && !x.once.ended.Load() && !resp.Request.ProtoAtLeast(2, 0) {
+		resp.Header.Set("Connection", "close")
+	}
+	x.gateway.identify(resp.Header)
+	return nil
 }
 
 // RoundTrip tries endpoints until one answers. Nothing of an answer has been passed on before it returns, so that a
@@ -214,28 +226,6 @@ func (x *exchange) mayRetry(unreachable bool) bool {
 	}
 	return unreachable && (x.once == nil || !x.once.read.Load())
 }
-
-// onceBody is a request body that cannot be sent twice. Closing it is left to the server that it came from.
-type onceBody struct {
-	io.Reader
-	read  atomic.Bool // some of it, perhaps
-	ended atomic.Bool // all of it
-	broke atomic.Bool // the client did not send all of it
-}
-
-func (b *onceBody) Read(p []byte) (int, error) {
-	b.read.Store(true)
-	n, err := b.Reader.Read(p)
-	switch {
-	case errors.Is(err, io.EOF):
-		b.ended.Store(true)
-	case err != nil:
-		b.broke.Store(true)
-	}
-	return n, err
-}
-
-func (b *onceBody) Close() error { return nil }
 
 func isIdempotent(method string) bool {
 	switch method {

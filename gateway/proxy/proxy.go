@@ -148,12 +148,7 @@ func (g *Gateway) serveOwn(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// stamp says which instance answered, unless another gwdr behind it has said so.
-func (g *Gateway) stamp(resp *http.Response) error {
-	g.identify(resp.Header)
-	return nil
-}
-
+// identify says which instance answered, unless another gwdr behind it has said so.
 func (g *Gateway) identify(h http.Header) {
 	if g.options.Instance != "" && h.Get("X-Gwdr-Instance") == "" {
 		h.Set("X-Gwdr-Instance", g.options.Instance)

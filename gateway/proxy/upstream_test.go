@@ -243,13 +243,14 @@ func TestClientThatLeavesIsNoFailureOfTheEndpoint(t *testing.T) {
 // Neither is a client that does not send the whole request. It gets its answer even while it keeps its end open.
 func TestUnfinishedRequestIsNoFailureOfTheEndpoint(t *testing.T) {
 	body := bodyOf(backend(t, "a").URL)
-	body.Timeout = 100 * ms
-	g := newGateway(t, Options{}, entity(gateway.Upstream, "u", body), open("r", "/", "u"))
+	body.Timeout = gateway.Duration(time.Hour)
+	g := newGateway(t, Options{}, entity(gateway.Upstream, "u", body), open("patient", "/patient", "u"), entity(gateway.Route, "r",
+		gateway.RouteBody{Path: "/", Upstream: "u", Auth: gateway.AuthNone, Timeout: 100 * ms}))
 	address := strings.TrimPrefix(serve(t, g), "http://")
-	for name, c := range map[string]struct{ method, request, status string }{
-		"stops":      {"POST", "Content-Length: 100\r\n\r\nbegun", "408"},
-		"stops kept": {"PUT", "Content-Length: 100\r\n\r\nbegun", "408"},
-		"malformed":  {"POST", "Transfer-Encoding: chunked\r\n\r\n5\r\nbegun\r\nno chunk\r\n", "400"},
+	for name, c := range map[string]struct{ request, header, status string }{
+		"stops":      {"POST /", "Content-Length: 100\r\n\r\nbegun", "408"},
+		"stops kept": {"PUT /", "Content-Length: 100\r\n\r\nbegun", "408"},
+		"malformed":  {"POST /patient", "Transfer-Encoding: chunked\r\n\r\n5\r\nbegun\r\nno chunk\r\n", "400"},
 	} {
 		for range failureLimit {
 			conn, err := net.Dial("tcp", address)
@@ -259,7 +260,7 @@ func TestUnfinishedRequestIsNoFailureOfTheEndpoint(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			fmt.Fprintf(conn, "%s / HTTP/1.1\r\nHost: a\r\n%s", c.method, c.request)
+			fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: a\r\n%s", c.request, c.header)
 			answer, err := io.ReadAll(conn) // the connection cannot be used again
 			if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 "+c.status+" ") {
 				t.Errorf("%s: %q, %v", name, answer, err)
