@@ -233,6 +233,38 @@ func TestForkAtOneLocation(t *testing.T) {
 	h.wantNewest(t)
 }
 
+// TestSpoolLostBesideFork: a writer on a new machine goes on with what most of the locations have, not with the longer log that
+// another writer left at one of them.
+func TestSpoolLostBesideFork(t *testing.T) {
+	h := newHouse(t, someEntities()...)
+	first := h.take(t)
+	dead := h.job
+	dead.Spool, dead.Copies = t.TempDir(), h.job.Copies[2:]
+	for i := range 3 {
+		h.source.Put(backuptest.Entity(gateway.Route, "theirs", fmt.Sprint(i)))
+		if _, err := backup.Take(t.Context(), dead); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 2 {
+		h.source.Put(backuptest.Entity(gateway.Route, "ours", fmt.Sprint(i)))
+		if r := h.take(t); !r.Committed || r.Stored() != 2 {
+			t.Fatalf("a backup beside a fork: %+v", r)
+		}
+	}
+	h.job.Spool = t.TempDir()
+	h.source.Put(backuptest.Entity(gateway.Route, "ours", "2"))
+	r := h.take(t)
+	if r.Lineage != first.Lineage || !r.Committed || r.Stored() != 2 || !errors.Is(r.Locations[2].Err, backup.ErrSplitBrain) {
+		t.Errorf("the first backup of a new spool: %+v", r)
+	}
+	found := h.find(t)
+	ours := found[slices.IndexFunc(found, func(f backup.Found) bool { return f.Name == r.Point })]
+	if stray, against := backup.NewForks(h.job.Copies, h.job.Keys.Trusted).Stray(t.Context(), ours); stray || !slices.Equal(against, []string{"offsite"}) {
+		t.Errorf("its point: stray %v, against it %v", stray, against)
+	}
+}
+
 // TestNewLocation: a location that comes later gets what the newest point needs, as the others have it.
 func TestNewLocation(t *testing.T) {
 	h := newHouse(t, someEntities()...)
