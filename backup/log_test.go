@@ -1,12 +1,14 @@
 package backup_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -286,6 +288,41 @@ func TestNewLocation(t *testing.T) {
 			t.Errorf("%s has bytes of its own", name)
 		}
 	}
+}
+
+// TestBacklogIsNotLoaded: what waits for a location that was away for long is not read into memory at once.
+func TestBacklogIsNotLoaded(t *testing.T) {
+	h := newHouse(t)
+	h.memories[2].Break(backuptest.Dead)
+	random := rand.NewChaCha8([32]byte{})
+	const backups, each = 10, 8 << 20
+	for range backups {
+		body := make([]byte, each)
+		random.Read(body)
+		h.source.Put(backuptest.Entity(gateway.Spec, "a", string(body)))
+		h.take(t)
+	}
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before, held := heap(), int64(0)
+	var once sync.Once
+	h.memories[2].Break(func(_ context.Context, op, name string) error {
+		if op == "put" && strings.Contains(name, "/log/") {
+			once.Do(func() { held = heap() - before })
+		}
+		return nil
+	})
+	if r := h.take(t); !r.Complete() {
+		t.Errorf("backup: %+v", r)
+	}
+	if held <= 0 || held > backups*each/2 {
+		t.Errorf("%d bytes are held when %d wait", held, backups*each)
+	}
+	h.wantNewest(t)
 }
 
 // TestStoreWentBack: an older copy of the store in its place is not what the log counts.
