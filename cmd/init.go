@@ -173,7 +173,7 @@ func parseLocation(text string) (namedLocation, error) {
 	parts := strings.Split(text, ",")
 	name, address, _ := strings.Cut(parts[0], "=")
 	l := namedLocation{name: strings.ToLower(name), LocationConfig: LocationConfig{URL: address}} // viper folds case
-	if name == "" || address == "" || strings.Trim(l.name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+	if address == "" || !plainName(l.name) {
 		return l, errors.New("not of the form NAME=URL, with a name of letters, digits, - and _")
 	}
 	for _, part := range parts[1:] {
