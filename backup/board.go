@@ -18,8 +18,17 @@ type board struct {
 	tail    sealedSegment // where the log stands; without its object
 	recent  []sealedAt    // the newest segments, up to tail, in order
 	points  int           // how many were made: carriers look for what is new
+	wanted  want          // since the newest point
 	places  []*place
 }
+
+// want is a point that should be made before its time.
+type want int
+
+const (
+	anyPoint  want = iota + 1 // a copy has lost what it took
+	fullPoint                 // no copy has what the newest point needs
+)
 
 // place is where one copy is.
 type place struct {
@@ -99,7 +108,7 @@ func (b *board) begin(lineage string, anchor int64, tail sealedSegment, seq func
 			}
 		}
 	}
-	b.anchor = anchor
+	b.anchor, b.wanted = anchor, 0
 	b.extend(tail)
 	b.points++
 	b.move()
@@ -137,11 +146,36 @@ func (b *board) heard(c Copy, seq func(lineage string) int64, stands vote, err e
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	p := b.find(c)
-	p.seq = max(p.seq, seq(b.lineage))
+	p.seq = seq(b.lineage) // less than it was, if somebody took something away
 	turned = p.stands != stands && !(p.stands == undecided && stands == ours)
 	p.stands, p.err = stands, err
 	b.move()
 	return turned
+}
+
+// doubt says that the copy may not have what it took: its carrier looks.
+func (b *board) doubt(c Copy) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.find(c).stands = undecided
+	b.move()
+}
+
+// want asks for a point, unless there was a full one meanwhile: then the log is needed from another anchor on.
+func (b *board) want(w want, anchor int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if anchor == b.anchor && w > b.wanted {
+		b.wanted = w
+		b.move()
+	}
+}
+
+// wants returns which point should be made before its time; 0 if none.
+func (b *board) wants() want {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.wanted
 }
 
 // lacksLog reports whether there is something of the log that the copy does not have, or whether it was not heard of. The

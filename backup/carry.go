@@ -17,21 +17,31 @@ type carrier struct {
 const (
 	retryFirst = 250 * time.Millisecond
 	retryMost  = 30 * time.Second
+	// lookEvery is how often a copy is asked whether it still has what it took.
+	lookEvery = 15 * time.Minute
 )
 
 // carryLog brings the log until the context ends.
 func (c carrier) carryLog(ctx context.Context) {
 	retry := backoff{first: retryFirst, most: retryMost}
+	var looked time.Time
 	for c.board.await(ctx, func() bool { return c.board.lacksLog(c.copy) }) == nil {
-		ship, size, err := c.portion()
+		ship, size, known, err := c.portion()
+		look := !known || time.Since(looked) >= lookEvery
 		if err == nil {
-			err = c.attempt(ctx, size, func(ctx context.Context) error { return c.putPortion(ctx, ship) }, c.heard)
+			err = c.attempt(ctx, size, func(ctx context.Context) error { return c.putPortion(ctx, ship, known, look) }, c.heard)
 		}
 		if ctx.Err() != nil {
 			return
 		}
 		c.heard(err)
+		if errors.Is(err, errLost) {
+			c.board.want(fullPoint, ship.anchor)
+		}
 		if err == nil {
+			if look {
+				looked = time.Now()
+			}
 			retry.reset()
 		} else {
 			pause(ctx, retry.wait())
@@ -39,25 +49,46 @@ func (c carrier) carryLog(ctx context.Context) {
 	}
 }
 
-// portion returns the next part of the log that the copy lacks, and its size.
-func (c carrier) portion() (ship *shipment, size int64, err error) {
-	lineage, anchor, tail, _ := c.board.logFor(c.copy)
+// portion returns the next part of the log that the copy lacks, its size, and whether it is known what the copy can do.
+func (c carrier) portion() (ship *shipment, size int64, known bool, err error) {
+	lineage, anchor, tail, known := c.board.logFor(c.copy)
 	s := spool{c.Spool}
 	q := s.queue(lineage)
 	upTo, size, err := q.portion(s.progress(lineage, c.copy).Seq, tail)
-	return &shipment{lineage: lineage, queue: q, tail: upTo, anchor: anchor, existing: q.existing}, size, err
+	return &shipment{lineage: lineage, queue: q, tail: upTo, anchor: anchor, existing: q.existing}, size, known, err
 }
 
-// putPortion puts a part of the log. A copy that was away is tested first.
-func (c carrier) putPortion(ctx context.Context, ship *shipment) error {
+// putPortion puts a part of the log. A copy that was away is tested first; look says that it is also asked for what it took.
+func (c carrier) putPortion(ctx context.Context, ship *shipment, known, look bool) error {
 	var held *stock
-	if _, _, _, known := c.board.logFor(c.copy); !known {
+	if look {
 		held = newStock(ctx, c.copy, ship.lineage)
+		if err := c.missed(held, ship); err != nil {
+			return err
+		}
+	}
+	if !known {
 		if p := probe(ctx, c.copy); p.note == "" {
 			c.board.entitle(c.copy, p.capabilities.CreateOnly)
 		}
 	}
 	_, err := c.putLog(ctx, c.copy, ship, held)
+	return err
+}
+
+// missed tells, and asks for a new point, if somebody took away from the copy what it had taken.
+func (c carrier) missed(held *stock, ship *shipment) error {
+	s := spool{c.Spool}
+	had, taken := s.progress(ship.lineage, c.copy), s.taken(ship.lineage, c.copy)
+	have, err := held.revise(had, ship.lineage, ship.anchor)
+	gone := false
+	if err == nil && taken.Name != "" {
+		gone, err = held.lacks(lineageRoot(ship.lineage) + taken.Name + pointEnding)
+	}
+	if err == nil && (gone || have != had) {
+		c.Log.Warn("somebody took away from a location what was stored there; it is put there again", "location", c.copy.Name, "lineage", ship.lineage)
+		c.board.want(anyPoint, ship.anchor)
+	}
 	return err
 }
 
@@ -142,6 +173,12 @@ func (c carrier) putCurrent(ctx context.Context, ship *shipment) error {
 				p.giveUp()
 			}
 			continue
+		}
+		switch {
+		case errors.Is(err, errNowhere):
+			c.board.want(fullPoint, ship.anchor)
+		case errors.Is(err, errLost): // the log before the point is not there any more
+			c.board.doubt(c.copy)
 		}
 		if err != nil {
 			return err

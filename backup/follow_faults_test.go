@@ -267,6 +267,53 @@ func TestFollowSplitBrain(t *testing.T) {
 	}
 }
 
+// TestFollowTakenAway: what somebody took away from a location that is connected is put there again, without a restart.
+func TestFollowTakenAway(t *testing.T) {
+	for name, c := range map[string]struct {
+		what   string
+		where  int // how many locations
+		change bool
+	}{
+		"a location was emptied":            {"gwdr1/", 1, true},
+		"a location was emptied, no change": {"gwdr1/", 1, false},
+		"all locations were emptied":        {"gwdr1/", 3, true},
+		"the log":                           {"/log/", 1, true},
+		"the log at all":                    {"/log/", 3, true},
+		"the points, no change":             {"/points/", 2, false},
+		"packs at all":                      {"/packs/", 3, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFollowed(t)
+				f.start()
+				for i := range 5 {
+					f.change(i)
+				}
+				pass(20 * time.Minute)
+				takeAway(t, c.what, f.memories[:c.where]...)
+				if c.change {
+					f.change(7)
+				}
+				pass(20 * time.Minute)
+				for _, location := range f.job.Copies {
+					f.check(location)
+				}
+				if s := f.follower.Status(); s.Backlog != 0 || !s.Locations[0].Up || s.Locations[0].PointErr != nil {
+					t.Errorf("status %+v", s)
+				}
+				for _, m := range f.memories {
+					if len(names(m, "restore.sh")) != 1 {
+						t.Error("restore.sh is missing")
+					}
+				}
+				if err := f.stop(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 // moodyRecipient does not encrypt a number of times.
 type moodyRecipient struct {
 	age.Recipient

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"gwdr/internal/sshsig"
@@ -192,25 +193,25 @@ func (s spool) leave(newest lineageEntry, gatewayName string, now time.Time) err
 }
 
 // adopt returns the lineage of the store's newest point at the locations, and the newest segment of its log: the spool
-// was lost, or the writer moved.
+// was lost, or the writer moved. What another writer left at fewer of the locations does not count.
 func (j *Job) adopt(ctx context.Context, store string, revision int64) (lineageEntry, *sealedSegment, bool) {
 	found, problems := findWithin(ctx, j.Copies, j.Keys.Trusted, j.Patience)
 	for _, p := range problems {
 		j.Log.Warn("location was not read for an earlier lineage", "location", p.Copy, "object", p.Object, "error", p.Err)
 	}
-	for _, f := range found {
-		if f.Store != store || f.Undo {
-			continue
-		}
-		tail, err := newestSegment(ctx, j.Copies, f.Lineage, j.Keys.Trusted, j.Patience)
-		if err != nil || tail.To > revision || tail.Seq < f.Log.Seq {
-			j.Log.Warn("the log at the locations cannot be taken up; a new lineage begins", "lineage", f.Lineage, "error", err)
-			return lineageEntry{}, nil, false
-		}
-		j.Log.Warn("spool knows no lineage of the store; going on with that of the locations", "lineage", f.Lineage)
-		return lineageEntry{Lineage: f.Lineage, Parent: f.Parent, Store: store, Last: lastOf(f)}, &tail, true
+	found = slices.DeleteFunc(found, func(f Found) bool { return f.Store != store || f.Undo })
+	if len(found) == 0 {
+		return lineageEntry{}, nil, false
 	}
-	return lineageEntry{}, nil, false
+	lineage := found[0].Lineage
+	tail, err := newestSegment(ctx, j.Copies, lineage, j.Keys.Trusted, j.Patience)
+	i := slices.IndexFunc(found, func(f Found) bool { return err == nil && f.Lineage == lineage && tail.hasBelow(ctx, f) })
+	if i < 0 || tail.To > revision {
+		j.Log.Warn("the log at the locations cannot be taken up; a new lineage begins", "lineage", lineage, "error", err)
+		return lineageEntry{}, nil, false
+	}
+	j.Log.Warn("spool knows no lineage of the store; going on with that of the locations", "lineage", lineage)
+	return lineageEntry{Lineage: lineage, Parent: found[i].Parent, Store: store, Last: lastOf(found[i])}, &tail.sealedSegment, true
 }
 
 // begin makes the lineage's directory in the spool, whole or not at all. tail is where its log stands, if it has one.

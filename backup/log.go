@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -93,44 +94,71 @@ func fetchSegment(ctx context.Context, copies []Copy, lineage string, seq int64,
 	return sealedSegment{}, "", errors.Join(errs...)
 }
 
-// newestSegment returns the last segment of the lineage's log at the copies: where they differ, the version that most of
-// them have.
-func newestSegment(ctx context.Context, copies []Copy, lineage string, trusted sshsig.Trusted, patience time.Duration) (sealedSegment, error) {
-	tails := onEach(ctx, copies, patience, func(ctx context.Context, c Copy) (sealedSegment, error) {
-		objects, err := c.Location.List(ctx, lineageRoot(lineage)+logDir)
-		if err != nil {
-			return sealedSegment{}, err
-		}
-		for _, o := range slices.Backward(objects) {
-			seq, ok := parseSegmentName(strings.TrimPrefix(o.Name, lineageRoot(lineage)))
-			if !ok {
-				continue
-			}
-			object, err := readObject(ctx, c.Location, o.Name, maxSegment)
-			if err != nil {
-				return sealedSegment{}, err
-			}
-			if s, err := readSegment(object, lineage, seq, trusted); err == nil {
-				return s, nil
-			}
-		}
-		return sealedSegment{}, fmt.Errorf("%w: no segment of the log", ErrNotExist)
-	})
-	var best sealedSegment
-	votes := map[string]int{}
+// tip is the last segment of one copy's log.
+type tip struct {
+	sealedSegment
+	forks *Forks   // of the copies that answered
+	with  []string // names of the copies that are on its branch
+}
+
+// newestSegment returns the last segment of the lineage's log at the copies: where writers have continued it differently, that
+// of the branch that most of them have, however long another one is.
+func newestSegment(ctx context.Context, copies []Copy, lineage string, trusted sshsig.Trusted, patience time.Duration) (tip, error) {
+	var tips []tip
+	var answered []Copy
 	var errs []error
-	for _, a := range tails {
+	for _, a := range onEach(ctx, copies, patience, func(ctx context.Context, c Copy) (sealedSegment, error) {
+		return lastSegment(ctx, c, lineage, trusted)
+	}) {
 		if a.err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", a.copy.Name, a.err))
 			continue
 		}
-		votes[a.value.SHA256]++
-		if a.value.Seq > best.Seq || a.value.Seq == best.Seq && votes[a.value.SHA256] > votes[best.SHA256] {
-			best = a.value
+		answered = append(answered, a.copy)
+		if !slices.ContainsFunc(tips, func(t tip) bool { return t.SHA256 == a.value.SHA256 }) {
+			tips = append(tips, tip{sealedSegment: a.value})
 		}
 	}
-	if best.Seq == 0 {
-		return best, errors.Join(errs...)
+	if len(tips) == 0 {
+		return tip{}, errors.Join(errs...)
 	}
-	return best, nil
+	forks := NewForks(answered, trusted)
+	for i := range tips {
+		tips[i].forks = forks
+		tips[i].with, _ = forks.judge(ctx, Found{Point: Point{Lineage: lineage, Log: tips[i].position()}})
+	}
+	return slices.MaxFunc(tips, func(a, b tip) int {
+		return cmp.Or(cmp.Compare(len(a.with), len(b.with)), cmp.Compare(a.Seq, b.Seq))
+	}), nil
+}
+
+// lastSegment returns the last segment of the copy's log that verifies.
+func lastSegment(ctx context.Context, c Copy, lineage string, trusted sshsig.Trusted) (sealedSegment, error) {
+	objects, err := c.Location.List(ctx, lineageRoot(lineage)+logDir)
+	if err != nil {
+		return sealedSegment{}, err
+	}
+	for _, o := range slices.Backward(objects) {
+		seq, ok := parseSegmentName(strings.TrimPrefix(o.Name, lineageRoot(lineage)))
+		if !ok {
+			continue
+		}
+		object, err := readObject(ctx, c.Location, o.Name, maxSegment)
+		if err != nil {
+			return sealedSegment{}, err
+		}
+		if s, err := readSegment(object, lineage, seq, trusted); err == nil {
+			return s, nil
+		}
+	}
+	return sealedSegment{}, fmt.Errorf("%w: no segment of the log", ErrNotExist)
+}
+
+// hasBelow reports whether the point stands on the tip's branch.
+func (t tip) hasBelow(ctx context.Context, point Found) bool {
+	if point.Log.Seq >= t.Seq {
+		return point.Log == t.position()
+	}
+	with, _ := t.forks.judge(ctx, point)
+	return slices.ContainsFunc(t.with, func(name string) bool { return slices.Contains(with, name) })
 }

@@ -1,12 +1,14 @@
 package backup_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -233,6 +235,38 @@ func TestForkAtOneLocation(t *testing.T) {
 	h.wantNewest(t)
 }
 
+// TestSpoolLostBesideFork: a writer on a new machine goes on with what most of the locations have, not with the longer log that
+// another writer left at one of them.
+func TestSpoolLostBesideFork(t *testing.T) {
+	h := newHouse(t, someEntities()...)
+	first := h.take(t)
+	dead := h.job
+	dead.Spool, dead.Copies = t.TempDir(), h.job.Copies[2:]
+	for i := range 3 {
+		h.source.Put(backuptest.Entity(gateway.Route, "theirs", fmt.Sprint(i)))
+		if _, err := backup.Take(t.Context(), dead); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 2 {
+		h.source.Put(backuptest.Entity(gateway.Route, "ours", fmt.Sprint(i)))
+		if r := h.take(t); !r.Committed || r.Stored() != 2 {
+			t.Fatalf("a backup beside a fork: %+v", r)
+		}
+	}
+	h.job.Spool = t.TempDir()
+	h.source.Put(backuptest.Entity(gateway.Route, "ours", "2"))
+	r := h.take(t)
+	if r.Lineage != first.Lineage || !r.Committed || r.Stored() != 2 || !errors.Is(r.Locations[2].Err, backup.ErrSplitBrain) {
+		t.Errorf("the first backup of a new spool: %+v", r)
+	}
+	found := h.find(t)
+	ours := found[slices.IndexFunc(found, func(f backup.Found) bool { return f.Name == r.Point })]
+	if stray, against := backup.NewForks(h.job.Copies, h.job.Keys.Trusted).Stray(t.Context(), ours); stray || !slices.Equal(against, []string{"offsite"}) {
+		t.Errorf("its point: stray %v, against it %v", stray, against)
+	}
+}
+
 // TestNewLocation: a location that comes later gets what the newest point needs, as the others have it.
 func TestNewLocation(t *testing.T) {
 	h := newHouse(t, someEntities()...)
@@ -254,6 +288,41 @@ func TestNewLocation(t *testing.T) {
 			t.Errorf("%s has bytes of its own", name)
 		}
 	}
+}
+
+// TestBacklogIsNotLoaded: what waits for a location that was away for long is not read into memory at once.
+func TestBacklogIsNotLoaded(t *testing.T) {
+	h := newHouse(t)
+	h.memories[2].Break(backuptest.Dead)
+	random := rand.NewChaCha8([32]byte{})
+	const backups, each = 10, 8 << 20
+	for range backups {
+		body := make([]byte, each)
+		random.Read(body)
+		h.source.Put(backuptest.Entity(gateway.Spec, "a", string(body)))
+		h.take(t)
+	}
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before, held := heap(), int64(0)
+	var once sync.Once
+	h.memories[2].Break(func(_ context.Context, op, name string) error {
+		if op == "put" && strings.Contains(name, "/log/") {
+			once.Do(func() { held = heap() - before })
+		}
+		return nil
+	})
+	if r := h.take(t); !r.Complete() {
+		t.Errorf("backup: %+v", r)
+	}
+	if held <= 0 || held > backups*each/2 {
+		t.Errorf("%d bytes are held when %d wait", held, backups*each)
+	}
+	h.wantNewest(t)
 }
 
 // TestStoreWentBack: an older copy of the store in its place is not what the log counts.

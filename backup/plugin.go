@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"filippo.io/age"
@@ -16,18 +15,30 @@ import (
 // pluginPatience is how long a plugin may take: somebody may have to find a token, touch it and type its PIN.
 const pluginPatience = 2 * time.Minute
 
+// A plugin that did not answer is left alone for pluginRest, and then for ever longer, up to pluginRestMost: each call that it
+// does not answer leaves a process behind.
+const (
+	pluginRest     = 5 * time.Minute
+	pluginRestMost = 2 * time.Hour
+)
+
 // pluginCall is what talks to the program age-plugin-NAME. A plugin that does not come back in time is left behind, and not
-// called again: age gives no way to end it, but it loses its input when this process ends.
+// called again for a while, or until it does come back: age gives no way to end it, but it loses its input when this process
+// ends.
 type pluginCall struct {
 	name     string
 	patience time.Duration
 	ask      func(question string, secret bool) (string, error)
 	tell     func(text string)
-	silent   atomic.Bool // it did not answer
+
+	mu      sync.Mutex
+	rests   time.Time // it did not answer, and is not called before then
+	resting backoff
 }
 
 func (r *keyReader) pluginCall(name string) *pluginCall {
-	return &pluginCall{name: name, patience: cmp.Or(r.Patience, pluginPatience), ask: r.Ask, tell: r.Tell}
+	return &pluginCall{name: name, patience: cmp.Or(r.Patience, pluginPatience), ask: r.Ask, tell: r.Tell,
+		resting: backoff{first: pluginRest, most: pluginRestMost}}
 }
 
 // pluginIdentity is an identity that only a plugin can use.
@@ -89,12 +100,13 @@ func (c *pluginCall) call(do func(*plugin.ClientUI) (wrapped, error)) (wrapped, 
 	}
 	talk := &pluginTalk{pluginCall: c}
 	silence := fmt.Errorf("plugin age-plugin-%s did not answer within %s", c.name, c.patience)
-	if c.silent.Load() {
+	if c.atRest() {
 		return wrapped{}, silence
 	}
 	done := make(chan result, 1)
 	go func() {
 		answer, err := do(talk.ui())
+		c.answered()
 		done <- result{answer, err}
 	}()
 	timeout := time.NewTimer(c.patience)
@@ -103,9 +115,31 @@ func (c *pluginCall) call(do func(*plugin.ClientUI) (wrapped, error)) (wrapped, 
 	case r := <-done:
 		return r.wrapped, talk.explain(r.err)
 	case <-timeout.C:
-		c.silent.Store(true)
+		c.rest()
 		return wrapped{}, talk.explain(silence)
 	}
+}
+
+// atRest reports whether the plugin is not to be called now.
+func (c *pluginCall) atRest() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Before(c.rests)
+}
+
+// rest says that the plugin did not answer.
+func (c *pluginCall) rest() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rests = time.Now().Add(c.resting.wait())
+}
+
+// answered says that the plugin answered, even if it was late.
+func (c *pluginCall) answered() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rests = time.Time{}
+	c.resting.reset()
 }
 
 // pluginTalk is what is said between a plugin and the person at the terminal, in one call.

@@ -5,6 +5,7 @@ umask 077 # keys and certificates are nobody else's
 if [ $# -lt 4 ] || [ "${5-newest}" != newest ]; then
 	echo "usage: sh restore.sh POINT.tar IDENTITY ALLOWED_SIGNERS FOLDER [newest]" >&2
 	echo "checks the point's signature, its packs and its part of the log, and writes the entities to FOLDER/<kind>/<id>.json;" >&2
+	echo "names that are too long for a file are cut: FOLDER/long-names.txt says which they are;" >&2
 	echo "with newest it goes on from there with the log, to its end" >&2
 	exit 2
 fi
@@ -30,16 +31,37 @@ unseal() {
 	age -d -i "$identity" "$work/sealed" >"$work/open" || exit 8
 }
 
+# place NAME: $file is where the entity goes in the folder. File systems take names of 255 bytes: of a longer one there is the
+# beginning, and the hash of all of it. No name that is whole has a comma.
+place() {
+	file=$1 entry=${1#*/}
+	[ ${#entry} -gt 255 ] || return 0
+	file=${1%%/*}/$(printf %.150s "$entry"),$(printf %s "$1" | sha256sum | cut -d ' ' -f 1).json
+	echo "$file $1" >>"$work/cut"
+}
+
+# unpack TAR: its entities.
+unpack() {
+	tar -tf "$1" | awk 'length(substr($0, index($0, "/") + 1)) > 255' >"$work/long"
+	tar -xf "$1" -C "$folder" -X "$work/long"
+	while read -r name; do
+		place "$name"
+		mkdir -p "$folder/${file%/*}"
+		tar -xOf "$1" "$name" >"$folder/$file"
+	done <"$work/long"
+}
+
 # change OP NAME BODY: one change of the log; BODY is base64.
 change() {
 	case $2 in
 	..* | */../* | /*) fail "$2 is not the name of an entity" ;;
 	esac
-	mkdir -p "$folder/${2%/*}"
+	place "$2"
+	mkdir -p "$folder/${file%/*}"
 	if [ "$1" = delete ]; then
-		rm -f "$folder/$2"
+		rm -f "$folder/$file"
 	else
-		printf %s "$3" | base64 -d >"$folder/$2"
+		printf %s "$3" | base64 -d >"$folder/$file"
 	fi
 }
 
@@ -97,7 +119,7 @@ chmod go= "$folder"
 for sum in $(jq -r '.packs[].sha256' "$work/point.json"); do
 	unseal "$sum" "$base/packs/$(printf %.2s "$sum")/$sum.tar.zst.age"
 	zstd -dcq <"$work/open" >"$work/pack.tar" || fail "pack $sum cannot be unpacked"
-	tar -xf "$work/pack.tar" -C "$folder"
+	unpack "$work/pack.tar"
 	chmod -R go= "$folder" # root's tar does not heed the umask
 done
 for seq in $segments; do replay "$seq"; done
@@ -118,4 +140,7 @@ while segment=$base/log/$(printf %016x $((seq + 1))).tar && [ -e "$segment" ]; d
 	replay "$seq"
 	last=$(sha256sum <"$work/$seq/seg.json" | cut -d ' ' -f 1)
 done
+[ ! -e "$work/cut" ] || sort -u "$work/cut" | while read -r file name; do
+	[ ! -e "$folder/$file" ] || echo "$file $name"
+done >"$folder/long-names.txt"
 echo "restored $(find "$folder" -name '*.json' -type f | wc -l) entities of ${point##*/} to $folder"

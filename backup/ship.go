@@ -93,8 +93,8 @@ func (j *Job) putBase(ctx context.Context, c Copy, lineage string) error {
 // maxOlder is how many segments that the newest point does not need are looked for at other copies: a log can be years long.
 const maxOlder = 1000
 
-// putLog puts the segments that the copy lacks, in order, and returns how many bytes that took. How far it came is kept, also
-// after an error. The error wraps ErrSplitBrain if another writer's segment is there. held may be nil: then what the spool
+// putLog puts the segments that the copy lacks, in order and a portion at a time, and returns how many bytes that took. How far
+// it came is kept, also after an error. The error wraps ErrSplitBrain if another writer's segment is there. held may be nil: then what the spool
 // knows of the copy is believed.
 func (j *Job) putLog(ctx context.Context, c Copy, ship *shipment, held *stock) (sent int64, err error) {
 	s := spool{j.Spool}
@@ -117,24 +117,37 @@ func (j *Job) putLog(ctx context.Context, c Copy, ship *shipment, held *stock) (
 		have.Files, put = true, true
 	}
 	need := max(have.Seq, ship.anchor)
-	segments, _, err := readLog(ctx, j.others(c), ship.lineage, max(have.Seq, min(need-maxOlder, ship.oldestBase(c))), need, ship.tail.position(), ship.existing)
-	if err != nil {
-		return 0, fmt.Errorf("segments of the log: %w: %w", errLost, err)
-	}
-	for _, segment := range segments {
-		n := int64(len(segment.object))
-		err := c.Location.Put(ctx, segment.Object(), bytes.NewReader(segment.object), n)
-		if errors.Is(err, ErrExists) {
-			return sent, fmt.Errorf("%w: %s is not ours", ErrSplitBrain, segment.Object())
-		}
+	for at := max(have.Seq, min(need-maxOlder, ship.oldestBase(c))); at < ship.tail.Seq; {
+		upTo, _, err := ship.queue.portion(at, ship.tail)
 		if err != nil {
 			return sent, err
 		}
-		sent += n
-		have.Seq, put = segment.Seq, true
-		held.add(segment.Object(), n)
+		segments, _, err := readLog(ctx, j.others(c), ship.lineage, at, max(at, need), upTo.position(), ship.existing)
+		if err != nil {
+			return sent, fmt.Errorf("segments of the log: %w: %w", errLost, err)
+		}
+		for _, segment := range segments {
+			n, err := j.putSegment(ctx, c, segment)
+			if err != nil {
+				return sent, err
+			}
+			sent += n
+			have.Seq, put = segment.Seq, true
+			held.add(segment.Object(), n)
+		}
+		at = upTo.Seq
 	}
 	return sent, nil
+}
+
+// putSegment returns the size of the segment.
+func (j *Job) putSegment(ctx context.Context, c Copy, s sealedSegment) (int64, error) {
+	n := int64(len(s.object))
+	err := c.Location.Put(ctx, s.Object(), bytes.NewReader(s.object), n)
+	if errors.Is(err, ErrExists) {
+		return 0, fmt.Errorf("%w: %s is not ours", ErrSplitBrain, s.Object())
+	}
+	return n, err
 }
 
 // others returns the other copies.

@@ -148,6 +148,10 @@ func (w *writer) read(ctx context.Context) (h gateway.Header, whole bool, err er
 
 // point makes a point of the last one and what has changed since; or of everything, when that is due.
 func (w *writer) point(ctx context.Context) error {
+	if w.board.wants() == fullPoint && !w.Full {
+		w.Full = true
+		defer func() { w.Full = false }()
+	}
 	if w.changed == nil || w.fullIsDue(w.lineage, time.Now()) != nil {
 		return w.begin(ctx)
 	}

@@ -165,6 +165,9 @@ func (w *writer) untilPoint(now time.Time) time.Duration {
 	case w.changed == nil || len(w.changed) > 0:
 		every = min(every, w.PointEvery)
 	}
+	if w.board.wants() > 0 {
+		every = min(every, pointRest)
+	}
 	return max(w.pointed.Add(every).Sub(now), w.rested.Sub(now))
 }
 

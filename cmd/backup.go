@@ -23,6 +23,7 @@ type backupOptions struct {
 	newLineage bool
 	ping       string
 	metrics    string
+	begun      func() // is told, more than once, that this backup is the one that runs; nil: nobody is
 }
 
 func newBackupCommand(a *app) *cobra.Command {
@@ -62,10 +63,11 @@ func runBackup(ctx context.Context, a *app, opts backupOptions) error {
 	if file := cmp.Or(opts.metrics, a.Config.MetricsFile); file != "" && filepath.Ext(file) != ".prom" {
 		return usageError(fmt.Errorf("the file of metrics %s does not end with .prom: node_exporter would not read it", file))
 	}
-	w, err := a.startWatch(ctx, opts)
+	w, err := a.newWatch(ctx, opts)
 	if err != nil {
 		return err
 	}
+	opts.begun = w.begin
 	result, err := a.backup(ctx, nil, opts)
 	w.end(ctx, result, err)
 	return err
@@ -91,6 +93,12 @@ func (a *app) backup(ctx context.Context, source gateway.Source, opts backupOpti
 		}
 	}
 	job.Patience, job.Full, job.Progress = opts.patience, opts.full, a.backupProgress(time.Now)
+	if progress := job.Progress; opts.begun != nil {
+		job.Progress = func(p backup.Progress) {
+			opts.begun()
+			progress(p)
+		}
+	}
 	result, err := backup.Take(ctx, job)
 	if result != nil && (a.JSON || !a.Quiet) {
 		if err := a.showBackup(result); err != nil {
@@ -143,7 +151,7 @@ func splitBrain(err error) error {
 // locked says what to do about another backup that runs.
 func locked(err error) error {
 	if errors.Is(err, backup.ErrLocked) {
-		return withHint(exitWith(exitRefused, err), "wait for it to end; a lock does not outlive its process")
+		return withHint(exitWith(exitRefused, err), "wait for it to end, if it is no 'gwdr backup follow', which makes the backups itself; a lock does not outlive its process")
 	}
 	return err
 }

@@ -329,3 +329,19 @@ func TestInitJSON(t *testing.T) {
 		t.Errorf("configuration: %+v, %v", config, err)
 	}
 }
+
+// TestInitState: whoever runs gwdr with a configuration uses one spool: two would be two writers.
+func TestInitState(t *testing.T) {
+	s := newSite(t)
+	for _, home := range []string{s.dir, t.TempDir()} {
+		config, err := loadConfig(s.path("gwdr.yaml"), func(name string) string { return map[string]string{"HOME": home}[name] })
+		if want := s.path(".local", "state", "gwdr"); err != nil || config.State != want {
+			t.Errorf("state of the user at %s: %v, %v, want %s", home, config, err, want)
+		}
+	}
+	text := s.want(0, "init", "--file", s.path("second", "gwdr.yaml"), "--state", s.path("spool"))
+	contains(t, text, "state          "+s.path("spool")+"\n")
+	if config, err := loadConfig(s.path("second", "gwdr.yaml"), s.env); err != nil || config.State != s.path("spool") {
+		t.Errorf("state: %v, %v", config, err)
+	}
+}

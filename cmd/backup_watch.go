@@ -3,9 +3,11 @@ package cmd
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"gwdr/backup"
@@ -18,35 +20,43 @@ type watch struct {
 	ping    *pinger // nil: none
 	metrics string  // file; empty: none
 	started time.Time
-	told    chan struct{} // closed when the ping of the start is over
+	begin   func()        // tells the monitor, once and beside the backup, that it has begun
+	told    chan struct{} // closed when that ping is over; nil: it has not begun
 	quit    context.CancelFunc
 }
 
-// startWatch tells the monitor that a backup begins, beside it.
-func (a *app) startWatch(ctx context.Context, opts backupOptions) (*watch, error) {
-	w := &watch{app: a, metrics: cmp.Or(opts.metrics, a.Config.MetricsFile), started: time.Now(), told: make(chan struct{})}
-	var early context.Context
-	early, w.quit = context.WithCancel(ctx)
+// newWatch makes a watch over a backup that has yet to begin.
+func (a *app) newWatch(ctx context.Context, opts backupOptions) (*watch, error) {
+	w := &watch{app: a, metrics: cmp.Or(opts.metrics, a.Config.MetricsFile), started: time.Now(), begin: func() {}, quit: func() {}}
 	address := cmp.Or(opts.ping, a.Env("GWDR_PING"), a.Config.Ping.URL)
 	if address == "" {
-		close(w.told)
 		return w, nil
 	}
 	var err error
 	if w.ping, err = newPinger(address); err != nil {
 		return nil, usageError(err)
 	}
-	go func() {
-		defer close(w.told)
-		if err := w.ping.send(early, "start", ""); err != nil && early.Err() == nil {
-			a.Log.Warn("the monitor was not told that the backup begins", "error", err)
-		}
-	}()
+	w.begin = sync.OnceFunc(func() { w.tellStart(ctx) })
 	return w, nil
 }
 
-// end tells what the backup came to. result may be nil.
+func (w *watch) tellStart(ctx context.Context) {
+	ctx, w.quit = context.WithCancel(ctx)
+	w.told = make(chan struct{})
+	go func() {
+		defer close(w.told)
+		if err := w.ping.send(ctx, "start", ""); err != nil && ctx.Err() == nil {
+			w.app.Log.Warn("the monitor was not told that the backup begins", "error", err)
+		}
+	}()
+}
+
+// end tells what the backup came to. result may be nil. Where another backup is running there was none: that one tells.
 func (w *watch) end(ctx context.Context, result *backup.Result, err error) {
+	defer func() { w.quit() }()
+	if errors.Is(err, backup.ErrLocked) {
+		return
+	}
 	code := exitDone
 	if err != nil {
 		code = exitCode(ctx, err)
@@ -56,14 +66,10 @@ func (w *watch) end(ctx context.Context, result *backup.Result, err error) {
 			w.app.Log.Warn("metrics were not written", "error", err)
 		}
 	}
-	const patience = time.Second // for a start that is still on its way: pings in the wrong order would mislead
-	stop := time.AfterFunc(patience, w.quit)
-	<-w.told
-	stop.Stop()
-	w.quit()
 	if w.ping == nil {
 		return
 	}
+	w.awaitStart()
 	element := ""
 	if code != exitDone {
 		element = strconv.Itoa(code)
@@ -71,6 +77,16 @@ func (w *watch) end(ctx context.Context, result *backup.Result, err error) {
 	if err := w.ping.send(context.WithoutCancel(ctx), element, outcomeText(result, err)); err != nil {
 		w.app.Log.Warn("the monitor was not told how the backup ended", "error", err)
 	}
+}
+
+// awaitStart waits, not for long, for the ping of the start: pings in the wrong order would mislead.
+func (w *watch) awaitStart() {
+	if w.told == nil {
+		return
+	}
+	stop := time.AfterFunc(time.Second, w.quit)
+	defer stop.Stop()
+	<-w.told
 }
 
 // outcomeText says in a few words how a backup ended. It holds no secret, like all that gwdr says.

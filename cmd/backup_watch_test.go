@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -110,7 +111,7 @@ func TestMetrics(t *testing.T) {
 }
 
 // watched runs a backup of the site with a monitor, after before, and returns what gwdr wrote.
-func (s *site) watched(ctx context.Context, monitor string, before func()) (text string, took time.Duration) {
+func (s *site) watched(ctx context.Context, monitor string, before func(*watch)) (text string, took time.Duration) {
 	s.t.Helper()
 	config, err := loadConfig(s.path("gwdr.yaml"), s.env)
 	if err != nil {
@@ -120,12 +121,12 @@ func (s *site) watched(ctx context.Context, monitor string, before func()) (text
 	a := &app{Config: config, Quiet: true, Stdout: io.Discard, Stderr: &stderr, Env: s.env,
 		Log: slog.New(slog.NewTextHandler(&stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	started := time.Now()
-	w, err := a.startWatch(ctx, backupOptions{ping: monitor})
+	w, err := a.newWatch(ctx, backupOptions{ping: monitor, metrics: s.path("gwdr.prom")})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	before()
-	result, err := a.backup(ctx, s.source, backupOptions{patience: 5 * time.Second})
+	before(w)
+	result, err := a.backup(ctx, s.source, backupOptions{patience: 5 * time.Second, begun: w.begin})
 	w.end(ctx, result, err)
 	return stderr.String(), time.Since(started)
 }
@@ -144,7 +145,10 @@ func TestPingSlowly(t *testing.T) {
 		}
 	}))
 	defer monitor.Close()
-	text, took := s.watched(t.Context(), monitor.URL+"/secret?create=1", func() { <-arrived })
+	text, took := s.watched(t.Context(), monitor.URL+"/secret?create=1", func(w *watch) {
+		w.begin()
+		<-arrived
+	})
 	if took > pingTimeout || text != "" {
 		t.Errorf("took %s: %s", took, text)
 	}
@@ -161,9 +165,34 @@ func TestPingInterrupted(t *testing.T) {
 	defer monitor.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	s.watched(ctx, monitor.URL+"/secret", func() {})
+	s.watched(ctx, monitor.URL+"/secret", func(*watch) {})
 	if lines := got.String(); !strings.HasSuffix(lines, "/secret/130\n") {
 		t.Errorf("pings:\n%s", lines)
+	}
+}
+
+// TestPingLocked: where another backup is running, that one tells how backups go.
+func TestPingLocked(t *testing.T) {
+	s := newSite(t)
+	var got lockedBuffer
+	monitor := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { fmt.Fprintln(&got, r.URL.Path) }))
+	defer monitor.Close()
+	s.watched(t.Context(), monitor.URL+"/secret", func(*watch) {})
+	pings, metrics := got.String(), gauges(t, s.path("gwdr.prom"))
+	if pings != "/secret/start\n/secret/3\n" {
+		t.Errorf("pings:\n%s", pings)
+	}
+	lock, err := os.Open(s.path(".local", "state", "gwdr", "backup", "lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		t.Fatal(err)
+	}
+	s.watched(t.Context(), monitor.URL+"/secret", func(*watch) {})
+	if diff := cmp.Diff(pings, got.String()) + cmp.Diff(metrics, gauges(t, s.path("gwdr.prom"))); diff != "" {
+		t.Error(diff)
 	}
 }
 

@@ -119,7 +119,7 @@ func readConfigFile(v *viper.Viper, file string) error {
 	if err != nil {
 		return fmt.Errorf("read configuration: %w", err)
 	}
-	if err := checkConfigKeys(content); err != nil {
+	if err := checkConfig(content); err != nil {
 		return readError(file, err)
 	}
 	v.SetConfigType("yaml")

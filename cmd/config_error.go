@@ -2,16 +2,13 @@ package cmd
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"reflect"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/viper"
-	"gopkg.in/yaml.v3"
 )
 
 // readError is an error of a configuration file, on one line.
@@ -19,50 +16,6 @@ func readError(file string, err error) error {
 	text := strings.TrimPrefix(err.Error(), "While parsing config: ")
 	text = strings.NewReplacer("yaml: unmarshal errors:\n", "", "yaml: ", "", "!!seq into map[string]interface {}", "a list: it has to be KEY: VALUE").Replace(text)
 	return fmt.Errorf("read configuration %s: %s", file, strings.Join(strings.Fields(text), " "))
-}
-
-// checkConfigKeys refuses a key that is none of Config, and says which it may have been meant for. What is no YAML at all is
-// for the decoder to say.
-func checkConfigKeys(content []byte) error {
-	var document yaml.Node
-	if err := yaml.Unmarshal(content, &document); err != nil || len(document.Content) == 0 {
-		return nil
-	}
-	return checkKeys(document.Content[0], reflect.TypeFor[Config](), "")
-}
-
-// checkKeys checks a node that is to become a value of the type; where it is of another shape, the decoder says so.
-func checkKeys(node *yaml.Node, t reflect.Type, path string) error {
-	if node.Kind == yaml.AliasNode {
-		node = node.Alias
-	}
-	if node.Kind != yaml.MappingNode {
-		return nil
-	}
-	fields := map[string]reflect.Type{}
-	if t.Kind() == reflect.Struct {
-		for f := range fieldsOf(t) {
-			fields[f.name] = f.kind
-		}
-	}
-	for i := 0; i+1 < len(node.Content); i += 2 {
-		key, value := node.Content[i], node.Content[i+1]
-		inner := fields[strings.ToLower(key.Value)]
-		switch {
-		case key.Tag == "!!merge":
-			continue
-		case t.Kind() == reflect.Map:
-			inner = t.Elem()
-		case t.Kind() != reflect.Struct:
-			return nil
-		case inner == nil:
-			return unknownKey(key, path, t)
-		}
-		if err := checkKeys(value, inner, strings.TrimPrefix(path+"."+key.Value, ".")); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // field is a key of gwdr.yaml.
@@ -81,22 +34,6 @@ func fieldsOf(t reflect.Type) func(yield func(field) bool) {
 			}
 		}
 	}
-}
-
-func unknownKey(key *yaml.Node, path string, t reflect.Type) error {
-	text := fmt.Sprintf("line %d: unknown key %s", key.Line, key.Value)
-	if path != "" {
-		text += " in " + path
-	}
-	var names []string
-	for f := range fieldsOf(t) {
-		names = append(names, f.name)
-	}
-	if near := nearest(strings.ToLower(key.Value), names); near != "" {
-		return errors.New(text + "; did you mean " + near + "?")
-	}
-	slices.Sort(names)
-	return errors.New(text + "; there are " + strings.Join(names, ", "))
 }
 
 // nearest returns the name that few slips turn into the word; empty if none is near.
@@ -150,9 +87,15 @@ func undecodable(v *viper.Viper, file string, env func(string) string, err error
 	return fmt.Errorf("read configuration%s: %s", strings.TrimRight(" "+file, " "), strings.Join(said, "; "))
 }
 
-// shownValue is a value of the configuration for an error about it: only where none can be a secret in the wrong place.
+// showable reports whether an error may show the value of a key: only where none can be a secret in the wrong place.
+func showable(key string) bool {
+	section, _, _ := strings.Cut(strings.ToLower(key), ".")
+	return section == "policy" || section == "fleets"
+}
+
+// shownValue is a value of the configuration for an error about it.
 func shownValue(v *viper.Viper, key string) string {
-	if section, _, _ := strings.Cut(key, "."); section != "policy" && section != "fleets" {
+	if !showable(key) {
 		return ""
 	}
 	return fmt.Sprintf(" %q", fmt.Sprint(v.Get(key)))

@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // warnConfig says what of the configuration has no effect, or is open to others. Under --quiet it does not: it is no error,
@@ -27,8 +28,23 @@ func (a *app) warnConfig() {
 	}
 	c := a.Config.Keys
 	for _, file := range append(slices.Clone(c.Identity), c.Signing, c.PassphraseFile) {
-		if info, err := os.Stat(file); file != "" && err == nil && info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
+		if info, err := os.Stat(file); file != "" && err == nil && info.Mode().IsRegular() && openToOthers(info.Mode(), ownedByUs(info)) {
 			a.progress("warning: others than its owner may read or write %s (mode %04o): chmod 600 %s", printable(file), info.Mode()&fs.ModePerm, shellWord(file))
 		}
 	}
+}
+
+// openToOthers reports whether others may read or write a secret. What somebody else gave us through our group, as Kubernetes does
+// with a secret where the pod has an fsGroup, we could not read otherwise.
+func openToOthers(mode fs.FileMode, ours bool) bool {
+	if ours {
+		return mode.Perm()&0o077 != 0
+	}
+	return mode.Perm()&0o037 != 0
+}
+
+// ownedByUs reports whether the file is this user's own.
+func ownedByUs(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return !ok || int(stat.Uid) == os.Geteuid()
 }

@@ -3,6 +3,7 @@ package cmd
 import (
 	"bufio"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -101,6 +102,53 @@ func TestDeploy(t *testing.T) {
 			if _, err := os.Stat(unit + ".timer"); err != nil {
 				t.Error(err)
 			}
+		}
+	}
+}
+
+// TestDeployUser: a unit says what its user needs, and its spool is where gwdr init says for a configuration in /etc.
+func TestDeployUser(t *testing.T) {
+	o := initOptions{file: "/etc/gwdr/gwdr.yaml"}
+	if err := o.resolve("/root/.local/state/gwdr"); err != nil {
+		t.Fatal(err)
+	}
+	units, err := filepath.Glob("../deploy/*.service")
+	if err != nil || len(units) != 4 {
+		t.Fatalf("units: %v, %v", units, err)
+	}
+	for file, want := range map[string][]string{
+		"../deploy/gwdr-backup.service": {"useradd --system", "install -d -o gwdr", o.state, "chown -R gwdr:gwdr " + o.keys},
+		"../deploy/gwdr.cron":           {"useradd --system", "install -d -o gwdr", o.state, "chown -R gwdr:gwdr " + o.keys},
+		"../deploy/cronjob.yaml":        {"{name: GWDR_STATE, value: " + o.state + "}", "mountPath: " + o.state + "}", "fsGroup: 65532", "defaultMode: 0440"},
+	} {
+		contains(t, content(t, file), want...)
+	}
+	for _, unit := range units {
+		contains(t, content(t, unit), "useradd", "User=gwdr\n", "Environment=GWDR_STATE="+o.state+"\n", "StateDirectory="+filepath.Base(o.state)+"\n")
+	}
+}
+
+func content(t *testing.T, file string) string {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+// TestOpenToOthers: a secret that Kubernetes gives to the group of the pod is no reason to warn; what its owner, or anybody else,
+// has opened is.
+func TestOpenToOthers(t *testing.T) {
+	for _, c := range []struct {
+		mode       fs.FileMode
+		ours, want bool
+	}{
+		{0o600, true, false}, {0o400, true, false}, {0o440, true, true}, {0o640, true, true}, {0o604, true, true},
+		{0o440, false, false}, {0o640, false, false}, {0o444, false, true}, {0o460, false, true}, {0o644, false, true},
+	} {
+		if openToOthers(c.mode, c.ours) != c.want {
+			t.Errorf("mode %04o, ours %v: open %v", c.mode, c.ours, !c.want)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 type initOptions struct {
 	file      string
 	keys      string
+	state     string
 	gateway   string
 	site      string
 	locations []string
@@ -54,6 +56,7 @@ host key must be in the file known_hosts (default ~/.ssh/known_hosts). It reads 
 	flags := cmd.Flags()
 	flags.StringVar(&opts.file, "file", "gwdr.yaml", "configuration `file` to write")
 	flags.StringVar(&opts.keys, "keys", "", "`directory` to make for the keys (default gwdr-keys beside the configuration)")
+	flags.StringVar(&opts.state, "state", "", "`directory` for what has to stay from run to run, whoever runs gwdr (default /var/lib/gwdr for a configuration in /etc, or else as without one)")
 	flags.StringVar(&opts.gateway, "gateway", "gwdr+http://127.0.0.1:8081", "`driver+URL` of the gateway")
 	flags.StringVar(&opts.site, "site", "here", "`name` of the site where the gateway is: locations elsewhere are off-site")
 	flags.StringArrayVar(&opts.locations, "location", nil, "`location` to keep copies at, as NAME=URL[,media=..][,site=..][,lock=..]; repeatable (default: one directory beside the configuration)")
@@ -65,6 +68,7 @@ type initResult struct {
 	Schema    string              `json:"schema"`
 	File      string              `json:"config"`
 	Keys      string              `json:"keys"`
+	State     string              `json:"state"`
 	Locations []initLocation      `json:"locations"`
 	Policy    backup.PolicyResult `json:"policy"` // as if every location held a backup
 	Cron      string              `json:"cron"`
@@ -84,7 +88,7 @@ type initLocation struct {
 }
 
 func runInit(ctx context.Context, a *app, opts initOptions) error {
-	if err := opts.resolve(); err != nil {
+	if err := opts.resolve(a.Config.State); err != nil {
 		return err
 	}
 	for _, path := range []string{opts.file, opts.keys} {
@@ -113,7 +117,7 @@ func runInit(ctx context.Context, a *app, opts initOptions) error {
 	if err := writeNew(opts.file, configText(opts, locations, policy, files)); err != nil {
 		return err
 	}
-	result.File, result.Keys = opts.file, opts.keys
+	result.File, result.Keys, result.State = opts.file, opts.keys, opts.state
 	lines := cronLines(a.Executable, opts.file)
 	result.Cron, result.Checks = lines[0], lines[1:]
 	return a.showInit(result)
@@ -131,15 +135,22 @@ func cronLines(executable, config string) []string {
 	return lines
 }
 
-// resolve makes the paths absolute, so that the configuration works from anywhere.
-func (o *initOptions) resolve() (err error) {
+// resolve makes the paths absolute, so that the configuration works from anywhere, and by any user: two with a spool of their
+// own would be two writers. state is where it is kept without a configuration.
+func (o *initOptions) resolve(state string) (err error) {
 	if o.file, err = filepath.Abs(o.file); err != nil {
 		return err
 	}
 	if o.keys == "" {
 		o.keys = filepath.Join(filepath.Dir(o.file), "gwdr-keys")
 	}
-	o.keys, err = filepath.Abs(o.keys)
+	if o.state == "" && strings.HasPrefix(o.file, "/etc/") {
+		o.state = "/var/lib/gwdr" // as in deploy/
+	}
+	if o.keys, err = filepath.Abs(o.keys); err != nil {
+		return err
+	}
+	o.state, err = filepath.Abs(cmp.Or(o.state, state))
 	return err
 }
 
@@ -173,7 +184,7 @@ func parseLocation(text string) (namedLocation, error) {
 	parts := strings.Split(text, ",")
 	name, address, _ := strings.Cut(parts[0], "=")
 	l := namedLocation{name: strings.ToLower(name), LocationConfig: LocationConfig{URL: address}} // viper folds case
-	if name == "" || address == "" || strings.Trim(l.name, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+	if address == "" || !plainName(l.name) {
 		return l, errors.New("not of the form NAME=URL, with a name of letters, digits, - and _")
 	}
 	for _, part := range parts[1:] {

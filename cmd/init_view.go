@@ -12,7 +12,10 @@ import (
 func configText(opts initOptions, locations []namedLocation, policy backup.Policy, keys backup.KeyFiles) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Written by gwdr init. GWDR_* variables and flags win over what is here.\n")
-	fmt.Fprintf(&b, "gateway: %q\n\nlocations:\n", opts.gateway)
+	fmt.Fprintf(&b, "gateway: %q\n\n", opts.gateway)
+	b.WriteString("# What has to stay from run to run: the spool, and what is known of the gateway's lineage. Whoever runs gwdr with another one\n" +
+		"# is another writer, and ends with exit code 9.\n")
+	fmt.Fprintf(&b, "state: %q\n\nlocations:\n", opts.state)
 	for _, l := range locations {
 		fmt.Fprintf(&b, "  %q: {url: %q, media: %q, site: %q", l.name, l.URL, l.Media, l.Site)
 		if l.Lock != "" {
@@ -57,10 +60,12 @@ keys           %s
   escrow           opens them too. Move it away now, to a safe or another person: no program needs it here.
   sign             signs the snapshots. Belongs on the machine that backs up, and nowhere else.
   allowed_signers  says whose snapshots count. Not secret, but keep a copy with each identity: without it nothing verifies.
+state          %s
+                   Belongs to the user who backs up: what is sealed and not everywhere yet waits there.
 
 docs/keys.md tells how to give identity, escrow and sign a passphrase, and how to replace each of them.
 
-`, r.File, r.Keys)
+`, r.File, r.Keys, r.State)
 	var rows [][]string
 	for _, l := range r.Locations {
 		rows = append(rows, []string{l.Name, l.Media, l.Site, yesNo(l.CreateOnly), yesNo(l.Immutable), l.Domain, l.URL})

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -126,6 +127,52 @@ func TestRestoreScript(t *testing.T) {
 	usage := exec.Command("sh", filepath.Join(lineage, "restore.sh"))
 	if out, err := usage.CombinedOutput(); err == nil || !strings.Contains(string(out), "usage:") {
 		t.Errorf("without arguments: %v, %s", err, out)
+	}
+}
+
+// TestRestoreScriptLongNames: what no file can be named is restored under a name that nothing else has, from packs and log.
+func TestRestoreScriptLongNames(t *testing.T) {
+	env := tools(t, "age", "zstd", "ssh-keygen", "tar", "sha256sum", "jq")
+	h := newHouse(t)
+	long := func(n int, end string) gateway.Ref {
+		return gateway.Ref{Kind: gateway.Route, ID: strings.Repeat("x", n-len(end)) + end}
+	}
+	name := func(r gateway.Ref) string { return string(r.Kind) + "/" + url.PathEscape(r.ID) + ".json" }
+	cut := func(r gateway.Ref) string {
+		return fmt.Sprintf("%s/%.150s,%x.json", r.Kind, url.PathEscape(r.ID), sha256.Sum256([]byte(name(r))))
+	}
+	put := func(body string, refs ...gateway.Ref) {
+		for _, r := range refs {
+			h.source.Put(gateway.Entity{Ref: r, Body: []byte(body + r.ID)})
+		}
+	}
+	fits, border, other, accents := long(250, ""), long(251, ""), long(251, "y"), gateway.Ref{Kind: gateway.Key, ID: strings.Repeat("ä%/", 60)}
+	bait := gateway.Ref{Kind: gateway.Route, ID: strings.TrimSuffix(strings.TrimPrefix(cut(border), "route/"), ".json")}
+	gone, late := long(300, "gone"), long(400, "late")
+	put("1", fits, border, other, accents, bait, gone)
+	h.take(t)
+	put("2", other, late)
+	h.source.Delete(gone)
+	h.take(t)
+	want, names := h.entities(t), map[string]string{}
+	for _, r := range []gateway.Ref{border, other, accents, late} {
+		want[cut(r)], names[cut(r)] = want[name(r)], name(r)
+		delete(want, name(r))
+	}
+	lineage, folder := lineageDir(t, h), filepath.Join(t.TempDir(), "entities")
+	cmd := exec.Command("sh", filepath.Join(lineage, "restore.sh"), newest(t, lineage), h.keys.Identities[0], h.keys.Trusted, folder)
+	cmd.Env = env
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), fmt.Sprintf("restored %d entities of ", len(want))) {
+		t.Fatalf("restore.sh: %v\n%s", err, out)
+	}
+	got, told := files(t, folder), map[string]string{}
+	for line := range strings.Lines(got["long-names.txt"]) {
+		file, whole, _ := strings.Cut(strings.TrimSpace(line), " ")
+		told[file] = whole
+	}
+	delete(got, "long-names.txt")
+	if diff := cmp.Diff(want, got) + cmp.Diff(names, told); diff != "" {
+		t.Error(diff)
 	}
 }
 
