@@ -34,19 +34,17 @@ func BenchmarkRestorePeers(b *testing.B) {
 	l.end()
 	l.writeSnapshot()
 	figures := map[string][]float64{}
-	for round := 0; b.Loop(); round++ {
+	note := func(name string, value float64) { figures[name] = append(figures[name], value) }
+	for b.Loop() {
 		for _, way := range []recovery{{"from-backup", l.fromBackup}, {"restore", l.restore}, {"etcdutl", l.etcdutl}, {"restic", l.restic}} {
-			dir := fmt.Sprint(way.name, "-", round)
 			begun := time.Now()
-			g, restoring := way.run(dir)
+			g, restoring := way.run(way.name)
 			l.check(g)
-			figures["s/"+way.name] = append(figures["s/"+way.name], time.Since(begun).Seconds())
-			figures["MB-peak/"+way.name] = append(figures["MB-peak/"+way.name], g.peakMB(b))
+			note("s/"+way.name, time.Since(begun).Seconds())
 			if restoring > 0 { // the gateway itself is not in it
-				figures["s/"+way.name+"-command"] = append(figures["s/"+way.name+"-command"], restoring.Seconds())
+				note("s/"+way.name+"-command", restoring.Seconds())
 			}
-			g.stop()
-			os.RemoveAll(filepath.Join(l.home, dir))
+			l.over(g, note, way.name)
 		}
 	}
 	report(b, figures)
