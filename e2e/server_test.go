@@ -197,7 +197,7 @@ type link struct {
 	address  string
 }
 
-func (s *server) link(t *testing.T) *link {
+func (s *server) link(t testing.TB) *link {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

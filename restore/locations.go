@@ -11,8 +11,12 @@ import (
 	"gwdr/backup"
 )
 
-// defaultPatience is how long a location or a witness may take to answer a first, small question.
-const defaultPatience = 15 * time.Second
+const (
+	// defaultPatience is how long a location or a witness may take to answer a first, small question.
+	defaultPatience = 15 * time.Second
+	// haste is how long a location may take to do so where another one has: as long as the drivers try to connect.
+	haste = 5 * time.Second
+)
 
 func (r *Source) patience() time.Duration {
 	if r.Patience > 0 {
@@ -22,12 +26,23 @@ func (r *Source) patience() time.Duration {
 }
 
 // answering returns the copies whose locations answer at all, so that nobody waits for a dead one with the patience that
-// a slow transfer deserves, and names the others.
+// a slow transfer deserves, and names the others. A slow one is waited for unless another one answers.
 func (r *Source) answering(ctx context.Context, s *Snapshot, copies []backup.Copy) []backup.Copy {
+	ctx, leave := context.WithCancelCause(ctx)
+	defer leave(nil)
+	heard := make(chan struct{}, len(copies)+1)
+	if len(s.copies) > 0 {
+		heard <- struct{}{}
+	}
+	go hurry(ctx, heard, leave)
 	errs := make([]error, len(copies))
 	var wait sync.WaitGroup
 	for i, c := range copies {
-		wait.Go(func() { errs[i] = answers(ctx, c.Location, r.patience()) })
+		wait.Go(func() {
+			if errs[i] = answers(ctx, c.Location, r.patience()); errs[i] == nil {
+				heard <- struct{}{}
+			}
+		})
 	}
 	wait.Wait()
 	var alive []backup.Copy
@@ -39,6 +54,20 @@ func (r *Source) answering(ctx context.Context, s *Snapshot, copies []backup.Cop
 		alive = append(alive, c)
 	}
 	return alive
+}
+
+// hurry leaves whoever has not answered after haste, as soon as anybody was heard.
+func hurry(ctx context.Context, heard <-chan struct{}, leave context.CancelCauseFunc) {
+	select {
+	case <-time.After(haste):
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-heard:
+		leave(fmt.Errorf("no answer within %s", haste))
+	case <-ctx.Done():
+	}
 }
 
 // withOriginals adds, behind the copies, views of what was overwritten or deleted in those that keep it: whoever damaged a
@@ -79,10 +108,12 @@ func answers(ctx context.Context, l backup.Location, patience time.Duration) err
 	}()
 	select {
 	case err := <-done:
-		return err
+		if err == nil || ctx.Err() == nil {
+			return err
+		}
 	case <-ctx.Done():
-		return context.Cause(ctx)
 	}
+	return context.Cause(ctx)
 }
 
 func names(copies []backup.Copy) string {

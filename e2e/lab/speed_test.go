@@ -105,17 +105,27 @@ func (u *user) serve(name string) served {
 }
 
 // peakMB returns the most memory that the process had in RAM so far, in MB.
-func (s served) peakMB(b *testing.B) float64 {
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pid))
-	if err != nil {
-		b.Fatal(err)
+func (s served) peakMB(t testing.TB) float64 {
+	t.Helper()
+	peak, ok := peakMB(s.pid)
+	if !ok {
+		t.Fatalf("process %d does not tell its memory", s.pid)
 	}
-	_, rest, _ := strings.Cut(string(raw), "VmHWM:")
+	return peak
+}
+
+// peakMB returns the most memory that a process had in RAM so far, in MB, unless it has ended.
+func peakMB(pid int) (peak float64, ok bool) {
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, false
+	}
+	_, rest, ok := strings.Cut(string(raw), "VmHWM:")
+	if !ok { // a zombie has no memory
+		return 0, false
+	}
 	kb, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return kb / 1e3
+	return kb / 1e3, err == nil
 }
 
 // load fills the gateway with the routes of documents and with keys.
