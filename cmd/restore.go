@@ -230,13 +230,42 @@ func (r *restoration) run(ctx context.Context, a *app, opts restoreOptions) erro
 		return err
 	}
 	undo := r.keep(ctx, a, plan)
-	result, err := r.Apply(ctx, plan)
+	result, err := r.applyAgreed(ctx, a, plan)
 	result.Undo = undo
-	if recordErr := r.record(ctx, result); recordErr != nil {
+	if recordErr := r.record(ctx, result, plan); recordErr != nil {
 		result.Findings = append(result.Findings, restore.Finding{Subject: "lineage", Text: recordErr.Error()})
 		a.noteFindings(result.Findings[len(result.Findings)-1:])
 	}
 	return errors.Join(a.showResult(result), restoreError(result, err))
+}
+
+// rebases bounds how often a plan is brought up to date: within some 5 s, the gateway has made what a killed restore had sent.
+const rebases = 8
+
+// applyAgreed applies the plan, or what is left of it if the gateway has made the rest itself meanwhile.
+func (r *restoration) applyAgreed(ctx context.Context, a *app, plan *restore.Plan) (*restore.Result, error) {
+	pause := 25 * time.Millisecond
+	for tries := 0; ; tries++ {
+		result, err := r.Apply(ctx, plan)
+		if !errors.Is(err, restore.ErrMoved) || tries == rebases {
+			return result, err
+		}
+		next, rebaseErr := r.Rebase(ctx, plan)
+		if rebaseErr != nil && result.Incomplete == nil {
+			return result, fmt.Errorf("%w; nothing was restored", rebaseErr)
+		}
+		if rebaseErr != nil {
+			return result, errors.Join(err, rebaseErr)
+		}
+		a.progress("the gateway was still busy with an earlier restore, which led to the same: %d of %d changes are left", len(next.Changes), len(plan.Changes))
+		plan = next
+		select {
+		case <-ctx.Done():
+			return result, ctx.Err()
+		case <-time.After(pause):
+			pause = min(2*pause, time.Second)
+		}
+	}
 }
 
 // keep takes a point of what the restore is about to overwrite, and returns its name. Without one, it goes on: the worst day
@@ -257,8 +286,8 @@ func (r *restoration) keep(ctx context.Context, a *app, plan *restore.Plan) (poi
 
 // record makes the next backup of the gateway start a lineage that names the point as its parent. A restore of some
 // kinds, or one that changed nothing, leaves the gateway what it was.
-func (r *restoration) record(ctx context.Context, result *restore.Result) error {
-	if result.Actual != result.Expected || len(r.Only)+len(r.Match) > 0 || result.Created+result.Updated+result.Deleted == 0 {
+func (r *restoration) record(ctx context.Context, result *restore.Result, plan *restore.Plan) error {
+	if result.Actual != result.Expected || len(r.Only)+len(r.Match) > 0 || len(plan.Changes) == 0 {
 		return nil
 	}
 	err := backup.RecordRestore(ctx, r.Spool, r.Gateway, result.Store, result.Parent)
