@@ -43,7 +43,7 @@ func newRestoreRig(t *testing.T) *restoreRig {
 	rig.memories = memories
 	rig.job = backup.Job{Source: rig.gateway, Gateway: "test", Copies: copies, Keys: keys, Spool: t.TempDir()}
 	rig.backup(t)
-	rig.restorer = &restoration{&restore.Restore{Source: restore.Source{Copies: copies, Keys: keys}, Target: rig.gateway}, rig.job.Gateway, rig.job.Spool, nil}
+	rig.restorer = &restoration{Restore: &restore.Restore{Source: restore.Source{Copies: copies, Keys: keys}, Target: rig.gateway}, Gateway: rig.job.Gateway, Spool: rig.job.Spool}
 	return rig
 }
 
@@ -120,7 +120,7 @@ func TestRestoreExitCodes(t *testing.T) {
 		"the data plane fails": {
 			setUp: func(rig *restoreRig) {
 				rig.gateway.Wipe()
-				rig.restorer.Probe = restore.DataPlane{URLs: []string{"http://127.0.0.1:0"}, Within: 1}.Probe
+				rig.restorer.Probe = restore.DataPlane{Instances: restore.Instances("http://127.0.0.1:0"), Within: 1}.Probe
 			},
 			code: exitMissed, stderr: "data plane does not serve",
 		},
