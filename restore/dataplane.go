@@ -127,6 +127,7 @@ func (d DataPlane) loaded(ctx context.Context, in Instance, digest string) []Che
 // statusTimeout bounds how long an instance may take to tell its digest.
 const statusTimeout = 5 * time.Second
 
+// round makes the attempts, up to the first that gets no answer at all.
 func (d DataPlane) round(ctx context.Context, in Instance, attempts []attempt) []Check {
 	var unknown []byte // how the gateway itself says 404
 	var checks []Check
@@ -142,6 +143,9 @@ func (d DataPlane) round(ctx context.Context, in Instance, attempts []attempt) [
 			unknown = body
 		}
 		checks = append(checks, c)
+		if err != nil { // nobody answers: what else there is to ask would take as long as what hangs
+			return checks
+		}
 	}
 	return checks
 }
