@@ -74,7 +74,7 @@ are all replaced by an echo, replays probes there, times the phases, and puts a 
 	flags.StringVar(&opts.to, "to", "", "restore to the gateway at this `URL`, such as gwdr+http://127.0.0.1:8081 (default: the configured one)")
 	flags.StringSliceVar(&opts.probes, "probe", nil, "prove the restore at the data plane of this base `URL`, such as http://127.0.0.1:8080, or gwdr+http://HOST:PORT of its admin listener (repeatable; default: probe.urls in gwdr.yaml, or the one that the gateway names)")
 	flags.StringVar(&opts.keysFile, "probe-keys", "", "`file` of API keys to try there, one a line: live ones must be let in, all others must not (default: probe.keys in gwdr.yaml)")
-	flags.BoolVar(&opts.issue, "probe-issue", false, "issue a key, try it there, and revoke it: the gateway has one more revoked key afterwards")
+	flags.BoolVar(&opts.issue, "probe-issue", false, "issue a key, try it there, revoke and delete it: the gateway has one more revocation afterwards")
 	flags.BoolVar(&opts.rehearse, "rehearse", false, "restore into a gateway that is started for this and thrown away, prove it there, and leave a signed record")
 	flags.BoolVar(&opts.noAttest, "no-attest", false, "with --rehearse: leave no signed record, which takes no signing key")
 	flags.BoolVar(&opts.plan, "plan", false, "show what would be done, and do nothing")

@@ -209,7 +209,7 @@ func labInstances(ctx context.Context, lab *process.Lab, control *native.Client)
 	return instances
 }
 
-// issueAt issues keys at the gateway, which live for a while should anything go wrong.
+// issueAt issues keys at the gateway, which live for a while should anything go wrong. Of one that is revoked, the revocation stays.
 func issueAt(client *native.Client, life time.Duration, reason string) restore.IssueKey {
 	return func(ctx context.Context, scopes []string) (gateway.Token, func(context.Context) error, error) {
 		key, err := client.IssueKey(ctx, "", scopes, time.Now().Add(life))
@@ -220,6 +220,10 @@ func issueAt(client *native.Client, life time.Duration, reason string) restore.I
 		return token, func(ctx context.Context) error {
 			if err := client.RevokeKey(ctx, key.ID, reason); err != nil {
 				return fmt.Errorf("key %s works for up to %s: %w", key.ID, life, err)
+			}
+			// The revocation outlives it. A key that is there would be one that the next restore deletes, and asks about.
+			if _, err := client.Delete(ctx, gateway.Ref{Kind: gateway.Key, ID: key.ID}, gateway.Condition{}); err != nil {
+				return fmt.Errorf("key %s is revoked, but still there: %w", key.ID, err)
 			}
 			return nil
 		}, err

@@ -130,14 +130,15 @@ func TestRestoreProbeKeys(t *testing.T) {
 	wantsText(t, rig.restore(t, exitDone), ": verified\n", "others than its owner may read")
 }
 
-// TestRestoreProbeIssue: a key that is issued for it is let in, and, revoked, no more; it stays revoked.
+// TestRestoreProbeIssue: a key that is issued for it is let in, and, revoked, no more; it stays revoked, and is in nobody's way.
 func TestRestoreProbeIssue(t *testing.T) {
 	rig := newProofRig(t)
 	wantsText(t, rig.restore(t, exitDone, "--probe-issue"), ": verified\n", "keys            tried 1 new, 1 revoked; each as it should be")
 	e, err := rig.client.Export(t.Context())
-	if counts := e.State.Counts(); err != nil || counts[gateway.Key] != 3 || counts[gateway.Revocation] != 2 {
+	if counts := e.State.Counts(); err != nil || counts[gateway.Key] != 2 || counts[gateway.Revocation] != 2 {
 		t.Errorf("%v, %v", counts, err)
 	}
+	wantsText(t, rig.restore(t, exitDone, "--probe-issue"), "0 created, 0 updated, 0 deleted") // nobody is asked
 	rig.restore(t, exitUsage, "--probe-issue", "--rehearse", "--no-attest")
 }
 
@@ -148,8 +149,8 @@ func TestRestoreProbeURLs(t *testing.T) {
 	wantsText(t, rig.restore(t, exitDone), "at 1 instance\n")
 	var result restore.Result
 	rig.run(t, exitDone, &result, "--config", rig.file, "--json", "restore", "--probe", rig.admin)
-	if first := result.DataPlane[0]; first.Name != rig.admin || first.Request != "digest of its configuration" || first.Got != result.Actual {
-		t.Errorf("%+v", first)
+	if last := result.DataPlane[len(result.DataPlane)-1]; last.Name != rig.admin || last.Request != "digest of its configuration" || last.Got != result.Actual[:12] {
+		t.Errorf("%+v", last)
 	}
 	wantsText(t, rig.restore(t, exitUsage, "--probe", "gwdr+ftp://x"), "--probe: ")
 }

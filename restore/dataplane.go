@@ -97,7 +97,7 @@ func (d DataPlane) everywhere(check func(Instance) []Check) []Check {
 // until repeats the attempts at one instance, ever more slowly.
 func (d DataPlane) until(ctx context.Context, in Instance, attempts []attempt, digest string) []Check {
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		checks := append(d.loaded(ctx, in, digest), d.round(ctx, in, attempts)...)
+		checks := append(d.round(ctx, in, attempts), d.loaded(ctx, in, digest)...)
 		if !slices.ContainsFunc(checks, func(c Check) bool { return !c.OK }) {
 			return checks
 		}
@@ -117,12 +117,15 @@ func (d DataPlane) loaded(ctx context.Context, in Instance, digest string) []Che
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statusTimeout)
 	defer cancel()
 	got, err := in.Digest(ctx)
-	c := Check{Instance: in.URL, Name: in.Name, Request: "digest of its configuration", Want: digest, Got: got, OK: got == digest}
+	c := Check{Instance: in.URL, Name: in.Name, Request: "digest of its configuration", Want: brief(digest), Got: brief(got), OK: got == digest}
 	if err != nil {
 		c.Got, c.OK = err.Error(), false
 	}
 	return []Check{c}
 }
+
+// brief is as much of a digest as people compare.
+func brief(digest string) string { return digest[:min(len(digest), 12)] }
 
 // statusTimeout bounds how long an instance may take to tell its digest.
 const statusTimeout = 5 * time.Second

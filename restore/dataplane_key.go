@@ -99,7 +99,7 @@ const revokeTimeout = 10 * time.Second
 
 // ProbeKey tries at each instance whether a key that was issued now opens a route which needs one, and whether it opens it no
 // longer once it is revoked: that the restored gateway can still be administered, and its data plane follows. There are no
-// checks if no route needs a key. The configuration is another one afterwards: there is one more key, and a revocation.
+// checks if no route needs a key. The configuration is another one afterwards: there is one more revocation.
 func (d DataPlane) ProbeKey(ctx context.Context, s *gateway.State, issue IssueKey) []Check {
 	_, locked, _ := d.sortRoutes(s)
 	a, ok := fewestScopes(locked)

@@ -191,7 +191,7 @@ func TestProbeKeysSees(t *testing.T) {
 		in := k.serve(t, spoiled)
 		digest, _ := in.Digest(t.Context())
 		checks := DataPlane{Instances: []Instance{in}, Keys: k.all(), Within: time.Millisecond}.Probe(t.Context(), k.state)
-		if got, want := failing(checks), append([]string{" " + digest}, c.want...); !slices.Equal(got, want) {
+		if got, want := failing(checks), append([]string{" " + brief(digest)}, c.want...); !slices.Equal(got, want) {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
