@@ -26,6 +26,7 @@ type Config struct {
 	Keys      KeysConfig                `mapstructure:"keys"`
 	Fleets    map[string]FleetConfig    `mapstructure:"fleets"`
 	Ping      PingConfig                `mapstructure:"ping"`
+	Probe     ProbeConfig               `mapstructure:"probe"`
 	// MetricsFile is written by each backup, for node_exporter's textfile collector.
 	MetricsFile string `mapstructure:"metrics_file"`
 
@@ -67,6 +68,12 @@ type KeysConfig struct {
 // PingConfig names a monitor that learns of each backup.
 type PingConfig struct {
 	URL string `mapstructure:"url"` // a secret: whoever knows it can say that all is well
+}
+
+// ProbeConfig says how a restore is proven at the data planes.
+type ProbeConfig struct {
+	URLs []string `mapstructure:"urls"` // as --probe takes them
+	Keys string   `mapstructure:"keys"` // file of API keys, one a line
 }
 
 // FleetConfig is a fleet that drills may break.
@@ -126,7 +133,7 @@ func readConfigFile(v *viper.Viper, file string) error {
 	if err := v.ReadConfig(bytes.NewReader(content)); err != nil {
 		return readError(file, err)
 	}
-	for _, key := range []string{"token_file", "state", "evidence", "metrics_file", "keys.identity", "keys.signing", "keys.trusted", "keys.passphrase_file"} {
+	for _, key := range []string{"token_file", "state", "evidence", "metrics_file", "keys.identity", "keys.signing", "keys.trusted", "keys.passphrase_file", "probe.keys"} {
 		if v.InConfig(key) {
 			v.Set(key, besideFile(filepath.Dir(file), v.Get(key)))
 		}
@@ -181,7 +188,7 @@ func (c *Config) resolve() (err error) {
 func setDefaults(v *viper.Viper, env func(string) string) {
 	for key, value := range map[string]any{
 		"gateway": "", "token_file": "", "state": stateDir(env), "evidence": "evidence",
-		"locations": map[string]any{}, "fleets": map[string]any{}, "ping.url": "", "metrics_file": "",
+		"locations": map[string]any{}, "fleets": map[string]any{}, "ping.url": "", "metrics_file": "", "probe.urls": []string{}, "probe.keys": "",
 		"policy.site": "", "policy.copies": 3, "policy.media": 2, "policy.offsite": 1, "policy.immutable": 0,
 		"policy.maxage": "0s", "policy.maxscrub": "0s",
 		"keys.recipients": []string{}, "keys.identity": []string{}, "keys.signing": "", "keys.trusted": "", "keys.passphrase_file": "",

@@ -11,7 +11,7 @@ import (
 // warnConfig says what of the configuration has no effect, or is open to others. Under --quiet it does not: it is no error,
 // and a line with each run of cron would teach people to read none.
 func (a *app) warnConfig() {
-	known := []string{"GWDR_CONFIG", "GWDR_LOG_LEVEL", "GWDR_TOKEN", "GWDR_PING"} // no keys of gwdr.yaml
+	known := []string{"GWDR_CONFIG", "GWDR_LOG_LEVEL", "GWDR_TOKEN", "GWDR_PING", probeTokensVariable} // no keys of gwdr.yaml
 	for _, key := range a.Config.keys {
 		known = append(known, variable(key))
 	}
@@ -28,9 +28,14 @@ func (a *app) warnConfig() {
 	}
 	c := a.Config.Keys
 	for _, file := range append(slices.Clone(c.Identity), c.Signing, c.PassphraseFile) {
-		if info, err := os.Stat(file); file != "" && err == nil && info.Mode().IsRegular() && openToOthers(info.Mode(), ownedByUs(info)) {
-			a.progress("warning: others than its owner may read or write %s (mode %04o): chmod 600 %s", printable(file), info.Mode()&fs.ModePerm, shellWord(file))
-		}
+		a.warnReadable(file)
+	}
+}
+
+// warnReadable says so if a file that holds secrets is open to others.
+func (a *app) warnReadable(file string) {
+	if info, err := os.Stat(file); file != "" && err == nil && info.Mode().IsRegular() && openToOthers(info.Mode(), ownedByUs(info)) {
+		a.progress("warning: others than its owner may read or write %s (mode %04o): chmod 600 %s", printable(file), info.Mode()&fs.ModePerm, shellWord(file))
 	}
 }
 

@@ -24,7 +24,7 @@ type opened struct {
 	Target    gateway.Target
 	Admin     *native.Client
 	Witnesses []restore.RevocationSource // who else may know of revocations
-	DataURLs  []string                   // data planes that can be probed
+	Instances []restore.Instance         // data planes that can be probed
 	Lab       *process.Lab               // nil for a configured gateway
 }
 
@@ -33,7 +33,7 @@ type opened struct {
 func (a *app) openGateway(ctx context.Context, at string) (*opened, error) {
 	o, err := a.openControl(ctx, at)
 	if err == nil && o.Lab == nil {
-		o.DataURLs = publishedData(ctx, o.Admin)
+		o.Instances = restore.Instances(publishedData(ctx, o.Admin)...)
 	}
 	return o, err
 }
@@ -166,7 +166,7 @@ func openLab(ctx context.Context, lab *process.Lab) (*opened, error) {
 		return nil, err
 	}
 	client := labClient(lab)
-	o := &opened{Target: client, Admin: client, Lab: lab, DataURLs: []string{lab.Edge()}}
+	o := &opened{Target: client, Admin: client, Lab: lab}
 	for _, in := range (fleet.Selector{Role: fleet.Data}).Select(instances) {
 		if in.Running {
 			o.Witnesses = append(o.Witnesses, &native.Client{URL: in.AdminURL, Token: lab.AdminToken(), HTTP: &http.Client{Timeout: 5 * time.Second}})

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math"
 	"net"
-	"net/url"
 	"os"
 	"path"
 	"slices"
@@ -30,6 +29,8 @@ type restoreOptions struct {
 	match    []string
 	to       string
 	probes   []string
+	keysFile string
+	issue    bool
 	plan     bool
 	noDelete bool
 	rate     float64
@@ -50,8 +51,8 @@ func newRestoreCommand(a *app) *cobra.Command {
 		Short: "Bring the gateway's configuration back from the backups",
 		Long: `Restore brings the gateway's configuration back: it takes the newest point that verifies at any location, lays every
 revocation known anywhere over it (a revoked key never comes back), shows what it would change, applies that, reads the
-gateway back and probes the data plane: the lab's, or what --probe names. What a location lost or somebody tampered with
-is passed over, and said.
+gateway back and probes the data planes: the lab's, or what --probe names. Keys are tried there if somebody gives some, as
+the gateway does not store them: --probe-keys. What a location lost or somebody tampered with is passed over, and said.
 
 Restoring again is safe: it changes only what differs. A restore that would change or delete what the gateway has now
 asks first. docs/restore.md is the page for the worst day.
@@ -73,7 +74,9 @@ are all replaced by an echo, replays probes there, times the phases, and puts a 
 	flags.StringSliceVar(&opts.only, "only", nil, "only these `kinds`: routes, specs, keys, upstreams, consumers, certs, settings, revocations; keys bring their revocations along")
 	flags.StringSliceVar(&opts.match, "match", nil, "of these, only what matches this `pattern`, such as 'route:orders-*' (repeatable)")
 	flags.StringVar(&opts.to, "to", "", "restore to the gateway at this `URL`, such as gwdr+http://127.0.0.1:8081 (default: the configured one)")
-	flags.StringSliceVar(&opts.probes, "probe", nil, "probe the data plane at this base `URL` afterwards, such as http://127.0.0.1:8080 (repeatable; default: the one that the gateway names in its status)")
+	flags.StringSliceVar(&opts.probes, "probe", nil, "prove the restore at the data plane of this base `URL`, such as http://127.0.0.1:8080, or gwdr+http://HOST:PORT of its admin listener (repeatable; default: probe.urls in gwdr.yaml, or the one that the gateway names)")
+	flags.StringVar(&opts.keysFile, "probe-keys", "", "`file` of API keys to try there, one a line: live ones must be let in, all others must not (default: probe.keys in gwdr.yaml)")
+	flags.BoolVar(&opts.issue, "probe-issue", false, "issue a key, try it there, revoke and delete it: the gateway has one more revocation afterwards")
 	flags.BoolVar(&opts.rehearse, "rehearse", false, "restore into a gateway that is started for this and thrown away, prove it there, and leave a signed record")
 	flags.BoolVar(&opts.noAttest, "no-attest", false, "with --rehearse: leave no signed record, which takes no signing key")
 	flags.BoolVar(&opts.plan, "plan", false, "show what would be done, and do nothing")
@@ -112,7 +115,8 @@ type restoration struct {
 	Gateway string // its name in the spool
 	Spool   string
 	// Keep takes a point of what the gateway has now, so that the restore can be undone; nil: nothing is kept.
-	Keep func(ctx context.Context) (*backup.Result, error)
+	Keep  func(ctx context.Context) (*backup.Result, error)
+	Proof *proof // nil: no data plane is known
 }
 
 // newRestoration opens all that a restore needs.
@@ -133,9 +137,6 @@ func newRestorationAt(ctx context.Context, a *app, opts restoreOptions, open fun
 	match, err := parseMatches(opts.match)
 	if err != nil {
 		return nil, usageError(fmt.Errorf("--match: %w", err))
-	}
-	if err := checkProbes(opts.probes); err != nil {
-		return nil, usageError(err)
 	}
 	if !(opts.rate >= 0) || math.IsInf(opts.rate, 0) {
 		return nil, usageError(fmt.Errorf("--rate: %v is no number of changes a second", opts.rate))
@@ -161,17 +162,17 @@ func newRestorationAt(ctx context.Context, a *app, opts restoreOptions, open fun
 	if err != nil {
 		return nil, err
 	}
+	proof, err := a.newProof(ctx, opts, o)
+	if err != nil {
+		return nil, err
+	}
 	r := &restore.Restore{Source: restore.Source{Copies: copies, Elsewhere: others, Keys: job.Keys, At: at, AllowGap: opts.allowGap, Witnesses: append(witnesses, o.Witnesses...), Log: a.Log,
 		Progress: func(text string) { a.progress("%s", text) }}, Target: o.Target, Only: only, Match: match, NoDelete: opts.noDelete, Doubtful: policy, Rate: opts.rate}
-	urls := opts.probes
-	if len(urls) == 0 {
-		urls = o.DataURLs
-	}
-	if len(urls) > 0 {
-		r.Probe = restore.DataPlane{URLs: urls}.Probe
-	}
 	name := cmp.Or(opts.to, job.Gateway)
-	return &restoration{Restore: r, Gateway: name, Spool: job.Spool, Keep: a.keeper(o.Target, name)}, nil
+	if proof != nil {
+		r.Probe = proof.probe
+	}
+	return &restoration{Restore: r, Gateway: name, Spool: job.Spool, Keep: a.keeper(o.Target, name), Proof: proof}, nil
 }
 
 // openWitnesses opens those that are named by URL or by path.
@@ -211,18 +212,6 @@ func (a *app) keeper(target gateway.Target, name string) func(context.Context) (
 	}
 }
 
-// checkProbes refuses what is no base URL: the paths to probe are the routes'.
-func checkProbes(probes []string) error {
-	for _, text := range probes {
-		u, err := url.Parse(text)
-		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" ||
-			u.RawQuery != "" || u.Fragment != "" || u.User != nil {
-			return fmt.Errorf("--probe %q: want the data plane's base URL, such as http://127.0.0.1:8080; paths are taken from the routes", text)
-		}
-	}
-	return nil
-}
-
 // run plans, asks if it must, and applies.
 func (r *restoration) run(ctx context.Context, a *app, opts restoreOptions) error {
 	plan, err := r.Plan(ctx)
@@ -235,14 +224,48 @@ func (r *restoration) run(ctx context.Context, a *app, opts restoreOptions) erro
 	if err := a.agree(ctx, plan, opts); err != nil {
 		return err
 	}
+	if r.Proof != nil {
+		for _, step := range plan.Steps {
+			r.Proof.Changed = append(r.Proof.Changed, step.Ref)
+		}
+	}
 	undo := r.keep(ctx, a, plan)
-	result, err := r.Apply(ctx, plan)
+	result, err := r.applyAgreed(ctx, a, plan)
 	result.Undo = undo
-	if recordErr := r.record(ctx, result); recordErr != nil {
+	if recordErr := r.record(ctx, result, plan); recordErr != nil {
 		result.Findings = append(result.Findings, restore.Finding{Subject: "lineage", Text: recordErr.Error()})
 		a.noteFindings(result.Findings[len(result.Findings)-1:])
 	}
 	return errors.Join(a.showResult(result), restoreError(result, err))
+}
+
+// rebases bounds how often a plan is brought up to date: within some 5 s, the gateway has made what a killed restore had sent.
+const rebases = 8
+
+// applyAgreed applies the plan, or what is left of it if the gateway has made the rest itself meanwhile.
+func (r *restoration) applyAgreed(ctx context.Context, a *app, plan *restore.Plan) (*restore.Result, error) {
+	pause := 25 * time.Millisecond
+	for tries := 0; ; tries++ {
+		result, err := r.Apply(ctx, plan)
+		if !errors.Is(err, restore.ErrMoved) || tries == rebases {
+			return result, err
+		}
+		next, rebaseErr := r.Rebase(ctx, plan)
+		if rebaseErr != nil && result.Incomplete == nil {
+			return result, fmt.Errorf("%w; nothing was restored", rebaseErr)
+		}
+		if rebaseErr != nil {
+			return result, errors.Join(err, rebaseErr)
+		}
+		a.progress("the gateway was still busy with an earlier restore, which led to the same: %d of %d changes are left", len(next.Changes), len(plan.Changes))
+		plan = next
+		select {
+		case <-ctx.Done():
+			return result, ctx.Err()
+		case <-time.After(pause):
+			pause = min(2*pause, time.Second)
+		}
+	}
 }
 
 // keep takes a point of what the restore is about to overwrite, and returns its name. Without one, it goes on: the worst day
@@ -263,8 +286,8 @@ func (r *restoration) keep(ctx context.Context, a *app, plan *restore.Plan) (poi
 
 // record makes the next backup of the gateway start a lineage that names the point as its parent. A restore of some
 // kinds, or one that changed nothing, leaves the gateway what it was.
-func (r *restoration) record(ctx context.Context, result *restore.Result) error {
-	if result.Actual != result.Expected || len(r.Only)+len(r.Match) > 0 || result.Created+result.Updated+result.Deleted == 0 {
+func (r *restoration) record(ctx context.Context, result *restore.Result, plan *restore.Plan) error {
+	if result.Actual != result.Expected || len(r.Only)+len(r.Match) > 0 || len(plan.Changes) == 0 {
 		return nil
 	}
 	err := backup.RecordRestore(ctx, r.Spool, r.Gateway, result.Store, result.Parent)

@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/creack/pty"
 
@@ -41,7 +43,7 @@ func newRestoreRig(t *testing.T) *restoreRig {
 	rig.memories = memories
 	rig.job = backup.Job{Source: rig.gateway, Gateway: "test", Copies: copies, Keys: keys, Spool: t.TempDir()}
 	rig.backup(t)
-	rig.restorer = &restoration{&restore.Restore{Source: restore.Source{Copies: copies, Keys: keys}, Target: rig.gateway}, rig.job.Gateway, rig.job.Spool, nil}
+	rig.restorer = &restoration{Restore: &restore.Restore{Source: restore.Source{Copies: copies, Keys: keys}, Target: rig.gateway}, Gateway: rig.job.Gateway, Spool: rig.job.Spool}
 	return rig
 }
 
@@ -118,7 +120,7 @@ func TestRestoreExitCodes(t *testing.T) {
 		"the data plane fails": {
 			setUp: func(rig *restoreRig) {
 				rig.gateway.Wipe()
-				rig.restorer.Probe = restore.DataPlane{URLs: []string{"http://127.0.0.1:0"}, Within: 1}.Probe
+				rig.restorer.Probe = restore.DataPlane{Instances: restore.Instances("http://127.0.0.1:0"), Within: 1}.Probe
 			},
 			code: exitMissed, stderr: "data plane does not serve",
 		},
@@ -134,6 +136,53 @@ func TestRestoreExitCodes(t *testing.T) {
 		}
 		if same := rig.revision(t) == before; same != test.same {
 			t.Errorf("%s: gateway unchanged: %v", name, same)
+		}
+	}
+}
+
+// busy is a gateway that still makes changes when another restore comes: at its first tries, something lands before.
+type busy struct {
+	*gatewaytest.Gateway
+	landing [][]gateway.Entity
+}
+
+func (b *busy) ApplyBulk(ctx context.Context, changes []gateway.Change, bulk gateway.Bulk) (int64, error) {
+	if len(b.landing) > 0 {
+		for _, e := range b.landing[0] {
+			b.Put(e)
+		}
+		b.landing = b.landing[1:]
+		return 0, gateway.ErrConflict
+	}
+	return 0, b.Apply(ctx, changes)
+}
+
+// TestRestoreBusy: what a killed restore had sent may land while the next one is at it, and that goes on with the rest. Nobody
+// is asked again, and what was not agreed to is not done.
+func TestRestoreBusy(t *testing.T) {
+	sample := gatewaytest.Sample()
+	foreign := entityOf(gateway.Setting, "foreign", `{}`)
+	for name, test := range map[string]struct {
+		landing [][]gateway.Entity
+		code    int
+		stderr  string
+	}{
+		"twice":          {[][]gateway.Entity{sample[:2], sample[2:6]}, exitDone, "5 of 9 changes are left"},
+		"for ever":       {slices.Repeat([][]gateway.Entity{nil}, rebases+1), exitRefused, "gateway was changed since the plan was made"},
+		"something else": {[][]gateway.Entity{sample[:2], {foreign}}, exitRefused, "setting/foreign is neither what it was nor what it should be"},
+	} {
+		rig := newRestoreRig(t)
+		rig.gateway.Wipe()
+		target := &busy{rig.gateway, test.landing}
+		rig.restorer.Target = target
+		synctest.Test(t, func(t *testing.T) {
+			if code := rig.run(t, restoreOptions{}); code != test.code || !strings.Contains(rig.err.String(), test.stderr) {
+				t.Errorf("%s: exit code %d, want %d with %q\n%s", name, code, test.code, test.stderr, rig.err)
+			}
+		})
+		e, err := rig.gateway.Export(t.Context())
+		if _, kept := e.State.Get(foreign.Ref); err != nil || kept != (name == "something else") {
+			t.Errorf("%s: %v, what somebody else put is there: %v", name, err, kept)
 		}
 	}
 }

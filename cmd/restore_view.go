@@ -144,15 +144,13 @@ func (a *app) showResult(r *restore.Result) error {
 		return nil // the error says it all, if there is one
 	}
 	verdict := "verified"
-	if !r.Verified {
+	switch {
+	case !r.Verified:
 		verdict = "NOT verified"
-	}
-	dataPlane := "NOT probed: add --probe http://HOST:PORT"
-	if len(r.DataPlane) == 0 && r.Verified {
+	case len(r.DataPlane) == 0:
 		verdict = "configuration verified"
-	} else if len(r.DataPlane) > 0 {
-		served := len(slices.DeleteFunc(slices.Clone(r.DataPlane), func(c restore.Check) bool { return !c.OK }))
-		dataPlane = fmt.Sprintf("%d of %d checks passed", served, len(r.DataPlane))
+	case keysNeeded(r.DataPlane) && !keysProven(r):
+		verdict = "verified but for keys"
 	}
 	equal := "as planned"
 	if r.Actual != r.Expected {
@@ -174,9 +172,66 @@ func (a *app) showResult(r *restore.Result) error {
   revocations     %s beyond the point%s
   digest          %s, %s
   data plane      %s
-%s`, path.Base(r.Point), r.Duration, verdict, r.Time.UTC().Format(time.RFC3339), r.Revision, r.Parent, provenance(r.Provenance),
-		r.Created, r.Updated, r.Deleted, r.Unchanged, count(r.Revoked, "revocation"), doubt, r.Actual, equal, dataPlane, undo)
+%s%s`, path.Base(r.Point), r.Duration, verdict, r.Time.UTC().Format(time.RFC3339), r.Revision, r.Parent, provenance(r.Provenance),
+		r.Created, r.Updated, r.Deleted, r.Unchanged, count(r.Revoked, "revocation"), doubt, r.Actual, equal, dataPlaneLine(r.DataPlane), keysLine(r), undo)
 	return err
+}
+
+// dataPlaneLine says how the probes of the data plane went.
+func dataPlaneLine(checks []restore.Check) string {
+	if len(checks) == 0 {
+		return "NOT probed: add --probe http://HOST:PORT"
+	}
+	passed, instances := 0, map[string]bool{}
+	for _, c := range checks {
+		if instances[c.Name+c.Instance] = true; c.OK {
+			passed++
+		}
+	}
+	return fmt.Sprintf("%d of %d checks passed, at %s", passed, len(checks), count(len(instances), "instance"))
+}
+
+// keysNeeded reports whether a route was asked that needs a key.
+func keysNeeded(checks []restore.Check) bool {
+	return slices.ContainsFunc(checks, func(c restore.Check) bool { return c.Want == "401" })
+}
+
+// keysProven reports whether a key was tried that works.
+func keysProven(r *restore.Result) bool {
+	tried := r.KeysTried()
+	return tried[restore.Live]+tried[restore.Issued] > 0
+}
+
+// keysLine says which keys were tried, and is empty if no route was asked that needs one.
+func keysLine(r *restore.Result) string {
+	if !keysNeeded(r.DataPlane) {
+		return ""
+	}
+	var parts []string
+	for _, fate := range []restore.Fate{restore.Live, restore.Issued, restore.Revoked, restore.Expired, restore.Unknown} {
+		if n := r.KeysTried()[fate]; n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, fate))
+		}
+	}
+	line := "  keys            "
+	if len(parts) > 0 {
+		line += "tried " + strings.Join(parts, ", ") + "; "
+	}
+	failed := 0
+	for _, c := range r.DataPlane {
+		if c.Key != "" && !c.OK {
+			failed++
+		}
+	}
+	switch {
+	case failed > 0:
+		line += fmt.Sprintf("%s FAILED", count(failed, "check"))
+	case !keysProven(r):
+		line += "NOT one that works: --probe-issue tries a new one, --probe-keys FILE those that you have"
+	default:
+		line += "each as it should be"
+	}
+	return line + "\n"
 }
 
 // provenance says how much was read from where.

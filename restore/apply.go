@@ -176,9 +176,5 @@ func (r *Restore) probe(ctx context.Context, p *Plan, res *Result) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("restored, but the data plane was not probed to the end: %w", err)
 	}
-	failed := slices.DeleteFunc(slices.Clone(res.DataPlane), func(c Check) bool { return c.OK })
-	if len(failed) == 0 {
-		return nil
-	}
-	return fmt.Errorf("%w: %d of %d checks failed, such as %s", ErrDataPlane, len(failed), len(res.DataPlane), failed[0])
+	return unserved(res.DataPlane)
 }

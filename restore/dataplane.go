@@ -2,8 +2,8 @@ package restore
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -18,49 +18,86 @@ import (
 
 // DataPlane probes instances of the bundled gateway: do they serve a configuration?
 type DataPlane struct {
-	URLs   []string      // of instances' data-plane listeners: http://host:port
-	Client *http.Client  // nil means one that takes at most 2 s for a request
-	Within time.Duration // instances may take so long to follow the control plane; 0 means 15 s
-	Routes int           // probed per instance and way of authentication; 0 means 5
+	Instances []Instance
+	Keys      []gateway.Token // to be tried; what comes of each depends on the configuration
+	Changed   []gateway.Ref   // routes among these are sampled before others: an instance that does not follow shows there
+	Client    *http.Client    // nil means one that takes at most 2 s for a request
+	Within    time.Duration   // instances may take so long to follow the control plane; 0 means 15 s
+	Routes    int             // probed per instance and way of authentication; 0 means 5
 }
 
-// Check is one request to the data plane.
+// Instance is one data plane.
+type Instance struct {
+	Name string // as its operator knows it; empty: by its URL
+	URL  string // of its data-plane listener: http://host:port; empty: it does not say where that is
+	// Digest returns that of the configuration which the instance serves; nil: it cannot be asked.
+	Digest func(ctx context.Context) (string, error)
+}
+
+// Instances returns those at the URLs.
+func Instances(urls ...string) []Instance {
+	var all []Instance
+	for _, url := range urls {
+		all = append(all, Instance{URL: url})
+	}
+	return all
+}
+
+// Check is one request to an instance.
 type Check struct {
-	Instance string `json:"instance"` // URL
-	Request  string `json:"request"`  // GET host/path, and with what key
+	Instance string `json:"instance"`       // URL; empty: the control plane was asked
+	Name     string `json:"name,omitempty"` // Instance.Name
+	Request  string `json:"request"`        // GET host/path, and with what key
+	Key      Fate   `json:"key,omitempty"`  // of the key that was tried; empty: none, or one that was made up
 	Want     string `json:"want"`
 	Got      string `json:"got"` // status, or the error
 	OK       bool   `json:"ok"`
 }
 
 // String says what went wrong, or well.
-func (c Check) String() string {
-	return fmt.Sprintf("%s at %s: %s, want %s", c.Request, c.Instance, c.Got, c.Want)
+func (c Check) String() string { return fmt.Sprintf("%s at %s: %s", c.Request, c.at(), c.outcome()) }
+
+func (c Check) outcome() string { return fmt.Sprintf("%s, want %s", c.Got, c.Want) }
+
+// at names the instance.
+func (c Check) at() string {
+	switch {
+	case c.Name == "":
+		return c.Instance
+	case c.Instance == "":
+		return c.Name
+	}
+	return fmt.Sprintf("%s (%s)", c.Name, c.Instance)
 }
 
 // Probe tries each instance until all its checks pass, Within is over, or ctx ends, and returns the last outcome. The
-// instance must have a configuration. Routes are sampled evenly: one without a key must answer, whatever its upstream says; one with must answer 401 without
-// a key and with a wrong one; an unknown path must answer 404. Only GET requests are sent.
+// instance must have a configuration, and, if it can be asked, this one. Routes are sampled evenly: one without a key must
+// answer, whatever its upstream says; one with must answer 401 without a key and with a wrong one; an unknown path must answer
+// 404. Of the Keys, a live one must reach the upstream, and every other one be answered 401. Only GET requests are sent.
 func (d DataPlane) Probe(ctx context.Context, s *gateway.State) []Check {
-	if d.Within == 0 {
-		d.Within = 15 * time.Second
-	}
-	ctx, cancel := context.WithTimeout(ctx, d.Within)
+	ctx, cancel := context.WithTimeout(ctx, d.within())
 	defer cancel()
-	attempts := d.attempts(s)
-	checks := make([][]Check, len(d.URLs))
+	attempts, digest := d.attempts(s), s.Digest()
+	return d.everywhere(func(in Instance) []Check { return d.until(ctx, in, attempts, digest) })
+}
+
+func (d DataPlane) within() time.Duration { return cmp.Or(d.Within, 15*time.Second) }
+
+// everywhere checks all instances at once.
+func (d DataPlane) everywhere(check func(Instance) []Check) []Check {
+	checks := make([][]Check, len(d.Instances))
 	var wait sync.WaitGroup
-	for i, url := range d.URLs {
-		wait.Go(func() { checks[i] = d.until(ctx, url, attempts) })
+	for i, in := range d.Instances {
+		wait.Go(func() { checks[i] = check(in) })
 	}
 	wait.Wait()
 	return slices.Concat(checks...)
 }
 
 // until repeats the attempts at one instance, ever more slowly.
-func (d DataPlane) until(ctx context.Context, url string, attempts []attempt) []Check {
+func (d DataPlane) until(ctx context.Context, in Instance, attempts []attempt, digest string) []Check {
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		checks := d.round(ctx, url, attempts)
+		checks := append(d.round(ctx, in, attempts), d.loaded(ctx, in, digest)...)
 		if !slices.ContainsFunc(checks, func(c Check) bool { return !c.OK }) {
 			return checks
 		}
@@ -72,25 +109,46 @@ func (d DataPlane) until(ctx context.Context, url string, attempts []attempt) []
 	}
 }
 
-func (d DataPlane) round(ctx context.Context, url string, attempts []attempt) []Check {
+// loaded compares the configuration that the instance serves.
+func (d DataPlane) loaded(ctx context.Context, in Instance, digest string) []Check {
+	if in.Digest == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statusTimeout)
+	defer cancel()
+	got, err := in.Digest(ctx)
+	c := Check{Instance: in.URL, Name: in.Name, Request: "digest of its configuration", Want: brief(digest), Got: brief(got), OK: got == digest}
+	if err != nil {
+		c.Got, c.OK = err.Error(), false
+	}
+	return []Check{c}
+}
+
+// brief is as much of a digest as people compare.
+func brief(digest string) string { return digest[:min(len(digest), 12)] }
+
+// statusTimeout bounds how long an instance may take to tell its digest.
+const statusTimeout = 5 * time.Second
+
+// round makes the attempts, up to the first that gets no answer at all.
+func (d DataPlane) round(ctx context.Context, in Instance, attempts []attempt) []Check {
 	var unknown []byte // how the gateway itself says 404
 	var checks []Check
+	if in.URL == "" {
+		return []Check{{Name: in.Name, Request: "where it serves", Want: "its status", Got: "it did not say"}}
+	}
 	for _, a := range attempts {
 		// An attempt outlives Within by at most the client's timeout, so that the last round tells causes, not the deadline.
-		status, body, err := d.send(context.WithoutCancel(ctx), url, a)
-		c := Check{Instance: url, Request: a.String(), Want: a.want(), Got: fmt.Sprint(status)}
-		switch {
-		case err != nil:
-			c.Got = err.Error()
-		case a.status != 0:
-			c.OK = status == a.status
-		default:
-			c.OK = !refused(status, body, unknown)
-		}
+		status, body, err := d.send(context.WithoutCancel(ctx), in.URL, a)
+		c := Check{Instance: in.URL, Name: in.Name, Request: a.String(), Key: a.fate, Want: a.want(), Got: gotten(status, err)}
+		c.OK = err == nil && a.right(status, body, unknown)
 		if a.unknown && status == http.StatusNotFound {
 			unknown = body
 		}
 		checks = append(checks, c)
+		if err != nil { // nobody answers: what else there is to ask would take as long as what hangs
+			return checks
+		}
 	}
 	return checks
 }
@@ -104,110 +162,28 @@ func refused(status int, body, unknown []byte) bool {
 	if status == http.StatusNotFound && unknown != nil {
 		return bytes.Equal(body, unknown)
 	}
-	var own map[string]string
-	return json.Unmarshal(body, &own) == nil && len(own) == 1 && own["error"] != ""
+	_, ok := own(body)
+	return ok
 }
 
-// attempt is one request, and the status that it must get; 0 is any but the gateway's own 404.
-type attempt struct {
-	method, host, path string
-	key                string // in Authorization
-	status             int
-	unknown            bool
+// own returns the text of an answer that is in the form of the gateway's own errors; ok is false for any other.
+func own(body []byte) (text string, ok bool) {
+	var answer map[string]string
+	err := json.Unmarshal(body, &answer)
+	text = answer["error"]
+	return text, err == nil && len(answer) == 1 && text != ""
 }
 
-// String never shows the key.
-func (a attempt) String() string {
-	text := a.method + " " + a.host + a.path
-	if a.key != "" {
-		text += " with an unknown key"
+// denied reports whether the gateway did not take the key. An upstream may answer 401 and 403, too.
+func denied(status int, body []byte) bool {
+	text, _ := own(body)
+	switch status {
+	case http.StatusUnauthorized:
+		return len(body) == 0 || strings.Contains(text, "API key")
+	case http.StatusForbidden:
+		return strings.Contains(text, "API key")
 	}
-	return text
-}
-
-func (a attempt) want() string {
-	if a.status == 0 {
-		return "an answer of the upstream"
-	}
-	return fmt.Sprint(a.status)
-}
-
-// readyPath is where an instance of the bundled gateway says whether it has a configuration.
-const readyPath = "/.gwdr/ready"
-
-// attempts picks what to try: early the unknown path, which shows how the gateway says 404.
-func (d DataPlane) attempts(s *gateway.State) []attempt {
-	open, locked, catchAll := sortRoutes(s)
-	nowhere := attempt{method: http.MethodGet, host: "unknown.invalid", path: "/gwdr-probe-" + rand.Text(), status: http.StatusNotFound, unknown: true}
-	all := []attempt{{method: http.MethodGet, path: readyPath, status: http.StatusOK}}
-	if !catchAll {
-		all = append(all, nowhere)
-	}
-	n := d.Routes
-	if n == 0 {
-		n = 5
-	}
-	all = append(all, sample(open, n)...)
-	for _, a := range sample(locked, n) {
-		a.status = http.StatusUnauthorized
-		all = append(all, a)
-		a.key = gateway.NewToken().Reveal()
-		all = append(all, a)
-	}
-	return all
-}
-
-// sortRoutes returns a request for each route that can be asked without harm, by whether it needs a key, and whether a
-// route takes every path at every host.
-func sortRoutes(s *gateway.State) (open, locked []attempt, catchAll bool) {
-	for e := range s.Kind(gateway.Route) {
-		var body gateway.RouteBody
-		if json.Unmarshal(e.Body, &body) != nil || body.Path == "" {
-			continue
-		}
-		if len(body.Hosts) == 0 && strings.HasPrefix(body.Path, "/{") {
-			catchAll = true
-		}
-		a := attempt{method: http.MethodGet, path: fill(body.Path)}
-		if len(body.Hosts) > 0 {
-			a.host = body.Hosts[0]
-		}
-		if len(body.Methods) > 0 && !slices.Contains(body.Methods, a.method) {
-			continue
-		}
-		if body.Auth == gateway.AuthNone {
-			open = append(open, a)
-		} else {
-			locked = append(locked, a)
-		}
-	}
-	return open, locked, catchAll
-}
-
-// fill replaces the variables of a path template.
-func fill(template string) string {
-	var path strings.Builder
-	for {
-		before, rest, found := strings.Cut(template, "{")
-		path.WriteString(before)
-		if !found {
-			return path.String()
-		}
-		path.WriteString("gwdr-probe")
-		_, template, _ = strings.Cut(rest, "}")
-	}
-}
-
-// sample returns at most n of all, evenly.
-func sample[T any](all []T, n int) []T {
-	if len(all) <= n {
-		return all
-	}
-	picked := make([]T, n)
-	for i := range picked {
-		picked[i] = all[i*len(all)/n]
-	}
-	return picked
+	return false
 }
 
 // send makes the request and returns the status and the start of the body.
@@ -219,8 +195,8 @@ func (d DataPlane) send(ctx context.Context, url string, a attempt) (int, []byte
 	if a.host != "" {
 		req.Host = a.host
 	}
-	if a.key != "" {
-		req.Header.Set("Authorization", "Bearer "+a.key)
+	if a.key != nil {
+		req.Header.Set("Authorization", "Bearer "+a.key.Reveal())
 	}
 	client := http.Client{Timeout: 2 * time.Second}
 	if d.Client != nil {

@@ -3,6 +3,8 @@ package restore
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"gwdr/gateway"
+	"gwdr/gateway/proxy"
 )
 
 // TestProbeKey: a new key must open a route, until it is revoked; a data plane takes a moment to learn of either.
@@ -27,25 +30,26 @@ func TestProbeKey(t *testing.T) {
 		"a gateway without a pen": {fails: errors.New("read-only"), failed: []bool{true}},
 	} {
 		var asked, revoked atomic.Int64
+		token := gateway.NewToken()
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			known := r.Header.Get("Authorization") == "Bearer gwk_new" && c.opens && asked.Add(1) > 2
+			known := r.Header.Get("Authorization") == "Bearer "+token.Reveal() && c.opens && asked.Add(1) > 2
 			if !known || revoked.Load() > 0 && !c.ignores && revoked.Add(1) > 3 {
-				w.WriteHeader(http.StatusUnauthorized)
+				http.Error(w, notValid, http.StatusUnauthorized)
 			}
 		}))
-		issue := func(_ context.Context, scopes []string) (string, func(context.Context) error, error) {
+		issue := func(_ context.Context, scopes []string) (gateway.Token, func(context.Context) error, error) {
 			if !slices.Equal(scopes, []string{"a"}) {
 				t.Errorf("%s: scopes %v", name, scopes)
 			}
-			return "gwk_new", func(context.Context) error { revoked.Store(1); return nil }, c.fails
+			return token, func(context.Context) error { revoked.Store(1); return nil }, c.fails
 		}
 		state := routes(map[string]gateway.RouteBody{"open": {Path: "/o", Auth: gateway.AuthNone}, "post": {Path: "/p", Methods: []string{"POST"}},
 			"two": {Path: "/two", Scopes: []string{"a", "b"}}, "one": {Path: "/one/{id}", Scopes: []string{"a"}, Hosts: []string{"shop.example"}}})
-		checks := DataPlane{URLs: []string{server.URL}, Within: 100 * time.Millisecond}.ProbeKey(t.Context(), state, issue)
+		checks := DataPlane{Instances: Instances(server.URL), Within: 100 * time.Millisecond}.ProbeKey(t.Context(), state, issue)
 		var failed []bool
 		for _, c := range checks {
 			failed = append(failed, !c.OK)
-			if strings.Contains(c.String(), "gwk_") {
+			if strings.Contains(c.String(), token.Reveal()[25:50]) {
 				t.Errorf("a key is shown: %s", c)
 			}
 		}
@@ -54,8 +58,180 @@ func TestProbeKey(t *testing.T) {
 		}
 		server.Close()
 	}
-	none := DataPlane{URLs: []string{"http://127.0.0.1:1"}}.ProbeKey(t.Context(), routes(map[string]gateway.RouteBody{"open": {Path: "/o", Auth: gateway.AuthNone}}), nil)
+	none := DataPlane{Instances: Instances("http://127.0.0.1:1")}.ProbeKey(t.Context(), routes(map[string]gateway.RouteBody{"open": {Path: "/o", Auth: gateway.AuthNone}}), nil)
 	if len(none) != 0 {
 		t.Errorf("no route needs a key: %v", none)
+	}
+}
+
+// TestProbeKeyRevokes: whoever interrupts the probe leaves no key that works.
+func TestProbeKeyRevokes(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		interrupt()
+		http.Error(w, notValid, http.StatusUnauthorized)
+	}))
+	defer server.Close()
+	var revoked error = errors.New("never")
+	issue := func(context.Context, []string) (gateway.Token, func(context.Context) error, error) {
+		return gateway.NewToken(), func(ctx context.Context) error { revoked = ctx.Err(); return nil }, nil
+	}
+	DataPlane{Instances: Instances(server.URL)}.ProbeKey(ctx, routes(served), issue)
+	if revoked != nil {
+		t.Errorf("revoked: %v", revoked)
+	}
+}
+
+// keyed is a configuration with a key of each fate, and one that opens nothing.
+type keyed struct {
+	state  *gateway.State
+	tokens map[string]gateway.Token
+}
+
+func newKeyed(upstream string) keyed {
+	k := keyed{gateway.NewState(entity(gateway.Upstream, "echo", `{"endpoints":[{"url":"`+upstream+`"}]}`)), map[string]gateway.Token{}}
+	for id, body := range map[string]gateway.RouteBody{"plain": {Path: "/plain/{id}"}, "scoped": {Path: "/scoped", Scopes: []string{"read"}}} {
+		body.Upstream = "echo"
+		k.state.Put(gateway.Entity{Ref: gateway.Ref{Kind: gateway.Route, ID: id}, Body: gateway.Encode(body)})
+	}
+	now := time.Now()
+	past, soon, later := now.Add(-time.Hour), now.Add(time.Second), now.Add(time.Hour)
+	for name, body := range map[string]gateway.KeyBody{"live": {}, "reader": {Scopes: []string{"read"}, Expires: &later}, "revoked": {}, "expired": {Expires: &past}, "soon": {Expires: &soon}} {
+		token := gateway.NewToken()
+		k.tokens[name], body.Hash = token, token.Hash()
+		k.state.Put(gateway.Entity{Ref: gateway.Ref{Kind: gateway.Key, ID: token.ID}, Body: gateway.Encode(body)})
+	}
+	k.state.Put(entity(gateway.Revocation, k.tokens["revoked"].ID, `{"at":"2026-03-04T05:06:07Z"}`))
+	k.tokens["unknown"] = gateway.NewToken()
+	return k
+}
+
+func (k keyed) all() (all []gateway.Token) {
+	for _, name := range slices.Sorted(maps.Keys(k.tokens)) {
+		all = append(all, k.tokens[name])
+	}
+	return all
+}
+
+// serve loads the state into a bundled data plane.
+func (k keyed) serve(t *testing.T, state *gateway.State) Instance {
+	t.Helper()
+	plane, err := proxy.New(proxy.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := plane.Load(gateway.Header{Store: "test", Revision: 1}, state); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(plane)
+	t.Cleanup(func() {
+		server.Close()
+		if err := plane.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return Instance{Name: "one", URL: server.URL, Digest: func(context.Context) (string, error) { return plane.Status().Digest, nil }}
+}
+
+// failing names what failed.
+func failing(checks []Check) (failed []string) {
+	for _, c := range checks {
+		if !c.OK {
+			failed = append(failed, string(c.Key)+" "+c.Got)
+		}
+	}
+	slices.Sort(failed)
+	return slices.Compact(failed)
+}
+
+// TestProbeKeys: of the keys that somebody gave, each is tried for what the configuration makes of it. An upstream that answers
+// 401 itself has been reached.
+func TestProbeKeys(t *testing.T) {
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, `{"error":"who are you?"}`, http.StatusUnauthorized)
+	}))
+	defer upstream.Close()
+	k := newKeyed(upstream.URL)
+	fates := map[Fate]int{}
+	for _, c := range (DataPlane{Instances: []Instance{k.serve(t, k.state)}, Keys: k.all()}).Probe(t.Context(), k.state) {
+		if fates[c.Key]++; !c.OK {
+			t.Error(c)
+		}
+		for name, token := range k.tokens {
+			if strings.Contains(c.String(), token.Reveal()[21:60]) {
+				t.Errorf("the secret of %s is shown: %s", name, c)
+			}
+		}
+	}
+	delete(fates, "")
+	if want := map[Fate]int{Live: 2, Revoked: 1, Expired: 1, Unknown: 1}; !maps.Equal(fates, want) { // one expires about now
+		t.Errorf("fates %v, want %v", fates, want)
+	}
+}
+
+// TestProbeKeysSees: a data plane whose keys are not those of the configuration is found out.
+func TestProbeKeysSees(t *testing.T) {
+	upstream := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer upstream.Close()
+	k := newKeyed(upstream.URL)
+	for name, c := range map[string]struct {
+		spoil func(s *gateway.State)
+		want  []string
+	}{
+		"a live key is lost":      {func(s *gateway.State) { s.Delete(gateway.Ref{Kind: gateway.Key, ID: k.tokens["live"].ID}) }, []string{"live 401"}},
+		"a revocation is lost":    {func(s *gateway.State) { s.Delete(gateway.Ref{Kind: gateway.Revocation, ID: k.tokens["revoked"].ID}) }, []string{"revoked 200"}},
+		"an expiry is lost":       {func(s *gateway.State) { k.put(s, "expired", gateway.KeyBody{}) }, []string{"expired 200"}},
+		"an unknown key is known": {func(s *gateway.State) { k.put(s, "unknown", gateway.KeyBody{}) }, []string{"unknown 200"}},
+		"nobody behind the door": {func(s *gateway.State) {
+			s.Put(entity(gateway.Upstream, "echo", `{"endpoints":[{"url":"http://127.0.0.1:1"}],"retries":-1}`))
+		}, []string{"live 502"}},
+	} {
+		spoiled := k.state.Clone()
+		c.spoil(spoiled)
+		in := k.serve(t, spoiled)
+		digest, _ := in.Digest(t.Context())
+		checks := DataPlane{Instances: []Instance{in}, Keys: k.all(), Within: time.Millisecond}.Probe(t.Context(), k.state)
+		if got, want := failing(checks), append([]string{" " + brief(digest)}, c.want...); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
+func (k keyed) put(s *gateway.State, name string, body gateway.KeyBody) {
+	body.Hash = k.tokens[name].Hash()
+	s.Put(gateway.Entity{Ref: gateway.Ref{Kind: gateway.Key, ID: k.tokens[name].ID}, Body: gateway.Encode(body)})
+}
+
+// TestProbeNamesWhoDoesNotFollow: one of three instances serves what was before, which answers all requests alike.
+func TestProbeNamesWhoDoesNotFollow(t *testing.T) {
+	upstream := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer upstream.Close()
+	k := newKeyed(upstream.URL)
+	before := k.state.Clone()
+	before.Put(extraSetting)
+	plane := DataPlane{Keys: k.all(), Within: time.Millisecond}
+	for name, state := range map[string]*gateway.State{"eu-1": k.state, "eu-2": before, "us-1": k.state} {
+		in := k.serve(t, state)
+		in.Name = name
+		plane.Instances = append(plane.Instances, in)
+	}
+	err := unserved(plane.Probe(t.Context(), k.state))
+	if !errors.Is(err, ErrDataPlane) || !strings.Contains(err.Error(), "1 of 3 instances: eu-2 (http://127.0.0.1:") || strings.Contains(err.Error(), "eu-1") {
+		t.Error(err)
+	}
+}
+
+// TestProbeChanged: routes that a restore changed are tried before others, for what does not follow to show.
+func TestProbeChanged(t *testing.T) {
+	s := gateway.NewState()
+	for i := range 100 {
+		s.Put(gateway.Entity{Ref: gateway.Ref{Kind: gateway.Route, ID: fmt.Sprint(i)}, Body: gateway.Encode(gateway.RouteBody{Path: fmt.Sprintf("/%d", i), Auth: gateway.AuthNone})})
+	}
+	var paths []string
+	for _, a := range (DataPlane{Changed: []gateway.Ref{{Kind: gateway.Route, ID: "77"}, {Kind: gateway.Key, ID: "1"}}}).attempts(s) {
+		paths = append(paths, a.path)
+	}
+	if len(paths) != 7 || paths[2] != "/77" {
+		t.Errorf("%q", paths)
 	}
 }

@@ -29,11 +29,14 @@ func fakeDataPlane(w http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(r.URL.Path, "/down"):
 		w.WriteHeader(http.StatusBadGateway)
 	case strings.HasPrefix(r.URL.Path, "/locked"):
-		w.WriteHeader(http.StatusUnauthorized)
+		http.Error(w, notValid, http.StatusUnauthorized)
 	default:
 		http.Error(w, `{"error":"no route"}`, http.StatusNotFound)
 	}
 }
+
+// notValid is how the gateway says 401.
+const notValid = `{"error":"the API key is not valid"}`
 
 var served = map[string]gateway.RouteBody{
 	"open":   {Path: "/open/{id}", Auth: gateway.AuthNone},
@@ -45,7 +48,7 @@ var served = map[string]gateway.RouteBody{
 func TestProbe(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(fakeDataPlane))
 	defer server.Close()
-	checks := DataPlane{URLs: []string{server.URL}}.Probe(t.Context(), routes(served))
+	checks := DataPlane{Instances: Instances(server.URL)}.Probe(t.Context(), routes(served))
 	if len(checks) != 6 {
 		t.Errorf("%d checks: %v", len(checks), checks)
 	}
@@ -78,6 +81,13 @@ func TestProbeSees(t *testing.T) {
 				fakeDataPlane(w, r)
 			}
 		},
+		"an upstream's own 401": func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Path, "/locked") {
+				http.Error(w, "who are you?", http.StatusUnauthorized)
+				return
+			}
+			fakeDataPlane(w, r)
+		},
 		"a route that lost its method": func(w http.ResponseWriter, r *http.Request) {
 			if strings.HasPrefix(r.URL.Path, "/open") {
 				http.Error(w, `{"error":"the route does not take this method"}`, http.StatusMethodNotAllowed)
@@ -90,7 +100,7 @@ func TestProbeSees(t *testing.T) {
 	} {
 		server := httptest.NewServer(handler)
 		failed := 0
-		for _, c := range (DataPlane{URLs: []string{server.URL}, Within: 60 * time.Millisecond}).Probe(t.Context(), routes(served)) {
+		for _, c := range (DataPlane{Instances: Instances(server.URL), Within: 60 * time.Millisecond}).Probe(t.Context(), routes(served)) {
 			if !c.OK {
 				failed++
 			}
@@ -111,7 +121,7 @@ func TestProbeWaits(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	for _, c := range (DataPlane{URLs: []string{server.URL}}).Probe(t.Context(), routes(served)) {
+	for _, c := range (DataPlane{Instances: Instances(server.URL)}).Probe(t.Context(), routes(served)) {
 		if !c.OK {
 			t.Error(c)
 		}
@@ -149,7 +159,7 @@ func TestProbeProxy(t *testing.T) {
 		}
 		server := httptest.NewServer(plane)
 		failed := 0
-		for _, c := range (DataPlane{URLs: []string{server.URL}, Within: 100 * time.Millisecond}).Probe(t.Context(), state) {
+		for _, c := range (DataPlane{Instances: Instances(server.URL), Within: 100 * time.Millisecond}).Probe(t.Context(), state) {
 			if !c.OK {
 				failed++
 				if test.failed == 0 {

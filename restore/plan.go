@@ -38,6 +38,8 @@ type Plan struct {
 	Source  *Snapshot        `json:"-"` // what was read; nil after an error
 	live    *gateway.State
 	took    time.Duration
+
+	restored func(gateway.Ref) bool // is it an entity that is to be restored?
 }
 
 // Counts is how many entities a plan, or what came of it, touches.
@@ -67,13 +69,14 @@ func (p *Plan) Body(ref gateway.Ref) []byte {
 // difference.
 func (r *Restore) compare(live *gateway.Export, s *Snapshot) *Plan {
 	p := &Plan{Schema: PlanSchema, Lineage: s.Point.Lineage, Point: s.Point.Name, Revision: s.Revision, Time: s.Time,
-		Provenance: s.Provenance.ByCopy(), Objects: append(backup.Provenance{}, s.Provenance...), Gaps: append([]backup.TailGap{}, s.Gaps...), Kinds: map[gateway.Kind]Counts{}, Store: live.Store, Base: live.Revision,
+		Provenance: s.Provenance.ByCopy(), Objects: append(backup.Provenance{}, s.Provenance...), Gaps: append([]backup.TailGap{}, s.Gaps...), Store: live.Store, Base: live.Revision,
 		Findings: []Finding{}, Source: s, live: live.State}
 	for _, k := range live.Unreachable {
 		p.Findings = append(p.Findings, Finding{string(k), "cannot be read at the target: left as it is"})
 	}
 	pick := picker{r.Only, r.Match}
 	restored := scope(pick.picks, s.Point.Unreachable, live.Unreachable)
+	p.restored = restored
 	p.Wanted = r.wanted(live.State, s.State, restored)
 	if pick.picksKind(gateway.Revocation) {
 		revoke(p.Wanted, slices.DeleteFunc(slices.Clone(s.Revocations), func(e gateway.Entity) bool { return !restored(e.Ref) }))
@@ -144,6 +147,7 @@ func beyond(wanted, point *gateway.State) int {
 
 // count fills in the steps and the numbers.
 func (p *Plan) count(restored func(gateway.Ref) bool) {
+	p.Kinds, p.Total = map[gateway.Kind]Counts{}, Counts{}
 	for e := range p.Wanted.Unordered() {
 		if restored(e.Ref) {
 			n := p.Kinds[e.Kind]
