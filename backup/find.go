@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -22,9 +23,31 @@ func Find(ctx context.Context, copies []Copy, trusted sshsig.Trusted) ([]Found, 
 }
 
 // FindNewest is Find, but leaves older points out: at each copy it reads the newest ones of each lineage, until so many of them
-// verify. Where thousands of points are kept that is most of the time that Find takes.
-func FindNewest(ctx context.Context, copies []Copy, trusted sshsig.Trusted, enough int) ([]Found, []Problem) {
-	return gathered(survey(ctx, copies, trusted, patience, enough))
+// verify; 0: all. Where thousands of points are kept that is most of the time that Find takes. logs names the lineages of which
+// a copy lists a log, those first that most of them do, whether there is a point or not.
+func FindNewest(ctx context.Context, copies []Copy, trusted sshsig.Trusted, enough int) (points []Found, logs []string, problems []Problem) {
+	holdings := survey(ctx, copies, trusted, patience, enough)
+	points, problems = gathered(holdings)
+	return points, logged(holdings), problems
+}
+
+// logged returns the lineages with a log, those first that most copies list.
+func logged(holdings []holding) []string {
+	listedBy := map[string]int{}
+	for _, h := range holdings {
+		own := map[string]bool{}
+		for object := range h.objects {
+			if lineage, name, ok := splitObject(object); ok && strings.HasPrefix(name, logDir) {
+				own[lineage] = true
+			}
+		}
+		for lineage := range own {
+			listedBy[lineage]++
+		}
+	}
+	return slices.SortedFunc(maps.Keys(listedBy), func(a, b string) int {
+		return cmp.Or(cmp.Compare(listedBy[b], listedBy[a]), cmp.Compare(a, b))
+	})
 }
 
 func findWithin(ctx context.Context, copies []Copy, trusted sshsig.Trusted, patience time.Duration) ([]Found, []Problem) {
