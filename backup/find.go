@@ -156,14 +156,14 @@ func (h *holding) fetch(ctx context.Context, points []Object, trusted sshsig.Tru
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
 	const atOnce = 8
-	slots := make(chan struct{}, atOnce)
+	slots, large := make(chan struct{}, atOnce), make(chan struct{}, 1)
 	found := make([]answer[Found], len(points))
 	var wg sync.WaitGroup
 	for i, o := range points {
 		slots <- struct{}{}
 		wg.Go(func() {
 			found[i] = onOne(ctx, h.copy, patience, func(ctx context.Context, c Copy) (Found, error) {
-				return fetchPoint(ctx, c, o, trusted)
+				return fetchPoint(ctx, c, o, trusted, large)
 			})
 			if errors.Is(found[i].err, errSilent) {
 				giveUp(found[i].err)
@@ -188,13 +188,13 @@ func (h *holding) sort(points []Object, found []answer[Found]) {
 	}
 }
 
-func fetchPoint(ctx context.Context, c Copy, o Object, trusted sshsig.Trusted) (Found, error) {
+func fetchPoint(ctx context.Context, c Copy, o Object, trusted sshsig.Trusted, large chan struct{}) (Found, error) {
 	lineage, file, _ := splitObject(o.Name)
 	name, ok := strings.CutSuffix(file, pointEnding)
 	if !ok {
 		return Found{}, fmt.Errorf("%w: not a point", ErrIntegrity)
 	}
-	content, err := readObject(ctx, c.Location, o.Name, maxPoint)
+	content, err := readGated(ctx, c.Location, o.Name, smallPoint, maxPoint, large)
 	if err != nil {
 		return Found{}, err
 	}

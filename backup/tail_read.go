@@ -208,15 +208,7 @@ func (r *tailReader) fetch(ctx context.Context, c Copy, seq int64) (sealedSegmen
 	}
 	object := lineageRoot(r.found.Lineage) + segmentName(seq)
 	a := onOne(ctx, c, patience, func(ctx context.Context, c Copy) (sealedSegment, error) {
-		content, err := readObject(ctx, c.Location, object, maxSegment)
-		if err != nil {
-			return sealedSegment{}, err
-		}
-		s, err := readSegment(content, r.found.Lineage, seq, r.trusted)
-		if err != nil {
-			err = fmt.Errorf("%w: %w", ErrIntegrity, err)
-		}
-		return s, err
+		return getSegment(ctx, c.Location, r.found.Lineage, seq, signedBy(r.trusted))
 	})
 	r.mu.Lock()
 	defer r.mu.Unlock()
