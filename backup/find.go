@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -22,9 +23,31 @@ func Find(ctx context.Context, copies []Copy, trusted sshsig.Trusted) ([]Found, 
 }
 
 // FindNewest is Find, but leaves older points out: at each copy it reads the newest ones of each lineage, until so many of them
-// verify. Where thousands of points are kept that is most of the time that Find takes.
-func FindNewest(ctx context.Context, copies []Copy, trusted sshsig.Trusted, enough int) ([]Found, []Problem) {
-	return gathered(survey(ctx, copies, trusted, patience, enough))
+// verify; 0: all. Where thousands of points are kept that is most of the time that Find takes. logs names the lineages of which
+// a copy lists a log, those first that most of them do, whether there is a point or not.
+func FindNewest(ctx context.Context, copies []Copy, trusted sshsig.Trusted, enough int) (points []Found, logs []string, problems []Problem) {
+	holdings := survey(ctx, copies, trusted, patience, enough)
+	points, problems = gathered(holdings)
+	return points, logged(holdings), problems
+}
+
+// logged returns the lineages with a log, those first that most copies list.
+func logged(holdings []holding) []string {
+	listedBy := map[string]int{}
+	for _, h := range holdings {
+		own := map[string]bool{}
+		for object := range h.objects {
+			if lineage, name, ok := splitObject(object); ok && strings.HasPrefix(name, logDir) {
+				own[lineage] = true
+			}
+		}
+		for lineage := range own {
+			listedBy[lineage]++
+		}
+	}
+	return slices.SortedFunc(maps.Keys(listedBy), func(a, b string) int {
+		return cmp.Or(cmp.Compare(listedBy[b], listedBy[a]), cmp.Compare(a, b))
+	})
 }
 
 func findWithin(ctx context.Context, copies []Copy, trusted sshsig.Trusted, patience time.Duration) ([]Found, []Problem) {
@@ -133,14 +156,14 @@ func (h *holding) fetch(ctx context.Context, points []Object, trusted sshsig.Tru
 	ctx, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
 	const atOnce = 8
-	slots := make(chan struct{}, atOnce)
+	slots, large := make(chan struct{}, atOnce), make(chan struct{}, 1)
 	found := make([]answer[Found], len(points))
 	var wg sync.WaitGroup
 	for i, o := range points {
 		slots <- struct{}{}
 		wg.Go(func() {
 			found[i] = onOne(ctx, h.copy, patience, func(ctx context.Context, c Copy) (Found, error) {
-				return fetchPoint(ctx, c, o, trusted)
+				return fetchPoint(ctx, c, o, trusted, large)
 			})
 			if errors.Is(found[i].err, errSilent) {
 				giveUp(found[i].err)
@@ -165,13 +188,13 @@ func (h *holding) sort(points []Object, found []answer[Found]) {
 	}
 }
 
-func fetchPoint(ctx context.Context, c Copy, o Object, trusted sshsig.Trusted) (Found, error) {
+func fetchPoint(ctx context.Context, c Copy, o Object, trusted sshsig.Trusted, large chan struct{}) (Found, error) {
 	lineage, file, _ := splitObject(o.Name)
 	name, ok := strings.CutSuffix(file, pointEnding)
 	if !ok {
 		return Found{}, fmt.Errorf("%w: not a point", ErrIntegrity)
 	}
-	content, err := readObject(ctx, c.Location, o.Name, maxPoint)
+	content, err := readGated(ctx, c.Location, o.Name, smallPoint, maxPoint, large)
 	if err != nil {
 		return Found{}, err
 	}

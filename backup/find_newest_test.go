@@ -23,7 +23,7 @@ func TestFindNewest(t *testing.T) {
 	}
 	slices.Reverse(names)
 	newest := func(enough int) (found []string, problems []backup.Problem) {
-		all, problems := backup.FindNewest(t.Context(), h.job.Copies, h.job.Keys.Trusted, enough)
+		all, _, problems := backup.FindNewest(t.Context(), h.job.Copies, h.job.Keys.Trusted, enough)
 		for _, f := range all {
 			found = append(found, f.Name)
 		}

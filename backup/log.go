@@ -13,6 +13,24 @@ import (
 	"gwdr/internal/sshsig"
 )
 
+// logAhead is how many segments are guessed at a time, logAtOnce how many of them at once, and smallSegment the size of an
+// object that is guessed whole: of a larger one the beginning is, until that is known to be the one that was signed.
+const (
+	logAhead     = 64
+	logAtOnce    = 8
+	smallSegment = 64 << 10
+)
+
+// logReader reads a log backwards, as each segment pins the one before.
+type logReader struct {
+	copies   []Copy
+	lineage  string
+	want     int64                                 // the position before the first segment
+	local    func(seq int64) (sealedSegment, bool) // may be nil
+	segments []sealedSegment
+	from     []string
+}
+
 // readLog returns the segments after the position need up to the one at upTo, in order, and those before them down to want
 // as far as they are to be had. Each comes from local, which may be nil, or else from whichever copy has it; upTo pins
 // them all. from names the copy that each came from; of local it is empty.
@@ -22,65 +40,90 @@ func readLog(ctx context.Context, copies []Copy, lineage string, want, need int6
 	if n <= 0 {
 		return nil, nil, nil
 	}
-	guesses := make([]sealedSegment, n)
-	from = make([]string, n)
-	const atOnce = 8
-	slots := make(chan struct{}, atOnce)
-	var wg sync.WaitGroup
-	for i := range n {
-		seq := want + 1 + int64(i)
-		if s, ok := localSegment(local, seq); ok {
-			guesses[i] = s
-			continue
+	r := logReader{copies: copies, lineage: lineage, want: want, local: local, segments: make([]sealedSegment, n), from: make([]string, n)}
+	for end, pinned := n, upTo.SHA256; end > 0; {
+		begin, err := r.window(ctx, max(0, end-logAhead), end, pinned)
+		if err != nil && r.seq(begin-1) > need {
+			return nil, nil, err
 		}
+		if err != nil {
+			return r.segments[begin:], r.from[begin:], nil
+		}
+		end, pinned = begin, r.segments[begin].Previous
+	}
+	return r.segments, r.from, nil
+}
+
+// seq is the position of a segment.
+func (r *logReader) seq(i int) int64 { return r.want + 1 + int64(i) }
+
+// window reads the segments before end, of which the last is pinned, down to begin. After an error the segments from low on
+// are there.
+func (r *logReader) window(ctx context.Context, begin, end int, pinned string) (low int, err error) {
+	r.each(begin, end, func(i int) {
+		if s, ok := r.here(r.seq(i)); ok {
+			r.segments[i] = s
+			return
+		}
+		r.segments[i], r.from[i], _ = fetchSegment(ctx, r.copies, r.lineage, r.seq(i), func(s sealedSegment, signed signedContent) error {
+			if s.objectSize(signed) > smallSegment {
+				return errEnough
+			}
+			return nil
+		})
+	})
+	sums := make([]string, end-begin)
+	for low = end; low > begin; low-- {
+		i := low - 1
+		if r.segments[i].SHA256 != pinned {
+			if r.segments[i], r.from[i], err = fetchSegment(ctx, r.copies, r.lineage, r.seq(i), pinnedBy(pinned)); err != nil {
+				break
+			}
+		}
+		sums[i-begin], pinned = pinned, r.segments[i].Previous
+	}
+	errs := make([]error, end-begin)
+	r.each(low, end, func(i int) {
+		if r.segments[i].object == nil { // its beginning was enough
+			r.segments[i], r.from[i], errs[i-begin] = fetchSegment(ctx, r.copies, r.lineage, r.seq(i), pinnedBy(sums[i-begin]))
+		}
+	})
+	for i := end - 1; i >= low; i-- {
+		if errs[i-begin] != nil {
+			return i + 1, errs[i-begin]
+		}
+	}
+	return low, err
+}
+
+func (r *logReader) here(seq int64) (sealedSegment, bool) {
+	if r.local == nil {
+		return sealedSegment{}, false
+	}
+	return r.local(seq)
+}
+
+// each does something for each segment of a part, some at once.
+func (r *logReader) each(begin, end int, do func(i int)) {
+	slots := make(chan struct{}, logAtOnce)
+	var wg sync.WaitGroup
+	for i := begin; i < end; i++ {
 		slots <- struct{}{}
 		wg.Go(func() {
-			defer func() { <-slots }()
-			guesses[i], from[i], _ = fetchSegment(ctx, copies, lineage, seq, "")
+			do(i)
+			<-slots
 		})
 	}
 	wg.Wait()
-	pinned := upTo.SHA256
-	for i := n - 1; i >= 0; i-- {
-		seq := want + 1 + int64(i)
-		if guesses[i].SHA256 != pinned {
-			if guesses[i], from[i], err = fetchSegment(ctx, copies, lineage, seq, pinned); err != nil && seq > need {
-				return nil, nil, err
-			}
-			if err != nil {
-				return guesses[i+1:], from[i+1:], nil
-			}
-		}
-		pinned = guesses[i].Previous
-	}
-	return guesses, from, nil
 }
 
-func localSegment(local func(int64) (sealedSegment, bool), seq int64) (sealedSegment, bool) {
-	if local == nil {
-		return sealedSegment{}, false
-	}
-	return local(seq)
-}
-
-// fetchSegment returns the segment from the first copy that has it whole. sum is the SHA-256 of its seg.json, which the
-// one after it, or a point, pins; empty takes any, for the caller to check.
-func fetchSegment(ctx context.Context, copies []Copy, lineage string, seq int64, sum string) (sealedSegment, string, error) {
+// fetchSegment returns the segment that check takes from the first copy that has it whole.
+func fetchSegment(ctx context.Context, copies []Copy, lineage string, seq int64, check segmentCheck) (sealedSegment, string, error) {
 	var errs []error
 	for _, c := range copies {
 		a := onOne(ctx, c, patience, func(ctx context.Context, c Copy) (sealedSegment, error) {
-			object, err := readObject(ctx, c.Location, lineageRoot(lineage)+segmentName(seq), maxSegment)
+			s, err := getSegment(ctx, c.Location, lineage, seq, check)
 			if errors.Is(err, ErrNotExist) {
-				return sealedSegment{}, fmt.Errorf("%w: %w", ErrIntegrity, err)
-			}
-			if err != nil {
-				return sealedSegment{}, err
-			}
-			s, _, err := parseSegment(object, lineage, seq)
-			if err == nil && sum != "" && s.SHA256 != sum {
-				err = errors.New("it is not the one that was signed")
-			}
-			if err != nil {
 				err = fmt.Errorf("%w: %w", ErrIntegrity, err)
 			}
 			return s, err
@@ -143,12 +186,9 @@ func lastSegment(ctx context.Context, c Copy, lineage string, trusted sshsig.Tru
 		if !ok {
 			continue
 		}
-		object, err := readObject(ctx, c.Location, o.Name, maxSegment)
-		if err != nil {
-			return sealedSegment{}, err
-		}
-		if s, err := readSegment(object, lineage, seq, trusted); err == nil {
-			return s, nil
+		s, err := getSegment(ctx, c.Location, lineage, seq, signedBy(trusted))
+		if !errors.Is(err, ErrIntegrity) {
+			return s, err
 		}
 	}
 	return sealedSegment{}, fmt.Errorf("%w: no segment of the log", ErrNotExist)

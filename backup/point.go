@@ -21,7 +21,8 @@ const (
 	packsDir    = "packs/"
 	attestDir   = "attest/"
 
-	maxPoint = 64 << 20 // bytes of a point object; a pack of 1 GiB takes 70 KB in it
+	maxPoint   = 8 << 20   // bytes of a point object; 100 GiB of packs take 7 MB in it
+	smallPoint = 256 << 10 // of larger ones a reader has one at a time of a location in its memory
 )
 
 // newID returns 128 random bits in hex.

@@ -232,6 +232,12 @@ type content struct {
 	size int64
 }
 
+// again is an object that was read once more.
+type again struct {
+	content []byte
+	sight   sight
+}
+
 // source returns the object as it was signed, and the names of the copies that it is from.
 func (r *verifying) source(ctx context.Context, w *wanted) (*content, string, error) {
 	if w.class == classPack {
@@ -239,16 +245,19 @@ func (r *verifying) source(ctx context.Context, w *wanted) (*content, string, er
 	}
 	var errs []error
 	for _, i := range r.wholeAt(w) {
-		a := onOne(ctx, r.copies[i], r.Patience, func(ctx context.Context, c Copy) ([]byte, error) {
-			return readObject(ctx, c.Location, w.object, w.limit())
+		a := onOne(ctx, r.copies[i], r.Patience, func(ctx context.Context, c Copy) (again, error) {
+			content, s := w.get(ctx, c.Location, r.keys.Trusted)
+			if s.read {
+				return again{content, s}, nil
+			}
+			return again{}, s.err
 		})
 		if a.err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", r.copies[i].Name, a.err))
 			continue
 		}
-		s := w.check(a.value, r.keys.Trusted)
-		if s.err == nil && !r.foreign(w, s) {
-			return &content{bytes.NewReader(a.value), io.NopCloser(nil), int64(len(a.value))}, r.copies[i].Name, nil
+		if object, s := a.value.content, a.value.sight; s.err == nil && !r.foreign(w, s) {
+			return &content{bytes.NewReader(object), io.NopCloser(nil), int64(len(object))}, r.copies[i].Name, nil
 		}
 		errs = append(errs, fmt.Errorf("%s: it has changed since it was read", r.copies[i].Name))
 	}

@@ -82,6 +82,9 @@ func sealSegment(s Segment, batches []gateway.Batch, keys Keys) (sealedSegment, 
 		files = append(files, file{"seg.jsonl.zst.age", sealed})
 	}
 	content := indentedJSON(s)
+	if len(content) > maxSegmentJSON { // nobody would read it
+		return sealedSegment{}, fmt.Errorf("seal segment: %d recipients are too many", len(s.Recipients))
+	}
 	object := packTar(append([]file{{"seg.json", content}, {"seg.json.sig", keys.Signer.Sign(SegmentNamespace, content)}}, files...)...)
 	return sealedSegment{Segment: s, SHA256: hexSum(content), object: object}, nil
 }
@@ -93,7 +96,7 @@ func readSegment(object []byte, lineage string, seq int64, trusted sshsig.Truste
 	if err != nil {
 		return sealedSegment{}, err
 	}
-	if _, err := trusted.At(s.Time).Verify(SegmentNamespace, signature.content, signature.signature); err != nil {
+	if err := signedBy(trusted)(s, signature); err != nil {
 		return sealedSegment{}, err
 	}
 	return s, nil
@@ -109,31 +112,50 @@ func parseSegment(object []byte, lineage string, seq int64) (sealedSegment, sign
 			return sealedSegment{}, signedContent{}, err
 		}
 	}
-	s := sealedSegment{SHA256: hexSum(contents[0]), object: object}
-	if err := json.Unmarshal(contents[0], &s.Segment); err != nil {
-		return sealedSegment{}, signedContent{}, fmt.Errorf("read seg.json: %w", err)
+	s, err := parseSegmentJSON(contents[0], lineage, seq)
+	if err != nil {
+		return sealedSegment{}, signedContent{}, err
 	}
-	if s.Lineage != lineage || s.Seq != seq {
-		return sealedSegment{}, signedContent{}, errors.New("segment is stored under the name of another")
-	}
-	if err := s.validate(contents[2:]); err != nil {
+	s.object = object
+	if err := s.owns(contents[2:]); err != nil {
 		return sealedSegment{}, signedContent{}, err
 	}
 	return s, signedContent{contents[0], contents[1]}, nil
 }
 
-// validate checks that the rest of the package can work with the segment, and that the payload is the one it names.
-func (s Segment) validate(payload [][]byte) error {
+// parseSegmentJSON reads seg.json, and leaves the object out.
+func parseSegmentJSON(content []byte, lineage string, seq int64) (sealedSegment, error) {
+	s := sealedSegment{SHA256: hexSum(content)}
+	if err := json.Unmarshal(content, &s.Segment); err != nil {
+		return sealedSegment{}, fmt.Errorf("read seg.json: %w", err)
+	}
+	if s.Lineage != lineage || s.Seq != seq {
+		return sealedSegment{}, errors.New("segment is stored under the name of another")
+	}
+	return s, s.validate()
+}
+
+// validate checks that the rest of the package can work with the segment.
+func (s Segment) validate() error {
 	switch {
 	case s.Schema != segmentSchema:
 		return fmt.Errorf("segment has the schema %q, not %s", s.Schema, segmentSchema)
 	case s.Seq < 1 || s.From > s.To || s.Count < 0 || s.Gap && s.Count > 0:
 		return errors.New("segment describes changes that cannot be")
-	case (s.Count > 0) != (len(payload) == 1) || (s.Count > 0) != (s.Payload != nil):
+	case (s.Count > 0) != (s.Payload != nil):
 		return errors.New("segment and its payload do not belong together")
-	case s.Payload == nil:
-		return nil
-	case s.Payload.Size != int64(len(payload[0])) || s.Payload.Raw < 0 || hexSum(payload[0]) != s.Payload.SHA256:
+	case s.Payload != nil && (s.Payload.Size < 0 || s.Payload.Size > maxSegment || s.Payload.Raw < 0):
+		return errors.New("segment describes a payload that cannot be")
+	}
+	return nil
+}
+
+// owns checks that the payload, if there is one, is the one that the segment names.
+func (s Segment) owns(payload [][]byte) error {
+	switch {
+	case (s.Payload != nil) != (len(payload) == 1):
+		return errors.New("segment and its payload do not belong together")
+	case s.Payload != nil && (s.Payload.Size != int64(len(payload[0])) || hexSum(payload[0]) != s.Payload.SHA256):
 		return errors.New("payload is not the one that was signed")
 	}
 	return nil

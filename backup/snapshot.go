@@ -151,6 +151,9 @@ func (j *Job) commit(l lineageEntry, p Point, temp, listing string) (Found, erro
 		return Found{}, err
 	}
 	object, found := signPoint(p, j.Keys.Signer)
+	if len(object) > maxPoint { // nobody would read it
+		return Found{}, fmt.Errorf("sign point: it names %d packs, which are too many", len(p.Packs))
+	}
 	if _, err := readPoint(object, found.Lineage, found.Name, j.Keys.Trusted); err != nil {
 		return Found{}, fmt.Errorf("sign point: %w", notTrusted(err, p.Time))
 	}

@@ -27,6 +27,7 @@ type Tail struct {
 	Stop     string    // why it ends before its bound; empty: it does not
 	Gaps     []TailGap // that were crossed
 	Problems []Problem // of copies: what they lack, hold damaged, or hold of another writer
+	Strayed  []string  // names of the copies that hold another writer's
 
 	start    Point
 	before   int64
@@ -85,7 +86,8 @@ func ReadTail(ctx context.Context, found Found, copies []Copy, trusted sshsig.Tr
 // tail is what is told of the branch.
 func (r *tailReader) tail(b branch) *Tail {
 	t := &Tail{Stop: b.stop, Gaps: b.gaps, start: r.found.Point, before: r.bound.Before, segments: b.segments, from: b.from, Problems: r.problems}
-	for _, name := range slices.Sorted(maps.Keys(b.strayed)) {
+	t.Strayed = slices.Sorted(maps.Keys(b.strayed))
+	for _, name := range t.Strayed {
 		t.Problems = append(t.Problems, newProblem(Copy{Name: name}, lineageRoot(r.found.Lineage)+segmentName(b.strayed[name]),
 			errors.New("another writer continued the log here: passed over")))
 	}

@@ -20,7 +20,8 @@ type tailReader struct {
 	bound    TailBound
 	copies   []Copy                    // that answer
 	listed   map[string]map[int64]bool // positions after the point, by the copy's name
-	last     int64                     // the highest of them
+	known    []int64                   // all of them, in order
+	last     int64                     // the highest
 	problems []Problem
 
 	mu     sync.Mutex
@@ -66,9 +67,13 @@ func (r *tailReader) list(ctx context.Context, copies []Copy) error {
 		for _, o := range a.value {
 			if seq, ok := parseSegmentName(strings.TrimPrefix(o.Name, root)); ok && seq > r.found.Log.Seq {
 				r.listed[a.copy.Name][seq] = true
-				r.last = max(r.last, seq)
+				r.known = append(r.known, seq)
 			}
 		}
+	}
+	slices.Sort(r.known)
+	if r.known = slices.Compact(r.known); len(r.known) > 0 {
+		r.last = r.known[len(r.known)-1]
 	}
 	if len(r.copies) == 0 {
 		return errors.Join(errs...)
@@ -129,9 +134,10 @@ func (r *tailReader) stop(revision, seq int64, err error) string {
 // beyond returns the first segment from the position on that any copy has whole, and that does not go back behind the
 // revision.
 func (r *tailReader) beyond(ctx context.Context, order []Copy, seq, revision int64) (s sealedSegment, from string, ok bool) {
-	for ; seq <= r.last && ctx.Err() == nil; seq++ {
+	next, _ := slices.BinarySearch(r.known, seq)
+	for _, seq := range r.known[next:] { // not one by one: whoever puts anything there chooses how far it is
 		for _, c := range order {
-			if !r.listed[c.Name][seq] {
+			if !r.listed[c.Name][seq] || ctx.Err() != nil {
 				continue
 			}
 			if s, err := r.fetch(ctx, c, seq); err == nil && s.From >= revision {
@@ -202,15 +208,7 @@ func (r *tailReader) fetch(ctx context.Context, c Copy, seq int64) (sealedSegmen
 	}
 	object := lineageRoot(r.found.Lineage) + segmentName(seq)
 	a := onOne(ctx, c, patience, func(ctx context.Context, c Copy) (sealedSegment, error) {
-		content, err := readObject(ctx, c.Location, object, maxSegment)
-		if err != nil {
-			return sealedSegment{}, err
-		}
-		s, err := readSegment(content, r.found.Lineage, seq, r.trusted)
-		if err != nil {
-			err = fmt.Errorf("%w: %w", ErrIntegrity, err)
-		}
-		return s, err
+		return getSegment(ctx, c.Location, r.found.Lineage, seq, signedBy(r.trusted))
 	})
 	r.mu.Lock()
 	defer r.mu.Unlock()

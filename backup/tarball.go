@@ -33,6 +33,15 @@ func packTar(files ...file) []byte {
 	return b.Bytes()
 }
 
+// tarSize is the size of a tar that packTar makes of files of these sizes.
+func tarSize(sizes ...int64) int64 {
+	total := int64(2 * tarBlock) // the end
+	for _, n := range sizes {
+		total += tarBlock + (n+tarBlock-1)/tarBlock*tarBlock
+	}
+	return total
+}
+
 // mustWrite panics: the names are constants and a buffer takes all.
 func mustWrite(err error) {
 	if err != nil {

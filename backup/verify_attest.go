@@ -59,8 +59,18 @@ func putAttest(ctx context.Context, copies []Copy, a Attestation, keys Keys, wit
 	return result, problems
 }
 
+// attested returns the newest point of the log that most copies have; if all are another writer's, the newest.
+func (r *verifying) attested() Found {
+	for i := range r.scope {
+		if !r.strays(&r.scope[i]) {
+			return r.scope[i]
+		}
+	}
+	return r.scope[0]
+}
+
 func (r *verifying) attestation() Attestation {
-	v, newest := r.v, r.scope[0]
+	v, newest := r.v, r.attested()
 	a := Attestation{
 		Schema: attestSchema, Lineage: newest.Lineage, Point: newest.Name, PointSum: newest.SHA256, Scope: v.Scope, Sample: v.Sample,
 		Points: v.Points, Decrypted: v.Decrypted, Opened: v.Opened, Identities: recipientsAtHand(r.keys.Identities),

@@ -221,7 +221,7 @@ func (r *verifying) openSegment(ctx context.Context, w *wanted, l *link, each fu
 	if !l.payload {
 		return nil
 	}
-	s, _, err := fetchSegment(ctx, r.likeliest(w), w.lineage, w.seq, l.sum)
+	s, _, err := fetchSegment(ctx, r.likeliest(w), w.lineage, w.seq, pinnedBy(l.sum))
 	if err != nil {
 		return err
 	}

@@ -179,17 +179,45 @@ func inspect(ctx context.Context, l Location, w *wanted, trusted sshsig.Trusted,
 	if w.class == classPack {
 		return inspectPack(ctx, l, w, progress)
 	}
+	content, s := w.get(ctx, l, trusted)
+	progress(len(content))
+	return s
+}
+
+// get reads an object that is no pack and holds it against what was signed.
+func (w *wanted) get(ctx context.Context, l Location, trusted sshsig.Trusted) (content []byte, s sight) {
+	if w.class == classSegment {
+		return w.getSegment(ctx, l, trusted)
+	}
 	content, err := readObject(ctx, l, w.object, w.limit())
 	if err != nil {
-		return sight{err: err}
+		return nil, sight{err: err}
 	}
-	progress(len(content))
-	s := w.check(content, trusted)
+	s = w.check(content, trusted)
 	s.read, s.size = true, int64(len(content))
 	if s.err != nil {
 		s.err = fmt.Errorf("%w: %w", ErrIntegrity, s.err)
 	}
-	return s
+	return content, s
+}
+
+// getSegment takes what a segment links also from one whose signature is wrong, which may be all that is, unless that is
+// large.
+func (w *wanted) getSegment(ctx context.Context, l Location, trusted sshsig.Trusted) (content []byte, s sight) {
+	segment, err := getSegment(ctx, l, w.lineage, w.seq, func(s sealedSegment, signed signedContent) error {
+		if s.objectSize(signed) <= smallSegment {
+			return nil
+		}
+		return signedBy(trusted)(s, signed)
+	})
+	s.err = err
+	if err == nil {
+		if _, err := readSegment(segment.object, w.lineage, w.seq, trusted); err != nil {
+			s.err = fmt.Errorf("%w: %w", ErrIntegrity, err)
+		}
+	}
+	s.read, s.size, s.link = s.err == nil || s.damaged(), int64(len(segment.object)), linkOf(segment, s.err)
+	return segment.object, s
 }
 
 func inspectPack(ctx context.Context, l Location, w *wanted, progress func(n int)) sight {
@@ -206,18 +234,15 @@ func inspectPack(ctx context.Context, l Location, w *wanted, progress func(n int
 	return s
 }
 
-// limit is how many bytes of a small object are read at most.
+// limit is how many bytes are read at most of an object that is neither pack nor segment.
 func (w *wanted) limit() int64 {
-	switch w.class {
-	case classSegment:
-		return maxSegment
-	case classAttest:
+	if w.class == classAttest {
 		return maxAttest
 	}
 	return maxPoint
 }
 
-// check holds the content of a small object against what was signed.
+// check holds the content of such an object against what was signed.
 func (w *wanted) check(content []byte, trusted sshsig.Trusted) (s sight) {
 	_, name, _ := splitObject(w.object)
 	switch w.class {
@@ -231,13 +256,6 @@ func (w *wanted) check(content []byte, trusted sshsig.Trusted) (s sight) {
 		if !slices.Contains(w.sums, hexSum(content)) {
 			s.err = fmt.Errorf("%s is not what %s says: do not run anything from here", name, repoFile)
 		}
-	case classSegment:
-		var segment sealedSegment
-		segment, s.err = readSegment(content, w.lineage, w.seq, trusted)
-		if s.err != nil { // the signature may be all that is wrong
-			segment, _, _ = parseSegment(content, w.lineage, w.seq)
-		}
-		s.link = linkOf(segment, s.err)
 	case classAttest:
 		_, s.err = readAttest(content, w.lineage, name, trusted)
 	case classPoint:

@@ -153,24 +153,47 @@ func TestVerifyTail(t *testing.T) {
 	}
 }
 
-// TestVerifyFork: a location with another writer's segments is named, and what it has is not spread, nor replaced.
-func TestVerifyFork(t *testing.T) {
-	h := newHouse(t, someEntities()...)
+// fork lets another writer continue the lineage at the last location, for longer than we do at the others; ours is what we
+// took there.
+func (h *house) fork(t *testing.T) (ours *backup.Result) {
+	t.Helper()
 	h.take(t)
 	mine := h.job.Spool
 	h.memories[0].Break(backuptest.Dead)
 	h.memories[1].Break(backuptest.Dead)
 	h.job.Spool = t.TempDir()
-	for range 3 { // the other writer's branch is longer
+	for range 3 {
 		h.take(t)
 	}
 	h.memories[0].Break(nil)
 	h.memories[1].Break(nil)
 	h.job.Spool = mine
 	h.source.Put(backuptest.Entity(gateway.Route, "a", "mine"))
-	if r := h.take(t); !r.Committed {
-		t.Fatalf("backup beside a fork: %+v", r)
+	ours = h.take(t)
+	if !ours.Committed {
+		t.Fatalf("backup beside a fork: %+v", ours)
 	}
+	return ours
+}
+
+// TestAttestFork: beside another writer's longer branch, what is attested is the newest point of the log that most have.
+func TestAttestFork(t *testing.T) {
+	for _, options := range []backup.VerifyOptions{{Attest: true}, {Attest: true, All: true}} {
+		h := newHouse(t, someEntities()...)
+		ours := h.fork(t)
+		if f, _ := backup.Find(t.Context(), h.job.Copies, h.job.Keys.Trusted); f[0].Name == ours.Point {
+			t.Fatal("the other writer's is not the newest")
+		}
+		if v := h.verifyWith(t, options); v.Attested == nil || !strings.Contains(v.Attested.Object, strings.TrimPrefix(ours.Point, "points/")) {
+			t.Errorf("attested %+v, not %s", v.Attested, ours.Point)
+		}
+	}
+}
+
+// TestVerifyFork: a location with another writer's segments is named, and what it has is not spread, nor replaced.
+func TestVerifyFork(t *testing.T) {
+	h := newHouse(t, someEntities()...)
+	h.fork(t)
 	log := map[int]int{}
 	for i, m := range h.memories {
 		for name := range m.Objects() {

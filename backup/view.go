@@ -113,7 +113,7 @@ func (v *view) findPoints(ctx context.Context, trusted sshsig.Trusted, family *f
 			v.problem("", fmt.Errorf("none of the %d newest points is of any use, and the others were not read", maxPassedOver))
 			return nil
 		}
-		found, err := fetchPoint(ctx, v.copy, Object{Name: object}, trusted)
+		found, err := fetchPoint(ctx, v.copy, Object{Name: object}, trusted, make(chan struct{}, 1))
 		switch {
 		case errors.Is(err, ErrIntegrity), errors.Is(err, ErrNotExist):
 			v.problem(object, err)
@@ -166,17 +166,18 @@ func (v *view) findTail(ctx context.Context, trusted sshsig.Trusted) error {
 	}
 	for passed := 0; seq > v.whole.Log.Seq && passed < maxPassedOver; passed++ {
 		object := lineageRoot(v.whole.Lineage) + segmentName(seq)
-		content, err := readObject(ctx, v.copy.Location, object, maxSegment)
-		if err != nil && !errors.Is(err, ErrNotExist) {
-			return err
-		}
-		s, err := readSegment(content, v.whole.Lineage, seq, trusted)
-		if err == nil {
+		s, err := getSegment(ctx, v.copy.Location, v.whole.Lineage, seq, signedBy(trusted))
+		switch {
+		case err == nil:
 			s.object = nil
 			v.tail = &s
 			return nil
+		case errors.Is(err, ErrNotExist):
+			err = fmt.Errorf("%w: %w", ErrIntegrity, err)
+		case !errors.Is(err, ErrIntegrity):
+			return err
 		}
-		v.problem(object, fmt.Errorf("%w: %w", ErrIntegrity, err))
+		v.problem(object, err)
 		seq--
 	}
 	return nil

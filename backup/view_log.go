@@ -83,16 +83,10 @@ func (s stretch) fetch(ctx context.Context, views []*view, seq int64, trusted ss
 	var errs []error
 	for _, v := range views {
 		a := onOne(ctx, v.copy, patience, func(ctx context.Context, c Copy) (stretched, error) {
-			object, err := readObject(ctx, c.Location, lineageRoot(s.lineage)+segmentName(seq), maxSegment)
-			if err != nil {
-				return stretched{}, err
-			}
-			segment, err := readSegment(object, s.lineage, seq, trusted)
-			if err != nil {
-				return stretched{}, fmt.Errorf("%w: %w", ErrIntegrity, err)
-			}
+			segment, err := getSegment(ctx, c.Location, s.lineage, seq, signedBy(trusted))
+			size := int64(len(segment.object))
 			segment.object = nil
-			return stretched{sealedSegment: segment, size: int64(len(object))}, nil
+			return stretched{sealedSegment: segment, size: size}, err
 		})
 		if a.err == nil {
 			return a.value

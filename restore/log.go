@@ -64,7 +64,7 @@ func (r *Source) lead(s *Snapshot, tail *backup.Tail, state *gateway.State, cand
 		s.RevokedBy = tail.Gaps[0].From
 	}
 	s.end = tail.End(s.Point)
-	s.replayed = tail.Stop == "" && len(tail.Gaps) == 0 && r.At == (At{})
+	s.replayed = tail.Stop == "" && len(tail.Gaps) == 0 && len(tail.Strayed) == 0 && r.At == (At{})
 }
 
 // noteSame compares the state with what a point says that stands where the tail ends, even if its packs are lost.

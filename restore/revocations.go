@@ -20,10 +20,9 @@ func (r *Source) otherRevocations(ctx context.Context, s *Snapshot, found []back
 	done, strayed := map[string]bool{}, map[string]bool{}
 	since := map[string]backup.Found{} // by lineage, if newer points do not tell: from where the log has to
 	for _, f := range found {
-		tail := tails[f.SHA256]
 		if f.Name == s.Point.Name && f.SHA256 == s.Point.SHA256 {
 			done[f.Lineage] = true
-			s.addTail(f, tail, r)
+			s.addTails(f, tails[f.SHA256], r)
 			if _, silent := since[f.Lineage]; silent {
 				since[f.Lineage] = f
 			}
@@ -33,7 +32,7 @@ func (r *Source) otherRevocations(ctx context.Context, s *Snapshot, found []back
 		if done[f.Lineage] || stray && strayed[f.Lineage] {
 			continue
 		}
-		whole := s.addTail(f, tail, r)
+		known := s.addTails(f, tails[f.SHA256], r)
 		if err := r.addPoint(ctx, s, f); ctx.Err() != nil {
 			return fmt.Errorf("load revocations: %w", ctx.Err())
 		} else if err != nil {
@@ -46,24 +45,18 @@ func (r *Source) otherRevocations(ctx context.Context, s *Snapshot, found []back
 			since[f.Lineage] = f
 		}
 		done[f.Lineage], strayed[f.Lineage] = !stray, stray // the other writer may know others
-		if s.know(f.Time); whole {
-			s.know(tail.Time)
-		}
+		s.know(f.Time)
+		s.know(known)
 	}
 	for lineage, f := range since {
 		if s.replayed && lineage == s.Point.Lineage { // the state has them
 			continue
 		}
-		if tail, err := r.wholeTail(ctx, s, f); err == nil {
-			s.addTail(f, tail, r)
+		if tails, err := r.wholeTails(ctx, s, f); err == nil {
+			s.addTails(f, tails, r)
 		}
 	}
 	return nil
-}
-
-// wholeTail reads the log after the point, and across whatever is lost of it.
-func (r *Source) wholeTail(ctx context.Context, s *Snapshot, f backup.Found) (*backup.Tail, error) {
-	return backup.ReadTail(ctx, f, s.copies, r.Keys.Trusted, backup.TailBound{AcrossGaps: true})
 }
 
 // addPoint adds the revocations that the point holds.
@@ -81,7 +74,7 @@ func (r *Source) addPoint(ctx context.Context, s *Snapshot, f backup.Found) erro
 
 // newestTails reads the log after the newest points of each lineage, by the points' SHA256, as far as it tells more than the
 // snapshot does: that of the newest point, and of the newest that most locations follow.
-func (r *Source) newestTails(ctx context.Context, s *Snapshot, found []backup.Found) map[string]*backup.Tail {
+func (r *Source) newestTails(ctx context.Context, s *Snapshot, found []backup.Found) map[string][]*backup.Tail {
 	seen := map[string]bool{}
 	var newest []backup.Found
 	for _, f := range found {
@@ -95,17 +88,17 @@ func (r *Source) newestTails(ctx context.Context, s *Snapshot, found []backup.Fo
 			newest = append(newest, f)
 		}
 	}
-	tails, errs := make([]*backup.Tail, len(newest)), make([]error, len(newest))
+	tails, errs := make([][]*backup.Tail, len(newest)), make([]error, len(newest))
 	var group errgroup.Group
 	group.SetLimit(4)
 	for i, f := range newest {
 		group.Go(func() error {
-			tails[i], errs[i] = r.wholeTail(ctx, s, f)
+			tails[i], errs[i] = r.wholeTails(ctx, s, f)
 			return nil
 		})
 	}
 	_ = group.Wait() // errs has them
-	byPoint := map[string]*backup.Tail{}
+	byPoint := map[string][]*backup.Tail{}
 	for i, f := range newest {
 		if errs[i] != nil {
 			s.note("log", "after point %s does not tell its revocations: a key revoked since may come back: %v", path.Base(f.Name), errs[i])
@@ -114,24 +107,4 @@ func (r *Source) newestTails(ctx context.Context, s *Snapshot, found []backup.Fo
 		byPoint[f.SHA256] = tails[i]
 	}
 	return byPoint
-}
-
-// addTail adds what was revoked in the log after the point, and reports whether that is all that was. What cannot be read of
-// it is noted.
-func (s *Snapshot) addTail(f backup.Found, tail *backup.Tail, r *Source) (whole bool) {
-	if tail == nil {
-		return false
-	}
-	state := gateway.NewState()
-	tail.Replay(state, r.Keys.Identities)
-	s.Revocations = slices.AppendSeq(s.Revocations, state.Kind(gateway.Revocation))
-	unknown := tail.Stop
-	for _, gap := range tail.Gaps {
-		unknown = gap.String()
-	}
-	if unknown == "" {
-		return true
-	}
-	s.note("log", "after point %s does not tell all its revocations: a key revoked since may come back: %s", path.Base(f.Name), unknown)
-	return false
 }

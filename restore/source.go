@@ -41,7 +41,7 @@ type Snapshot struct {
 
 	watch    stopwatch
 	damaged  []string         // copies that hold the point, and did not give all of it
-	replayed bool             // the log was laid over the point, to its end
+	replayed bool             // the log was laid over the point, to its end, and no copy has another one
 	end      backup.Found     // where the log leads from Point, as far as it was laid over it; no lineage: nowhere
 	copies   []backup.Copy    // that answer
 	closed   map[string]error // why points could not be loaded, by name
@@ -94,7 +94,7 @@ func (r *Source) read(ctx context.Context) (*Snapshot, error) {
 	r.progress("looking for points at %s", names(r.Copies))
 	s := &Snapshot{closed: map[string]error{}, watch: startWatch()}
 	s.copies = withOriginals(ctx, r.answering(ctx, s, r.Copies))
-	found, problems := r.find(ctx, s.copies)
+	found, logs, problems := backup.FindNewest(ctx, s.copies, r.Keys.Trusted, r.Recent)
 	s.forks = backup.NewForks(s.copies, r.Keys.Trusted)
 	for _, p := range problems {
 		s.note(p.Copy, "%s", strings.TrimPrefix(p.Object+": "+p.Text, ": "))
@@ -118,23 +118,26 @@ func (r *Source) read(ctx context.Context) (*Snapshot, error) {
 	r.judge(s, candidates)
 	s.noteUnverified(found, problems)
 	if len(r.Elsewhere) > 0 {
-		found = r.lookElsewhere(ctx, s)
+		found, logs = r.lookElsewhere(ctx, s)
 	}
-	return s, r.otherRevocations(ctx, s, found)
+	if err := r.otherRevocations(ctx, s, found); err != nil {
+		return s, err
+	}
+	return s, r.loggedRevocations(ctx, s, found, logs)
 }
 
-// lookElsewhere returns the points of all copies, also of those that are not restored from.
-func (r *Source) lookElsewhere(ctx context.Context, s *Snapshot) []backup.Found {
+// lookElsewhere returns the points and the lineages with a log of all copies, also of those that are not restored from.
+func (r *Source) lookElsewhere(ctx context.Context, s *Snapshot) ([]backup.Found, []string) {
 	s.copies = slices.Concat(s.copies, r.answering(ctx, s, r.Elsewhere))
 	s.closed = map[string]error{} // what could not be loaded may be whole there
 	s.forks = backup.NewForks(s.copies, r.Keys.Trusted)
-	found, problems := r.find(ctx, s.copies)
+	found, logs, problems := backup.FindNewest(ctx, s.copies, r.Keys.Trusted, r.Recent)
 	for _, p := range problems {
 		if slices.ContainsFunc(r.Elsewhere, func(c backup.Copy) bool { return c.Name == p.Copy }) {
 			s.note(p.Copy, "%s", strings.TrimPrefix(p.Object+": "+p.Text, ": "))
 		}
 	}
-	return found
+	return found, logs
 }
 
 func (r *Source) progress(format string, args ...any) {

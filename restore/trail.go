@@ -103,14 +103,6 @@ func (t *Trail) read(ctx context.Context, copies []backup.Copy) (*Snapshot, erro
 	return source.Read(ctx)
 }
 
-// find returns the points that the copies hold.
-func (r *Source) find(ctx context.Context, copies []backup.Copy) ([]backup.Found, []backup.Problem) {
-	if r.Recent > 0 {
-		return backup.FindNewest(ctx, copies, r.Keys.Trusted, r.Recent)
-	}
-	return backup.Find(ctx, copies, r.Keys.Trusted)
-}
-
 // restorable leaves out the copies that only tell revocations.
 func (t *Trail) restorable(copies []backup.Copy) []backup.Copy {
 	return slices.DeleteFunc(slices.Clone(copies), func(c backup.Copy) bool { return !t.has(c) })
