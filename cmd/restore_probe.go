@@ -87,20 +87,12 @@ func (a *app) openInstance(ctx context.Context, text string, o *opened) (restore
 	if err != nil {
 		return restore.Instance{}, usageError(fmt.Errorf("--probe: %w", err))
 	}
-	in := restore.Instance{Name: text, Digest: digestOf(named.Admin)}
+	in := restore.Instance{Name: text, Status: named.Admin.Status}
 	if urls := publishedData(ctx, named.Admin); len(urls) > 0 {
 		in.URL = urls[0]
 	}
 	o.Witnesses = append(o.Witnesses, named.Admin)
 	return in, nil
-}
-
-// digestOf asks an instance for the digest of what it serves.
-func digestOf(client *native.Client) func(context.Context) (string, error) {
-	return func(ctx context.Context) (string, error) {
-		status, err := client.Status(ctx)
-		return status.Digest, err
-	}
 }
 
 // checkProbe refuses what is no base URL: the paths to probe are the routes'.
@@ -204,7 +196,7 @@ func labInstances(ctx context.Context, lab *process.Lab, control *native.Client)
 			continue
 		}
 		client := &native.Client{URL: in.AdminURL, Token: lab.AdminToken(), HTTP: &http.Client{Timeout: statusTimeout}}
-		instances = append(instances, restore.Instance{Name: in.ID, URL: in.URL, Digest: digestOf(client)})
+		instances = append(instances, restore.Instance{Name: in.ID, URL: in.URL, Status: client.Status})
 	}
 	return instances
 }

@@ -30,8 +30,8 @@ type DataPlane struct {
 type Instance struct {
 	Name string // as its operator knows it; empty: by its URL
 	URL  string // of its data-plane listener: http://host:port; empty: it does not say where that is
-	// Digest returns that of the configuration which the instance serves; nil: it cannot be asked.
-	Digest func(ctx context.Context) (string, error)
+	// Status returns what the instance says of itself; nil: it cannot be asked.
+	Status func(ctx context.Context) (gateway.Status, error)
 }
 
 // Instances returns those at the URLs.
@@ -71,7 +71,7 @@ func (c Check) at() string {
 }
 
 // Probe tries each instance until all its checks pass, Within is over, or ctx ends, and returns the last outcome. The
-// instance must have a configuration, and, if it can be asked, this one. Routes are sampled evenly: one without a key must
+// instance must have a configuration, and, if it can be asked, this one, and follow its control plane. Routes are sampled evenly: one without a key must
 // answer, whatever its upstream says; one with must answer 401 without a key and with a wrong one; an unknown path must answer
 // 404. Of the Keys, a live one must reach the upstream, and every other one be answered 401. Only GET requests are sent.
 func (d DataPlane) Probe(ctx context.Context, s *gateway.State) []Check {
@@ -97,7 +97,7 @@ func (d DataPlane) everywhere(check func(Instance) []Check) []Check {
 // until repeats the attempts at one instance, ever more slowly.
 func (d DataPlane) until(ctx context.Context, in Instance, attempts []attempt, digest string) []Check {
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		checks := append(d.round(ctx, in, attempts), d.loaded(ctx, in, digest)...)
+		checks := append(d.round(ctx, in, attempts), d.reported(ctx, in, digest)...)
 		if !slices.ContainsFunc(checks, func(c Check) bool { return !c.OK }) {
 			return checks
 		}
@@ -109,25 +109,33 @@ func (d DataPlane) until(ctx context.Context, in Instance, attempts []attempt, d
 	}
 }
 
-// loaded compares the configuration that the instance serves.
-func (d DataPlane) loaded(ctx context.Context, in Instance, digest string) []Check {
-	if in.Digest == nil {
+// reported compares what the instance says that it serves, and whether it would learn of changes: one that lost its control
+// plane serves what it last had, which may be all that was restored, but not the next revocation.
+func (d DataPlane) reported(ctx context.Context, in Instance, digest string) []Check {
+	if in.Status == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statusTimeout)
 	defer cancel()
-	got, err := in.Digest(ctx)
-	c := Check{Instance: in.URL, Name: in.Name, Request: "digest of its configuration", Want: brief(digest), Got: brief(got), OK: got == digest}
+	status, err := in.Status(ctx)
 	if err != nil {
-		c.Got, c.OK = err.Error(), false
+		return []Check{{Instance: in.URL, Name: in.Name, Request: "its status", Want: "an answer", Got: err.Error()}}
 	}
-	return []Check{c}
+	checks := []Check{{Instance: in.URL, Name: in.Name, Request: "digest of its configuration", Want: brief(digest), Got: brief(status.Digest), OK: status.Digest == digest}}
+	if following := status.Following; following != nil {
+		c := Check{Instance: in.URL, Name: in.Name, Request: "its control plane", Want: "is followed", Got: "is followed", OK: *following}
+		if !c.OK {
+			c.Got = "is not heard"
+		}
+		checks = append(checks, c)
+	}
+	return checks
 }
 
 // brief is as much of a digest as people compare.
 func brief(digest string) string { return digest[:min(len(digest), 12)] }
 
-// statusTimeout bounds how long an instance may take to tell its digest.
+// statusTimeout bounds how long an instance may take to tell its status.
 const statusTimeout = 5 * time.Second
 
 // round makes the attempts, up to the first that gets no answer at all.
