@@ -97,8 +97,11 @@ func (d DataPlane) everywhere(check func(Instance) []Check) []Check {
 // until repeats the attempts at one instance, ever more slowly.
 func (d DataPlane) until(ctx context.Context, in Instance, attempts []attempt, digest string) []Check {
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		checks := append(d.round(ctx, in, attempts), d.reported(ctx, in, digest)...)
-		if !slices.ContainsFunc(checks, func(c Check) bool { return !c.OK }) {
+		checks := d.reported(ctx, in, digest)
+		if in.URL != "" || !failed(checks) {
+			checks = append(d.round(ctx, in, attempts), checks...)
+		}
+		if !failed(checks) {
 			return checks
 		}
 		select {
@@ -107,6 +110,10 @@ func (d DataPlane) until(ctx context.Context, in Instance, attempts []attempt, d
 		case <-time.After(pause):
 		}
 	}
+}
+
+func failed(checks []Check) bool {
+	return slices.ContainsFunc(checks, func(c Check) bool { return !c.OK })
 }
 
 // reported compares what the instance says that it serves, and whether it would learn of changes: one that lost its control
@@ -121,7 +128,7 @@ func (d DataPlane) reported(ctx context.Context, in Instance, digest string) []C
 	if err != nil {
 		return []Check{{Instance: in.URL, Name: in.Name, Request: "its status", Want: "an answer", Got: err.Error()}}
 	}
-	checks := []Check{{Instance: in.URL, Name: in.Name, Request: "digest of its configuration", Want: brief(digest), Got: brief(status.Digest), OK: status.Digest == digest}}
+	var checks []Check
 	if following := status.Following; following != nil {
 		c := Check{Instance: in.URL, Name: in.Name, Request: "its control plane", Want: "is followed", Got: "is followed", OK: *following}
 		if !c.OK {
@@ -129,7 +136,7 @@ func (d DataPlane) reported(ctx context.Context, in Instance, digest string) []C
 		}
 		checks = append(checks, c)
 	}
-	return checks
+	return append(checks, Check{Instance: in.URL, Name: in.Name, Request: "digest of its configuration", Want: brief(digest), Got: brief(status.Digest), OK: status.Digest == digest})
 }
 
 // brief is as much of a digest as people compare.
@@ -143,7 +150,7 @@ func (d DataPlane) round(ctx context.Context, in Instance, attempts []attempt) [
 	var unknown []byte // how the gateway itself says 404
 	var checks []Check
 	if in.URL == "" {
-		return []Check{{Name: in.Name, Request: "where it serves", Want: "its status", Got: "it did not say"}}
+		return []Check{{Name: in.Name, Request: "where its data plane is", Want: "known", Got: "its status does not say"}}
 	}
 	for _, a := range attempts {
 		// An attempt outlives Within by at most the client's timeout, so that the last round tells causes, not the deadline.
