@@ -26,23 +26,6 @@ type DataPlane struct {
 	Routes    int             // probed per instance and way of authentication; 0 means 5
 }
 
-// Instance is one data plane.
-type Instance struct {
-	Name string // as its operator knows it; empty: by its URL
-	URL  string // of its data-plane listener: http://host:port; empty: it does not say where that is
-	// Status returns what the instance says of itself; nil: it cannot be asked.
-	Status func(ctx context.Context) (gateway.Status, error)
-}
-
-// Instances returns those at the URLs.
-func Instances(urls ...string) []Instance {
-	var all []Instance
-	for _, url := range urls {
-		all = append(all, Instance{URL: url})
-	}
-	return all
-}
-
 // Check is one request to an instance.
 type Check struct {
 	Instance string `json:"instance"`       // URL; empty: the control plane was asked
@@ -97,7 +80,7 @@ func (d DataPlane) everywhere(check func(Instance) []Check) []Check {
 // until repeats the attempts at one instance, ever more slowly.
 func (d DataPlane) until(ctx context.Context, in Instance, attempts []attempt, digest string) []Check {
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		checks := d.reported(ctx, in, digest)
+		checks := in.reported(ctx, digest)
 		if in.URL != "" || !failed(checks) {
 			checks = append(d.round(ctx, in, attempts), checks...)
 		}
@@ -115,35 +98,6 @@ func (d DataPlane) until(ctx context.Context, in Instance, attempts []attempt, d
 func failed(checks []Check) bool {
 	return slices.ContainsFunc(checks, func(c Check) bool { return !c.OK })
 }
-
-// reported compares what the instance says that it serves, and whether it would learn of changes: one that lost its control
-// plane serves what it last had, which may be all that was restored, but not the next revocation.
-func (d DataPlane) reported(ctx context.Context, in Instance, digest string) []Check {
-	if in.Status == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statusTimeout)
-	defer cancel()
-	status, err := in.Status(ctx)
-	if err != nil {
-		return []Check{{Instance: in.URL, Name: in.Name, Request: "its status", Want: "an answer", Got: err.Error()}}
-	}
-	var checks []Check
-	if following := status.Following; following != nil {
-		c := Check{Instance: in.URL, Name: in.Name, Request: "its control plane", Want: "is followed", Got: "is followed", OK: *following}
-		if !c.OK {
-			c.Got = "is not heard"
-		}
-		checks = append(checks, c)
-	}
-	return append(checks, Check{Instance: in.URL, Name: in.Name, Request: "digest of its configuration", Want: brief(digest), Got: brief(status.Digest), OK: status.Digest == digest})
-}
-
-// brief is as much of a digest as people compare.
-func brief(digest string) string { return digest[:min(len(digest), 12)] }
-
-// statusTimeout bounds how long an instance may take to tell its status.
-const statusTimeout = 5 * time.Second
 
 // round makes the attempts, up to the first that gets no answer at all.
 func (d DataPlane) round(ctx context.Context, in Instance, attempts []attempt) []Check {
