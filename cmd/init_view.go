@@ -42,6 +42,9 @@ func configText(opts initOptions, locations []namedLocation, policy backup.Polic
 # better place. node_exporter's textfile collector reads the metrics.
 #ping: {url: https://hc-ping.com/...}
 #metrics_file: /var/lib/prometheus/node-exporter/gwdr.prom
+
+# Where a restore is proven, and with which API keys: a live and a revoked one, one a line (docs/restore.md, "Read the result").
+#probe: {urls: ["gwdr+http://HOST:8081"], keys: probe-keys}
 `)
 	return b.String()
 }

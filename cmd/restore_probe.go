@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -87,20 +86,12 @@ func (a *app) openInstance(ctx context.Context, text string, o *opened) (restore
 	if err != nil {
 		return restore.Instance{}, usageError(fmt.Errorf("--probe: %w", err))
 	}
-	in := restore.Instance{Name: text, Digest: digestOf(named.Admin)}
+	in := restore.Instance{Name: text, Status: named.Admin.Status}
 	if urls := publishedData(ctx, named.Admin); len(urls) > 0 {
 		in.URL = urls[0]
 	}
 	o.Witnesses = append(o.Witnesses, named.Admin)
 	return in, nil
-}
-
-// digestOf asks an instance for the digest of what it serves.
-func digestOf(client *native.Client) func(context.Context) (string, error) {
-	return func(ctx context.Context) (string, error) {
-		status, err := client.Status(ctx)
-		return status.Digest, err
-	}
 }
 
 // checkProbe refuses what is no base URL: the paths to probe are the routes'.
@@ -114,24 +105,17 @@ func checkProbe(text string) error {
 }
 
 // probeKeys reads the keys that are to be tried: of the file that the flag or the configuration names, and of the environment.
-// A configured file that is not there is no reason not to restore.
+// A configured file that is not there, or damaged, is no reason not to restore.
 func (a *app) probeKeys(opts restoreOptions) ([]gateway.Token, error) {
 	file := cmp.Or(opts.keysFile, a.Config.Probe.Keys)
-	var tokens []gateway.Token
-	if file != "" {
-		raw, err := os.ReadFile(file)
-		switch {
-		case err != nil && opts.keysFile != "":
-			return nil, usageError(fmt.Errorf("--probe-keys: %w", err))
-		case errors.Is(err, fs.ErrNotExist):
-			a.noteFindings([]restore.Finding{{Subject: "probe.keys", Text: file + " is not here: its keys are not tried"}})
-		case err != nil:
-			return nil, usageError(fmt.Errorf("read probe.keys: %w", err))
-		}
+	tokens, err := readProbeKeys(file)
+	switch {
+	case err != nil && opts.keysFile != "":
+		return nil, usageError(fmt.Errorf("--probe-keys: %w", err))
+	case err != nil:
+		a.noteFindings([]restore.Finding{{Subject: "probe.keys", Text: "the keys in it are not tried: " + err.Error()}})
+	case opts.keysFile != "":
 		a.warnReadable(file)
-		if tokens, err = parseProbeKeys(string(raw)); err != nil {
-			return nil, usageError(fmt.Errorf("%s: %w", file, err))
-		}
 	}
 	for i, text := range strings.FieldsFunc(a.Env(probeTokensVariable), func(r rune) bool { return r == ',' || r == ' ' || r == '\n' }) {
 		token, err := gateway.ParseToken(text)
@@ -139,6 +123,22 @@ func (a *app) probeKeys(opts restoreOptions) ([]gateway.Token, error) {
 			return nil, usageError(fmt.Errorf("%s: key %d: %w", probeTokensVariable, i+1, err))
 		}
 		tokens = append(tokens, token)
+	}
+	return tokens, nil
+}
+
+// readProbeKeys reads the file, if there is one.
+func readProbeKeys(file string) ([]gateway.Token, error) {
+	if file == "" {
+		return nil, nil
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := parseProbeKeys(string(raw))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return tokens, nil
 }
@@ -204,7 +204,7 @@ func labInstances(ctx context.Context, lab *process.Lab, control *native.Client)
 			continue
 		}
 		client := &native.Client{URL: in.AdminURL, Token: lab.AdminToken(), HTTP: &http.Client{Timeout: statusTimeout}}
-		instances = append(instances, restore.Instance{Name: in.ID, URL: in.URL, Digest: digestOf(client)})
+		instances = append(instances, restore.Instance{Name: in.ID, URL: in.URL, Status: client.Status})
 	}
 	return instances
 }

@@ -122,7 +122,7 @@ func TestRestoreProbeKeys(t *testing.T) {
 
 	wantsText(t, rig.restore(t, exitUsage, "--probe-keys", filepath.Join(rig.home, "none")), "--probe-keys: open")
 	rig.vars["GWDR_PROBE_KEYS"] = filepath.Join(rig.home, "none") // configured long ago, and not on this machine
-	wantsText(t, rig.restore(t, exitDone), "! probe.keys: "+rig.vars["GWDR_PROBE_KEYS"]+" is not here: its keys are not tried")
+	wantsText(t, rig.restore(t, exitDone), "! probe.keys: the keys in it are not tried: open "+rig.vars["GWDR_PROBE_KEYS"])
 	rig.vars["GWDR_PROBE_KEYS"] = rig.keysFile(t, "live")
 	if err := os.Chmod(rig.vars["GWDR_PROBE_KEYS"], 0o644); err != nil {
 		t.Fatal(err)

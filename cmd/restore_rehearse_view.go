@@ -34,8 +34,8 @@ func (a *app) showRehearsal(r *rehearsal) error {
   restored        %s%s
   digest          %s, %s
   data plane      %d of %d checks passed
-`, path.Base(r.Point), r.Total, verdict, r.Time.UTC().Format(time.RFC3339), r.Started.Sub(r.Time).Round(time.Second), r.Revision,
-		provenance(r.Provenance), count(r.Entities, "entity"), r.narrowed(), r.Expected, equal, r.passed(), len(r.Checks))
+%s`, path.Base(r.Point), r.Total, verdict, r.Time.UTC().Format(time.RFC3339), r.Started.Sub(r.Time).Round(time.Second), r.Revision,
+		provenance(r.Provenance), count(r.Entities, "entity"), r.narrowed(), r.Expected, equal, r.passed(), len(r.Checks), keysLine(r.Checks))
 	for _, c := range r.Checks {
 		if !c.OK {
 			fmt.Fprintf(a.Stdout, "  FAILED          %s\n", printable(c.String()))

@@ -149,7 +149,7 @@ func (a *app) showResult(r *restore.Result) error {
 		verdict = "NOT verified"
 	case len(r.DataPlane) == 0:
 		verdict = "configuration verified"
-	case keysNeeded(r.DataPlane) && !keysProven(r):
+	case keysNeeded(r.DataPlane) && !keysProven(r.DataPlane):
 		verdict = "verified but for keys"
 	}
 	equal := "as planned"
@@ -173,7 +173,7 @@ func (a *app) showResult(r *restore.Result) error {
   digest          %s, %s
   data plane      %s
 %s%s`, path.Base(r.Point), r.Duration, verdict, r.Time.UTC().Format(time.RFC3339), r.Revision, r.Parent, provenance(r.Provenance),
-		r.Created, r.Updated, r.Deleted, r.Unchanged, count(r.Revoked, "revocation"), doubt, r.Actual, equal, dataPlaneLine(r.DataPlane), keysLine(r), undo)
+		r.Created, r.Updated, r.Deleted, r.Unchanged, count(r.Revoked, "revocation"), doubt, r.Actual, equal, dataPlaneLine(r.DataPlane), keysLine(r.DataPlane), undo)
 	return err
 }
 
@@ -197,19 +197,20 @@ func keysNeeded(checks []restore.Check) bool {
 }
 
 // keysProven reports whether a key was tried that works.
-func keysProven(r *restore.Result) bool {
-	tried := r.KeysTried()
+func keysProven(checks []restore.Check) bool {
+	tried := restore.KeysTried(checks)
 	return tried[restore.Live]+tried[restore.Issued] > 0
 }
 
 // keysLine says which keys were tried, and is empty if no route was asked that needs one.
-func keysLine(r *restore.Result) string {
-	if !keysNeeded(r.DataPlane) {
+func keysLine(checks []restore.Check) string {
+	if !keysNeeded(checks) {
 		return ""
 	}
+	tried := restore.KeysTried(checks)
 	var parts []string
 	for _, fate := range []restore.Fate{restore.Live, restore.Issued, restore.Revoked, restore.Expired, restore.Unknown} {
-		if n := r.KeysTried()[fate]; n > 0 {
+		if n := tried[fate]; n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", n, fate))
 		}
 	}
@@ -218,7 +219,7 @@ func keysLine(r *restore.Result) string {
 		line += "tried " + strings.Join(parts, ", ") + "; "
 	}
 	failed := 0
-	for _, c := range r.DataPlane {
+	for _, c := range checks {
 		if c.Key != "" && !c.OK {
 			failed++
 		}
@@ -226,7 +227,7 @@ func keysLine(r *restore.Result) string {
 	switch {
 	case failed > 0:
 		line += fmt.Sprintf("%s FAILED", count(failed, "check"))
-	case !keysProven(r):
+	case !keysProven(checks):
 		line += "NOT one that works: --probe-issue tries a new one, --probe-keys FILE those that you have"
 	default:
 		line += "each as it should be"

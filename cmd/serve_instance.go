@@ -208,7 +208,7 @@ type dataPlane struct{ *proxy.Gateway }
 // Report returns what is served, and how it stands with upstreams and refused configurations.
 func (p dataPlane) Report() (gateway.Status, any) {
 	s := p.Status()
-	return gateway.Status{Store: s.Store, Revision: s.Revision, Epoch: s.Epoch, Digest: s.Digest, Counts: s.Counts}, struct {
+	return gateway.Status{Store: s.Store, Revision: s.Revision, Epoch: s.Epoch, Digest: s.Digest, Counts: s.Counts, Following: s.Following}, struct {
 		Revision  int64                  `json:"revision"`
 		Rejected  string                 `json:"rejected,omitempty"`
 		Shadowed  []string               `json:"shadowed,omitempty"`

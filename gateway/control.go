@@ -31,8 +31,9 @@ type Status struct {
 	Applied     int64        `json:"applied,omitempty"`      // newest revision of LeaderStore that is applied here
 	Digest      string       `json:"digest,omitempty"`       // of the State at Revision
 	Counts      map[Kind]int `json:"counts,omitempty"`
-	Listen      string       `json:"listen,omitempty"` // base URL of the data plane in this process: http://host:port
-	Backup      *Backup      `json:"backup,omitempty"` // what it serves from, in ModeBackup
+	Listen      string       `json:"listen,omitempty"`    // base URL of the data plane in this process: http://host:port
+	Following   *bool        `json:"following,omitempty"` // data planes that have a control plane: do they hear from it?
+	Backup      *Backup      `json:"backup,omitempty"`    // what it serves from, in ModeBackup
 }
 
 // Backup is what a gateway that serves from a backup says of that.

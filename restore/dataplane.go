@@ -26,23 +26,6 @@ type DataPlane struct {
 	Routes    int             // probed per instance and way of authentication; 0 means 5
 }
 
-// Instance is one data plane.
-type Instance struct {
-	Name string // as its operator knows it; empty: by its URL
-	URL  string // of its data-plane listener: http://host:port; empty: it does not say where that is
-	// Digest returns that of the configuration which the instance serves; nil: it cannot be asked.
-	Digest func(ctx context.Context) (string, error)
-}
-
-// Instances returns those at the URLs.
-func Instances(urls ...string) []Instance {
-	var all []Instance
-	for _, url := range urls {
-		all = append(all, Instance{URL: url})
-	}
-	return all
-}
-
 // Check is one request to an instance.
 type Check struct {
 	Instance string `json:"instance"`       // URL; empty: the control plane was asked
@@ -71,7 +54,7 @@ func (c Check) at() string {
 }
 
 // Probe tries each instance until all its checks pass, Within is over, or ctx ends, and returns the last outcome. The
-// instance must have a configuration, and, if it can be asked, this one. Routes are sampled evenly: one without a key must
+// instance must have a configuration, and, if it can be asked, this one, and follow its control plane. Routes are sampled evenly: one without a key must
 // answer, whatever its upstream says; one with must answer 401 without a key and with a wrong one; an unknown path must answer
 // 404. Of the Keys, a live one must reach the upstream, and every other one be answered 401. Only GET requests are sent.
 func (d DataPlane) Probe(ctx context.Context, s *gateway.State) []Check {
@@ -97,8 +80,11 @@ func (d DataPlane) everywhere(check func(Instance) []Check) []Check {
 // until repeats the attempts at one instance, ever more slowly.
 func (d DataPlane) until(ctx context.Context, in Instance, attempts []attempt, digest string) []Check {
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		checks := append(d.round(ctx, in, attempts), d.loaded(ctx, in, digest)...)
-		if !slices.ContainsFunc(checks, func(c Check) bool { return !c.OK }) {
+		checks := in.reported(ctx, digest)
+		if in.URL != "" || !failed(checks) {
+			checks = append(d.round(ctx, in, attempts), checks...)
+		}
+		if !failed(checks) {
 			return checks
 		}
 		select {
@@ -109,33 +95,16 @@ func (d DataPlane) until(ctx context.Context, in Instance, attempts []attempt, d
 	}
 }
 
-// loaded compares the configuration that the instance serves.
-func (d DataPlane) loaded(ctx context.Context, in Instance, digest string) []Check {
-	if in.Digest == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statusTimeout)
-	defer cancel()
-	got, err := in.Digest(ctx)
-	c := Check{Instance: in.URL, Name: in.Name, Request: "digest of its configuration", Want: brief(digest), Got: brief(got), OK: got == digest}
-	if err != nil {
-		c.Got, c.OK = err.Error(), false
-	}
-	return []Check{c}
+func failed(checks []Check) bool {
+	return slices.ContainsFunc(checks, func(c Check) bool { return !c.OK })
 }
-
-// brief is as much of a digest as people compare.
-func brief(digest string) string { return digest[:min(len(digest), 12)] }
-
-// statusTimeout bounds how long an instance may take to tell its digest.
-const statusTimeout = 5 * time.Second
 
 // round makes the attempts, up to the first that gets no answer at all.
 func (d DataPlane) round(ctx context.Context, in Instance, attempts []attempt) []Check {
 	var unknown []byte // how the gateway itself says 404
 	var checks []Check
 	if in.URL == "" {
-		return []Check{{Name: in.Name, Request: "where it serves", Want: "its status", Got: "it did not say"}}
+		return []Check{{Name: in.Name, Request: "where its data plane is", Want: "known", Got: "its status does not say"}}
 	}
 	for _, a := range attempts {
 		// An attempt outlives Within by at most the client's timeout, so that the last round tells causes, not the deadline.

@@ -22,6 +22,18 @@ const (
 	Issued  Fate = "new"     // it is none of the configuration: ProbeKey made it
 )
 
+// KeysTried counts, by fate, the keys that the checks tried.
+func KeysTried(checks []Check) map[Fate]int {
+	tried, seen := map[Fate]int{}, map[string]bool{}
+	for _, c := range checks {
+		if c.Key != "" && !seen[c.Request] {
+			seen[c.Request] = true
+			tried[c.Key]++
+		}
+	}
+	return tried
+}
+
 // clockSkew is how far the clock of an instance may be from that here: about a key that expires within it, nothing is known.
 const clockSkew = time.Minute
 

@@ -130,7 +130,9 @@ func (k keyed) serve(t *testing.T, state *gateway.State) Instance {
 			t.Error(err)
 		}
 	})
-	return Instance{Name: "one", URL: server.URL, Digest: func(context.Context) (string, error) { return plane.Status().Digest, nil }}
+	return Instance{Name: "one", URL: server.URL, Status: func(context.Context) (gateway.Status, error) {
+		return gateway.Status{Digest: plane.Status().Digest, Following: new(true)}, nil
+	}}
 }
 
 // failing names what failed.
@@ -189,9 +191,9 @@ func TestProbeKeysSees(t *testing.T) {
 		spoiled := k.state.Clone()
 		c.spoil(spoiled)
 		in := k.serve(t, spoiled)
-		digest, _ := in.Digest(t.Context())
+		status, _ := in.Status(t.Context())
 		checks := DataPlane{Instances: []Instance{in}, Keys: k.all(), Within: time.Millisecond}.Probe(t.Context(), k.state)
-		if got, want := failing(checks), append([]string{" " + brief(digest)}, c.want...); !slices.Equal(got, want) {
+		if got, want := failing(checks), append([]string{" " + brief(status.Digest)}, c.want...); !slices.Equal(got, want) {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
@@ -202,21 +204,40 @@ func (k keyed) put(s *gateway.State, name string, body gateway.KeyBody) {
 	s.Put(gateway.Entity{Ref: gateway.Ref{Kind: gateway.Key, ID: k.tokens[name].ID}, Body: gateway.Encode(body)})
 }
 
-// TestProbeNamesWhoDoesNotFollow: one of three instances serves what was before, which answers all requests alike.
+// TestProbeNamesWhoDoesNotFollow: one of four instances serves what was before, which answers all requests alike; one serves
+// what was restored, but will not learn of the next revocation; one says nothing.
 func TestProbeNamesWhoDoesNotFollow(t *testing.T) {
 	upstream := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer upstream.Close()
 	k := newKeyed(upstream.URL)
 	before := k.state.Clone()
 	before.Put(extraSetting)
+	all := map[string]Instance{"good": k.serve(t, k.state), "late": k.serve(t, before), "deaf": k.serve(t, k.state), "mute": k.serve(t, k.state)}
+	deaf, mute := all["deaf"], all["mute"]
+	deaf.Status = func(context.Context) (gateway.Status, error) {
+		return gateway.Status{Digest: k.state.Digest(), Following: new(false)}, nil
+	}
+	mute.Status = func(context.Context) (gateway.Status, error) {
+		return gateway.Status{}, errors.New("connection refused")
+	}
+	all["deaf"], all["mute"] = deaf, mute
 	plane := DataPlane{Keys: k.all(), Within: time.Millisecond}
-	for name, state := range map[string]*gateway.State{"eu-1": k.state, "eu-2": before, "us-1": k.state} {
-		in := k.serve(t, state)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		in := all[name]
 		in.Name = name
 		plane.Instances = append(plane.Instances, in)
 	}
 	err := unserved(plane.Probe(t.Context(), k.state))
-	if !errors.Is(err, ErrDataPlane) || !strings.Contains(err.Error(), "1 of 3 instances: eu-2 (http://127.0.0.1:") || strings.Contains(err.Error(), "eu-1") {
+	if !errors.Is(err, ErrDataPlane) {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"3 of 4 instances: deaf (http://127.0.0.1:", "such as its control plane: is not heard, want is followed; late (",
+		"such as digest of its configuration: " + brief(before.Digest()), "such as its status: connection refused, want an answer"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in: %v", want, err)
+		}
+	}
+	if strings.Contains(err.Error(), "good") {
 		t.Error(err)
 	}
 }

@@ -70,18 +70,6 @@ func newResult(p *Plan) *Result {
 		Expected: p.Expected, DataPlane: []Check{}, Findings: p.Findings}
 }
 
-// KeysTried counts, by fate, the keys that were tried at the data plane. None is nobody's proof that keys work.
-func (res *Result) KeysTried() map[Fate]int {
-	tried, seen := map[Fate]int{}, map[string]bool{}
-	for _, c := range res.DataPlane {
-		if c.Key != "" && !seen[c.Request] {
-			seen[c.Request] = true
-			tried[c.Key]++
-		}
-	}
-	return tried
-}
-
 // tally counts the changes that were made; those that were not left their entities unchanged, or there.
 func (res *Result) tally(made []Step, planned Counts) {
 	for _, s := range made {

@@ -41,7 +41,7 @@ func TestRestoreEveryInstance(t *testing.T) {
 	if want := []string{"edge", "eu-1", "eu-2", "us-1", "us-2"}; !slices.Equal(slices.Sorted(maps.Keys(asked)), want) || !r.Verified {
 		t.Errorf("asked %v, want %v; verified %v", asked, want, r.Verified)
 	}
-	if got, want := r.KeysTried(), map[restore.Fate]int{restore.Live: 1, restore.Revoked: 1}; !maps.Equal(got, want) {
+	if got, want := restore.KeysTried(r.DataPlane), map[restore.Fate]int{restore.Live: 1, restore.Revoked: 1}; !maps.Equal(got, want) {
 		t.Errorf("keys tried: %v", got)
 	}
 	spoil()

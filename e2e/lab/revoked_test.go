@@ -114,7 +114,7 @@ func (l *lostRegion) verify(g *glass, r restore.Result, victim int, fates map[re
 	l.t.Helper()
 	l.serves(g)
 	g.wants(victim, "/door", l.victim.Token)
-	if got := r.KeysTried(); !maps.Equal(got, fates) {
+	if got := restore.KeysTried(r.DataPlane); !maps.Equal(got, fates) {
 		l.t.Errorf("keys tried: %v, want %v", got, fates)
 	}
 	if !r.Verified || r.Actual != r.Expected {

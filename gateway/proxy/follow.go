@@ -33,6 +33,7 @@ type Source interface {
 func (g *Gateway) Follow(ctx context.Context, source Source) {
 	backoff := backoffMin
 	for {
+		g.hears.Store(new(false))
 		loaded, err := g.followOnce(ctx, source)
 		if ctx.Err() != nil {
 			return
@@ -59,6 +60,7 @@ func (g *Gateway) followOnce(ctx context.Context, source Source) (loaded bool, e
 	} else if err != nil { // further changes may heal it
 		g.log.Error("configuration is bad, the last good one stays", "revision", h.Revision, "error", err)
 	}
+	g.hears.Store(new(true))
 	return true, g.watch(ctx, source, h.Revision)
 }
 

@@ -170,14 +170,16 @@ func TestFollowComesBack(t *testing.T) {
 				time.Sleep(time.Minute)
 				if s := g.Status(); s.Digest != before.Digest || !s.Ready {
 					t.Errorf("meanwhile %+v is served", s)
+				} else if gone := name == "down" || name == "wiped and restored"; !*before.Following || *s.Following == gone {
+					t.Errorf("follows: before %v, meanwhile %v", *before.Following, *s.Following)
 				}
 				p.change(func() { c.heal(p) })
 				p.apply(put(open("late", "/late", "u")))
 				time.Sleep(c.within)
 				synctest.Wait()
 				expectSame(t, g, p)
-				if s := g.Status(); s.Rejected != "" {
-					t.Errorf("still says %s", s.Rejected)
+				if s := g.Status(); s.Rejected != "" || !*s.Following {
+					t.Errorf("still says %q, follows %v", s.Rejected, *s.Following)
 				}
 			})
 		})

@@ -39,6 +39,7 @@ type Gateway struct {
 	buffers  bufferPool
 	live     atomic.Pointer[config] // nil until something is loaded
 	keeper   *keeper
+	hears    atomic.Pointer[bool] // the control plane that is followed; nil: there is none
 
 	mu       sync.Mutex                     // guards what follows
 	want     gateway.Header                 // of live, or of what pending leads to

@@ -15,8 +15,9 @@ type Status struct {
 	Epoch     int64                `json:"epoch"`
 	Digest    string               `json:"digest"` // of State
 	Counts    map[gateway.Kind]int `json:"counts"`
-	Rejected  string               `json:"rejected,omitempty"` // why a newer configuration is not served
-	Shadowed  []string             `json:"shadowed,omitempty"` // routes that no request reaches, as another is equal
+	Rejected  string               `json:"rejected,omitempty"`  // why a newer configuration is not served
+	Shadowed  []string             `json:"shadowed,omitempty"`  // routes that no request reaches, as another is equal
+	Following *bool                `json:"following,omitempty"` // Follow hears its source; nil: it follows none
 	Endpoints []EndpointStatus     `json:"endpoints"`
 }
 
@@ -37,7 +38,7 @@ func (g *Gateway) Status() Status {
 	if g.digest == "" {
 		g.digest, g.shadowed = g.state.Digest(), c.shadowed()
 	}
-	s := Status{Digest: g.digest, Counts: g.state.Counts(), Rejected: g.rejected, Endpoints: []EndpointStatus{}}
+	s := Status{Digest: g.digest, Counts: g.state.Counts(), Rejected: g.rejected, Following: g.hears.Load(), Endpoints: []EndpointStatus{}}
 	if c == nil {
 		return s
 	}
