@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"io"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 )
@@ -41,6 +42,36 @@ func tarOf(t testing.TB, name string, content []byte, signatureName string, sign
 			t.Fatal(err)
 		}
 		if _, err := w.Write(f.content); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// resigned returns the tar with another signature.
+func resigned(t testing.TB, object, signature []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	r, w := tar.NewReader(bytes.NewReader(object)), tar.NewWriter(&b)
+	for {
+		header, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		content := io.Reader(r)
+		if strings.HasSuffix(header.Name, ".sig") {
+			content, header.Size = bytes.NewReader(signature), int64(len(signature))
+		}
+		if err := w.WriteHeader(header); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(w, content); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -2,6 +2,7 @@ package backup
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,20 +15,21 @@ import (
 func TestPluginRests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := (&keyReader{}).pluginCall("token")
-		calls, gate := 0, make(chan struct{})
+		var calls atomic.Int64
+		gate := make(chan struct{})
 		call := func() error {
 			_, err := c.call(func(*plugin.ClientUI) (wrapped, error) {
-				calls++
+				calls.Add(1)
 				<-gate
 				return wrapped{}, nil
 			})
 			return err
 		}
-		want := func(when string, answers bool, called int) {
+		want := func(when string, answers bool, called int64) {
 			t.Helper()
 			err := call()
-			if answers != (err == nil) || err != nil && !strings.Contains(err.Error(), "did not answer") || calls != called {
-				t.Errorf("%s: %v, called %d times, want %d", when, err, calls, called)
+			if answers != (err == nil) || err != nil && !strings.Contains(err.Error(), "did not answer") || calls.Load() != called {
+				t.Errorf("%s: %v, called %d times, want %d", when, err, calls.Load(), called)
 			}
 		}
 		want("stalled", false, 1)

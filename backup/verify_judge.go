@@ -52,6 +52,10 @@ func (r *verifying) judgeLogs() {
 		s := judgeLog(lineage, places[lineage], r.pins(lineage))
 		r.logs[lineage] = s
 		r.v.Logs = append(r.v.Logs, s.LogVerification)
+		for _, span := range s.unsigned(places[lineage]) {
+			r.v.Lost = append(r.v.Lost, fmt.Sprintf("%s%s: no location has %s as a trusted signer signed it: what points show does not depend on that, "+
+				"but no moment between them can be restored there", lineageRoot(lineage), strings.TrimSuffix(logDir, "/"), span))
+		}
 		if r.v.Scope == scopeNewest {
 			continue
 		}

@@ -163,6 +163,17 @@ func (s *strand) choose(places []slot, weights []map[string]copySet) {
 	}
 }
 
+// unsigned returns where the segment that the log goes through is there, and a point or the one after it names it, but no copy has
+// it with the signature of a trusted signer.
+func (s *strand) unsigned(places []slot) (spans []SegmentRange) {
+	for _, p := range places {
+		if l := p.with(s.canon[p.seq]); l != nil && l.err != nil && !p.unread {
+			spans = appendRange(spans, p.seq, p.seq)
+		}
+	}
+	return spans
+}
+
 // settled reports whether it is beyond doubt that the log goes through the position: a point stands on it, or on what
 // follows, and there is no other branch.
 func (s *strand) settled(seq int64) bool {

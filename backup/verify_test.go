@@ -428,3 +428,31 @@ func (zeros) Read(p []byte) (int, error) {
 	clear(p)
 	return len(p), nil
 }
+
+// TestVerifyStrangersLog: a log that no location has from a trusted signer is lost, even where a point names its segments; if one
+// location still has it, it is that which heals the others.
+func TestVerifyStrangersLog(t *testing.T) {
+	h := newHouse(t, someEntities()...)
+	for i := range 3 {
+		h.source.Put(backuptest.Entity(gateway.Setting, "n", fmt.Sprint(i)))
+		h.take(t)
+	}
+	mine, stranger := h.job.Keys, backuptest.NewKeys(t).Signer
+	for i, m := range h.memories {
+		for name, object := range m.Objects() {
+			if strings.Contains(name, "/log/") {
+				m.Set(name, resigned(t, object, stranger.Sign(backup.SegmentNamespace, tarMember(t, object, "seg.json"))))
+			}
+		}
+		for _, all := range []bool{false, true} {
+			v, err := backup.Verify(t.Context(), h.job.Copies, mine, backup.VerifyOptions{All: all})
+			lost := i == len(h.memories)-1
+			if err != nil || v.Restorable() == lost || v.Sound() || v.Decrypted == 0 {
+				t.Errorf("at %d locations, all %v: %v, restorable %v, lost %v", i+1, all, err, v.Restorable(), v.Lost)
+			}
+			if lost && (len(v.Lost) != 1 || !strings.Contains(v.Lost[0], "to 3 of the log as a trusted signer signed it")) {
+				t.Errorf("lost: %q", v.Lost)
+			}
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"bytes"
 	"encoding/json"
 	"maps"
 	"os"
@@ -144,6 +145,21 @@ func TestVerifySample(t *testing.T) {
 	if first.Sample == nil || first.Sample.Objects != 1 || first.Scope != "sample" {
 		t.Errorf("sample: %+v", first)
 	}
+}
+
+// TestVerifyStrangersLog: where no trusted signer signed the log, that is a matter of integrity.
+func TestVerifyStrangersLog(t *testing.T) {
+	s := newSite(t)
+	s.backup(3, false)
+	trusted := s.path("gwdr-keys", "allowed_signers")
+	content, err := os.ReadFile(trusted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(trusted, bytes.ReplaceAll(content, []byte(backup.SegmentNamespace), []byte("other")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	contains(t, s.want(8, "backup", "verify"), "no location has segment 1 of the log as a trusted signer signed it")
 }
 
 // TestVerifyJSON holds the contract gwdr/verify/v1.
