@@ -158,7 +158,7 @@ func (s *Status) TryIdentities(ctx context.Context, copies []Copy, identities []
 	if s.Newest == nil {
 		return []RecipientTest{}
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, within, errSilent)
+	ctx, cancel := context.WithTimeoutCause(ctx, within, ErrSilent)
 	defer cancel()
 	here := slices.DeleteFunc(slices.Clone(copies), func(c Copy) bool { return !slices.Contains(s.Point.Copies, c.Name) })
 	return TestRecipients(ctx, s.Point, here, identities)
@@ -172,7 +172,7 @@ func readScrubs(ctx context.Context, copies []Copy, trusted sshsig.Trusted, with
 		return scrubs
 	}
 	go func() {
-		ctx, cancel := context.WithTimeoutCause(ctx, within, errSilent)
+		ctx, cancel := context.WithTimeoutCause(ctx, within, ErrSilent)
 		defer cancel()
 		scrubs <- options.Scrubs(ctx, copies, trusted)
 	}()
