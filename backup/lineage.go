@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"gwdr/internal/sshsig"
@@ -195,14 +196,22 @@ func (s spool) leave(newest lineageEntry, gatewayName string, now time.Time) err
 // was lost, or the writer moved.
 func (j *Job) adopt(ctx context.Context, store string, revision int64) (lineageEntry, *sealedSegment, bool) {
 	found, problems := findWithin(ctx, j.Copies, j.Keys.Trusted, j.Patience)
+	heard := slices.Clone(j.Copies)
 	for _, p := range problems {
 		j.Log.Warn("location was not read for an earlier lineage", "location", p.Copy, "object", p.Object, "error", p.Err)
+		heard = slices.DeleteFunc(heard, func(c Copy) bool { return p.Object == "" && c.Name == p.Copy })
 	}
+	forks := NewForks(heard, j.Keys.Trusted)
 	for _, f := range found {
 		if f.Store != store || f.Undo {
 			continue
 		}
-		tail, err := newestSegment(ctx, j.Copies, f.Lineage, j.Keys.Trusted, j.Patience)
+		if stray, against := forks.Stray(ctx, f); stray {
+			j.Log.Warn("point is passed over: two writers continued the lineage, and most locations have the other one's log",
+				"lineage", f.Lineage, "point", f.Name, "locations", against)
+			continue
+		}
+		tail, err := newestSegment(ctx, j.Copies, f.Lineage, j.Keys.Trusted, forks, j.Patience)
 		if err != nil || tail.To > revision || tail.Seq < f.Log.Seq {
 			j.Log.Warn("the log at the locations cannot be taken up; a new lineage begins", "lineage", f.Lineage, "error", err)
 			return lineageEntry{}, nil, false

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -141,9 +142,9 @@ func fetchSegment(ctx context.Context, copies []Copy, lineage string, seq int64,
 	return good.value, good.copy.Name, nil
 }
 
-// newestSegment returns the last segment of the lineage's log at the copies: where they differ, the version that most of
-// them have.
-func newestSegment(ctx context.Context, copies []Copy, lineage string, trusted sshsig.Trusted, patience time.Duration) (sealedSegment, error) {
+// newestSegment returns the last segment of the lineage's log at the copies: where two writers continued it, of the log that most
+// of them have.
+func newestSegment(ctx context.Context, copies []Copy, lineage string, trusted sshsig.Trusted, forks *Forks, patience time.Duration) (sealedSegment, error) {
 	tails := onEach(ctx, copies, patience, func(ctx context.Context, c Copy) (sealedSegment, error) {
 		objects, err := c.Location.List(ctx, lineageRoot(lineage)+logDir)
 		if err != nil {
@@ -161,7 +162,7 @@ func newestSegment(ctx context.Context, copies []Copy, lineage string, trusted s
 		}
 		return sealedSegment{}, fmt.Errorf("%w: no segment of the log", ErrNotExist)
 	})
-	var best sealedSegment
+	var ends []sealedSegment
 	votes := map[string]int{}
 	var errs []error
 	for _, a := range tails {
@@ -169,13 +170,21 @@ func newestSegment(ctx context.Context, copies []Copy, lineage string, trusted s
 			errs = append(errs, fmt.Errorf("%s: %w", a.copy.Name, a.err))
 			continue
 		}
-		votes[a.value.SHA256]++
-		if a.value.Seq > best.Seq || a.value.Seq == best.Seq && votes[a.value.SHA256] > votes[best.SHA256] {
-			best = a.value
+		if votes[a.value.SHA256]++; votes[a.value.SHA256] == 1 {
+			ends = append(ends, a.value)
 		}
 	}
-	if best.Seq == 0 {
-		return best, errors.Join(errs...)
+	if len(ends) == 0 {
+		return sealedSegment{}, errors.Join(errs...)
 	}
-	return best, nil
+	slices.SortStableFunc(ends, func(a, b sealedSegment) int {
+		return cmp.Or(cmp.Compare(b.Seq, a.Seq), cmp.Compare(votes[b.SHA256], votes[a.SHA256]))
+	})
+	for _, s := range ends {
+		at := Found{Point: Point{Lineage: lineage, Log: s.position()}}
+		if stray, _ := forks.Stray(ctx, at); len(ends) == 1 || !stray {
+			return s, nil
+		}
+	}
+	return sealedSegment{}, errors.Join(append(errs, errors.New("two writers continued the log, and no location has the one that most have"))...)
 }
