@@ -104,3 +104,24 @@ func (f *Forks) Stray(ctx context.Context, point Found) (stray bool, against []s
 	slices.Sort(against)
 	return len(against) > len(with), against
 }
+
+// maxStrays bounds how many points of a lineage are looked at by Strays, and do not stray, before no more are: of few copies each
+// may have been pruned by other rules.
+const maxStrays = 16
+
+// Strays returns the SHA256 of those of the points, which are sorted as by Find, that Stray reports. It looks only at what at
+// most half of the copies hold: a writer whom few follow cannot have put more.
+func (f *Forks) Strays(ctx context.Context, points []Found) map[string]bool {
+	strays, looked := map[string]bool{}, map[string]int{}
+	for _, p := range points {
+		if 2*len(p.Copies) > len(f.copies) || looked[p.Lineage] >= maxStrays {
+			continue
+		}
+		if stray, _ := f.Stray(ctx, p); stray {
+			strays[p.SHA256] = true
+		} else {
+			looked[p.Lineage]++
+		}
+	}
+	return strays
+}

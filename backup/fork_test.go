@@ -1,7 +1,9 @@
 package backup_test
 
 import (
+	"slices"
 	"testing"
+	"time"
 
 	"gwdr/backup"
 )
@@ -34,4 +36,32 @@ func (h *house) point(t *testing.T, name string) backup.Found {
 	}
 	t.Fatalf("no point is named %s", name)
 	return backup.Found{}
+}
+
+// TestPruneFork: another writer's newer points take no place of ours where they lie.
+func TestPruneFork(t *testing.T) {
+	h := newAgingHouse(t)
+	h.memories[2].Clock = func() time.Time {
+		h.now = h.now.Add(day)
+		return h.now
+	}
+	ours := h.point(t, h.fork(t).Point)
+	p := h.prune(t, backup.PruneOptions{Keep: backup.Keep{Within: day / 2}, Remove: true})
+	for _, l := range p.Locations[:2] {
+		if kept := keptPoints(l); !slices.Contains(kept, ours.Object()) {
+			t.Errorf("%s keeps %v", l.Name, kept)
+		}
+	}
+	var strays, common int
+	for _, f := range h.find(t) {
+		switch {
+		case slices.Contains(f.Copies, "offsite") && f.Log.Seq < ours.Log.Seq: // before they parted
+			common++
+		case slices.Contains(f.Copies, "offsite"):
+			strays++
+		}
+	}
+	if strays != 1 || common != 1 {
+		t.Errorf("offsite keeps %d points of the other writer and %d of ours: %v", strays, common, keptPoints(p.Locations[2]))
+	}
 }
