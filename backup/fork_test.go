@@ -2,7 +2,9 @@ package backup_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gwdr/backup"
@@ -64,4 +66,32 @@ func TestPruneFork(t *testing.T) {
 	if strays != 1 || common != 1 {
 		t.Errorf("offsite keeps %d points of the other writer and %d of ours: %v", strays, common, keptPoints(p.Locations[2]))
 	}
+}
+
+// TestStatusFork: another writer's newer points are a problem of where they lie, and not the newest state, and nobody lacks them.
+func TestStatusFork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, someEntities()...)
+		ours := h.fork(t)
+		time.Sleep(time.Hour)
+		rogue := h.job
+		rogue.Spool = t.TempDir()
+		rogue.Copies = h.job.Copies[2:]
+		if _, err := backup.Take(t.Context(), rogue); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		s := backup.CheckStatus(t.Context(), h.job.Copies, h.job.Keys, h.job.Policy, backup.StatusOptions{})
+		if s.Newest == nil || s.Newest.Point != ours.Point || *s.Exposure < 7200 {
+			t.Errorf("newest: %+v", s.Newest)
+		}
+		if l := s.Locations[2]; l.Restorable != nil || l.Age != nil || len(l.Problems) != 1 || !strings.Contains(l.Problems[0].Text, "two writers") {
+			t.Errorf("offsite: %+v", l)
+		}
+		for _, l := range s.Locations[:2] {
+			if len(l.Problems) > 0 || l.Restorable == nil {
+				t.Errorf("%s: %+v", l.Name, l)
+			}
+		}
+	})
 }
