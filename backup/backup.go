@@ -99,6 +99,8 @@ type Copy struct {
 	Media    string // disk, nas, object, ...
 	Site     string
 	Location Location
+
+	hearing *hearing // of the reading that is going on; nil: none
 }
 
 // id names the copy in the spool, as long as it is the same place.

@@ -210,12 +210,12 @@ func (c carrier) putLeft(ctx context.Context, ship *shipment) error {
 // mount does not) is not left behind, as the next attempt would hang as well: late is told, and it is waited for.
 func (c carrier) attempt(ctx context.Context, n int64, do func(context.Context) error, late func(error)) error {
 	limit := allowance(c.Patience, n)
-	limited, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w within %s", errSilent, limit))
+	limited, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w within %s", ErrSilent, limit))
 	defer cancel()
 	done := make(chan error, 1)
 	go func() {
 		err := do(limited)
-		if cause := context.Cause(limited); err != nil && errors.Is(cause, errSilent) {
+		if cause := context.Cause(limited); err != nil && errors.Is(cause, ErrSilent) {
 			err = fmt.Errorf("%w: %w", cause, err)
 		}
 		done <- err

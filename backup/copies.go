@@ -15,7 +15,8 @@ const patience = 30 * time.Second
 // slowest is the transfer rate, in bytes per second, below which a location counts as dead.
 const slowest = 1 << 20
 
-var errSilent = errors.New("location did not answer")
+// ErrSilent is wrapped when a location did not answer in time.
+var ErrSilent = errors.New("location did not answer")
 
 // allowance is the time for a transfer of n bytes.
 func allowance(patience time.Duration, n int64) time.Duration {
@@ -49,7 +50,10 @@ func onEach[T any](ctx context.Context, copies []Copy, limit time.Duration, do f
 }
 
 func onOne[T any](ctx context.Context, c Copy, limit time.Duration, do func(context.Context, Copy) (T, error)) answer[T] {
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w within %s", errSilent, limit))
+	if err := c.hearing.of(c); err != nil {
+		return answer[T]{copy: c, err: err}
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("%w within %s", ErrSilent, limit))
 	defer cancel()
 	started := time.Now()
 	done := make(chan answer[T], 1)
@@ -63,7 +67,7 @@ func onOne[T any](ctx context.Context, c Copy, limit time.Duration, do func(cont
 	case <-ctx.Done():
 		select {
 		case a = <-done: // the driver noticed as well
-			if cause := context.Cause(ctx); a.err != nil && errors.Is(cause, errSilent) {
+			if cause := context.Cause(ctx); a.err != nil && errors.Is(cause, ErrSilent) {
 				a.err = fmt.Errorf("%w: %w", cause, a.err)
 			}
 		case <-time.After(grace):
@@ -71,6 +75,7 @@ func onOne[T any](ctx context.Context, c Copy, limit time.Duration, do func(cont
 		}
 	}
 	a.took = time.Since(started)
+	c.hearing.note(c, a.err)
 	return a
 }
 

@@ -28,7 +28,9 @@ func crossCheck(views []*view, waiting *waiting, now time.Time) {
 		v.checkClock(now)
 		v.checkVanished(waiting)
 		v.checkComplete()
-		v.checkLacking(views, waiting, now)
+		if !v.strayed {
+			v.checkLacking(views, waiting, now)
+		}
 	}
 	checkSizes(views)
 }
@@ -97,6 +99,9 @@ func (v *view) checkLacking(views []*view, waiting *waiting, now time.Time) {
 	missing := map[string]bool{}
 	var from []string
 	for _, other := range views {
+		if other.strayed {
+			continue
+		}
 		for _, object := range other.points {
 			lineage, _, _ := splitObject(object)
 			taken := timeOfPoint(object)

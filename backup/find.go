@@ -165,7 +165,7 @@ func (h *holding) fetch(ctx context.Context, points []Object, trusted sshsig.Tru
 			found[i] = onOne(ctx, h.copy, patience, func(ctx context.Context, c Copy) (Found, error) {
 				return fetchPoint(ctx, c, o, trusted, large)
 			})
-			if errors.Is(found[i].err, errSilent) {
+			if errors.Is(found[i].err, ErrSilent) {
 				giveUp(found[i].err)
 			}
 			<-slots

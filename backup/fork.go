@@ -20,7 +20,7 @@ type Forks struct {
 
 // NewForks looks at the copies.
 func NewForks(copies []Copy, trusted sshsig.Trusted) *Forks {
-	return &Forks{copies: copies, trusted: trusted, readers: map[string]*tailReader{}}
+	return &Forks{copies: Attentive(copies), trusted: trusted, readers: map[string]*tailReader{}}
 }
 
 // judge returns the names of the copies whose log is the one that the point stands on, as far as it goes there, and of those
@@ -31,14 +31,9 @@ func (f *Forks) judge(ctx context.Context, point Found) (with, against []string)
 		return nil, nil
 	}
 	own := r.holder(ctx, point)
-	votes := make([]vote, len(r.copies))
-	var wg sync.WaitGroup
-	for i, c := range r.copies {
-		wg.Go(func() { votes[i] = r.side(ctx, c, own, point) })
-	}
-	wg.Wait()
-	for i, c := range r.copies {
-		switch votes[i] {
+	votes := poll(ctx, r.copies, func(ctx context.Context, c Copy) vote { return r.side(ctx, c, own, point) })
+	for _, c := range r.copies {
+		switch votes[c.Name] {
 		case ours:
 			with = append(with, c.Name)
 		case foreign:
@@ -55,7 +50,7 @@ func (f *Forks) reader(ctx context.Context, lineage string) *tailReader {
 	if ok {
 		return r
 	}
-	r = &tailReader{found: Found{Point: Point{Lineage: lineage}}, trusted: f.trusted, read: map[tailKey]tailRead{}, silent: map[string]error{}}
+	r = &tailReader{found: Found{Point: Point{Lineage: lineage}}, trusted: f.trusted, read: map[tailKey]tailRead{}, silent: map[string]bool{}}
 	if err := r.list(ctx, f.copies); err != nil {
 		r = nil
 	}
@@ -65,15 +60,12 @@ func (f *Forks) reader(ctx context.Context, lineage string) *tailReader {
 
 // holder returns a copy that has the very segment at which the point stands, or nil.
 func (r *tailReader) holder(ctx context.Context, point Found) *Copy {
-	for _, c := range likeliest(point, r.copies) {
-		if !r.listed[c.Name][point.Log.Seq] {
-			continue
-		}
-		if s, err := r.fetch(ctx, c, point.Log.Seq); err == nil && s.SHA256 == point.Log.SHA256 {
-			return &c
-		}
+	_, from, err := r.first(ctx, likeliest(point, r.copies), point.Log.Seq, func(s sealedSegment) bool { return s.SHA256 == point.Log.SHA256 })
+	if err != nil {
+		return nil
 	}
-	return nil
+	i := slices.IndexFunc(r.copies, func(c Copy) bool { return c.Name == from })
+	return &r.copies[i]
 }
 
 // side says whether the copy has the log of the point. own is a copy that has it.
@@ -111,4 +103,25 @@ func (f *Forks) Stray(ctx context.Context, point Found) (stray bool, against []s
 	with, against := f.judge(ctx, point)
 	slices.Sort(against)
 	return len(against) > len(with), against
+}
+
+// maxStrays bounds how many points of a lineage are looked at by Strays, and do not stray, before no more are: of few copies each
+// may have been pruned by other rules.
+const maxStrays = 16
+
+// Strays returns the SHA256 of those of the points, which are sorted as by Find, that Stray reports. It looks only at what at
+// most half of the copies hold: a writer whom few follow cannot have put more.
+func (f *Forks) Strays(ctx context.Context, points []Found) map[string]bool {
+	strays, looked := map[string]bool{}, map[string]int{}
+	for _, p := range points {
+		if 2*len(p.Copies) > len(f.copies) || looked[p.Lineage] >= maxStrays {
+			continue
+		}
+		if stray, _ := f.Stray(ctx, p); stray {
+			strays[p.SHA256] = true
+		} else {
+			looked[p.Lineage]++
+		}
+	}
+	return strays
 }

@@ -2,8 +2,6 @@ package backup
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -26,7 +24,7 @@ func Load(ctx context.Context, found Found, copies []Copy, identities []age.Iden
 	if len(identities) == 0 {
 		return nil, nil, fmt.Errorf("load %s: %w: no identity to decrypt with", found.Name, ErrIntegrity)
 	}
-	l := loading{state: gateway.NewState()}
+	l, copies := loading{state: gateway.NewState()}, Attentive(copies)
 	if err := l.packs(ctx, found, copies, identities); err != nil {
 		return nil, nil, fmt.Errorf("load %s: %w", found.Name, err)
 	}
@@ -126,25 +124,14 @@ func unlessIdentity(err error) error {
 
 // fetchPack writes the pack to the file and returns the names of the copies that it came from, joined by +.
 func fetchPack(ctx context.Context, found Found, pack Pack, copies []Copy, file *os.File) (string, error) {
-	good := make([]bool, len(pack.Blocks))
-	var from []string
-	var errs []error
-	for _, c := range likeliest(found, copies) {
-		fresh, err := fetchBlocks(ctx, c, found.PackObject(pack), pack, file, good)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", c.Name, err))
-		}
-		if fresh {
-			from = append(from, c.Name)
-		}
-		if !slices.Contains(good, false) {
-			return strings.Join(from, "+"), nil
-		}
-		if ctx.Err() != nil {
-			break
-		}
+	b := blocks{pack: pack, file: file, good: make([]bool, len(pack.Blocks))}
+	inTurn(ctx, likeliest(found, copies), allowance(patience, pack.Size), func(ctx context.Context, c Copy) ([]bool, error) {
+		return b.fetch(ctx, c, found.PackObject(pack))
+	}, b.take)
+	if slices.Contains(b.good, false) {
+		return "", nowhere(pack, b.errs)
 	}
-	return "", nowhere(pack, errs)
+	return strings.Join(b.from, "+"), nil
 }
 
 // nowhere is the error of a pack that no copy, nor all of them together, gave. It wraps errNowhere if they were all heard.
@@ -171,63 +158,6 @@ func boolToInt(b bool) int {
 		return 1
 	}
 	return 0
-}
-
-// fetchBlocks writes those blocks of the pack to the file that are not good yet and that the copy has whole, and marks
-// them. fresh says whether there were any.
-func fetchBlocks(ctx context.Context, c Copy, object string, pack Pack, file *os.File, good []bool) (fresh bool, err error) {
-	have := slices.Clone(good) // the reader may be left behind, and go on
-	a := onOne(ctx, c, allowance(patience, pack.Size), func(ctx context.Context, c Copy) ([]bool, error) {
-		return readBlocks(ctx, c.Location, object, pack, func(i int, block []byte) error {
-			if have[i] {
-				return nil
-			}
-			_, err := file.WriteAt(block, int64(i)*blockSize)
-			return err
-		})
-	})
-	for i, whole := range a.value {
-		fresh = fresh || whole && !good[i]
-		good[i] = good[i] || whole
-	}
-	return fresh, a.err
-}
-
-// readBlocks reads the object, hands every block that is whole to use, and returns which ones were. The error wraps
-// ErrIntegrity if the object is not the pack.
-func readBlocks(ctx context.Context, l Location, object string, pack Pack, use func(i int, block []byte) error) ([]bool, error) {
-	whole := make([]bool, len(pack.Blocks))
-	r, err := l.Get(ctx, object)
-	if errors.Is(err, ErrNotExist) {
-		return whole, fmt.Errorf("%w: %w", ErrIntegrity, err)
-	}
-	if err != nil {
-		return whole, err
-	}
-	defer r.Close()
-	buffer := make([]byte, blockSize)
-	for i, sum := range pack.Blocks {
-		block := buffer[:min(blockSize, pack.Size-int64(i)*blockSize)]
-		if _, err := io.ReadFull(r, block); err == io.EOF || err == io.ErrUnexpectedEOF {
-			return whole, fmt.Errorf("%w: %s is shorter than its pack", ErrIntegrity, object)
-		} else if err != nil {
-			return whole, fmt.Errorf("read %s: %w", object, err)
-		}
-		if got := sha256.Sum256(block); hex.EncodeToString(got[:]) != sum {
-			continue
-		}
-		if err := use(i, block); err != nil {
-			return whole, err
-		}
-		whole[i] = true
-	}
-	if damaged := count(whole, false); damaged > 0 {
-		return whole, fmt.Errorf("%w: %d of %d blocks of %s are damaged", ErrIntegrity, damaged, len(whole), object)
-	}
-	if n, err := r.Read(make([]byte, 1)); n > 0 || err != nil && err != io.EOF {
-		return whole, fmt.Errorf("%w: %s is longer than its pack", ErrIntegrity, object)
-	}
-	return whole, nil
 }
 
 func count(list []bool, value bool) int {

@@ -40,7 +40,7 @@ func readLog(ctx context.Context, copies []Copy, lineage string, want, need int6
 	if n <= 0 {
 		return nil, nil, nil
 	}
-	r := logReader{copies: copies, lineage: lineage, want: want, local: local, segments: make([]sealedSegment, n), from: make([]string, n)}
+	r := logReader{copies: Attentive(copies), lineage: lineage, want: want, local: local, segments: make([]sealedSegment, n), from: make([]string, n)}
 	for end, pinned := n, upTo.SHA256; end > 0; {
 		begin, err := r.window(ctx, max(0, end-logAhead), end, pinned)
 		if err != nil && r.seq(begin-1) > need {
@@ -119,22 +119,27 @@ func (r *logReader) each(begin, end int, do func(i int)) {
 
 // fetchSegment returns the segment that check takes from the first copy that has it whole.
 func fetchSegment(ctx context.Context, copies []Copy, lineage string, seq int64, check segmentCheck) (sealedSegment, string, error) {
+	var good answer[sealedSegment]
 	var errs []error
-	for _, c := range copies {
-		a := onOne(ctx, c, patience, func(ctx context.Context, c Copy) (sealedSegment, error) {
-			s, err := getSegment(ctx, c.Location, lineage, seq, check)
-			if errors.Is(err, ErrNotExist) {
-				err = fmt.Errorf("%w: %w", ErrIntegrity, err)
-			}
-			return s, err
-		})
-		if a.err == nil {
-			return a.value, c.Name, nil
+	inTurn(ctx, copies, patience, func(ctx context.Context, c Copy) (sealedSegment, error) {
+		s, err := getSegment(ctx, c.Location, lineage, seq, check)
+		if errors.Is(err, ErrNotExist) {
+			err = fmt.Errorf("%w: %w", ErrIntegrity, err)
 		}
-		errs = append(errs, fmt.Errorf("%s: %w", c.Name, a.err))
+		return s, err
+	}, func(a answer[sealedSegment]) bool {
+		if a.err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", a.copy.Name, a.err))
+			return false
+		}
+		good = a
+		return true
+	})
+	if good.value.Seq == 0 {
+		errs = append(errs, fmt.Errorf("no location has segment %d of the log", seq))
+		return sealedSegment{}, "", errors.Join(errs...)
 	}
-	errs = append(errs, fmt.Errorf("no location has segment %d of the log", seq))
-	return sealedSegment{}, "", errors.Join(errs...)
+	return good.value, good.copy.Name, nil
 }
 
 // tip is the last segment of one copy's log.

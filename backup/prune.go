@@ -62,13 +62,14 @@ func Prune(ctx context.Context, copies []Copy, trusted sshsig.Trusted, options P
 	}
 	holdings := survey(ctx, copies, trusted, patience, 0)
 	all := merge(holdings)
+	strays := NewForks(copies, trusted).Strays(ctx, all)
 	if options.Verified == nil {
 		options.Verified = attestedAt(ctx, holdings, copies, trusted)
 	}
 	p := &Pruning{Schema: "gwdr/prune/v1", Removed: options.Remove}
 	for _, a := range onEach(ctx, copies, 12*time.Hour, func(ctx context.Context, c Copy) (LocationPruning, error) {
 		i := slices.IndexFunc(holdings, func(h holding) bool { return h.copy.Name == c.Name })
-		return prune(ctx, &holdings[i], all, options)
+		return prune(ctx, &holdings[i], all, strays, options)
 	}) {
 		p.Locations = append(p.Locations, pruned(a))
 	}
@@ -118,8 +119,9 @@ func future(objects []Object, now time.Time) (o Object, ok bool) {
 	return objects[i], true
 }
 
-// prune prunes one copy. all are the points of all copies: one that is damaged here may be whole elsewhere.
-func prune(ctx context.Context, h *holding, all []Found, options PruneOptions) (LocationPruning, error) {
+// prune prunes one copy. all are the points of all copies: one that is damaged here may be whole elsewhere. strays, by SHA256,
+// are another writer's.
+func prune(ctx context.Context, h *holding, all []Found, strays map[string]bool, options PruneOptions) (LocationPruning, error) {
 	l := newLocationPruning()
 	remover, ok := h.copy.Location.(Remover)
 	if !ok {
@@ -135,7 +137,7 @@ func prune(ctx context.Context, h *holding, all []Found, options PruneOptions) (
 		return l, fmt.Errorf("%s was stored at %s, which is in the future: its clock or this machine's is wrong, or was, and nothing can be said to be old",
 			o.Name, o.Created.UTC().Format(time.RFC3339))
 	}
-	plan := planPrune(h, objects, all, options)
+	plan := planPrune(h, objects, all, strays, options)
 	l.Notes = append(l.Notes, plan.notes...)
 	remove := removal{result: &l, remove: func(name string) error {
 		if !options.Remove {

@@ -25,19 +25,24 @@ type storedPoint struct {
 }
 
 // planPrune is pure: from what lies at a copy, what is known of its points, and the rules, to which points go. all are
-// sorted, newest first.
-func planPrune(h *holding, objects []Object, all []Found, options PruneOptions) prunePlan {
+// sorted, newest first. strays, by SHA256, are the points of a writer whom few copies follow: they are judged apart, as they
+// take no place of the others.
+func planPrune(h *holding, objects []Object, all []Found, strays map[string]bool, options PruneOptions) prunePlan {
 	plan := prunePlan{kept: []KeptPoint{}, doubtful: map[string]bool{},
 		needed: needs{objects: map[string]bool{}, points: map[string]bool{}, logFrom: map[string]int64{}}}
 	here, anywhere := byObject(h.points), byObject(all)
-	families, ancestor := map[string][]storedPoint{}, ancestors(all)
+	ancestor, families, astray := ancestors(all), map[string][]storedPoint{}, map[string][]storedPoint{}
 	for _, o := range objects {
 		lineage, name, ok := splitObject(o.Name)
 		if !ok || !strings.HasPrefix(name, pointsDir) {
 			continue
 		}
 		if f, ok := here[o.Name]; ok {
-			families[ancestor(lineage)] = append(families[ancestor(lineage)], storedPoint{f, o})
+			of := families
+			if strays[f.SHA256] {
+				of = astray
+			}
+			of[ancestor(lineage)] = append(of[ancestor(lineage)], storedPoint{f, o})
 		} else if f, ok := anywhere[o.Name]; ok { // it takes no place of a whole one
 			plan.kept = append(plan.kept, KeptPoint{Point: o.Name, Stored: o.Created.UTC(), Reasons: []string{"damaged here, whole elsewhere"}})
 			plan.needed.addDamaged(f)
@@ -45,8 +50,10 @@ func planPrune(h *holding, objects []Object, all []Found, options PruneOptions) 
 			plan.doubt(h, lineage, o.Name)
 		}
 	}
-	for _, family := range slices.Sorted(maps.Keys(families)) {
-		plan.judge(families[family], options.Keep, func(f Found) bool { return options.Verified != nil && options.Verified(h.copy.Name, f) })
+	for _, judged := range []map[string][]storedPoint{families, astray} {
+		for _, family := range slices.Sorted(maps.Keys(judged)) {
+			plan.judge(judged[family], options.Keep, func(f Found) bool { return options.Verified != nil && options.Verified(h.copy.Name, f) })
+		}
 	}
 	plan.expect(h.copy.Name, all, ancestor)
 	return plan

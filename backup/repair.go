@@ -129,7 +129,7 @@ func (r *verifying) healAt(ctx context.Context, i int, w *wanted, body *content,
 		return moved, body.put(ctx, c.Location, w.object)
 	})
 	if a.err != nil {
-		if errors.Is(a.err, errSilent) {
+		if errors.Is(a.err, ErrSilent) {
 			r.down[i] = a.err
 		}
 		return "", a.value, a.err

@@ -109,7 +109,7 @@ var (
 type StatusOptions struct {
 	Spool    string        // the writer's, if this is its machine
 	Gateway  string        // names the gateway in the spool
-	Patience time.Duration // how long a location may take for each of three rounds of questions; 0 means 30s
+	Patience time.Duration // how long a location may take for each round of questions: three, or four if the logs differ; 0 means 30s
 
 	// ReadOnly tells of the error of a probe that the credentials are those of a reader, which is a note and no problem. nil:
 	// no error does.
@@ -134,6 +134,7 @@ func CheckStatus(ctx context.Context, copies []Copy, keys Keys, policy Policy, o
 	scrubs := readScrubs(ctx, copies, keys.Trusted, within, options)
 	views := viewAll(ctx, copies, keys.Trusted, waiting.newest, within, options.ReadOnly)
 	readTails(ctx, views, keys.Trusted, within)
+	judgeForks(ctx, views, keys.Trusted, within)
 	s := &Status{Schema: "gwdr/status/v1", Time: time.Now().UTC(), Notes: waiting.notes, Locations: []LocationStatus{}}
 	crossCheck(views, waiting, s.Time)
 	scrubbed := <-scrubs
@@ -158,7 +159,7 @@ func (s *Status) TryIdentities(ctx context.Context, copies []Copy, identities []
 	if s.Newest == nil {
 		return []RecipientTest{}
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, within, errSilent)
+	ctx, cancel := context.WithTimeoutCause(ctx, within, ErrSilent)
 	defer cancel()
 	here := slices.DeleteFunc(slices.Clone(copies), func(c Copy) bool { return !slices.Contains(s.Point.Copies, c.Name) })
 	return TestRecipients(ctx, s.Point, here, identities)
@@ -172,7 +173,7 @@ func readScrubs(ctx context.Context, copies []Copy, trusted sshsig.Trusted, with
 		return scrubs
 	}
 	go func() {
-		ctx, cancel := context.WithTimeoutCause(ctx, within, errSilent)
+		ctx, cancel := context.WithTimeoutCause(ctx, within, ErrSilent)
 		defer cancel()
 		scrubs <- options.Scrubs(ctx, copies, trusted)
 	}()

@@ -54,8 +54,8 @@ func (g TailGap) String() string {
 // damaged, or not signed by a trusted signer, does not exist. Where copies continue the log differently, because there were
 // two writers, that counts which most of them have.
 func ReadTail(ctx context.Context, found Found, copies []Copy, trusted sshsig.Trusted, bound TailBound) (*Tail, error) {
-	r := tailReader{found: found, trusted: trusted, bound: bound, read: map[tailKey]tailRead{}, silent: map[string]error{}}
-	if err := r.list(ctx, likeliest(found, copies)); err != nil {
+	r := tailReader{found: found, trusted: trusted, bound: bound, read: map[tailKey]tailRead{}, silent: map[string]bool{}}
+	if err := r.list(ctx, likeliest(found, Attentive(copies))); err != nil {
 		return nil, fmt.Errorf("read log after %s: %w", found.Name, err)
 	}
 	best := r.walk(ctx, r.copies)
@@ -65,7 +65,7 @@ func ReadTail(ctx context.Context, found Found, copies []Copy, trusted sshsig.Tr
 		if tried[c.Name] != foreign {
 			continue
 		}
-		other := r.walk(ctx, append([]Copy{c}, r.copies...))
+		other := r.walk(ctx, slices.Concat(r.copies[i:i+1], r.copies[:i], r.copies[i+1:]))
 		votes := r.vote(ctx, &other)
 		for name, v := range votes {
 			if v == ours {
@@ -85,6 +85,8 @@ func ReadTail(ctx context.Context, found Found, copies []Copy, trusted sshsig.Tr
 
 // tail is what is told of the branch.
 func (r *tailReader) tail(b branch) *Tail {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	t := &Tail{Stop: b.stop, Gaps: b.gaps, start: r.found.Point, before: r.bound.Before, segments: b.segments, from: b.from, Problems: r.problems}
 	t.Strayed = slices.Sorted(maps.Keys(b.strayed))
 	for _, name := range t.Strayed {

@@ -1,14 +1,12 @@
 package backup
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"gwdr/internal/sshsig"
 )
@@ -26,7 +24,7 @@ type tailReader struct {
 
 	mu     sync.Mutex
 	read   map[tailKey]tailRead
-	silent map[string]error // copies that did not answer, by name: they are asked no more
+	silent map[string]bool // copies that did not answer, by name: that is a problem once
 }
 
 type tailKey struct {
@@ -37,16 +35,6 @@ type tailKey struct {
 type tailRead struct {
 	segment sealedSegment
 	err     error
-}
-
-// branch is one way on from the point.
-type branch struct {
-	segments []sealedSegment
-	from     []string
-	stop     string
-	gaps     []TailGap
-	support  int              // copies that are on it
-	strayed  map[string]int64 // copies that are not, and where they have something else
 }
 
 // list asks the copies what they have of the log. The error is that of all of them.
@@ -81,91 +69,20 @@ func (r *tailReader) list(ctx context.Context, copies []Copy) error {
 	return nil
 }
 
-// walk goes from the point forwards to the bound, asking the copies in their order.
-func (r *tailReader) walk(ctx context.Context, order []Copy) (b branch) {
-	at, revision, known := r.found.Log, r.found.Revision, r.found.Time
-	for seq := at.Seq + 1; seq <= r.last && ctx.Err() == nil && !(r.bound.Before > 0 && revision >= r.bound.Before-1); seq++ {
-		if (seq-r.found.Log.Seq)%tailAhead == 1 {
-			r.ahead(ctx, order, seq)
-		}
-		s, from, err := r.next(ctx, order, seq, at, revision)
-		if err != nil && (r.bound.AcrossGaps || !r.bound.Time.IsZero()) {
-			switch beyond, of, ok := r.beyond(ctx, order, seq+1, revision); {
-			case ok && beyond.Seq == seq+1 && r.tooLate(beyond.After): // what is lost is later than what is wanted
-				return b
-			case ok && r.bound.AcrossGaps:
-				b.gaps = append(b.gaps, TailGap{After: revision, To: beyond.From, From: known, Until: beyond.After, Why: err.Error()})
-				s, from, err, seq = beyond, of, nil, beyond.Seq
-			}
-		}
-		if err == nil && r.tooLate(s.Time) {
-			return b
-		}
-		if err == nil && s.Gap {
-			err = fmt.Errorf("the log has a gap at segment %d", seq)
-			if r.bound.AcrossGaps {
-				b.gaps = append(b.gaps, TailGap{After: s.From, To: s.To, From: known, Until: s.Time, Why: err.Error()})
-				err = nil
-			}
-		}
-		if err != nil {
-			b.stop = r.stop(revision, seq, err)
-			return b
-		}
-		b.segments, b.from = append(b.segments, s), append(b.from, from)
-		at, revision, known = s.position(), s.To, s.Time
-	}
-	return b
-}
-
-// tooLate reports whether the time is beyond the bound.
-func (r *tailReader) tooLate(t time.Time) bool {
-	return !r.bound.Time.IsZero() && t.After(r.bound.Time)
-}
-
-// stop says why the log cannot be followed.
-func (r *tailReader) stop(revision, seq int64, err error) string {
-	if seq == r.last {
-		return fmt.Sprintf("the changes after revision %d are not known: %v", revision, err)
-	}
-	return fmt.Sprintf("the changes after revision %d are not known: %v; there are more segments, up to %d", revision, err, r.last)
-}
-
-// beyond returns the first segment from the position on that any copy has whole, and that does not go back behind the
-// revision.
-func (r *tailReader) beyond(ctx context.Context, order []Copy, seq, revision int64) (s sealedSegment, from string, ok bool) {
-	next, _ := slices.BinarySearch(r.known, seq)
-	for _, seq := range r.known[next:] { // not one by one: whoever puts anything there chooses how far it is
-		for _, c := range order {
-			if !r.listed[c.Name][seq] || ctx.Err() != nil {
-				continue
-			}
-			if s, err := r.fetch(ctx, c, seq); err == nil && s.From >= revision {
-				return s, c.Name, true
-			}
-		}
-	}
-	return s, "", false
-}
-
 // tailAhead is how many segments are fetched at a time, tailAtOnce how many of them at once.
 const (
 	tailAhead  = 64
 	tailAtOnce = 8
 )
 
-// ahead fetches the next segments, each from the first copy that lists it.
+// ahead fetches the next segments, each from the first copy that lists it and gives it.
 func (r *tailReader) ahead(ctx context.Context, order []Copy, seq int64) {
 	slots := make(chan struct{}, tailAtOnce)
 	var wg sync.WaitGroup
 	for n := seq; n < seq+tailAhead && n <= r.last; n++ {
-		i := slices.IndexFunc(order, func(c Copy) bool { return r.listed[c.Name][n] })
-		if i < 0 {
-			continue
-		}
 		slots <- struct{}{}
 		wg.Go(func() {
-			r.fetch(ctx, order[i], n)
+			r.first(ctx, order, n, func(sealedSegment) bool { return true })
 			<-slots
 		})
 	}
@@ -179,55 +96,94 @@ var (
 
 // next returns the segment at the position that continues what comes before it.
 func (r *tailReader) next(ctx context.Context, order []Copy, seq int64, at Position, revision int64) (s sealedSegment, from string, err error) {
-	err = errLacking
-	for _, c := range order {
-		if !r.listed[c.Name][seq] {
-			continue
-		}
-		s, fetchErr := r.fetch(ctx, c, seq)
-		if fetchErr != nil {
-			continue
-		}
-		if s.Previous == at.SHA256 && s.From == revision {
-			return s, c.Name, nil
-		}
-		err = errStranger
+	s, from, err = r.first(ctx, order, seq, func(s sealedSegment) bool { return s.Previous == at.SHA256 && s.From == revision })
+	if err != nil {
+		err = fmt.Errorf("segment %d of the log %w", seq, err)
 	}
-	return s, "", fmt.Errorf("segment %d of the log %w", seq, err)
+	return s, from, err
+}
+
+// first returns the segment at the position that fits, from the first copy that has it. The error is errLacking, or
+// errStranger if there is one that does not fit.
+func (r *tailReader) first(ctx context.Context, order []Copy, seq int64, fits func(sealedSegment) bool) (s sealedSegment, from string, err error) {
+	err = errLacking
+	take := func(a answer[sealedSegment]) bool {
+		switch {
+		case a.err != nil:
+			return false
+		case !fits(a.value):
+			err = errStranger
+			return false
+		}
+		s, from, err = a.value, a.copy.Name, nil
+		return true
+	}
+	var unread []Copy
+	for _, c := range order {
+		switch known, ok := r.seen(c, seq); {
+		case !r.listed[c.Name][seq]:
+		case !ok || len(unread) > 0:
+			unread = append(unread, c)
+		case take(answer[sealedSegment]{copy: c, value: known.segment, err: known.err}):
+			return s, from, nil
+		}
+	}
+	inTurn(ctx, unread, patience, r.get(seq), func(a answer[sealedSegment]) bool { return take(r.keep(ctx, a, seq)) })
+	return s, from, err
+}
+
+// seen returns what the copy gave at the position, if it was asked.
+func (r *tailReader) seen(c Copy, seq int64) (tailRead, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known, ok := r.read[tailKey{c.Name, seq}]
+	return known, ok
 }
 
 // fetch reads and verifies the copy's segment, once.
 func (r *tailReader) fetch(ctx context.Context, c Copy, seq int64) (sealedSegment, error) {
-	key := tailKey{c.Name, seq}
-	r.mu.Lock()
-	known, ok := r.read[key]
-	silent := r.silent[c.Name]
-	r.mu.Unlock()
-	if ok || silent != nil {
-		return known.segment, cmp.Or(known.err, silent)
+	known, ok := r.seen(c, seq)
+	if !ok {
+		a := r.keep(ctx, onOne(ctx, c, patience, r.get(seq)), seq)
+		return a.value, a.err
 	}
-	object := lineageRoot(r.found.Lineage) + segmentName(seq)
-	a := onOne(ctx, c, patience, func(ctx context.Context, c Copy) (sealedSegment, error) {
+	return known.segment, known.err
+}
+
+// get returns what reads and verifies a copy's segment, if that was not done before.
+func (r *tailReader) get(seq int64) func(context.Context, Copy) (sealedSegment, error) {
+	return func(ctx context.Context, c Copy) (sealedSegment, error) {
+		if known, ok := r.seen(c, seq); ok {
+			return known.segment, known.err
+		}
 		return getSegment(ctx, c.Location, r.found.Lineage, seq, signedBy(r.trusted))
-	})
+	}
+}
+
+// keep remembers what the copy gave, and what is wrong with that: of a silent copy once, and of what nobody waits for any more
+// nothing.
+func (r *tailReader) keep(ctx context.Context, a answer[sealedSegment], seq int64) answer[sealedSegment] {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	key := tailKey{a.copy.Name, seq}
+	if _, known := r.read[key]; known || ctx.Err() != nil {
+		return a
+	}
 	r.read[key] = tailRead{a.value, a.err}
-	if errors.Is(a.err, errSilent) {
-		r.silent[c.Name] = a.err
+	mute := errors.Is(a.err, ErrSilent)
+	if a.err != nil && !(mute && r.silent[a.copy.Name]) {
+		r.problems = append(r.problems, newProblem(a.copy, lineageRoot(r.found.Lineage)+segmentName(seq), a.err))
 	}
-	if a.err != nil && ctx.Err() == nil {
-		r.problems = append(r.problems, newProblem(c, object, a.err))
-	}
-	return a.value, a.err
+	r.silent[a.copy.Name] = r.silent[a.copy.Name] || mute
+	return a
 }
 
 // vote asks each copy for the newest segment that it has whole, as far as the branch goes, and returns who is on the branch
 // (ours) and who is on another one (foreign). A copy that is further behind says nothing.
 func (r *tailReader) vote(ctx context.Context, b *branch) map[string]vote {
-	votes := map[string]vote{}
-	b.support, b.strayed = 0, map[string]int64{}
-	for _, c := range r.copies {
+	var mu sync.Mutex
+	strayed := map[string]int64{}
+	votes := poll(ctx, r.copies, func(ctx context.Context, c Copy) vote {
 		for i := range slices.Backward(b.segments) {
 			seq := b.segments[i].Seq
 			if !r.listed[c.Name][seq] {
@@ -237,12 +193,25 @@ func (r *tailReader) vote(ctx context.Context, b *branch) map[string]vote {
 			if err != nil {
 				continue
 			}
-			votes[c.Name] = ours
-			if b.support++; s.SHA256 != b.segments[i].SHA256 {
-				b.support--
-				votes[c.Name], b.strayed[c.Name] = foreign, seq
+			if s.SHA256 == b.segments[i].SHA256 {
+				return ours
 			}
-			break
+			mu.Lock()
+			defer mu.Unlock()
+			strayed[c.Name] = seq
+			return foreign
+		}
+		return silent
+	})
+	mu.Lock()
+	defer mu.Unlock()
+	b.support, b.strayed = 0, map[string]int64{}
+	for name, v := range votes {
+		switch v {
+		case ours:
+			b.support++
+		case foreign:
+			b.strayed[name] = strayed[name]
 		}
 	}
 	return votes

@@ -129,7 +129,7 @@ func (r *verifying) scrubCopy(ctx context.Context, i int) {
 			failures = 0
 			return
 		}
-		if failures++; failures >= maxFailures || errors.Is(err, errSilent) {
+		if failures++; failures >= maxFailures || errors.Is(err, ErrSilent) {
 			giveUp(err)
 		}
 	}

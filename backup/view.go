@@ -24,6 +24,7 @@ type view struct {
 	lacks    []string         // what that needs and is not there: full names
 	whole    *Found           // the newest valid point with all that it needs; nil if there is none
 	tail     *sealedSegment   // the last segment of the log after whole that is there without a break; nil if there is none
+	strayed  bool             // it holds another writer's points; newest and whole are nil
 	log      []Segment        // after whole, up to where it breaks off or has a gap
 	probed   probed
 	problems []Problem

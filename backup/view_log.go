@@ -30,7 +30,7 @@ func readTails(ctx context.Context, views []*view, trusted sshsig.Trusted, withi
 		s := stretch{v.whole.Lineage, v.whole.Log, v.tail.position()}
 		alike[s] = append(alike[s], v)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, within, errSilent)
+	ctx, cancel := context.WithTimeoutCause(ctx, within, ErrSilent)
 	defer cancel()
 	var wg sync.WaitGroup
 	for s, views := range alike {

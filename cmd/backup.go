@@ -8,6 +8,7 @@ import (
 	"net"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -249,7 +250,7 @@ Exit code 3: not every location could be read, or one has a point that does not 
 // pointList is the contract gwdr/points/v1.
 type pointList struct {
 	Schema   string           `json:"schema"`
-	Points   []listedPoint    `json:"points"` // newest first
+	Points   []listedPoint    `json:"points"` // newest first, those last that stray
 	Problems []backup.Problem `json:"problems"`
 }
 
@@ -262,7 +263,8 @@ type listedPoint struct {
 	Entities  map[gateway.Kind]int `json:"entities"`
 	Bytes     int64                `json:"bytes"`
 	Locations []string             `json:"locations"`
-	Undo      bool                 `json:"undo,omitempty"` // taken of what a restore overwrote
+	Undo      bool                 `json:"undo,omitempty"`  // taken of what a restore overwrote
+	Stray     bool                 `json:"stray,omitempty"` // of a writer whom few locations follow: restores pass it over
 }
 
 func runBackupList(ctx context.Context, a *app) error {
@@ -275,15 +277,26 @@ func runBackupList(ctx context.Context, a *app) error {
 	if err != nil {
 		return err
 	}
+	copies = backup.Attentive(copies)
 	found, problems := backup.Find(ctx, copies, keys.Trusted)
+	strays := backup.NewForks(copies, keys.Trusted).Strays(ctx, found)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	list := pointList{Schema: "gwdr/points/v1", Points: []listedPoint{}, Problems: append([]backup.Problem{}, problems...)}
 	for _, f := range found {
 		list.Points = append(list.Points, listedPoint{Name: f.Name, Lineage: f.Lineage, Parent: f.Parent, Revision: f.Revision,
-			Time: f.Time, Entities: f.Counts, Bytes: f.Size(), Locations: f.Copies, Undo: f.Undo})
+			Time: f.Time, Entities: f.Counts, Bytes: f.Size(), Locations: f.Copies, Undo: f.Undo, Stray: strays[f.SHA256]})
 	}
+	slices.SortStableFunc(list.Points, func(a, b listedPoint) int {
+		switch {
+		case a.Stray == b.Stray:
+			return 0
+		case b.Stray:
+			return -1
+		}
+		return 1
+	})
 	if err := a.showPoints(list); err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -272,6 +273,46 @@ func TestSplitBrain(t *testing.T) {
 	contains(t, said, "another writer continues this lineage, at local, nas, offsite", "hint: find and stop the other gwdr")
 	if strings.Count(said, "another writer") != 1 || strings.Count(said, "\n") != 2 {
 		t.Errorf("said more than once:\n%s", said)
+	}
+}
+
+// TestListFork: points of a writer whom few locations follow are marked, and are not the newest.
+func TestListFork(t *testing.T) {
+	s := newSite(t)
+	s.backup(3, false)
+	if err := os.CopyFS(s.path("other"), os.DirFS(s.path(".local", "state"))); err != nil {
+		t.Fatal(err)
+	}
+	move := func(from, to string) {
+		for _, name := range []string{"local", "nas"} {
+			if err := os.Rename(s.path(from+name), s.path(to+name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	move("", "away-")
+	s.named = map[string]string{"GWDR_STATE": s.path("other", "gwdr")}
+	for range 2 {
+		s.source.Put(backuptest.Entity(gateway.Route, "theirs", "{}"))
+		s.backup(3, false)
+	}
+	move("away-", "")
+	s.named = nil
+	s.source.Put(backuptest.Entity(gateway.Route, "ours", "{}"))
+	s.backup(3, false)
+	var list pointList
+	if err := json.Unmarshal([]byte(s.want(0, "backup", "list", "--json")), &list); err != nil {
+		t.Fatal(err)
+	}
+	var stray []bool
+	for _, p := range list.Points {
+		stray = append(stray, p.Stray)
+	}
+	if !slices.Equal(stray, []bool{false, false, true, true}) || len(list.Points[0].Locations) != 2 {
+		t.Errorf("points: %+v", list.Points)
+	}
+	if text := s.want(0, "backup", "list"); strings.Count(text, "(stray)") != 2 {
+		t.Errorf("list:\n%s", text)
 	}
 }
 

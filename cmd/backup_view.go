@@ -167,6 +167,9 @@ func (a *app) showPoints(list pointList) error {
 			if p.Undo {
 				lineage += " (undo)"
 			}
+			if p.Stray {
+				lineage += " (stray)"
+			}
 			rows = append(rows, []string{strings.TrimPrefix(p.Name, "points/"), p.Time.Format(time.RFC3339), strconv.FormatInt(p.Revision, 10),
 				strconv.Itoa(n), size(p.Bytes), lineage, strings.Join(p.Locations, ",")})
 		}

@@ -2,6 +2,7 @@ package restore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -102,8 +103,10 @@ func (s *Snapshot) noteTail(tail *backup.Tail, point string) {
 	}
 	told := map[string]int{}
 	for _, p := range tail.Problems {
-		if told[p.Copy]++; told[p.Copy] == 1 {
-			s.note(p.Copy, "%s: %s", p.Object, p.Text)
+		if errors.Is(p.Err, backup.ErrSilent) {
+			s.noteProblem(p)
+		} else if told[p.Copy]++; told[p.Copy] == 1 {
+			s.noteProblem(p)
 		}
 	}
 	for copy, n := range told {

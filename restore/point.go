@@ -149,7 +149,11 @@ func (r *Source) judge(s *Snapshot, candidates []backup.Found) {
 			s.note(name, "holds %d entities, the point before it (%s) %d: was it taken after the loss?", s.Point.Entities(), path.Base(before.Name), before.Entities())
 		}
 	}
+	s.noteSilences()
 	for _, copy := range s.damaged {
+		if slices.Contains(s.silent, copy) {
+			continue
+		}
 		s.note(copy, "holds point %s but did not give all of it undamaged: read from elsewhere", name)
 	}
 	for _, k := range s.Point.Unreachable {

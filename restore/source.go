@@ -2,6 +2,7 @@ package restore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -44,6 +45,7 @@ type Snapshot struct {
 	replayed bool             // the log was laid over the point, to its end, and no copy has another one
 	end      backup.Found     // where the log leads from Point, as far as it was laid over it; no lineage: nowhere
 	copies   []backup.Copy    // that answer
+	silent   []string         // names of those that did not go on to
 	closed   map[string]error // why points could not be loaded, by name
 	forks    *backup.Forks
 }
@@ -57,6 +59,7 @@ func (r *Source) Read(ctx context.Context) (*Snapshot, error) {
 	asked := make(chan testimony, 1)
 	go func() { asked <- r.askWitnesses(ctx) }()
 	s, err := r.read(ctx)
+	s.noteSilences()
 	if err != nil { // nobody waits for the witnesses
 		return s, err
 	}
@@ -89,15 +92,34 @@ func (s *Snapshot) note(subject, format string, args ...any) {
 	s.Findings = append(s.Findings, Finding{Subject: subject, Text: fmt.Sprintf(format, args...)})
 }
 
+// noteProblem notes what is wrong with a copy; that it is silent, once.
+func (s *Snapshot) noteProblem(p backup.Problem) {
+	silent := errors.Is(p.Err, backup.ErrSilent)
+	if silent && slices.Contains(s.silent, p.Copy) {
+		return
+	}
+	if silent {
+		s.silent = append(s.silent, p.Copy)
+	}
+	s.note(p.Copy, "%s", strings.TrimPrefix(p.Object+": "+p.Text, ": "))
+}
+
+// noteSilences names the copies that were not heard so far.
+func (s *Snapshot) noteSilences() {
+	for _, p := range backup.Silences(s.copies) {
+		s.noteProblem(p)
+	}
+}
+
 // read is Read without the witnesses.
 func (r *Source) read(ctx context.Context) (*Snapshot, error) {
 	r.progress("looking for points at %s", names(r.Copies))
 	s := &Snapshot{closed: map[string]error{}, watch: startWatch()}
-	s.copies = withOriginals(ctx, r.answering(ctx, s, r.Copies))
+	s.copies = backup.Attentive(withOriginals(ctx, r.answering(ctx, s, r.Copies)))
 	found, logs, problems := backup.FindNewest(ctx, s.copies, r.Keys.Trusted, r.Recent)
 	s.forks = backup.NewForks(s.copies, r.Keys.Trusted)
 	for _, p := range problems {
-		s.note(p.Copy, "%s", strings.TrimPrefix(p.Object+": "+p.Text, ": "))
+		s.noteProblem(p)
 	}
 	if err := ctx.Err(); err != nil {
 		return s, fmt.Errorf("find points: %w", err)
@@ -128,13 +150,13 @@ func (r *Source) read(ctx context.Context) (*Snapshot, error) {
 
 // lookElsewhere returns the points and the lineages with a log of all copies, also of those that are not restored from.
 func (r *Source) lookElsewhere(ctx context.Context, s *Snapshot) ([]backup.Found, []string) {
-	s.copies = slices.Concat(s.copies, r.answering(ctx, s, r.Elsewhere))
+	s.copies = backup.Attentive(slices.Concat(s.copies, r.answering(ctx, s, r.Elsewhere)))
 	s.closed = map[string]error{} // what could not be loaded may be whole there
 	s.forks = backup.NewForks(s.copies, r.Keys.Trusted)
 	found, logs, problems := backup.FindNewest(ctx, s.copies, r.Keys.Trusted, r.Recent)
 	for _, p := range problems {
 		if slices.ContainsFunc(r.Elsewhere, func(c backup.Copy) bool { return c.Name == p.Copy }) {
-			s.note(p.Copy, "%s", strings.TrimPrefix(p.Object+": "+p.Text, ": "))
+			s.noteProblem(p)
 		}
 	}
 	return found, logs
