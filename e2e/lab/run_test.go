@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// calm is quick for the tests that disturb a drill. What it measures does not matter to them, so that it asks the machine for
-// as little punctuality as it can, and waits as long as it takes.
+// calm is quick for the tests that disturb a drill. How finely it measures does not matter to them, so that it asks the machine
+// for as little punctuality as it can, and waits as long as it takes.
 func calm() string {
 	return strings.NewReplacer("every: 20ms", "every: 100ms", "every: 40ms", "every: 200ms", "baseline: 1s", "baseline: 2s",
 		"deadline: 30s", "deadline: 60s", "settle: 15s", "settle: 30s").Replace(quick)
