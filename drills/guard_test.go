@@ -82,7 +82,8 @@ func controller(dir string) int {
 	s.Steps[0].Hold = "until-recovered+200ms"
 	s.Safety.Lease = scenarios.Duration(time.Second)
 	world := newWorld()
-	command := GuardCommand{Args: []string{"/usr/bin/env", "GWDR_TEST_CHILD=guard", os.Getenv("GWDR_TEST_BINARY")}}
+	command := GuardCommand{Args: []string{"/usr/bin/env", "GWDR_TEST_CHILD=guard", os.Getenv("GWDR_TEST_BINARY")},
+		Files: []*os.File{os.NewFile(3, "what tells the test that both have ended")}}
 	site := &Site{
 		Fleet: &diskFleet{world, dir}, Probes: world.probes(), Admin: world,
 		Recovery: Recovery{Promote: world.promote, Leader: world.leading},
@@ -122,7 +123,8 @@ func guard(dir, lease string) int {
 	return 0
 }
 
-// startController starts a drill in a process of its own and returns its phases as they come.
+// startController starts a drill in a process of its own and returns its phases as they come. The test ends when the drill and
+// its guard have.
 func startController(t *testing.T, dir string) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
 	binary, err := os.Executable()
@@ -136,10 +138,24 @@ func startController(t *testing.T, dir string) (*exec.Cmd, *bufio.Scanner) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ended, alive, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer alive.Close()
+	cmd.ExtraFiles = []*os.File{alive}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+		ended.SetReadDeadline(time.Now().Add(time.Minute))
+		if _, err := ended.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Errorf("the guard has not ended: %v", err)
+		}
+		ended.Close()
+	})
 	return cmd, bufio.NewScanner(out)
 }
 

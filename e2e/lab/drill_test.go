@@ -1,10 +1,11 @@
 package lab
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -32,9 +33,10 @@ type drill struct {
 	}
 	RPA      struct{ Acked, Lost, Resurrected int }
 	Requests struct{ Sent, Slow, Failed int }
+	Findings []string
 }
 
-// quick is region-loss with short times: for the tests that end it before its end.
+// quick is region-loss with short times.
 const quick = `
 apiVersion: gwdr/v1
 kind: Scenario
@@ -57,46 +59,34 @@ func TestCatalogue(t *testing.T) {
 	for _, name := range []string{"region-loss", "instance-crash", "store-wiped"} {
 		t.Run(name, func(t *testing.T) {
 			u := newUser(t)
-			r := u.measure(0, "drill", "run", name, "--json")
-			d := decode[drill](t, r.stdout)
-			if d.Schema != "gwdr/drill/v1" || d.Verdict != "pass" || !d.Clean {
-				t.Errorf("verdict %q (%s), clean %v", d.Verdict, d.Reason, d.Clean)
-			}
-			for _, f := range d.Faults {
-				if !f.Verified {
-					t.Errorf("fault %s of %v was not verified", f.Kind, f.Targets)
-				}
-			}
-			if d.RPA.Acked == 0 || d.RPA.Resurrected != 0 {
-				t.Errorf("changes: %+v", d.RPA)
-			}
-			u.want(0, "drill", "revert")
-			u.want(0, "report", "verify", d.Evidence)
+			d := decode[drill](t, u.measure("pass", u.sound, "drill", "run", name, "--json").stdout)
 			u.want(0, "report", d.Evidence, "--format", "html", "-o", "report.html")
 			tamper(t, filepath.Join(d.Evidence, "samples.jsonl.zst"))
-			r = u.want(8, "report", "verify", d.Evidence)
+			r := u.want(8, "report", "verify", d.Evidence)
 			contains(t, r.stdout+r.stderr, "samples.jsonl.zst")
 		})
 	}
 }
 
-// inconclusive is the exit code of a drill that does not trust its own measurement: the machine was too busy.
-const inconclusive = 4
-
-// measure runs a drill, again if it was inconclusive, and fails the test unless it ends with the exit code.
-func (u *user) measure(code int, args ...string) result {
+// sound checks what holds for every drill that came to its end, however far its measurement can be trusted.
+func (u *user) sound(d drill) {
 	u.t.Helper()
-	for range 3 {
-		r := u.run(args...)
-		if r.code != inconclusive && !strings.Contains(r.stderr, "steady state was not held") {
-			if r.code != code {
-				u.t.Fatalf("gwdr %v: exit code %d, want %d\nstdout: %s\nstderr: %s", args, r.code, code, r.stdout, r.stderr)
-			}
-			return r
-		}
-		u.t.Logf("once more: the machine was too busy\n%s", r.stderr)
+	if d.Schema != "gwdr/drill/v1" || !d.Clean {
+		u.t.Errorf("%s: verdict %q (%s), clean %v", d.Schema, d.Verdict, d.Reason, d.Clean)
 	}
-	return u.want(code, args...)
+	for _, f := range d.Faults {
+		if !f.Verified {
+			u.t.Errorf("fault %s of %v was not verified", f.Kind, f.Targets)
+		}
+	}
+	if len(d.Faults) == 0 || d.RPA.Acked == 0 || d.RPA.Resurrected != 0 {
+		u.t.Errorf("%d faults, changes: %+v", len(d.Faults), d.RPA)
+	}
+	if i := slices.IndexFunc(d.Findings, broken.MatchString); i >= 0 {
+		u.t.Error(d.Findings[i])
+	}
+	u.want(0, "drill", "revert")
+	u.want(0, "report", "verify", d.Evidence)
 }
 
 // tamper flips one bit in the middle of the file.
@@ -143,63 +133,66 @@ var phases = []string{"planned", "validated", "preflight", "announced", "baselin
 func TestKilledInEachPhase(t *testing.T) {
 	for _, phase := range phases {
 		t.Run(phase, func(t *testing.T) {
-			u := newUser(t)
-			cmd := u.command("drill", "run", u.write("quick.yaml", quick), "--plain")
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
+			for range attempts {
+				if u := newUser(t); u.killIn(phase) {
+					u.cleanedUp()
+					return
+				}
+				t.Log("once more: the drill came to its end before it was killed")
 			}
-			u.waitForPhase(phase)
-			if err := cmd.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
-			cmd.Wait()
-			if left := waitForProcesses(0, 15*time.Second); len(left) > 0 {
-				t.Fatalf("still running after the kill: %v", left)
-			}
-			u.want(0, "drill", "revert")
-			u.want(0, "drill", "list")
-			d := decode[drill](t, u.want(0, "drill", "show", u.runID(), "--json").stdout)
-			if d.Verdict != "error" || !d.Clean || !strings.Contains(d.Reason, "killed") {
-				t.Errorf("what is left of the record: %s (%s), clean %v", d.Verdict, d.Reason, d.Clean)
-			}
+			t.Errorf("%d drills came to their end before they were killed", attempts)
 		})
 	}
 }
 
-// runID returns the id of the only run.
-func (u *user) runID() string {
+// killIn kills a drill in the phase, and reports whether that came before its end.
+func (u *user) killIn(phase string) bool {
 	u.t.Helper()
-	journals, _ := filepath.Glob(filepath.Join(u.home, "evidence", "*", "journal.jsonl"))
-	if len(journals) != 1 {
-		u.t.Fatalf("%d runs", len(journals))
+	r := u.reach(calm(), phase)
+	if err := r.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		u.t.Fatal(err)
 	}
-	return filepath.Base(filepath.Dir(journals[0]))
+	return r.code() == -1 && !u.entered("clean")
+}
+
+// cleanedUp checks that nothing is left of the killed drill, and that its record says so.
+func (u *user) cleanedUp() {
+	u.t.Helper()
+	if left := waitForProcesses(0, 15*time.Second); len(left) > 0 {
+		u.t.Fatalf("still running after the kill: %v", left)
+	}
+	u.want(0, "drill", "revert")
+	u.want(0, "drill", "list")
+	d := decode[drill](u.t, u.want(0, "drill", "show", u.runID(), "--json").stdout)
+	if d.Verdict != "error" || !d.Clean || !strings.Contains(d.Reason, "killed") {
+		u.t.Errorf("what is left of the record: %s (%s), clean %v", d.Verdict, d.Reason, d.Clean)
+	}
 }
 
 // TestInterrupted sends Ctrl-C once, and then twice, after the injection.
 func TestInterrupted(t *testing.T) {
 	t.Run("once", func(t *testing.T) {
 		u := newUser(t)
-		if code := u.interrupt("observing", 1); code != 5 {
+		if code := u.interrupt("observing", false); code != 5 {
 			t.Errorf("exit code %d, want 5", code)
 		}
 		u.want(0, "drill", "revert")
 	})
 	t.Run("before the injection", func(t *testing.T) {
 		u := newUser(t)
-		if code := u.interrupt("baseline", 1); code != 130 {
+		if code := u.interrupt("baseline", false); code != 130 {
 			t.Errorf("exit code %d, want 130", code)
 		}
 	})
 	t.Run("while the lab starts", func(t *testing.T) {
 		u := newUser(t)
-		if code := u.interrupt("planned", 1); code != 130 {
+		if code := u.interrupt("planned", false); code != 130 {
 			t.Errorf("exit code %d, want 130", code)
 		}
 	})
 	t.Run("twice", func(t *testing.T) {
 		u := newUser(t)
-		if code := u.interrupt("observing", 2); code != -1 {
+		if code := u.interrupt("observing", true); code != -1 {
 			t.Errorf("exit code %d, want none: the second signal ends it at once", code)
 		}
 		waitForProcesses(0, 15*time.Second)
@@ -207,52 +200,31 @@ func TestInterrupted(t *testing.T) {
 	})
 }
 
-// interrupt runs the quick drill, sends SIGINT so many times once it is in the phase, and returns the exit code.
-func (u *user) interrupt(phase string, times int) int {
+// interrupt runs a drill, sends SIGINT once it is in the phase, or again until it ends, and returns the exit code.
+func (u *user) interrupt(phase string, again bool) int {
 	u.t.Helper()
-	cmd := u.command("drill", "run", u.write("quick.yaml", quick), "--plain")
-	if err := cmd.Start(); err != nil {
+	r := u.reach(calm(), phase)
+	if err := r.Process.Signal(os.Interrupt); err != nil {
 		u.t.Fatal(err)
 	}
-	u.waitForPhase(phase)
-	for range times {
-		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+	for again && !r.ended() { // two signals at one instant are one
+		if err := r.Process.Signal(os.Interrupt); err != nil && !errors.Is(err, os.ErrProcessDone) {
 			u.t.Fatal(err)
 		}
-		time.Sleep(50 * time.Millisecond) // two signals at one instant are one
+		time.Sleep(5 * time.Millisecond)
 	}
-	cmd.Wait()
-	return cmd.ProcessState.ExitCode()
-}
-
-// waitForPhase waits until the journal of the only run says that the drill is in the phase.
-func (u *user) waitForPhase(phase string) {
-	u.t.Helper()
-	eventually(u.t, 60*time.Second, "phase "+phase, func() bool {
-		journals, _ := filepath.Glob(filepath.Join(u.home, "evidence", "*", "journal.jsonl"))
-		if len(journals) != 1 {
-			return false
-		}
-		raw, _ := os.ReadFile(journals[0])
-		return strings.Contains(string(raw), `"phase":"`+phase+`"`)
-	})
+	return r.code()
 }
 
 // TestTwoDrillsAtOnce wants the second to be refused, and the first not to notice.
 func TestTwoDrillsAtOnce(t *testing.T) {
 	u := newUser(t)
-	file := u.write("quick.yaml", quick)
-	first := u.command("drill", "run", file, "--plain")
-	if err := first.Start(); err != nil {
-		t.Fatal(err)
-	}
-	u.waitForPhase("baseline")
-	r := u.want(7, "drill", "run", file)
+	first := u.reach(calm(), "baseline")
+	r := u.want(7, "drill", "run", "quick.yaml")
 	contains(t, r.stderr, "another drill")
-	r = u.want(7, "drill", "run", file, "--evidence", "elsewhere") // of the same lab
+	r = u.want(7, "drill", "run", "quick.yaml", "--evidence", "elsewhere") // of the same lab
 	contains(t, r.stderr, "another drill")
-	first.Wait()
-	if code := first.ProcessState.ExitCode(); code != 0 && code != inconclusive {
-		t.Errorf("the first drill: exit code %d", code)
+	if r := first.result(); r.code != 0 && !r.starved() {
+		t.Errorf("the first drill: exit code %d\n%s", r.code, r.stderr)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -31,6 +32,9 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	if signal.Ignored(os.Interrupt) { // as under nohup: children would ignore it too, but not what is handled here
+		signal.Notify(make(chan os.Signal, 1), os.Interrupt)
+	}
 	binary = filepath.Join(dir, "gwdr")
 	build := exec.Command("go", "build", "-o", binary, ".")
 	build.Dir = "../.."
