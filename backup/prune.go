@@ -60,9 +60,10 @@ func Prune(ctx context.Context, copies []Copy, trusted sshsig.Trusted, options P
 	if !options.Keep.any() {
 		return nil, ErrNoRule
 	}
-	holdings := survey(ctx, copies, trusted, patience, 0)
+	reading := Attentive(copies)
+	holdings := survey(ctx, reading, trusted, patience, 0)
 	all := merge(holdings)
-	strays := NewForks(copies, trusted).Strays(ctx, all)
+	strays := NewForks(reading, trusted).Strays(ctx, all)
 	if options.Verified == nil {
 		options.Verified = attestedAt(ctx, holdings, copies, trusted)
 	}
