@@ -21,9 +21,9 @@ import (
 )
 
 // BenchmarkRestoreS3 reads the newest state from three buckets over links of their own, as a restore does before it changes
-// anything: all links well, one or all with 150 ms each way and thereby no more than 7 MB/s for each connection, one that swallows everything, and one
-// that takes no connections. Where the bad one stands in gwdr.yaml should not matter. The server is in this process and takes
-// its share of the machine.
+// anything: all links well; one or all with 150 ms each way, and thereby no more than 7 MB/s a connection; one that swallows
+// everything; and one whose other end takes no connections. Where the bad one stands in the configuration should not matter.
+// The server is in this process and takes its share of the machine.
 func BenchmarkRestoreS3(b *testing.B) {
 	o := newOffsites(b)
 	slow := fleetlink.State{Mode: fleetlink.Latency, Delay: 150 * time.Millisecond, Lease: time.Hour}

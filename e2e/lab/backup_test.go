@@ -20,9 +20,10 @@ type shop struct {
 	client  *native.Client
 }
 
-func newShop(t testing.TB) *shop {
+// newShop starts the gateway with further arguments.
+func newShop(t testing.TB, serve ...string) *shop {
 	u := newUser(t)
-	gw := u.serve("gateway")
+	gw := u.serve("gateway", serve...)
 	args := []string{"init", "--file", filepath.Join(u.home, "gwdr.yaml"), "--gateway", "gwdr+" + gw.admin, "--site", "dc1"}
 	for _, name := range []string{"one", "two", "three"} {
 		args = append(args, "--location", fmt.Sprintf("%s=file://%s,media=%s,site=dc-%s", name, filepath.Join(u.home, name), name, name))

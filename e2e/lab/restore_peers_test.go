@@ -29,8 +29,8 @@ func BenchmarkRestorePeers(b *testing.B) {
 	l := newLoss(b)
 	l.env = append(l.env, "RESTIC_PASSWORD=x")
 	l.writeChanges()
-	l.tool("restic", "init", "-q", "-r", "restic")
-	l.tool("restic", "backup", "-q", "-r", "restic", "changes.ndjson")
+	l.tool("restic", "init", "-q", "-r", "repository")
+	l.tool("restic", "backup", "-q", "-r", "repository", "changes.ndjson")
 	l.end()
 	l.writeSnapshot()
 	figures := map[string][]float64{}
@@ -68,7 +68,7 @@ type loss struct {
 type request struct{ host, path string }
 
 func newLoss(b *testing.B) *loss {
-	l := &loss{shop: newShop(b), state: benchState(b)}
+	l := &loss{shop: newShop(b, "--role", "control"), state: benchState(b)} // nobody asks it for more
 	upstream := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	b.Cleanup(upstream.Close)
 	put := func(kind gateway.Kind, id string, body any) {
@@ -159,7 +159,7 @@ func (l *loss) etcdutl(dir string) (*glass, time.Duration) {
 func (l *loss) restic(dir string) (*glass, time.Duration) {
 	g := l.serveFrom(dir)
 	begun := time.Now()
-	l.tool("restic", "restore", "latest", "-q", "-r", "restic", "--target", filepath.Join(dir, "restored"))
+	l.tool("restic", "restore", "latest", "-q", "-r", "repository", "--target", filepath.Join(dir, "restored"))
 	l.send(g, filepath.Join(l.home, dir, "restored", "changes.ndjson"))
 	return g, time.Since(begun)
 }

@@ -73,12 +73,12 @@ type served struct {
 	listen, admin string
 }
 
-// serve starts a gateway in a directory of its own; it ends with the benchmark.
-func (u *user) serve(name string) served {
+// serve starts a gateway in a directory of its own, with further arguments; it ends with the benchmark.
+func (u *user) serve(name string, args ...string) served {
 	u.t.Helper()
 	ready := filepath.Join(u.home, name+".ready")
-	cmd := exec.Command(binary, "serve", "-q", "--data", filepath.Join(u.home, name), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
-		"--ready-file", ready, "--exit-on-stdin-eof")
+	cmd := exec.Command(binary, append([]string{"serve", "-q", "--data", filepath.Join(u.home, name), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+		"--ready-file", ready, "--exit-on-stdin-eof"}, args...)...)
 	cmd.Env = u.env
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
