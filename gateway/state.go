@@ -7,12 +7,15 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
+	"sync/atomic"
 )
 
 // State is a set of entities: the configuration of a gateway at one revision. The zero value is not usable; use NewState.
 // It is not safe for concurrent writes.
 type State struct {
 	bodies map[Ref][]byte
+	sorted atomic.Pointer[[]Ref] // all references, or nil: sorting them takes as long as hashing all there is
 }
 
 // NewState returns a State that holds the given entities.
@@ -25,10 +28,20 @@ func NewState(entities ...Entity) *State {
 }
 
 // Put adds the entity, or replaces the one with the same reference. The State keeps e.Body without copying.
-func (s *State) Put(e Entity) { s.bodies[e.Ref] = e.Body }
+func (s *State) Put(e Entity) {
+	if s.sorted.Load() != nil {
+		if _, there := s.bodies[e.Ref]; !there {
+			s.sorted.Store(nil)
+		}
+	}
+	s.bodies[e.Ref] = e.Body
+}
 
 // Delete removes the entity if it is there.
-func (s *State) Delete(r Ref) { delete(s.bodies, r) }
+func (s *State) Delete(r Ref) {
+	s.sorted.Store(nil)
+	delete(s.bodies, r)
+}
 
 // Get returns the entity's body and whether it is there.
 func (s *State) Get(r Ref) ([]byte, bool) {
@@ -40,7 +53,11 @@ func (s *State) Get(r Ref) ([]byte, bool) {
 func (s *State) Len() int { return len(s.bodies) }
 
 // Clone returns a State with the same entities; the bodies are shared.
-func (s *State) Clone() *State { return &State{bodies: maps.Clone(s.bodies)} }
+func (s *State) Clone() *State {
+	c := &State{bodies: maps.Clone(s.bodies)}
+	c.sorted.Store(s.sorted.Load())
+	return c
+}
 
 // Counts returns the number of entities of each kind that has any.
 func (s *State) Counts() map[Kind]int {
@@ -51,8 +68,17 @@ func (s *State) Counts() map[Kind]int {
 	return counts
 }
 
-// Refs returns all references in reference order, then by id.
+// Refs returns all references in reference order, then by id. It is not the caller's to change.
 func (s *State) Refs() []Ref {
+	if known := s.sorted.Load(); known != nil {
+		return *known
+	}
+	refs := s.sort()
+	s.sorted.Store(&refs)
+	return refs
+}
+
+func (s *State) sort() []Ref {
 	ids := make(map[Kind][]string, len(referenceOrder)) // sorted kind by kind: plain strings compare fastest
 	for r := range s.bodies {
 		ids[r.Kind] = append(ids[r.Kind], r.ID)
@@ -92,20 +118,32 @@ func (s *State) Unordered() iter.Seq[Entity] {
 // Kind yields the entities of one kind by id.
 func (s *State) Kind(k Kind) iter.Seq[Entity] {
 	return func(yield func(Entity) bool) {
-		var ids []string
-		for r := range s.bodies {
-			if r.Kind == k {
-				ids = append(ids, r.ID)
-			}
-		}
-		slices.Sort(ids)
-		for _, id := range ids {
-			r := Ref{Kind: k, ID: id}
+		for _, r := range s.refsOf(k) {
 			if !yield(Entity{Ref: r, Body: s.bodies[r]}) {
 				return
 			}
 		}
 	}
+}
+
+// refsOf returns the references of one kind by id, without a sort of all where that has not been done already.
+func (s *State) refsOf(k Kind) (refs []Ref) {
+	if known := s.sorted.Load(); known != nil {
+		of := func(r Ref, k Kind) int { return r.Kind.Compare(k) }
+		from, _ := slices.BinarySearchFunc(*known, k, of)
+		to := from
+		for to < len(*known) && (*known)[to].Kind == k {
+			to++
+		}
+		return (*known)[from:to]
+	}
+	for r := range s.bodies {
+		if r.Kind == k {
+			refs = append(refs, r)
+		}
+	}
+	slices.SortFunc(refs, func(a, b Ref) int { return strings.Compare(a.ID, b.ID) })
+	return refs
 }
 
 // Digest identifies the set of entities whatever their order: the hex SHA-256 over one line per entity,

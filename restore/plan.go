@@ -3,6 +3,7 @@ package restore
 import (
 	"cmp"
 	"slices"
+	"sync"
 	"time"
 
 	"gwdr/backup"
@@ -84,13 +85,19 @@ func (r *Restore) compare(live *gateway.Export, s *Snapshot) *Plan {
 		p.Doubt.close(p.Wanted, time.Now())
 		p.Revoked = beyond(p.Wanted, s.State)
 	}
-	p.Changes = gateway.Diff(live.State, p.Wanted)
-	p.Expected = p.Wanted.Digest()
-	p.count(restored)
+	p.Wanted.Refs() // sorted once, for all that follows
+	var wait sync.WaitGroup
+	wait.Go(func() { p.Expected = p.Wanted.Digest() })
+	wait.Go(func() {
+		p.Changes = gateway.Diff(live.State, p.Wanted)
+		p.count(restored)
+	})
+	lost := dangling(p.Wanted, restored)
+	wait.Wait()
 	if f, ok := p.Doubt.finding(); ok {
 		p.Findings = append(p.Findings, f)
 	}
-	p.Findings = append(p.Findings, dangling(p.Wanted, restored)...)
+	p.Findings = append(p.Findings, lost...)
 	return p
 }
 

@@ -56,6 +56,8 @@ const (
 	maxTime    = time.Minute // for one request
 	maxStall   = time.Minute // for one piece of a stream that is read at the client's own pace
 	maxSilence = 10 * time.Second
+
+	processingEvery = 10 * time.Second
 )
 
 // Handler returns the API as one handler.

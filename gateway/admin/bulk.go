@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"sync"
+	"time"
 
 	"gwdr/gateway"
 	"gwdr/gateway/openapi"
@@ -21,12 +23,14 @@ func (s *Server) apply(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	changes, err := readChanges(http.MaxBytesReader(w, r.Body, maxApply), bulk.Restore)
+	changes, err := readChanges(unhurried(w, r), bulk.Restore)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
+	stop := processing(w, r)
 	applied, revision, err := s.Store.Apply(r.Context(), changes, bulk)
+	stop()
 	if applied > 0 || err == nil {
 		s.audit(r, "apply", "changes", applied, "of", len(changes), "restore", bulk.Restore, "revision", revision)
 	}
@@ -37,6 +41,49 @@ func (s *Server) apply(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, http.StatusOK, map[string]int64{"applied": int64(applied), "revision": revision})
+}
+
+// unhurried returns the request's body, whose deadline moves on with each piece that arrives: the whole may take as long as it
+// is large.
+func unhurried(w http.ResponseWriter, r *http.Request) io.Reader {
+	control, body := http.NewResponseController(w), http.MaxBytesReader(w, r.Body, maxApply)
+	return readerFunc(func(p []byte) (int, error) {
+		_ = control.SetReadDeadline(time.Now().Add(maxStall))
+		return body.Read(p)
+	})
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+// processing lifts the request's deadlines until stop is called, and tells a client that asked for it (X-Gwdr-Processing: true)
+// that its request is worked on, by 102 Processing every few seconds.
+func processing(w http.ResponseWriter, r *http.Request) (stop func()) {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Time{}) // when it passes, the request's context ends
+	_ = control.SetWriteDeadline(time.Time{})
+	done := make(chan struct{})
+	var ticking sync.WaitGroup
+	if r.Header.Get("X-Gwdr-Processing") == "true" {
+		ticking.Go(func() {
+			tick := time.NewTicker(processingEvery)
+			defer tick.Stop()
+			for {
+				select {
+				case <-tick.C:
+					w.WriteHeader(http.StatusProcessing)
+				case <-done:
+					return
+				}
+			}
+		})
+	}
+	return func() {
+		close(done)
+		ticking.Wait()
+		_ = control.SetWriteDeadline(time.Now().Add(maxTime))
+	}
 }
 
 func bulkOf(r *http.Request) (bulk gateway.Bulk, err error) {

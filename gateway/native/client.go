@@ -10,6 +10,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"net/url"
 	"strings"
 	"time"
@@ -53,11 +55,10 @@ func NewHTTP() *http.Client {
 	dialer := &net.Dialer{Timeout: time.Second, KeepAlive: 5 * time.Second}
 	return &http.Client{
 		Transport: &http.Transport{
-			DialContext:           dialer.DialContext,
-			TLSHandshakeTimeout:   2 * time.Second,
-			ResponseHeaderTimeout: time.Minute, // a large Apply takes its time
-			IdleConnTimeout:       30 * time.Second,
-			MaxIdleConnsPerHost:   16,
+			DialContext:         dialer.DialContext,
+			TLSHandshakeTimeout: 2 * time.Second,
+			IdleConnTimeout:     30 * time.Second,
+			MaxIdleConnsPerHost: 16,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -119,6 +120,38 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 }
 
 func (c *Client) try(ctx context.Context, r request) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	resp, err := c.await(ctx, cancel, r)
+	if err == nil && resp.StatusCode/100 == 2 {
+		resp.Body = &answered{resp.Body, cancel}
+		return resp, nil
+	}
+	defer cancel(nil)
+	if err != nil {
+		if errors.Is(context.Cause(ctx), errNoAnswer) {
+			err = errNoAnswer
+		}
+		return nil, err
+	}
+	defer resp.Body.Close()
+	return nil, readError(resp)
+}
+
+// answerWithin is how long the gateway may keep silent once it has the request. Where it works for longer, it says so by
+// 102 Processing.
+const answerWithin = time.Minute
+
+var errNoAnswer = fmt.Errorf("no answer within %s", answerWithin)
+
+// await sends the request and returns the answer's header. It calls cancel when the gateway keeps silent.
+func (c *Client) await(ctx context.Context, cancel context.CancelCauseFunc, r request) (*http.Response, error) {
+	alarm := time.AfterFunc(answerWithin, func() { cancel(errNoAnswer) })
+	defer alarm.Stop()
+	alive := func() { alarm.Reset(answerWithin) }
+	if _, whole := r.body.(*bytes.Reader); r.body != nil && !whole {
+		r.body = &sent{r.body, alive}
+	}
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: func(int, textproto.MIMEHeader) error { alive(); return nil }})
 	req, err := http.NewRequestWithContext(ctx, r.method, strings.TrimSuffix(c.URL, "/")+r.path, r.body)
 	if err != nil {
 		return nil, err
@@ -134,15 +167,30 @@ func (c *Client) try(ctx context.Context, r request) (*http.Response, error) {
 	if client == nil {
 		client = shared
 	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode/100 == 2 {
-		return resp, nil
-	}
-	defer resp.Body.Close()
-	return nil, readError(resp)
+	return client.Do(req)
+}
+
+// sent is the body of a request that is written piece by piece, each of which shows that the gateway is alive.
+type sent struct {
+	io.Reader
+	alive func()
+}
+
+func (s *sent) Read(p []byte) (int, error) {
+	s.alive()
+	return s.Reader.Read(p)
+}
+
+// answered is the body of an answer. Its context ends with it.
+type answered struct {
+	io.ReadCloser
+	cancel context.CancelCauseFunc
+}
+
+func (a *answered) Close() error {
+	err := a.ReadCloser.Close()
+	a.cancel(nil)
+	return err
 }
 
 // readError reads {"error","hint","code","applied"}; anything else leaves the status alone to speak.

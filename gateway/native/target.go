@@ -32,7 +32,7 @@ func (c *Client) Apply(ctx context.Context, changes []gateway.Change) error {
 // the last. The error
 // wraps *gateway.PartialError when some were made, and gateway.ErrConflict when the store has moved on since b.Base.
 func (c *Client) ApplyBulk(ctx context.Context, changes []gateway.Change, b gateway.Bulk) (revision int64, err error) {
-	header := http.Header{"Content-Type": {"application/x-ndjson"}}
+	header := http.Header{"Content-Type": {"application/x-ndjson"}, "X-Gwdr-Processing": {"true"}}
 	if b.Restore {
 		header.Set("X-Gwdr-Restore", "true")
 	}
