@@ -16,49 +16,23 @@ import (
 	"gwdr/restore"
 )
 
-// TestRestoreKill kills a restore 100 times, most of them while it makes changes. What it leaves is old or new, entity by
-// entity; another restore finishes it, and nothing is left of the killed ones, neither processes nor files.
+// TestRestoreKill kills restores 100 times, some of which make all changes at once and some piece by piece. At once, all or none
+// of them are there; otherwise what is left is old or new, entity by entity. Another restore finishes it, and nothing is left of the killed
+// ones, neither processes nor files.
 func TestRestoreKill(t *testing.T) {
 	s := newShop(t)
 	s.manyKeys(3_000)
 	s.run("backup", "-q") // three directories on one device: 3-2-1 is not met, and gwdr says so
-	want := s.state(s.client)
 	target := s.serve("target")
-	client := &native.Client{URL: target.admin, HTTP: native.NewHTTP()}
-	args := []string{"restore", "--to", "gwdr+" + target.admin, "--revocations", "accept-risk", "--yes", "--json"}
-	whole := s.timed(args)
+	k := &killing{shop: s, want: s.state(s.client), client: &native.Client{URL: target.admin, HTTP: native.NewHTTP()},
+		args: []string{"restore", "--to", "gwdr+" + target.admin, "--revocations", "accept-risk", "--yes", "--json"}}
+	k.whole = s.timed(k.args)
 	files, running := s.files(), len(processes())
-	undo := gateway.Diff(want, gateway.NewState())
-	const kills = 100
-	killed, early, within, late, again := 0, 0, 0, 0, 0
-	for killed < kills {
-		if err := client.Apply(t.Context(), undo); err != nil {
-			t.Fatal(err)
-		}
-		if !s.killAfter(whole/2+rand.N(whole/2), args) {
-			continue
-		}
-		killed++
-		left := s.state(client)
-		for e := range left.All() {
-			if body, wanted := want.Get(e.Ref); !wanted || !bytes.Equal(body, e.Body) {
-				t.Fatalf("%s is neither what it was nor what it should be", e.Ref)
-			}
-		}
-		switch left.Len() {
-		case 0:
-			early++
-		case want.Len():
-			late++
-		default:
-			within++
-		}
-		if s.finish(args, want.Digest()) {
-			again++
-		}
-		if got := s.state(client); len(gateway.Diff(want, got)) > 0 {
-			t.Fatalf("after %d entities of %d, another restore leads to %d", left.Len(), want.Len(), got.Len())
-		}
+	if within := k.kill("at once", 60); within > 0 {
+		t.Errorf("%d kills left a part of changes that are made at once", within)
+	}
+	if within := k.kill("in pieces", 40, "--rate=4000"); within == 0 {
+		t.Error("no kill came while changes were made")
 	}
 	if left := waitForProcesses(running, 10*time.Second); len(left) > running {
 		t.Errorf("left behind: %v", left)
@@ -66,11 +40,56 @@ func TestRestoreKill(t *testing.T) {
 	if left := s.files(); !slices.Equal(left, files) {
 		t.Errorf("files are %v, were %v", left, files)
 	}
-	t.Logf("a restore of %d entities takes %s; %d kills: %d before the first change, %d within, %d after the last; %d times the gateway was still busy with what the killed one had sent",
-		want.Len(), whole.Round(time.Millisecond), killed, early, within, late, again)
-	if within == 0 {
-		t.Error("no kill came while changes were made")
+}
+
+// killing is restores of the wanted state that are killed.
+type killing struct {
+	*shop
+	client *native.Client // of the gateway that is restored to
+	want   *gateway.State
+	args   []string
+	whole  time.Duration // that a restore takes
+}
+
+// kill kills n restores with further arguments, each into the empty gateway, and finishes them. It returns how many left some of
+// the changes made.
+func (k *killing) kill(how string, n int, more ...string) (within int) {
+	k.t.Helper()
+	undo := gateway.Diff(k.want, gateway.NewState())
+	args := append(slices.Clone(k.args), more...)
+	early, late, again := 0, 0, 0
+	for killed := 0; killed < n; {
+		if err := k.client.Apply(k.t.Context(), undo); err != nil {
+			k.t.Fatal(err)
+		}
+		if !k.killAfter(k.whole/2+rand.N(k.whole/2), args) {
+			continue
+		}
+		killed++
+		left := k.state(k.client)
+		for e := range left.All() {
+			if body, wanted := k.want.Get(e.Ref); !wanted || !bytes.Equal(body, e.Body) {
+				k.t.Fatalf("%s is neither what it was nor what it should be", e.Ref)
+			}
+		}
+		switch left.Len() {
+		case 0:
+			early++
+		case k.want.Len():
+			late++
+		default:
+			within++
+		}
+		if k.finish(k.args, k.want.Digest()) {
+			again++
+		}
+		if got := k.state(k.client); len(gateway.Diff(k.want, got)) > 0 {
+			k.t.Fatalf("after %d entities of %d, another restore leads to %d", left.Len(), k.want.Len(), got.Len())
+		}
 	}
+	k.t.Logf("%s: %d kills of a restore of %d entities: %d before the first change, %d within, %d after the last; %d times the gateway was still busy with what the killed one had sent",
+		how, n, k.want.Len(), early, within, late, again)
+	return within
 }
 
 // finish restores at once, though the gateway may still make the changes that the killed restore sent, and reports whether it
