@@ -222,7 +222,7 @@ func (in *instance) noteParent(ctx context.Context, m mark) string {
 func (b *standby) lead(ctx context.Context, st *store.Store) {
 	b.filled = st
 	b.measureControl(st)
-	b.running.Go(func() { b.proxy.Follow(ctx, st) })
+	b.running.Go(func() { b.proxy.Follow(ctx, ownStore{st}) })
 	b.running.Go(func() {
 		select {
 		case <-st.Stopped():

@@ -117,7 +117,7 @@ func (in *instance) openData() (err error) {
 		return err
 	}
 	if in.store != nil {
-		in.source = in.store
+		in.source = ownStore{in.store}
 	} else if o.control != "" {
 		client, err := o.client(o.control)
 		if err != nil {
@@ -214,4 +214,15 @@ func (p dataPlane) Report() (gateway.Status, any) {
 		Shadowed  []string               `json:"shadowed,omitempty"`
 		Endpoints []proxy.EndpointStatus `json:"endpoints"`
 	}{s.Revision, s.Rejected, s.Shadowed, s.Endpoints}
+}
+
+// ownStore is the store of this process, as its data plane follows it: while it is blank, there is nothing to read.
+type ownStore struct{ *store.Store }
+
+// State implements proxy.Source.
+func (s ownStore) State(ctx context.Context) (gateway.Header, *gateway.State, error) {
+	if err := s.AwaitContent(ctx); err != nil {
+		return gateway.Header{}, nil, err
+	}
+	return s.Store.State(ctx)
 }

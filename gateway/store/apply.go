@@ -23,35 +23,56 @@ const (
 type bound struct{ ops, bytes int }
 
 // A blank store is nobody's to read before the last of its changes, so that small transactions do, in less memory.
-var atOnce, inParts = bound{SwitchOps, SwitchBytes}, bound{1000, 8 << 20}
+var atOnce, inParts = bound{SwitchOps, SwitchBytes}, bound{4000, 8 << 20}
 
 // Apply makes the changes in the order given, in one transaction up to SwitchOps and SwitchBytes and in as many as it takes
 // beyond, and returns how many were made and the revision of the last. Creates and updates both put; a delete of what is not
 // there does nothing. What is changed twice takes a transaction of its own.
 //
 // A blank store takes changes only as a restore, which ends the blank mode with the last transaction: the store gets a
-// new identity and leads in a new epoch. Errors are those of Put.
+// new identity and leads in a new epoch. So does one that holds nothing, if the restore is large. Errors are those of Put.
 func (s *Store) Apply(ctx context.Context, changes []gateway.Change, b gateway.Bulk) (applied int, revision int64, err error) {
 	for _, c := range changes {
 		if err := c.Entity.Validate(); err != nil {
-			return 0, 0, fmt.Errorf("apply: %w", err)
+			return 0, 0, inApply(err)
 		}
 	}
-	if b.Restore && s.Role().Mode == gateway.ModeBlank { // one restore at a time, and no change of role meanwhile
-		s.mu.Lock()
-		defer s.mu.Unlock()
+	if b.Restore {
+		applied, revision, filled, err := s.tryFill(ctx, changes, b.Base)
+		if filled || err != nil {
+			return applied, revision, inApply(err)
+		}
 	}
 	t := transfer{Store: s, bound: atOnce, acted: s.state.Load(), base: b.Base}
-	switch role := t.acted.role; {
-	case role.Mode == gateway.ModeBlank && b.Restore:
-		t.bound, t.role, t.id = inParts, &Role{Mode: gateway.ModeLeader, Epoch: role.Epoch + 1}, newID()
-	case role.Mode != gateway.ModeLeader:
-		return 0, 0, fmt.Errorf("apply: %w", &NotLeaderError{role})
+	if role := t.acted.role; role.Mode != gateway.ModeLeader {
+		return 0, 0, inApply(&NotLeaderError{role})
 	}
-	if err := t.run(ctx, changes); err != nil {
-		return t.applied, t.revision, fmt.Errorf("apply: %w", err)
+	err = t.run(ctx, changes)
+	return t.applied, t.revision, inApply(err)
+}
+
+// tryFill fills the store if it is blank, or holds nothing and is to hold much: one restore at a time, and no change of the role
+// meanwhile. filled is false if the store was left alone.
+func (s *Store) tryFill(ctx context.Context, changes []gateway.Change, base int64) (applied int, revision int64, filled bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.Role().Mode == gateway.ModeLeader && len(changes) > inParts.ops {
+		if _, err := s.hide(ctx, base); err != nil {
+			return 0, 0, false, err
+		}
 	}
-	return t.applied, t.revision, nil
+	if s.Role().Mode != gateway.ModeBlank {
+		return 0, 0, false, nil
+	}
+	applied, revision, err = s.fill(ctx, changes, base)
+	return applied, revision, true, err
+}
+
+func inApply(err error) error {
+	if err != nil {
+		return fmt.Errorf("apply: %w", err)
+	}
+	return nil
 }
 
 // Replicate makes the changes that bring the store from its origin to the given one, and takes note of the new origin
@@ -85,9 +106,13 @@ func (t *transfer) run(ctx context.Context, changes []gateway.Change) error {
 	t.bulk.Lock()
 	defer t.bulk.Unlock()
 	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		n := t.bound.cut(changes)
 		last := n == len(changes)
-		if err := t.commit(ctx, changes[:n], last); err != nil {
+		// Once it is sent, it is waited for: a transaction of which nobody knows whether it was made may have changed the role.
+		if err := t.commit(context.WithoutCancel(ctx), changes[:n], last); err != nil {
 			return err
 		}
 		t.applied += n

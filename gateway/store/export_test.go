@@ -6,6 +6,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"gwdr/gateway"
 )
 
 // Shrink is shrink, and waits until the engine has made room.
@@ -38,4 +40,15 @@ func (s *Store) BulkTag(ctx context.Context) string {
 		return ""
 	}
 	return string(resp.Kvs[0].Value)
+}
+
+// HideWithPart leaves the store as a process does that is killed while a restore fills it.
+func (s *Store) HideWithPart(ctx context.Context, part gateway.Entity) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if hidden, err := s.hide(ctx, 0); err != nil || !hidden {
+		return errors.Join(err, errors.New("not hidden"))
+	}
+	_, err := s.kv.Put(ctx, key(part.Ref), string(part.Body))
+	return err
 }

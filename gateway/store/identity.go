@@ -34,6 +34,9 @@ func (s *Store) identify(ctx context.Context, follower bool) error {
 			return s.writeIdentity(have.id, have.role.Epoch)
 		}
 		return nil
+	case have.role.Hides != "":
+		s.log.Warn("a restore was cut off: the store held nothing before, and does so again", "dir", s.dir)
+		return s.unhide(ctx)
 	case id != "":
 		s.log.Warn("store was emptied from outside and waits for a restore", "dir", s.dir, "lost_store", id)
 		s.state.Store(&known{role: Role{Mode: gateway.ModeBlank, Epoch: epoch}, rev: have.rev})

@@ -5,11 +5,13 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"gwdr/gateway"
 	"gwdr/gateway/store"
@@ -50,7 +52,7 @@ func TestKilledStoreKeepsAcknowledgedWrites(t *testing.T) {
 	dir := t.TempDir()
 	var acked []string
 	for round := range 4 {
-		acked = append(acked, killAfter(t, "GWDR_TEST_WRITER="+dir, 50*(round+1))...)
+		acked = append(acked, killAfter(t, "GWDR_TEST_WRITER="+dir, 50*(round+1), 0)...)
 	}
 	s := open(t, store.Options{Dir: dir})
 	_, got := state(t, s)
@@ -95,7 +97,7 @@ func TestKilledSwitchIsWhole(t *testing.T) {
 	dir, seen := t.TempDir(), map[string]int{}
 	whole := []string{version(0).Digest(), version(1).Digest()}
 	for round := range 8 {
-		killAfter(t, "GWDR_TEST_SWITCHER="+dir, 2+round%3)
+		killAfter(t, "GWDR_TEST_SWITCHER="+dir, 2+round%3, 0)
 		s := open(t, store.Options{Dir: dir})
 		_, got := state(t, s)
 		if !slices.Contains(whole, got.Digest()) {
@@ -109,8 +111,28 @@ func TestKilledSwitchIsWhole(t *testing.T) {
 	t.Logf("8 kills: %v of each version", slices.Collect(maps.Values(seen)))
 }
 
-// killAfter starts a child with the variable in its environment and kills it at its nth line. It returns all of its lines.
-func killAfter(t *testing.T, variable string, n int) (acked []string) {
+// A store that held nothing, and is killed while a restore fills it, holds all of it or nothing.
+func TestKilledFillIsWhole(t *testing.T) {
+	seen := map[int]int{}
+	for range 8 {
+		dir := t.TempDir()
+		killAfter(t, "GWDR_TEST_SWITCHER="+dir, 1, rand.N(100*time.Millisecond))
+		s := open(t, store.Options{Dir: dir})
+		_, got := state(t, s)
+		if n := got.Len(); n != 0 && n != version(0).Len() || s.Role().Mode != gateway.ModeLeader {
+			t.Fatalf("%d entities, %+v", n, s.Role())
+		}
+		seen[got.Len()]++
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("8 kills: entities %v", seen)
+}
+
+// killAfter starts a child with the variable in its environment and kills it a while after its nth line. It returns all of its
+// lines.
+func killAfter(t *testing.T, variable string, n int, while time.Duration) (acked []string) {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
@@ -131,7 +153,7 @@ func killAfter(t *testing.T, variable string, n int) (acked []string) {
 			t.Fatal(lines.Text())
 		}
 		if acked = append(acked, lines.Text()); len(acked) == n {
-			child.Process.Kill()
+			time.AfterFunc(while, func() { child.Process.Kill() })
 		}
 	}
 	child.Wait()

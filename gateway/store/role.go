@@ -15,6 +15,7 @@ type Role struct {
 	Epoch  int64        `json:"epoch"`            // grows with each promotion and restore; 0: never led, never followed
 	Leader string       `json:"leader,omitempty"` // URL of the leader that is followed
 	Forked int64        `json:"forked,omitempty"` // fenced: the epoch in which this store led
+	Hides  string       `json:"hides,omitempty"`  // blank while a restore fills it: the id that it had, when it held nothing
 }
 
 // Origin is how far a leader's store is applied here. After a promotion it tells where the two histories part.
@@ -113,8 +114,11 @@ func (s *Store) became(role Role, id string, rev int64) error {
 	var old known
 	s.learn(func(k *known) { old, k.role, k.id, k.rev = *k, role, id, rev })
 	s.log.Info("role changed", "mode", role.Mode, "epoch", role.Epoch, "leader", role.Leader, "store", id)
-	if old.role.Mode == gateway.ModeBlank {
+	if old.role.Mode == gateway.ModeBlank || role.Mode == gateway.ModeBlank {
 		s.endWatches()
+	}
+	if role.Mode == gateway.ModeBlank { // it is known by the id that it had
+		return nil
 	}
 	return s.writeIdentity(id, role.Epoch)
 }

@@ -56,9 +56,11 @@ type Store struct {
 
 	state atomic.Pointer[known]
 
-	mu      sync.Mutex    // guards changed and serialises changes of the role
-	changed chan struct{} // closed when the store's identity changes: watches end
-	fresh   bool
+	mu    sync.Mutex // serialises changes of the role
+	fresh bool
+
+	watching sync.Mutex
+	changed  chan struct{} // closed when the store's identity changes: watches end. Guarded by watching
 
 	bulk sync.Mutex // held while Apply or Replicate writes
 

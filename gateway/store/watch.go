@@ -27,9 +27,7 @@ const near = 64
 // changes at once and then each second. It ends with ctx, with the first error of each, or with an error that wraps gateway.ErrCompacted when
 // the changes after from are no longer known (or never were: the store is older than from). Then read State again.
 func (s *Store) Watch(ctx context.Context, from int64, each func(gateway.Batch) error) error {
-	s.mu.Lock()
-	changed := s.changed
-	s.mu.Unlock()
+	changed := s.identityChange()
 	if err := s.remembers(from); err != nil {
 		return fmt.Errorf("watch from revision %d: %w", from, err)
 	}
@@ -152,10 +150,34 @@ func change(kv *mvccpb.KeyValue, deleted bool) gateway.Change {
 	return c
 }
 
-// endWatches makes every Watch return ErrReplaced. s.mu is held, or nobody else has the store yet.
+// identityChange returns a channel that is closed when the store is another one.
+func (s *Store) identityChange() <-chan struct{} {
+	s.watching.Lock()
+	defer s.watching.Unlock()
+	return s.changed
+}
+
+// endWatches makes every Watch return ErrReplaced.
 func (s *Store) endWatches() {
+	s.watching.Lock()
+	defer s.watching.Unlock()
 	close(s.changed)
 	s.changed = make(chan struct{})
+}
+
+// AwaitContent waits until the store is not blank.
+func (s *Store) AwaitContent(ctx context.Context) error {
+	for {
+		changed := s.identityChange()
+		if s.ID() != "" {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("store waits for a restore: %w", ctx.Err())
+		}
+	}
 }
 
 // Compact forgets the history before the revision.

@@ -139,6 +139,7 @@ func TestSince(t *testing.T) {
 // However many entities change, whoever watches or reads sees all of it at once.
 func TestSwitchIsWatchedWhole(t *testing.T) {
 	s, ctx := open(t, store.Options{Dir: t.TempDir()}), t.Context()
+	put(t, s, entity(gateway.Route, "a", "1"))
 	for n := range 2 {
 		before, now := state(t, s)
 		changes := gateway.Diff(now, version(n))
