@@ -70,7 +70,10 @@ func classify(err error) *refusal {
 	case errors.As(err, &follower):
 		known.status, known.code, known.text = http.StatusConflict, "not_leader", follower.Error()
 		known.hint = "send changes to the leader, or promote this control plane if the leader is lost"
-		if follower.Role.Mode == gateway.ModeBlank {
+		switch {
+		case follower.Role.Hides != "":
+			known.hint = "wait for the restore, and try again"
+		case follower.Role.Mode == gateway.ModeBlank:
 			known.hint = "the store lost its content: restore a backup"
 		}
 	case errors.As(err, &unready):

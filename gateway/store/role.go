@@ -33,6 +33,9 @@ func (e *NotLeaderError) Error() string {
 	if e.Role.Leader != "" {
 		text += " of " + e.Role.Leader
 	}
+	if e.Role.Hides != "" {
+		text += ", while a restore fills it"
+	}
 	return text
 }
 

@@ -61,8 +61,8 @@ func (s *Store) remove(ctx context.Context, r gateway.Ref, c gateway.Condition, 
 // write runs the operations in one transaction, if the store leads and c holds.
 func (s *Store) write(ctx context.Context, r gateway.Ref, c gateway.Condition, ops ...clientv3.Op) (*clientv3.TxnResponse, error) {
 	known := s.state.Load()
-	if known.role.Mode != gateway.ModeLeader {
-		return nil, &NotLeaderError{known.role}
+	if err := known.leads(); err != nil {
+		return nil, err
 	}
 	resp, err := s.kv.Txn(ctx).If(known.conditions(r, c)...).Then(append(ops, clientv3.OpPut(keyHead, ""))...).Commit()
 	if err != nil {
