@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"gwdr/gateway"
@@ -15,45 +14,25 @@ import (
 // the memory of a switch, and nobody sees one of them. It reports false if the store holds anything, or has moved on since base.
 // s.mu is held.
 func (s *Store) hide(ctx context.Context, base int64) (bool, error) {
-	ctx = context.WithoutCancel(ctx) // whether it was made must be known
 	known := s.state.Load()
 	blank := Role{Mode: gateway.ModeBlank, Epoch: known.role.Epoch, Hides: known.id}
 	nothing := clientv3.Compare(clientv3.CreateRevision(entities), "=", 0).WithPrefix()
-	revision, err := decided(s.kv.Txn(ctx).If(append(unmoved(base), known.sameMode(), nothing)...).Then(roleOps(blank, "")...).Commit())
-	if errors.Is(err, rpctypes.ErrTimeout) {
-		revision, err = s.settleRole(ctx, blank)
-	}
-	if err != nil || revision == 0 {
-		return false, engineError(err)
-	}
-	return true, s.became(blank, "", revision)
-}
-
-// settleRole is settle for a change of the role.
-func (s *Store) settleRole(ctx context.Context, role Role) (revision int64, err error) {
-	kv, err := s.after(ctx, keyMode)
-	if err != nil || kv == nil || string(kv.Value) != string(gateway.Encode(role)) {
-		return 0, err
-	}
-	return kv.ModRevision, nil
+	return s.changeRole(ctx, blank, "", nil, append(unmoved(base), nothing)...)
 }
 
 // unhide makes a store what it was before hide: one that leads and holds nothing. s.mu is held, or nobody else has the store yet.
 func (s *Store) unhide(ctx context.Context) error {
 	known := s.state.Load()
 	leader := Role{Mode: gateway.ModeLeader, Epoch: known.role.Epoch}
-	empty := append(roleOps(leader, known.role.Hides), clientv3.OpDelete(entities, clientv3.WithPrefix()), clientv3.OpPut(keyHead, ""))
-	revision, err := decided(s.kv.Txn(ctx).If(known.sameMode()).Then(empty...).Commit())
-	if errors.Is(err, rpctypes.ErrTimeout) {
-		revision, err = s.settleRole(ctx, leader)
-	}
-	if err == nil && revision == 0 {
+	empty := []clientv3.Op{clientv3.OpDelete(entities, clientv3.WithPrefix()), clientv3.OpPut(keyHead, "")}
+	changed, err := s.changeRole(ctx, leader, known.role.Hides, empty)
+	if err == nil && !changed {
 		err = gateway.ErrConflict
 	}
 	if err != nil {
-		return fmt.Errorf("undo the part of a restore: %w", engineError(err))
+		return fmt.Errorf("undo the part of a restore: %w", err)
 	}
-	return s.became(leader, known.role.Hides, revision)
+	return nil
 }
 
 // fill makes the changes in parts, of which nobody sees one before the last. The store is blank. What was empty before is so again if
@@ -68,7 +47,7 @@ func (s *Store) fill(ctx context.Context, changes []gateway.Change, base int64) 
 	if err = t.run(ctx, changes); err == nil || acted.role.Hides == "" {
 		return t.applied, t.revision, err
 	}
-	if undoErr := s.unhide(context.WithoutCancel(ctx)); undoErr != nil {
+	if undoErr := s.unhide(ctx); undoErr != nil {
 		return t.applied, t.revision, errors.Join(err, undoErr)
 	}
 	return 0, 0, err

@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"gwdr/gateway"
@@ -97,14 +99,38 @@ func (s *Store) Follow(ctx context.Context, leader string, epoch int64) error {
 
 // become writes the role, provided that nobody did meanwhile, and the identity file after it.
 func (s *Store) become(ctx context.Context, role Role, id string) error {
-	resp, err := s.kv.Txn(ctx).If(s.state.Load().sameMode()).Then(roleOps(role, id)...).Commit()
+	changed, err := s.changeRole(ctx, role, id, nil)
+	if err == nil && !changed {
+		err = gateway.ErrConflict
+	}
 	if err != nil {
-		return fmt.Errorf("change role to %s: %w", role.Mode, engineError(err))
+		return fmt.Errorf("change role to %s: %w", role.Mode, err)
 	}
-	if !resp.Succeeded {
-		return fmt.Errorf("change role to %s: %w", role.Mode, gateway.ErrConflict)
+	return nil
+}
+
+// changeRole writes the role and the id, with further operations, if nobody changed the role and the conditions hold, and reports
+// whether they did. Whoever asked may be gone: that the role was changed must be known here all the same.
+func (s *Store) changeRole(ctx context.Context, role Role, id string, more []clientv3.Op, conditions ...clientv3.Cmp) (changed bool, err error) {
+	ctx = context.WithoutCancel(ctx)
+	conditions = append(conditions, s.state.Load().sameMode())
+	revision, err := decided(s.kv.Txn(ctx).If(conditions...).Then(append(roleOps(role, id), more...)...).Commit())
+	if errors.Is(err, rpctypes.ErrTimeout) {
+		revision, err = s.settleRole(ctx, role)
 	}
-	return s.became(role, id, resp.Header.Revision)
+	if err != nil || revision == 0 {
+		return false, engineError(err)
+	}
+	return true, s.became(role, id, revision)
+}
+
+// settleRole is settle for a change of the role.
+func (s *Store) settleRole(ctx context.Context, role Role) (revision int64, err error) {
+	kv, err := s.after(ctx, keyMode)
+	if err != nil || kv == nil || string(kv.Value) != string(gateway.Encode(role)) {
+		return 0, err
+	}
+	return kv.ModRevision, nil
 }
 
 // roleOps are the operations that give the store a role and an id.
