@@ -32,7 +32,7 @@ type Rehearsal struct {
 // RehearsalPhase is a phase, and the seconds that it took.
 type RehearsalPhase struct {
 	Name    string  `json:"name"`
-	Seconds float64 `json:"seconds"`
+	Seconds float64 `json:"duration_s"`
 }
 
 // RehearsalOptions are what AttestRehearsal has to know besides.

@@ -7,7 +7,7 @@ import "time"
 // the witnesses); those of Apply are apply, read back and prove.
 type Phase struct {
 	Name    string  `json:"name"`
-	Seconds float64 `json:"seconds"`
+	Seconds float64 `json:"duration_s"`
 }
 
 // stopwatch measures phases that follow each other.

@@ -36,7 +36,7 @@ type Result struct {
 	Verified bool    `json:"verified"`      // digests are equal, and the data plane serves if it was probed
 	Duration float64 `json:"duration_s"`    // planning and applying, without the wait for a decision
 
-	Phases     []Phase     `json:"-"`                    // of reading and applying, as far as it came
+	Phases     []Phase     `json:"phases"`               // of reading and applying, as far as it came
 	Undo       string      `json:"undo,omitempty"`       // point of what the gateway had before
 	Store      string      `json:"store"`                // id of the target's store afterwards
 	DataPlane  []Check     `json:"data_plane"`           // empty if it was not probed
