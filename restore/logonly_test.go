@@ -124,3 +124,26 @@ func TestRevokedInLogOfFork(t *testing.T) {
 		t.Errorf("restored %v: %+v", exportOf(t, w.gateway).State.Refs(), res)
 	}
 }
+
+// TestRevokedBeforeDamagedPointElsewhere: where the log of a location that is not restored from goes on, what was revoked there
+// before its damaged points stays so.
+func TestRevokedBeforeDamagedPointElsewhere(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.followed(w.put("a"))
+		known := w.memories[0].Objects()
+		w.followed(w.revoke)
+		w.backup()
+		for i, m := range w.memories {
+			for name := range m.Objects() {
+				if fresh := known[name] == nil; fresh && (i < 2 || strings.Contains(name, "/packs/")) {
+					m.Set(name, nil)
+				}
+			}
+		}
+		w.restore.Copies, w.restore.Elsewhere = w.copies[:2], w.copies[2:]
+		w.gateway.Wipe()
+		if _, res := w.run(); !w.has(newlyRevoked.Ref) {
+			t.Errorf("restored %v: %+v", exportOf(t, w.gateway).State.Refs(), res)
+		}
+	})
+}
