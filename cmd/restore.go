@@ -250,7 +250,7 @@ func (r *restoration) applyAgreed(ctx context.Context, a *app, plan *restore.Pla
 		if !errors.Is(err, restore.ErrMoved) || tries == rebases {
 			return result, err
 		}
-		next, rebaseErr := r.Rebase(ctx, plan)
+		next, rebaseErr := r.Rebase(ctx, plan, result)
 		if rebaseErr != nil && result.Incomplete == nil {
 			return result, fmt.Errorf("%w; nothing was restored", rebaseErr)
 		}
@@ -261,7 +261,7 @@ func (r *restoration) applyAgreed(ctx context.Context, a *app, plan *restore.Pla
 		plan = next
 		select {
 		case <-ctx.Done():
-			return result, ctx.Err()
+			return result, errors.Join(err, ctx.Err())
 		case <-time.After(pause):
 			pause = min(2*pause, time.Second)
 		}
