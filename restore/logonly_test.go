@@ -147,3 +147,23 @@ func TestRevokedBeforeDamagedPointElsewhere(t *testing.T) {
 		}
 	})
 }
+
+// TestRevokedBehindSealedLog: what was revoked behind segments that no identity at hand opens stays so.
+func TestRevokedBehindSealedLog(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.followed(w.put("a"))
+		w.gateway.Wipe()
+		ours, theirs := w.keys, backuptest.NewKeys(t)
+		w.keys.Recipients, w.keys.RecipientIDs = theirs.Recipients, theirs.RecipientIDs
+		child := w.followedAnew(w.put("b"))
+		w.keys = ours
+		w.followed(w.revoke)
+		w.lose(child + "/points/")
+		w.gateway.Wipe()
+		p, res := w.run()
+		if !w.has(newlyRevoked.Ref) {
+			t.Errorf("restored %v: %+v", exportOf(t, w.gateway).State.Refs(), res)
+		}
+		w.wantFinding(p.Findings, "log", "of which no point is left, does not tell all its revocations")
+	})
+}
