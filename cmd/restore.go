@@ -232,6 +232,9 @@ func (r *restoration) run(ctx context.Context, a *app, opts restoreOptions) erro
 	undo := r.keep(ctx, a, plan)
 	result, err := r.applyAgreed(ctx, a, plan)
 	result.Undo = undo
+	untried := r.Proof.untried(result)
+	result.Findings = append(result.Findings, untried...)
+	a.noteFindings(untried)
 	if recordErr := r.record(ctx, result, plan); recordErr != nil {
 		result.Findings = append(result.Findings, restore.Finding{Subject: "lineage", Text: recordErr.Error()})
 		a.noteFindings(result.Findings[len(result.Findings)-1:])
