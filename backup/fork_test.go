@@ -3,6 +3,7 @@ package backup_test
 import (
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -43,9 +44,16 @@ func (h *house) point(t *testing.T, name string) backup.Found {
 // TestPruneFork: another writer's newer points take no place of ours where they lie.
 func TestPruneFork(t *testing.T) {
 	h := newAgingHouse(t)
-	h.memories[2].Clock = func() time.Time {
-		h.now = h.now.Add(day)
-		return h.now
+	var clock sync.Mutex // all locations are written at the same time
+	for i, m := range h.memories {
+		m.Clock = func() time.Time {
+			clock.Lock()
+			defer clock.Unlock()
+			if i == 2 {
+				h.now = h.now.Add(day)
+			}
+			return h.now
+		}
 	}
 	ours := h.point(t, h.fork(t).Point)
 	p := h.prune(t, backup.PruneOptions{Keep: backup.Keep{Within: day / 2}, Remove: true})

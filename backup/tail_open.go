@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -21,7 +22,7 @@ func (t *Tail) Open(identities []age.Identity) (changes []gateway.Change, proven
 		})
 		if err != nil {
 			changes = changes[:whole]
-			t.Stop = fmt.Sprintf("segment %d of the log, which follows revision %d, cannot be opened: %v", s.Seq, s.From, err)
+			t.Stop = cannotOpen(s, err)
 			t.segments, t.from = t.segments[:i], t.from[:i]
 			t.Gaps = slices.DeleteFunc(t.Gaps, func(g TailGap) bool { return g.To > s.From })
 			break
@@ -33,6 +34,31 @@ func (t *Tail) Open(identities []age.Identity) (changes []gateway.Change, proven
 	t.sum()
 	t.Changes = len(changes)
 	return changes, provenance
+}
+
+// Glean returns the changes of whatever segments can be opened, in order, also behind one that cannot. They need not lead
+// anywhere, but some mean something by themselves, as a revocation does. Stop names the first that cannot be opened, if it does
+// not say anything yet.
+func (t *Tail) Glean(identities []age.Identity) (changes []gateway.Change) {
+	for _, s := range t.segments {
+		whole := len(changes)
+		err := s.changes(identities, func(_ int64, c gateway.Change) { changes = append(changes, c) })
+		if err == nil {
+			continue
+		}
+		changes = changes[:whole]
+		if t.Stop == "" {
+			t.Stop = cannotOpen(s, err)
+		}
+		if errors.Is(err, ErrNoIdentity) { // it would be asked for at each one
+			break
+		}
+	}
+	return changes
+}
+
+func cannotOpen(s sealedSegment, err error) string {
+	return fmt.Sprintf("segment %d of the log, which follows revision %d, cannot be opened: %v", s.Seq, s.From, err)
 }
 
 // Replay lays the changes over what the point holds, and returns where they came from, as Open does.

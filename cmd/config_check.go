@@ -15,11 +15,11 @@ import (
 )
 
 // checkConfig refuses what the decoder would pass over or bend into shape: keys that are none of Config, or that are there
-// twice, values of another kind, a second document. What is no YAML at all is for the decoder to say.
+// twice, values of another kind, a second document. What is no YAML at all, or has no end, is for the decoder to say.
 func checkConfig(content []byte) error {
 	decoder := yaml.NewDecoder(bytes.NewReader(content))
 	var document, second yaml.Node
-	if decoder.Decode(&document) != nil {
+	if decoder.Decode(&document) != nil || endless(&document, map[*yaml.Node]bool{}) {
 		return nil
 	}
 	if err := decoder.Decode(&second); err == nil && second.Content[0].Tag != "!!null" {
@@ -35,6 +35,21 @@ func checkConfig(content []byte) error {
 		c.say(root.Line, "it has to be KEY: VALUE")
 	}
 	return c.error()
+}
+
+// endless reports whether an alias leads back into what it is a part of. open says of each node that was seen whether it still is
+// looked into.
+func endless(node *yaml.Node, open map[*yaml.Node]bool) bool {
+	if node == nil {
+		return false
+	}
+	if looked, seen := open[node]; seen {
+		return looked
+	}
+	open[node] = true
+	inside := slices.ContainsFunc(append(slices.Clone(node.Content), node.Alias), func(n *yaml.Node) bool { return endless(n, open) })
+	open[node] = false
+	return inside
 }
 
 // configCheck collects what is wrong with a configuration file.

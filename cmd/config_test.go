@@ -70,6 +70,8 @@ func TestConfigErrors(t *testing.T) {
 		"keys:\n  <<: {identiti: x}":                            "line 2: unknown key identiti in keys; did you mean identity?",
 		"locations: file:///x":                                  "locations: {local: {url: file:///var/backups/gwdr, media: disk, site: dc1}}",
 		"- a":                                                   "it has to be KEY: VALUE",
+		"keys: &k\n  <<: *k":                                    "anchor 'k' value contains itself",
+		"locations:\n  a: &a {<<: [*a]}":                        "anchor 'a' value contains itself",
 		"a: [":                                                  "did not find expected node content",
 		"keys: {recipients: {AGE-SECRET-KEY-1: x}}":             "keys.recipients",
 	} {

@@ -232,6 +232,9 @@ func (r *restoration) run(ctx context.Context, a *app, opts restoreOptions) erro
 	undo := r.keep(ctx, a, plan)
 	result, err := r.applyAgreed(ctx, a, plan)
 	result.Undo = undo
+	untried := r.Proof.untried(result)
+	result.Findings = append(result.Findings, untried...)
+	a.noteFindings(untried)
 	if recordErr := r.record(ctx, result, plan); recordErr != nil {
 		result.Findings = append(result.Findings, restore.Finding{Subject: "lineage", Text: recordErr.Error()})
 		a.noteFindings(result.Findings[len(result.Findings)-1:])
@@ -250,7 +253,7 @@ func (r *restoration) applyAgreed(ctx context.Context, a *app, plan *restore.Pla
 		if !errors.Is(err, restore.ErrMoved) || tries == rebases {
 			return result, err
 		}
-		next, rebaseErr := r.Rebase(ctx, plan)
+		next, rebaseErr := r.Rebase(ctx, plan, result)
 		if rebaseErr != nil && result.Incomplete == nil {
 			return result, fmt.Errorf("%w; nothing was restored", rebaseErr)
 		}
@@ -261,7 +264,7 @@ func (r *restoration) applyAgreed(ctx context.Context, a *app, plan *restore.Pla
 		plan = next
 		select {
 		case <-ctx.Done():
-			return result, ctx.Err()
+			return result, errors.Join(err, ctx.Err())
 		case <-time.After(pause):
 			pause = min(2*pause, time.Second)
 		}

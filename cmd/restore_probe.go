@@ -40,6 +40,18 @@ func (p *proof) probe(ctx context.Context, s *gateway.State) []restore.Check {
 	return append(checks, p.ProbeKey(ctx, s, p.issue)...)
 }
 
+// untried says so where keys were to be tried, and none was, though all else is well.
+func (p *proof) untried(result *restore.Result) []restore.Finding {
+	if p == nil || len(p.Keys) == 0 && p.issue == nil || !result.Verified || len(restore.KeysTried(result.DataPlane)) > 0 {
+		return nil
+	}
+	why := "no route that needs one takes GET"
+	if keysNeeded(result.DataPlane) {
+		why = "each expires about now"
+	}
+	return []restore.Finding{{Subject: "keys", Text: "none was tried: " + why}}
+}
+
 // newProof prepares the proof at the instances that the flags or the configuration name, or that the gateway knows of. It adds
 // those that can be asked for revocations to the witnesses. Without any instance there is none.
 func (a *app) newProof(ctx context.Context, opts restoreOptions, o *opened) (*proof, error) {

@@ -154,3 +154,17 @@ func TestRestoreProbeURLs(t *testing.T) {
 	}
 	wantsText(t, rig.restore(t, exitUsage, "--probe", "gwdr+ftp://x"), "--probe: ")
 }
+
+// TestRestoreProbeKeysNowhere: where no request can tell what becomes of a key, nobody is left to believe that one was tried.
+func TestRestoreProbeKeysNowhere(t *testing.T) {
+	rig := newProofRig(t)
+	putEntity(t, rig.client, entityOf(gateway.Route, "locked", `{"path":"/locked/{id}","upstream":"echo","methods":["POST"]}`))
+	rig.run(t, exitMissed, nil, "--config", rig.file, "backup")
+	said := "! keys: none was tried: no route that needs one takes GET"
+	for _, args := range [][]string{{"--probe-keys", rig.keysFile(t, "live", "revoked")}, {"--probe-issue"}} {
+		wantsText(t, rig.restore(t, exitDone, args...), said)
+	}
+	if text := rig.restore(t, exitDone); strings.Contains(text, said) {
+		t.Error(text)
+	}
+}

@@ -283,3 +283,60 @@ func TestRestoreAsks(t *testing.T) {
 		terminal.Close()
 	}
 }
+
+// meddled is a gateway that takes a piece only at the revision that the one before it made. Before a piece, somebody may put
+// something there.
+type meddled struct {
+	*gatewaytest.Gateway
+	pieces int
+	before map[int]gateway.Entity
+}
+
+func (m *meddled) ApplyBulk(ctx context.Context, changes []gateway.Change, bulk gateway.Bulk) (int64, error) {
+	if m.pieces++; m.before[m.pieces].ID != "" {
+		m.Put(m.before[m.pieces])
+	}
+	if e, err := m.Export(ctx); err != nil || e.Revision != bulk.Base {
+		return 0, errors.Join(err, gateway.ErrConflict)
+	}
+	err := m.Apply(ctx, changes)
+	e, exportErr := m.Export(ctx)
+	return e.Revision, errors.Join(err, exportErr)
+}
+
+// TestRestoreMeddled: what was made before somebody revoked a key meanwhile counts, whatever comes of the rest.
+func TestRestoreMeddled(t *testing.T) {
+	revoked := entityOf(gateway.Revocation, "0000000000000001", `{"at":"2000-01-01T00:00:00Z"}`)
+	foreign := entityOf(gateway.Setting, "foreign", `{}`)
+	for name, test := range map[string]struct {
+		before  map[int]gateway.Entity
+		code    int
+		created int
+	}{
+		"and goes on":     {map[int]gateway.Entity{4: revoked}, exitDone, 11},
+		"and is refused":  {map[int]gateway.Entity{4: revoked, 5: foreign}, exitError, 3},
+		"and a bit later": {map[int]gateway.Entity{4: revoked, 7: foreign}, exitError, 5},
+	} {
+		rig := newRestoreRig(t)
+		rig.JSON = true
+		rig.gateway.Wipe()
+		rig.restorer.Target, rig.restorer.Rate = &meddled{Gateway: rig.gateway, before: test.before}, 1
+		synctest.Test(t, func(t *testing.T) {
+			if code := rig.run(t, restoreOptions{rate: 1}); code != test.code {
+				t.Errorf("%s: exit code %d, want %d\n%s", name, code, test.code, rig.err)
+			}
+		})
+		var res restore.Result
+		if err := json.Unmarshal(rig.out.Bytes(), &res); err != nil {
+			t.Fatal(name, err)
+		}
+		if res.Created != test.created {
+			t.Errorf("%s: %d created, want %d", name, res.Created, test.created)
+		}
+		said := fmt.Sprintf("%d of 11 changes were made", test.created)
+		if failed := test.code != exitDone; failed != (res.Incomplete != nil && len(res.Incomplete.Made) == test.created && strings.Contains(rig.err.String(), said)) ||
+			strings.Contains(rig.err.String(), "nothing was") {
+			t.Errorf("%s: %+v\n%s", name, res.Incomplete, rig.err)
+		}
+	}
+}

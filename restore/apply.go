@@ -30,17 +30,18 @@ func (r *Restore) Apply(ctx context.Context, p *Plan) (*Result, error) {
 
 func (r *Restore) apply(ctx context.Context, p *Plan, res *Result, watch *stopwatch) error {
 	base, err := r.unmoved(ctx, p)
+	if err != nil && len(p.made) > 0 {
+		return res.fail(p, r.incomplete(ctx, p, err), err)
+	}
 	if err != nil {
 		res.tally(nil, p.Total)
-		return err
+		return fmt.Errorf("%w; nothing was restored", err)
 	}
 	r.progress("making %d changes", len(p.Changes))
 	if err := r.change(ctx, p.Changes, base); err != nil { // also without changes: it ends the target's wait for a restore
-		res.Incomplete = r.incomplete(ctx, p, err)
-		res.tally(res.Incomplete.Made, p.Total)
-		return fmt.Errorf("apply changes: %w; %s", err, res.Incomplete)
+		return res.fail(p, r.incomplete(ctx, p, err), fmt.Errorf("apply changes: %w", err))
 	}
-	res.tally(p.Steps, p.Total)
+	res.tally(slices.Concat(p.made, p.Steps), p.Total)
 	watch.lap("apply")
 	r.progress("reading the gateway back")
 	after, err := r.Target.Export(ctx)
@@ -132,24 +133,31 @@ func (r *Restore) unmoved(ctx context.Context, p *Plan) (revision int64, err err
 	if now.Store == p.Store && now.Revision == p.Base || now.State.Digest() == p.live.Digest() {
 		return now.Revision, nil
 	}
-	return 0, fmt.Errorf("%w: from revision %d to %d; nothing was restored", ErrMoved, p.Base, now.Revision)
+	return 0, fmt.Errorf("%w: from revision %d to %d", ErrMoved, p.Base, now.Revision)
 }
 
-// incomplete finds out what a failed Apply changed: by reading the target, and only if that fails by what it said.
+// incomplete finds out what a failed Apply changed: by reading the target, and only if that fails by what it said. What a target
+// refused because it had moved, it did not make, though it may have come to the same by itself.
 func (r *Restore) incomplete(ctx context.Context, p *Plan, cause error) *Incomplete {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readBackTimeout)
 	defer cancel()
-	n := &Incomplete{Made: []Step{}, Of: len(p.Changes)}
+	n := &Incomplete{Made: append([]Step{}, p.made...), Of: len(p.made) + len(p.Changes)}
+	told := 0
+	if partial := (*gateway.PartialError)(nil); errors.As(cause, &partial) {
+		told = min(partial.Applied, len(p.Steps))
+	}
 	after, err := r.Target.Export(ctx)
 	if err != nil {
 		r.log().Warn("gateway cannot be read after the failed restore", "error", err)
-		if partial := (*gateway.PartialError)(nil); errors.As(cause, &partial) {
-			n.Made = p.Steps[:min(partial.Applied, len(p.Steps))]
-		}
+		n.Made = append(n.Made, p.Steps[:told]...)
 		return n
 	}
 	n.ReadBack = true
-	for i, c := range p.Changes {
+	sent := p.Changes
+	if errors.Is(cause, ErrMoved) {
+		sent = p.Changes[:told]
+	}
+	for i, c := range sent {
 		if body, there := after.State.Get(c.Entity.Ref); there == (c.Op != gateway.Delete) && bytes.Equal(body, c.Entity.Body) {
 			n.Made = append(n.Made, p.Steps[i])
 		}

@@ -41,13 +41,13 @@ func (a attempt) want() string {
 	return strconv.Itoa(a.status)
 }
 
-// right judges an answer. unknown is how the gateway itself says 404, if that is known. A 401 must be the gateway's: behind a
-// door that is open, the upstream may say the same.
+// right judges an answer. unknown is how the gateway itself says 404, if that is known. A 401 or 403 must be the gateway's, which
+// speaks of the API key: behind a door that is open, the upstream may say the same.
 func (a attempt) right(status int, body, unknown []byte) bool {
 	_, itself := own(body)
 	switch {
-	case a.status == http.StatusUnauthorized:
-		return status == a.status && itself
+	case a.status == http.StatusUnauthorized || a.status == http.StatusForbidden:
+		return status == a.status && itself && denied(status, body)
 	case a.status != 0:
 		return status == a.status
 	case a.fate == Live && (denied(status, body) || status >= http.StatusInternalServerError && itself):

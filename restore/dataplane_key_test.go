@@ -256,3 +256,23 @@ func TestProbeChanged(t *testing.T) {
 		t.Errorf("%q", paths)
 	}
 }
+
+// TestProbeKeysSeesThroughUpstreams: an upstream whose errors look like the gateway's does not stand in for it.
+func TestProbeKeysSeesThroughUpstreams(t *testing.T) {
+	for status, wanted := range map[int]string{http.StatusUnauthorized: "revoked 401", http.StatusForbidden: "live 403"} {
+		upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, `{"error":"not for you"}`, status)
+		}))
+		defer upstream.Close()
+		k := newKeyed(upstream.URL)
+		k.state.Delete(gateway.Ref{Kind: gateway.Route, ID: "plain"}) // what is left wants a scope that the live key lacks
+		spoiled := k.state.Clone()
+		spoiled.Delete(gateway.Ref{Kind: gateway.Revocation, ID: k.tokens["revoked"].ID})
+		spoiled.Put(gateway.Entity{Ref: gateway.Ref{Kind: gateway.Route, ID: "scoped"}, Body: gateway.Encode(gateway.RouteBody{Path: "/scoped", Upstream: "echo"})})
+		in := k.serve(t, spoiled)
+		checks := DataPlane{Instances: []Instance{in}, Keys: k.all(), Within: time.Millisecond}.Probe(t.Context(), k.state)
+		if got := failing(checks); !slices.Contains(got, wanted) {
+			t.Errorf("%d: %q", status, got)
+		}
+	}
+}

@@ -17,6 +17,8 @@ const (
 	defaultPatience = 15 * time.Second
 	// haste is how long a location may take to do so where another one has: as long as the drivers try to connect.
 	haste = 5 * time.Second
+	// behind is how much later than the first one the others may be in any case: where that one is slow, all may be.
+	behind = 2 * time.Second
 )
 
 func (r *Source) patience() time.Duration {
@@ -68,16 +70,19 @@ func (r *Source) answering(ctx context.Context, s *Snapshot, copies []backup.Cop
 // alike is a difference between two answers that says nothing: the order of the configuration counts.
 const alike = 100 * time.Millisecond
 
-// hurry leaves whoever has not answered after haste, as soon as anybody was heard.
+// hurry leaves whoever has not answered after haste, or, where the first answer came late, a while after that.
 func hurry(ctx context.Context, heard <-chan struct{}, leave context.CancelCauseFunc) {
+	begun := time.Now()
 	select {
-	case <-time.After(haste):
+	case <-heard:
 	case <-ctx.Done():
 		return
 	}
+	first := time.Since(begun)
+	limit := max(haste, first+behind)
 	select {
-	case <-heard:
-		leave(fmt.Errorf("no answer within %s", haste))
+	case <-time.After(limit - first):
+		leave(fmt.Errorf("no answer within %s", limit.Round(time.Second)))
 	case <-ctx.Done():
 	}
 }

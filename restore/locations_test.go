@@ -52,3 +52,22 @@ func TestSlowLocation(t *testing.T) {
 		w.wantFinding(p.Findings, "nas", "no answer within")
 	})
 }
+
+// TestSlowLocations: where all are slow, the first one that answers does not cost the others their turn.
+func TestSlowLocations(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.backup()
+		w.revoke()
+		w.copies = w.copies[2:] // the others are away meanwhile
+		w.backup()
+		w.gateway.Wipe()
+		w.memories[0].Break(mute(haste + time.Second))
+		w.memories[1].Break(mute(time.Hour))
+		w.memories[2].Break(mute(haste + time.Second + 300*time.Millisecond))
+		p, res := w.run()
+		if !w.has(newlyRevoked.Ref) {
+			t.Errorf("result %+v", res)
+		}
+		w.wantFinding(p.Findings, "nas", "no answer within 8s")
+	})
+}

@@ -124,3 +124,46 @@ func TestRevokedInLogOfFork(t *testing.T) {
 		t.Errorf("restored %v: %+v", exportOf(t, w.gateway).State.Refs(), res)
 	}
 }
+
+// TestRevokedBeforeDamagedPointElsewhere: where the log of a location that is not restored from goes on, what was revoked there
+// before its damaged points stays so.
+func TestRevokedBeforeDamagedPointElsewhere(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.followed(w.put("a"))
+		known := w.memories[0].Objects()
+		w.followed(w.revoke)
+		w.backup()
+		for i, m := range w.memories {
+			for name := range m.Objects() {
+				if fresh := known[name] == nil; fresh && (i < 2 || strings.Contains(name, "/packs/")) {
+					m.Set(name, nil)
+				}
+			}
+		}
+		w.restore.Copies, w.restore.Elsewhere = w.copies[:2], w.copies[2:]
+		w.gateway.Wipe()
+		if _, res := w.run(); !w.has(newlyRevoked.Ref) {
+			t.Errorf("restored %v: %+v", exportOf(t, w.gateway).State.Refs(), res)
+		}
+	})
+}
+
+// TestRevokedBehindSealedLog: what was revoked behind segments that no identity at hand opens stays so.
+func TestRevokedBehindSealedLog(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		w.followed(w.put("a"))
+		w.gateway.Wipe()
+		ours, theirs := w.keys, backuptest.NewKeys(t)
+		w.keys.Recipients, w.keys.RecipientIDs = theirs.Recipients, theirs.RecipientIDs
+		child := w.followedAnew(w.put("b"))
+		w.keys = ours
+		w.followed(w.revoke)
+		w.lose(child + "/points/")
+		w.gateway.Wipe()
+		p, res := w.run()
+		if !w.has(newlyRevoked.Ref) {
+			t.Errorf("restored %v: %+v", exportOf(t, w.gateway).State.Refs(), res)
+		}
+		w.wantFinding(p.Findings, "log", "of which no point is left, does not tell all its revocations")
+	})
+}

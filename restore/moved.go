@@ -10,9 +10,9 @@ import (
 
 // Rebase is for a plan that Apply refused with ErrMoved: it returns what is left of it, if the target has moved nowhere but
 // to where the plan leads. So it does while it makes the last changes that a killed restore had sent. Nothing needs to be
-// agreed to again: what is left was in the plan. What was revoked meanwhile stays revoked. The error wraps ErrMoved if
-// anything else was changed.
-func (r *Restore) Rebase(ctx context.Context, p *Plan) (*Plan, error) {
+// agreed to again: what is left was in the plan. What was revoked meanwhile stays revoked. What the Apply made that res came
+// of, or those before, counts as made by the next one. The error wraps ErrMoved if anything else was changed.
+func (r *Restore) Rebase(ctx context.Context, p *Plan, res *Result) (*Plan, error) {
 	now, err := r.Target.Export(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrTarget, err)
@@ -34,5 +34,11 @@ func (r *Restore) Rebase(ctx context.Context, p *Plan) (*Plan, error) {
 	next.Changes = gateway.Diff(now.State, next.Wanted)
 	next.Expected = next.Wanted.Digest()
 	next.count(p.restored)
+	if res.Incomplete != nil {
+		next.made = res.Incomplete.Made
+	}
+	for _, s := range next.made {
+		next.Total = next.Total.plus(s.Op)
+	}
 	return &next, nil
 }

@@ -32,7 +32,7 @@ func TestRebase(t *testing.T) {
 		r := &Restore{}
 		p := planFor(t, r, g)
 		c.meanwhile(g, p)
-		next, err := r.Rebase(t.Context(), p)
+		next, err := r.Rebase(t.Context(), p, &Result{})
 		if errors.Is(err, ErrMoved) != c.refused || (err != nil) != c.refused {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -39,6 +39,7 @@ type Plan struct {
 	Source  *Snapshot        `json:"-"` // what was read; nil after an error
 	live    *gateway.State
 	took    time.Duration
+	made    []Step // before Rebase made it of another plan
 
 	restored func(gateway.Ref) bool // is it an entity that is to be restored?
 }

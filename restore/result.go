@@ -70,6 +70,13 @@ func newResult(p *Plan) *Result {
 		Expected: p.Expected, DataPlane: []Check{}, Findings: p.Findings}
 }
 
+// fail takes note of what a restore changed that failed, and returns the error that says so.
+func (res *Result) fail(p *Plan, n *Incomplete, err error) error {
+	res.Incomplete = n
+	res.tally(n.Made, p.Total)
+	return fmt.Errorf("%w; %s", err, n)
+}
+
 // tally counts the changes that were made; those that were not left their entities unchanged, or there.
 func (res *Result) tally(made []Step, planned Counts) {
 	for _, s := range made {

@@ -49,7 +49,7 @@ func (r *Source) otherRevocations(ctx context.Context, s *Snapshot, found []back
 		s.know(known)
 	}
 	for lineage, f := range since {
-		if s.replayed && lineage == s.Point.Lineage { // the state has them
+		if s.replayed && len(r.Elsewhere) == 0 && lineage == s.Point.Lineage { // the state has them
 			continue
 		}
 		if tails, err := r.wholeTails(ctx, s, f); err == nil {

@@ -100,7 +100,11 @@ func (s *Snapshot) addTails(f backup.Found, tails []*backup.Tail, r *Source) (by
 // addTail adds what was revoked in the log, and says what is not known of it.
 func (s *Snapshot) addTail(tail *backup.Tail, r *Source) (unknown string) {
 	state := gateway.NewState()
-	tail.Replay(state, r.Keys.Identities)
+	for _, c := range tail.Glean(r.Keys.Identities) {
+		if c.Entity.Kind == gateway.Revocation && c.Op != gateway.Delete { // it is for good
+			state.Put(c.Entity)
+		}
+	}
 	s.Revocations = slices.AppendSeq(s.Revocations, state.Kind(gateway.Revocation))
 	unknown = tail.Stop
 	for _, gap := range tail.Gaps {
