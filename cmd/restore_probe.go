@@ -102,8 +102,18 @@ func (a *app) openInstance(ctx context.Context, text string, o *opened) (restore
 	if urls := publishedData(ctx, named.Admin); len(urls) > 0 {
 		in.URL = urls[0]
 	}
-	o.Witnesses = append(o.Witnesses, named.Admin)
+	o.Witnesses = append(o.Witnesses, hearsay{named.Admin})
 	return in, nil
+}
+
+// hearsay is a witness whose revocations count, but who does not say that there are no others: it is named to prove what is
+// restored, and may be as new as the gateway that it follows.
+type hearsay struct{ restore.RevocationSource }
+
+// Revocations returns those that are known, and no time by which all are.
+func (h hearsay) Revocations(ctx context.Context) ([]gateway.Entity, time.Time, error) {
+	known, _, err := h.RevocationSource.Revocations(ctx)
+	return known, time.Time{}, err
 }
 
 // checkProbe refuses what is no base URL: the paths to probe are the routes'.

@@ -168,3 +168,16 @@ func TestRestoreProbeKeysNowhere(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+// TestRestoreProbeOfNewGateway: a new gateway that is named as a data plane knows nothing of what was revoked at the lost one.
+func TestRestoreProbeOfNewGateway(t *testing.T) {
+	rig := newProofRig(t)
+	to := "gwdr+http://" + serveUntilEnd(t, t.TempDir()).Admin
+	for _, args := range [][]string{nil, {"--probe", to}} {
+		var plan restore.Plan
+		rig.run(t, exitDone, &plan, append([]string{"--config", rig.file, "--json", "restore", "--plan", "--to", to}, args...)...)
+		if plan.Doubt == nil || plan.Doubt.Working == 0 {
+			t.Errorf("%v: no doubt is left: %+v", args, plan.Findings)
+		}
+	}
+}
