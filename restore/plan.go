@@ -81,7 +81,7 @@ func (r *Restore) compare(live *gateway.Export, s *Snapshot) *Plan {
 	p.Wanted = r.wanted(live.State, s.State, restored)
 	if pick.picksKind(gateway.Revocation) {
 		revoke(p.Wanted, slices.DeleteFunc(slices.Clone(s.Revocations), func(e gateway.Entity) bool { return !restored(e.Ref) }))
-		p.Doubt = s.doubtIn(p.Wanted, cmp.Or(r.Doubtful, FailClosed))
+		p.Doubt = s.doubtIn(live.State, p.Wanted, cmp.Or(r.Doubtful, FailClosed))
 		p.Doubt.close(p.Wanted, time.Now())
 		p.Revoked = beyond(p.Wanted, s.State)
 	}
