@@ -98,6 +98,9 @@ func (r *Restore) compare(live *gateway.Export, s *Snapshot) *Plan {
 		p.Findings = append(p.Findings, f)
 	}
 	p.Findings = append(p.Findings, lost...)
+	if len(r.Match) > 0 && p.Total == (Counts{}) {
+		p.Findings = append(p.Findings, Finding{"match", "nothing matches, neither here nor in the gateway: nothing is restored"})
+	}
 	return p
 }
 
