@@ -1,6 +1,7 @@
 package restore
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -22,12 +23,13 @@ const (
 type Doubt struct {
 	Since   time.Time        `json:"since"` // UTC: what was revoked by then is known
 	Policy  RevocationPolicy `json:"policy"`
-	Issued  []string         `json:"issued_since"` // ids of restored keys that were issued since then, and are not revoked otherwise
+	Issued  []string         `json:"issued_since"` // ids of restored keys that were issued since then, and are not revoked otherwise; with fail-closed not those that the target has
 	Working int              `json:"working_keys"` // that were issued before, and may have been revoked since
 }
 
-// doubtIn returns the doubt that remains of the keys in the wanted state, or nil.
-func (s *Snapshot) doubtIn(wanted *gateway.State, policy RevocationPolicy) *Doubt {
+// doubtIn returns the doubt that remains of the keys in the wanted state, or nil. A key that the live target has just so, and
+// has not revoked, is not brought back: fail-closed leaves it alone, for to revoke it cannot be undone.
+func (s *Snapshot) doubtIn(live, wanted *gateway.State, policy RevocationPolicy) *Doubt {
 	if s.RevokedBy.After(s.Time) {
 		return nil
 	}
@@ -39,7 +41,9 @@ func (s *Snapshot) doubtIn(wanted *gateway.State, policy RevocationPolicy) *Doub
 		if _, revoked := wanted.Get(gateway.Ref{Kind: gateway.Revocation, ID: e.ID}); revoked {
 			continue
 		}
-		if body, err := readKey(e.Body); err == nil && body.Created.After(d.Since) {
+		there, kept := live.Get(e.Ref)
+		kept = kept && policy != AcceptRisk && bytes.Equal(there, e.Body)
+		if body, err := readKey(e.Body); err == nil && body.Created.After(d.Since) && !kept {
 			d.Issued = append(d.Issued, e.ID)
 		} else {
 			d.Working++

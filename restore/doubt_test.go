@@ -46,6 +46,26 @@ func TestDoubt(t *testing.T) {
 	}
 }
 
+// TestDoubtOfLiveKeys: a key that lives in the gateway and stays there is not revoked because the backups do not know it yet;
+// one that is brought back is.
+func TestDoubtOfLiveKeys(t *testing.T) {
+	point := time.Now().Add(-time.Hour)
+	issued, lost := keyIssued("0123456789abcdef", point.Add(time.Minute)), keyIssued("fedcba9876543210", point.Add(time.Minute))
+	live := &gateway.Export{State: gateway.NewState(issued)}
+	r := &Restore{NoDelete: true}
+	p := r.compare(live, &Snapshot{State: gateway.NewState(lost), Time: point, RevokedBy: point})
+	if len(p.Doubt.Issued) != 1 || p.Doubt.Issued[0] != lost.ID {
+		t.Errorf("in doubt are %v; want %s", p.Doubt.Issued, lost.ID)
+	}
+	if _, revoked := p.Wanted.Get(gateway.Ref{Kind: gateway.Revocation, ID: issued.ID}); revoked {
+		t.Error("a key that lives in the gateway would be revoked")
+	}
+	other := keyIssued(issued.ID, point.Add(2*time.Minute))
+	if p = r.compare(live, &Snapshot{State: gateway.NewState(other), Time: point, RevokedBy: point}); len(p.Doubt.Issued) != 1 {
+		t.Errorf("a key that the restore changes is not in doubt: %+v", p.Doubt)
+	}
+}
+
 // TestDoubtInGap: what was revoked in a gap of the log is not known, whatever comes after it; a whole newer list of
 // revocations makes up for it.
 func TestDoubtInGap(t *testing.T) {

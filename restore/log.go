@@ -38,6 +38,9 @@ func (r *Source) replay(ctx context.Context, s *Snapshot, candidates []backup.Fo
 	if tail.Stop != "" && r.At != (At{}) {
 		return fmt.Errorf("%w: from point %s to the %s: %s", ErrGap, name, r.At, tail.Stop)
 	}
+	if r.At.Before > 0 && tail.Revision < r.At.Before-1 {
+		s.note("log", "ends at revision %d: what was changed between it and revision %d, if anything, is not in the backups", tail.Revision, r.At.Before)
+	}
 	r.lead(s, tail, state, candidates)
 	if s.State == state {
 		s.Provenance = append(s.Provenance, provenance...)

@@ -47,4 +47,14 @@ func TestMatch(t *testing.T) {
 	if p.Total != (Counts{Create: 1, Update: 1, Delete: 1}) {
 		t.Errorf("total %+v", p.Total)
 	}
+	if len(p.Findings) > 0 {
+		t.Errorf("findings %v", p.Findings)
+	}
+	if m, err = ParseMatch("route:c-*"); err != nil {
+		t.Fatal(err)
+	}
+	p = (&Restore{Match: []Match{m}}).compare(&gateway.Export{State: live}, &Snapshot{State: point})
+	if len(p.Findings) != 1 || p.Findings[0].Subject != "match" {
+		t.Errorf("nothing matches; findings %v", p.Findings)
+	}
 }

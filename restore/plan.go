@@ -82,7 +82,7 @@ func (r *Restore) compare(live *gateway.Export, s *Snapshot) *Plan {
 	p.Wanted = r.wanted(live.State, s.State, restored)
 	if pick.picksKind(gateway.Revocation) {
 		revoke(p.Wanted, slices.DeleteFunc(slices.Clone(s.Revocations), func(e gateway.Entity) bool { return !restored(e.Ref) }))
-		p.Doubt = s.doubtIn(p.Wanted, cmp.Or(r.Doubtful, FailClosed))
+		p.Doubt = s.doubtIn(live.State, p.Wanted, cmp.Or(r.Doubtful, FailClosed))
 		p.Doubt.close(p.Wanted, time.Now())
 		p.Revoked = beyond(p.Wanted, s.State)
 	}
@@ -99,6 +99,9 @@ func (r *Restore) compare(live *gateway.Export, s *Snapshot) *Plan {
 		p.Findings = append(p.Findings, f)
 	}
 	p.Findings = append(p.Findings, lost...)
+	if len(r.Match) > 0 && p.Total == (Counts{}) {
+		p.Findings = append(p.Findings, Finding{"match", "nothing matches, neither here nor in the gateway: nothing is restored"})
+	}
 	return p
 }
 

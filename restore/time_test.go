@@ -43,6 +43,10 @@ func TestAtTime(t *testing.T) {
 				t.Errorf("before revision %d: %+v", i+2, res)
 			}
 		}
+		w.gateway.Wipe()
+		w.restore.At = At{Before: 4711}
+		p, _ := w.run()
+		w.wantFinding(p.Findings, "log", "and revision 4711, if anything, is not in the backups")
 		w.restore.At = At{Before: 1}
 		if _, err := w.restore.Plan(t.Context()); !errors.Is(err, ErrNoSuchPoint) {
 			t.Errorf("before all: %v, want ErrNoSuchPoint", err)
