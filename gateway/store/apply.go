@@ -12,7 +12,7 @@ import (
 	"gwdr/gateway"
 )
 
-// Up to SwitchOps changes with SwitchBytes of bodies are made at once: nobody ever reads, or watches, a part of them. More are
+// Up to SwitchOps changes with SwitchBytes of bodies and references are made at once: nobody ever reads, or watches, a part of them. More are
 // too large for a line of a watch, which never splits a revision, and for the memory: while it is made, a transaction takes
 // some 5 KB for each change.
 const (
@@ -20,8 +20,10 @@ const (
 	SwitchBytes = 48 << 20
 )
 
-// bound is how large a transaction may be. The bytes are those of the bodies.
+// bound is how large a transaction may be. The bytes are those of bodies and references, and some for the form of each change.
 type bound struct{ ops, bytes int }
+
+const formBytes = 64
 
 // A blank store is nobody's to read before the last of its changes, so that small transactions do, in less memory.
 var atOnce, inParts = bound{SwitchOps, SwitchBytes}, bound{4000, 8 << 20}
@@ -141,7 +143,7 @@ func (t *transfer) run(ctx context.Context, changes []gateway.Change) error {
 func (b bound) cut(changes []gateway.Change) int {
 	seen, size := make(map[gateway.Ref]bool, min(len(changes), b.ops)), 0
 	for i, c := range changes {
-		size += len(c.Entity.Body)
+		size += len(c.Entity.Body) + len(key(c.Entity.Ref)) + formBytes
 		if i == b.ops || seen[c.Entity.Ref] || i > 0 && size > b.bytes {
 			return i
 		}

@@ -3,6 +3,8 @@ package store_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -171,5 +173,18 @@ func TestBulkIsSettled(t *testing.T) {
 	}
 	if after, _ := state(t, s); after.Revision != before.Revision {
 		t.Error("looking made a revision")
+	}
+}
+
+// etcd bounds a request by all of its bytes, long ids among them.
+func TestLongIDs(t *testing.T) {
+	s := open(t, store.Options{Dir: t.TempDir()})
+	put(t, s, entity(gateway.Route, "a", "1"))
+	var changes []gateway.Change
+	for i := range 110_000 {
+		changes = append(changes, gateway.Change{Op: gateway.Create, Entity: entity(gateway.Key, fmt.Sprintf("%0500d", i), strings.Repeat("b", 100))})
+	}
+	if applied, _, err := s.Apply(t.Context(), changes, gateway.Bulk{}); err != nil || applied != len(changes) {
+		t.Errorf("%d of %d: %v", applied, len(changes), err)
 	}
 }
