@@ -413,6 +413,8 @@ func notRead(err error, gatewayHint string) error {
 // restoreError maps what came of a restore to its exit code.
 func restoreError(result *restore.Result, err error) error {
 	switch {
+	case errors.Is(err, context.Canceled) && result.Incomplete != nil && len(result.Incomplete.Made) > 0:
+		return withHint(exitWith(exitInterrupted, fmt.Errorf("restore interrupted: %s", result.Incomplete)), "restore again: only what is missing is changed")
 	case err != nil && result.Incomplete != nil && len(result.Incomplete.Made) > 0:
 		return withHint(exitWith(exitError, err), "restore again when the gateway is well: only what is missing is changed")
 	case errors.Is(err, restore.ErrDataPlane):
