@@ -33,7 +33,7 @@ func writeDrift(w io.Writer, d *restore.Drift, paint func(colour, text string) s
 	writeSide(&b, "from", d.From)
 	writeSide(&b, "to", d.To)
 	for _, f := range condense(d.Findings) {
-		fmt.Fprintln(&b, paint(yellow, "! "+printable(f.Subject+": "+f.Text)))
+		fmt.Fprintln(&b, paint(yellow, hang("! ", 2, printable(f.String()))))
 	}
 	fmt.Fprintln(&b)
 	changes := d.Changes

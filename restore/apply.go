@@ -34,7 +34,7 @@ func (r *Restore) apply(ctx context.Context, p *Plan, res *Result, watch *stopwa
 		res.tally(nil, p.Total)
 		return err
 	}
-	r.progress("making %d changes", len(p.Changes))
+	r.progress("making %s", changes(len(p.Changes)))
 	if err := r.change(ctx, p.Changes, base); err != nil { // also without changes: it ends the target's wait for a restore
 		res.Incomplete = r.incomplete(ctx, p, err)
 		res.tally(res.Incomplete.Made, p.Total)

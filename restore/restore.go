@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -56,6 +57,9 @@ type Finding struct {
 	Subject string `json:"subject"` // a location, a point, a kind, an entity
 	Text    string `json:"finding"`
 }
+
+// String is the finding on one line: errors that were joined stay apart.
+func (f Finding) String() string { return f.Subject + ": " + strings.ReplaceAll(f.Text, "\n", "; ") }
 
 // Plan reads the target, the locations and the witnesses, and changes nothing. Without any restorable point the error
 // wraps ErrNothing, and the Plan holds nothing but the findings that say why.
