@@ -34,6 +34,9 @@ var ErrNothing = errors.New("nothing restorable")
 // ErrNoSuchPoint is wrapped when there are points, but none that Restore.At allows.
 var ErrNoSuchPoint = errors.New("no such point")
 
+// ErrAmbiguous is wrapped when several points begin with the name in Restore.At.
+var ErrAmbiguous = errors.New("is ambiguous")
+
 // ErrGap is wrapped when the wanted state lies behind changes that are not known. Source.AllowGap goes on all the same.
 var ErrGap = errors.New("the log does not lead there")
 
