@@ -91,8 +91,8 @@ func writePlan(w io.Writer, p *restore.Plan, paint func(colour, text string) str
 		fmt.Fprintf(&b, "%s made after the point, or unknown to it, %s in force.\n", count(p.Revoked, "revocation"), verb(p.Revoked, "stays", "stay"))
 	}
 	if p.Doubt != nil {
-		fmt.Fprintf(&b, "Revocations are known up to %s, and those that the gateway has:\n"+
-			"any other key that was revoked later works again. --witness names who may know.\n", p.Doubt.Since.Format("2006-01-02 15:04:05 UTC"))
+		fmt.Fprintf(&b, "Revocations are known up to %s, and those that the gateway\n"+
+			"has. Any other key that was revoked later works again; --witness asks who knows.\n", p.Doubt.Since.Format("2006-01-02 15:04:05 UTC"))
 	}
 	if len(p.Changes) == 0 {
 		fmt.Fprintln(&b, "The gateway is as in the point: nothing to change.")
