@@ -118,6 +118,8 @@ func backupError(result *backup.Result, err error) error {
 		return withHint(err, "'gwdr restore' brings its configuration back")
 	case err != nil && result != nil && result.Stored() == 0:
 		return withHint(err, "%s", cmp.Or(awayHint(failures(result)), "'gwdr backup status' says how each location stands; the next 'gwdr backup' brings them what is in the spool"))
+	case result == nil && errors.Is(err, gateway.ErrNotLeader):
+		return withHint(err, "it has nothing of its own to back up: 'gwdr backup' works once it is promoted")
 	case result == nil && unheard(err):
 		return withHint(err, "is it running? GWDR_GATEWAY, or 'gateway' in gwdr.yaml, names another")
 	case err != nil:
@@ -232,9 +234,9 @@ func newBackupListCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List the points that can be restored, from all locations",
-		Long: `Reads the points at every location, and lists those that a trusted signer signed, the newest first: when each was taken,
-how much is in it, and which locations have it. It decrypts nothing, so that it needs no identity, and it does not look
-whether all that a point needs is there: 'gwdr backup verify' does.
+		Long: `Reads the points at every location, and lists those that a trusted signer signed: when each was taken, how much is in it,
+and which locations have it. The newest comes first, but those that a restore left to undo it come last. It decrypts nothing, so
+that it needs no identity, and it does not look whether all that a point needs is there: 'gwdr backup verify' does.
 
 'gwdr restore --at' takes the name or the time of a point. What is between two points and after the newest is in the log,
 which a restore follows: it is not listed.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"gwdr/backup"
 )
@@ -220,13 +221,23 @@ func elapsed(seconds *float64) string {
 
 // wrap writes text beside a label, in lines that fit a terminal; a word that does not is left whole.
 func wrap(w io.Writer, label, text string) {
-	line, fresh := fmt.Sprintf("%-10s", label), false
-	for _, word := range strings.Fields(text) {
-		if fresh && len(line)+1+len(word) > wide {
-			fmt.Fprintln(w, line)
-			line = strings.Repeat(" ", 10)
+	fmt.Fprintln(w, hang(fmt.Sprintf("%-10s ", label), 11, text))
+}
+
+// hang returns the text after its label, in lines that fit a terminal, all but the first one indented.
+func hang(label string, indent int, text string) string {
+	var b strings.Builder
+	line := label
+	for i, word := range strings.Fields(text) {
+		switch {
+		case i > 0 && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > wide:
+			b.WriteString(line + "\n")
+			line = strings.Repeat(" ", indent) + word
+		case i > 0:
+			line += " " + word
+		default:
+			line += word
 		}
-		line, fresh = line+" "+word, true
 	}
-	fmt.Fprintln(w, line)
+	return b.String() + line
 }

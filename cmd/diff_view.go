@@ -33,7 +33,7 @@ func writeDrift(w io.Writer, d *restore.Drift, paint func(colour, text string) s
 	writeSide(&b, "from", d.From)
 	writeSide(&b, "to", d.To)
 	for _, f := range condense(d.Findings) {
-		fmt.Fprintln(&b, paint(yellow, "! "+printable(f.Subject+": "+f.Text)))
+		fmt.Fprintln(&b, paint(yellow, hang("! ", 2, printable(f.String()))))
 	}
 	fmt.Fprintln(&b)
 	changes := d.Changes
@@ -81,7 +81,11 @@ func hintUnless(known bool, hint string) string {
 func writeSide(w io.Writer, label string, s *restore.Side) {
 	taken := s.Time.Format("2006-01-02 15:04:05 UTC")
 	if s.What == restore.SideGateway {
-		fmt.Fprintf(w, "%-5s gateway %s\n      revision %d at %s, store %s\n", label, printable(s.Gateway), s.Revision, taken, printable(s.Store))
+		store := "no store of its own yet"
+		if s.Store != "" {
+			store = "store " + printable(s.Store)
+		}
+		fmt.Fprintf(w, "%-5s gateway %s\n      revision %d at %s, %s\n", label, printable(s.Gateway), s.Revision, taken, store)
 		return
 	}
 	name := "backup " + path.Base(s.Point)

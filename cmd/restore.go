@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"net/http"
 	"os"
 	"path"
 	"slices"
@@ -18,6 +19,7 @@ import (
 
 	"gwdr/backup"
 	"gwdr/gateway"
+	"gwdr/gateway/native"
 	"gwdr/restore"
 )
 
@@ -92,6 +94,8 @@ are all replaced by an echo, replays probes there, times the phases, and puts a 
 	}))
 	completeFlag(cmd, "only", completeList(kindNames))
 	completeFlag(cmd, "from", completeList(a.locationNames))
+	completeFlag(cmd, "at", cobra.FixedCompletions([]cobra.Completion{"1h", "1d", "before="}, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace))
+	completeFlag(cmd, "match", cobra.NoFileCompletions)
 	return cmd
 }
 
@@ -294,6 +298,9 @@ func (r *restoration) record(ctx context.Context, result *restore.Result, plan *
 		return nil
 	}
 	err := backup.RecordRestore(ctx, r.Spool, r.Gateway, result.Store, result.Parent)
+	if errors.Is(err, backup.ErrLocked) {
+		return errors.New("a 'gwdr backup' or 'gwdr backup follow' runs here meanwhile, and goes on with its own: it will not name what was restored as its parent. The restore is complete all the same")
+	}
 	if err != nil {
 		return fmt.Errorf("the next backup will not name what was restored as its parent: %w", err)
 	}
@@ -402,13 +409,17 @@ func (a *app) noPlan(plan *restore.Plan, err error) error {
 		}
 	}
 	a.noteFindings(plan.Findings)
-	return notRead(err, "is it running? --to names another")
+	return notRead(err, "is it running? --to names another; 'gwdr serve' starts an empty one to restore to, 'gwdr serve --from-backup' serves at once")
 }
 
 // notRead says what to do where the backups gave nothing to restore, or the gateway nothing at all.
 func notRead(err error, gatewayHint string) error {
-	if unheard := (*net.OpError)(nil); errors.Is(err, restore.ErrTarget) && errors.As(err, &unheard) {
+	unheard, answered := (*net.OpError)(nil), (*native.Error)(nil)
+	switch {
+	case errors.Is(err, restore.ErrTarget) && errors.As(err, &unheard):
 		return withHint(err, "%s", gatewayHint)
+	case errors.Is(err, restore.ErrTarget) && errors.As(err, &answered) && answered.Status == http.StatusNotFound:
+		return withHint(err, "is this the admin address, which 'gwdr serve --admin' listens on? A data plane's does not do")
 	}
 	return backupHint(err)
 }
@@ -416,6 +427,8 @@ func notRead(err error, gatewayHint string) error {
 // restoreError maps what came of a restore to its exit code.
 func restoreError(result *restore.Result, err error) error {
 	switch {
+	case errors.Is(err, context.Canceled) && result.Incomplete != nil && len(result.Incomplete.Made) > 0:
+		return withHint(exitWith(exitInterrupted, fmt.Errorf("restore interrupted: %s", result.Incomplete)), "restore again: only what is missing is changed")
 	case err != nil && result.Incomplete != nil && len(result.Incomplete.Made) > 0:
 		return withHint(exitWith(exitError, err), "restore again when the gateway is well: only what is missing is changed")
 	case errors.Is(err, restore.ErrDataPlane):

@@ -117,6 +117,10 @@ func TestRestoreExitCodes(t *testing.T) {
 			setUp: func(rig *restoreRig) { rig.gateway.Wipe(); rig.gateway.FailApply(2, errors.New("disk full")) },
 			code:  exitError, stderr: "2 of 11 changes were made, the last was create of upstream/a/b c%2F?&=ü\"\\.., as read back",
 		},
+		"interrupted": {
+			setUp: func(rig *restoreRig) { rig.gateway.Wipe(); rig.gateway.FailApply(2, context.Canceled) },
+			code:  exitInterrupted, stderr: "restore interrupted: 2 of 11 changes were made",
+		},
 		"the data plane fails": {
 			setUp: func(rig *restoreRig) {
 				rig.gateway.Wipe()

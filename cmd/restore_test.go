@@ -2,6 +2,9 @@ package cmd
 
 import (
 	"errors"
+	"fmt"
+	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +13,7 @@ import (
 
 	"gwdr/backup"
 	"gwdr/gateway"
+	"gwdr/gateway/native"
 	"gwdr/restore"
 )
 
@@ -151,5 +155,24 @@ func TestPickCopies(t *testing.T) {
 	}
 	if _, _, err := pickCopies(copies, []string{"moon"}); err == nil || !strings.Contains(err.Error(), "local, nas") {
 		t.Error(err)
+	}
+}
+
+// TestNotRead: whoever names the wrong thing is told which one is right.
+func TestNotRead(t *testing.T) {
+	for name, test := range map[string]struct {
+		err  error
+		code int
+		hint string
+	}{
+		"the data plane's address": {fmt.Errorf("%w: %w", restore.ErrTarget, &native.Error{Status: http.StatusNotFound, Message: "no route matches"}), exitError, "gwdr serve --admin"},
+		"a gateway that is gone":   {fmt.Errorf("%w: %w", restore.ErrTarget, &net.OpError{Op: "dial", Err: errors.New("refused")}), exitError, "is it running?"},
+		"half a name":              {fmt.Errorf("point 2026 %w: a, b", restore.ErrAmbiguous), exitUsage, "give more of its name"},
+	} {
+		err := notRead(test.err, "is it running?")
+		hinted := (*hintedError)(nil)
+		if code := exitCode(t.Context(), err); code != test.code || !errors.As(err, &hinted) || !strings.Contains(hinted.hint, test.hint) {
+			t.Errorf("%s: exit code %d, %+v; want %d, %q", name, code, hinted, test.code, test.hint)
+		}
 	}
 }

@@ -36,7 +36,11 @@ func (a *app) painter(w io.Writer) func(colour, text string) string {
 func (a *app) noteFindings(findings []restore.Finding) {
 	paint := a.painter(a.Stderr)
 	for _, f := range condense(findings) {
-		fmt.Fprintln(a.Stderr, paint(yellow, "! "+printable(f.Subject+": "+f.Text)))
+		line := "! " + printable(f.String())
+		if isTerminal(a.Stderr) {
+			line = hang("! ", 2, printable(f.String()))
+		}
+		fmt.Fprintln(a.Stderr, paint(yellow, line))
 	}
 }
 
@@ -73,10 +77,10 @@ const changesShown = 20
 func writePlan(w io.Writer, p *restore.Plan, paint func(colour, text string) string, verbose bool) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Restore point %s\n", path.Base(p.Point))
-	fmt.Fprintf(&b, "  taken %s (%s ago), revision %d of lineage %s, read from %s\n", p.Time.UTC().Format("2006-01-02 15:04:05 UTC"),
-		time.Since(p.Time).Round(time.Second), p.Revision, p.Lineage, provenance(p.Provenance))
+	fmt.Fprintf(&b, "  taken %s (%s ago), revision %d\n", p.Time.UTC().Format("2006-01-02 15:04:05 UTC"), time.Since(p.Time).Round(time.Second), p.Revision)
+	fmt.Fprintln(&b, hang("  of lineage ", 4, p.Lineage+", read from "+provenance(p.Provenance)))
 	for _, f := range condense(p.Findings) {
-		fmt.Fprintln(&b, paint(yellow, "  ! "+printable(f.Subject+": "+f.Text)))
+		fmt.Fprintln(&b, paint(yellow, hang("  ! ", 4, printable(f.String()))))
 	}
 	fmt.Fprintln(&b)
 	writeChanges(&b, p.Changes, paint, verbose)
@@ -84,10 +88,11 @@ func writePlan(w io.Writer, p *restore.Plan, paint func(colour, text string) str
 		return err
 	}
 	if p.Revoked > 0 {
-		fmt.Fprintf(&b, "%s made after the point, or unknown to it, stay in force.\n", count(p.Revoked, "revocation"))
+		fmt.Fprintf(&b, "%s made after the point, or unknown to it, %s in force.\n", count(p.Revoked, "revocation"), verb(p.Revoked, "stays", "stay"))
 	}
 	if p.Doubt != nil {
-		fmt.Fprintf(&b, "Revocations are known up to %s: a key that was revoked later works again.\n", p.Doubt.Since.Format("2006-01-02 15:04:05 UTC"))
+		fmt.Fprintf(&b, "Revocations are known up to %s, and those that the gateway\n"+
+			"has. Any other key that was revoked later works again; --witness asks who knows.\n", p.Doubt.Since.Format("2006-01-02 15:04:05 UTC"))
 	}
 	if len(p.Changes) == 0 {
 		fmt.Fprintln(&b, "The gateway is as in the point: nothing to change.")
@@ -214,7 +219,7 @@ func keysLine(checks []restore.Check) string {
 			parts = append(parts, fmt.Sprintf("%d %s", n, fate))
 		}
 	}
-	line := "  keys            "
+	var line string
 	if len(parts) > 0 {
 		line += "tried " + strings.Join(parts, ", ") + "; "
 	}
@@ -232,7 +237,7 @@ func keysLine(checks []restore.Check) string {
 	default:
 		line += "each as it should be"
 	}
-	return line + "\n"
+	return hang("  keys            ", 18, line) + "\n"
 }
 
 // provenance says how much was read from where.
@@ -256,6 +261,14 @@ func count(n int, noun string) string {
 		return fmt.Sprintf("%d %sies", n, stem)
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// verb returns the form that goes with the number.
+func verb(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
 }
 
 // printable keeps what a stranger chose, such as an id, on one line, and from steering the terminal.

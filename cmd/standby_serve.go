@@ -116,6 +116,8 @@ func backupHint(err error) error {
 		return withHint(exitWith(exitRefused, err), "an earlier --at is before the gap; --allow-gap goes on behind it, without the changes that are lost")
 	case errors.Is(err, restore.ErrSealed):
 		return withHint(exitWith(exitIntegrity, err), identityHint)
+	case errors.Is(err, restore.ErrAmbiguous):
+		return withHint(usageError(err), "give more of its name: 'gwdr backup list' has all of it")
 	case errors.Is(err, restore.ErrNoSuchPoint):
 		return withHint(exitWith(exitIntegrity, err), "'gwdr backup list' names the points and their times")
 	case errors.Is(err, restore.ErrNothing):

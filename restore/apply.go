@@ -37,7 +37,7 @@ func (r *Restore) apply(ctx context.Context, p *Plan, res *Result, watch *stopwa
 		res.tally(nil, p.Total)
 		return fmt.Errorf("%w; nothing was restored", err)
 	}
-	r.progress("making %d changes", len(p.Changes))
+	r.progress("making %s", changes(len(p.Changes)))
 	if err := r.change(ctx, p.Changes, base); err != nil { // also without changes: it ends the target's wait for a restore
 		return res.fail(p, r.incomplete(ctx, p, err), fmt.Errorf("apply changes: %w", err))
 	}

@@ -102,7 +102,7 @@ func (a At) candidates(found []backup.Found) ([]backup.Found, error) {
 	case len(matched) == 0:
 		return nil, fmt.Errorf("%w: no location holds a valid point", ErrNothing)
 	case len(matched) > 1 && a.Point != "":
-		return nil, fmt.Errorf("point %q is ambiguous: %s, %s", a.Point, path.Base(matched[0].Name), path.Base(matched[1].Name))
+		return nil, fmt.Errorf("point %q %w: %s, %s", a.Point, ErrAmbiguous, path.Base(matched[0].Name), path.Base(matched[1].Name))
 	}
 	return matched, nil
 }

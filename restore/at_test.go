@@ -83,7 +83,7 @@ func TestCandidates(t *testing.T) {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
-	if _, err := (At{Point: "a"}).candidates(found); err == nil || errors.Is(err, ErrNothing) {
+	if _, err := (At{Point: "a"}).candidates(found); !errors.Is(err, ErrAmbiguous) || errors.Is(err, ErrNothing) {
 		t.Errorf("an ambiguous name: %v", err)
 	}
 }

@@ -99,10 +99,10 @@ func (s *Snapshot) noteTail(tail *backup.Tail, point string) {
 	case tail.Stop != "" && tail.Changes == 0:
 		s.note("log", "does not lead on from point %s: %s", point, tail.Stop)
 	case tail.Stop != "":
-		s.note("log", "leads on from point %s by %d changes, to revision %d of %s, and NOT to its end: %s",
-			point, tail.Changes, tail.Revision, at, tail.Stop)
+		s.note("log", "leads on from point %s by %s, to revision %d of %s, and NOT to its end: %s",
+			point, changes(tail.Changes), tail.Revision, at, tail.Stop)
 	case tail.Changes > 0:
-		s.note("log", "leads on from point %s by %d changes, to revision %d of %s", point, tail.Changes, tail.Revision, at)
+		s.note("log", "leads on from point %s by %s, to revision %d of %s", point, changes(tail.Changes), tail.Revision, at)
 	}
 	told := map[string]int{}
 	for _, p := range tail.Problems {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -33,6 +34,9 @@ var ErrNothing = errors.New("nothing restorable")
 // ErrNoSuchPoint is wrapped when there are points, but none that Restore.At allows.
 var ErrNoSuchPoint = errors.New("no such point")
 
+// ErrAmbiguous is wrapped when several points begin with the name in Restore.At.
+var ErrAmbiguous = errors.New("is ambiguous")
+
 // ErrGap is wrapped when the wanted state lies behind changes that are not known. Source.AllowGap goes on all the same.
 var ErrGap = errors.New("the log does not lead there")
 
@@ -56,6 +60,9 @@ type Finding struct {
 	Subject string `json:"subject"` // a location, a point, a kind, an entity
 	Text    string `json:"finding"`
 }
+
+// String is the finding on one line: errors that were joined stay apart.
+func (f Finding) String() string { return f.Subject + ": " + strings.ReplaceAll(f.Text, "\n", "; ") }
 
 // Plan reads the target, the locations and the witnesses, and changes nothing. Without any restorable point the error
 // wraps ErrNothing, and the Plan holds nothing but the findings that say why.

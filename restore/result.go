@@ -64,6 +64,14 @@ func (n Incomplete) String() string {
 	return fmt.Sprintf("%d of %d changes were made, the last was %s of %s, %s", len(n.Made), n.Of, last.Op, last.Ref, source)
 }
 
+// changes is a number of changes, in words.
+func changes(n int) string {
+	if n == 1 {
+		return "1 change"
+	}
+	return fmt.Sprintf("%d changes", n)
+}
+
 func newResult(p *Plan) *Result {
 	return &Result{Schema: ResultSchema, Lineage: p.Lineage, Parent: fmt.Sprintf("%s@%d", p.Lineage, p.Revision), Point: p.Point,
 		Revision: p.Revision, Time: p.Time, Provenance: p.Provenance, Objects: p.Objects, Gaps: p.Gaps, Unchanged: p.Total.Unchanged, Revoked: p.Revoked, Doubt: p.Doubt,
