@@ -21,7 +21,7 @@ import (
 // ones, neither processes nor files.
 func TestRestoreKill(t *testing.T) {
 	s := newShop(t)
-	s.manyKeys(5_000)
+	s.manyKeys(4_500)
 	s.run("backup", "-q") // three directories on one device: 3-2-1 is not met, and gwdr says so
 	target := s.serve("target")
 	k := &killing{shop: s, want: s.state(s.client), client: &native.Client{URL: target.admin, HTTP: native.NewHTTP()},
