@@ -51,7 +51,7 @@ func (p *Prober) maxInFlight() int {
 // proberRun is one Run of a Prober.
 type proberRun struct {
 	*Prober
-	sender   *sender
+	sender   sender
 	slots    chan struct{}
 	inFlight sync.WaitGroup
 	out      sync.Mutex
