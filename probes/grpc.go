@@ -75,6 +75,9 @@ func (s *grpcSender) read(response *http.Response, sample *Sample) error {
 	if err != nil {
 		return err
 	}
+	if err := checkProtocol(true, response); err != nil {
+		return err
+	}
 	if response.StatusCode != http.StatusOK {
 		return &answerError{class: statusClass(response.StatusCode), text: "HTTP status is " + strconv.Itoa(response.StatusCode)}
 	}

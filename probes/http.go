@@ -89,6 +89,9 @@ func (s *httpSender) read(response *http.Response, nonce string, sample *Sample)
 	if err != nil {
 		return err
 	}
+	if err := checkProtocol(s.request.HTTP2, response); err != nil {
+		return err
+	}
 	if !s.accepts.has(response.StatusCode) {
 		return &answerError{class: statusClass(response.StatusCode), text: "status is " + strconv.Itoa(response.StatusCode)}
 	}
@@ -99,6 +102,14 @@ func (s *httpSender) read(response *http.Response, nonce string, sample *Sample)
 		return err
 	}
 	return want.checkBody(body)
+}
+
+// checkProtocol refuses an answer over HTTP/1.1 where HTTP/2 was asked for: a TLS server that does not offer it gets there.
+func checkProtocol(http2 bool, response *http.Response) error {
+	if http2 && response.ProtoMajor != 2 {
+		return wrong("answer is %s, not HTTP/2", response.Proto)
+	}
+	return nil
 }
 
 func statusClass(status int) Class {

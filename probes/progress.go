@@ -106,7 +106,7 @@ func (p *progress) end(sample *Sample, err error) {
 	}
 	switch {
 	case p.retried.Load():
-		sample.Error = "kept-alive connection was lost"
+		sample.Error = "connection was lost, or refused the request"
 	case err != nil:
 		sample.Error = err.Error()
 	}
