@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -12,12 +14,12 @@ import (
 	"time"
 )
 
-// childOf names the environment variable that turns the test binary into a process of one kind: "record PATH" or
-// "probe URL".
+// childOf names the environment variable that turns the test binary into a process of one kind: "record PATH", "probe URL"
+// or "serve".
 const childOf = "PROBES_TEST_CHILD"
 
 // child starts the test binary as such a process and returns its lines of output.
-func child(t *testing.T, what string) (*exec.Cmd, *bufio.Scanner) {
+func child(t testing.TB, what string) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
 	c := exec.Command(os.Args[0])
 	c.Env = append(os.Environ(), childOf+"="+what)
@@ -42,6 +44,8 @@ func runChild(what string) {
 		recordForever(arg)
 	case "probe":
 		probeForever(arg)
+	case "serve":
+		serveForever()
 	}
 }
 
@@ -77,6 +81,16 @@ func probeForever(url string) {
 	if err := p.Run(context.Background()); err != nil {
 		panic(err)
 	}
+}
+
+// serveForever prints its address and serves echo until it is killed.
+func serveForever() {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(l.Addr())
+	panic(http.Serve(l, http.HandlerFunc(echo)))
 }
 
 func mustJSON(v any) []byte {

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
 )
@@ -55,8 +56,8 @@ func dnsType(name string) dnsmessage.Type {
 
 func (s *dnsSender) close() {}
 
-func (s *dnsSender) send(ctx context.Context, sample *Sample) {
-	p, ctx := watch(ctx)
+func (s *dnsSender) send(ctx context.Context, deadline time.Time, sample *Sample) {
+	p, ctx := watch(ctx, deadline)
 	answer, err := s.ask(ctx, p, "udp")
 	if err == nil && answer.Truncated {
 		answer, err = s.ask(ctx, p, "tcp")

@@ -209,7 +209,7 @@ func TestDNSThatFailsAndFlips(t *testing.T) {
 	}{{right, OK, 0}, {gone, FailDNS, 3}, {flipped, FailBody, 0}, {right, OK, 0}} {
 		server.answer.Store(&c.answer)
 		var got Sample
-		s.send(t.Context(), &got)
+		s.send(t.Context(), soon(), &got)
 		if got.Class != c.want || got.Status != c.code {
 			t.Errorf("attempt %d: %s, RCODE %d (%s); want %s, RCODE %d", i, got.Class, got.Status, got.Error, c.want, c.code)
 		}
@@ -249,7 +249,7 @@ func TestHTTPByANameThatFailsAndFlips(t *testing.T) {
 				want = c.fresh
 			}
 			var got Sample
-			s.send(t.Context(), &got)
+			s.send(t.Context(), soon(), &got)
 			if got.Class != want || (got.DNS > 0) != (fresh || i == 0) {
 				t.Errorf("attempt %d, fresh %v: %+v, want %s", i, fresh, got, want)
 			}

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -56,9 +57,9 @@ func healthRequest(service string) []byte {
 
 func (s *grpcSender) close() { s.transport.CloseIdleConnections() }
 
-func (s *grpcSender) send(ctx context.Context, sample *Sample) {
-	p, ctx := watch(ctx)
-	request := s.prototype.Clone(ctx)
+func (s *grpcSender) send(ctx context.Context, deadline time.Time, sample *Sample) {
+	p, ctx := watch(ctx, deadline)
+	request := s.prototype.WithContext(ctx)
 	request.Body, request.ContentLength = io.NopCloser(bytes.NewReader(s.message)), int64(len(s.message))
 	response, err := s.transport.RoundTrip(request)
 	if err == nil {

@@ -118,7 +118,7 @@ func TestGRPCIsSeenAtOnceWhenItIsBack(t *testing.T) {
 	} {
 		h.SetServingStatus("", is)
 		var sample Sample
-		s.send(t.Context(), &sample)
+		s.send(t.Context(), soon(), &sample)
 		got = append(got, sample.Class)
 	}
 	if got[0] != OK || got[1] != FailStatus || got[2] != OK {

@@ -3,6 +3,7 @@ package probes
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -66,11 +67,12 @@ func newTransport(r Request) *http.Transport {
 
 func (s *httpSender) close() { s.transport.CloseIdleConnections() }
 
-func (s *httpSender) send(ctx context.Context, sample *Sample) {
-	p, ctx := watch(ctx)
+func (s *httpSender) send(ctx context.Context, deadline time.Time, sample *Sample) {
+	p, ctx := watch(ctx, deadline)
 	nonce := strconv.FormatUint(rand.Uint64(), 16)
-	request := s.prototype.Clone(ctx)
-	request.Header.Set(NonceHeader, nonce)
+	request := s.prototype.WithContext(ctx)
+	request.Header = maps.Clone(request.Header)
+	request.Header[NonceHeader] = []string{nonce}
 	response, err := s.transport.RoundTrip(request)
 	if err == nil {
 		err = s.read(response, nonce, sample)

@@ -65,7 +65,7 @@ func TestHTTP2(t *testing.T) {
 				seen := map[string]bool{}
 				for i := range 5 {
 					var got Sample
-					s.send(t.Context(), &got)
+					s.send(t.Context(), soon(), &got)
 					seen[<-connections] = true
 					if got.Class != OK || got.Reused != (i > 0 && !fresh) || *proto.Load() != "HTTP/2.0" {
 						t.Errorf("attempt %d over %s: %+v", i, *proto.Load(), got)
@@ -148,8 +148,8 @@ func TestARefusedStreamIsNotRetriedSilently(t *testing.T) {
 	}
 	defer s.close()
 	var first, second Sample
-	s.send(t.Context(), &first)
-	s.send(t.Context(), &second)
+	s.send(t.Context(), soon(), &first)
+	s.send(t.Context(), soon(), &second)
 	if first.Class != OK || second.Class != FailReset {
 		t.Errorf("%+v, then %+v; want ok, then a reset", first, second)
 	}
@@ -271,8 +271,8 @@ func TestPhases(t *testing.T) {
 	}
 	defer s.close()
 	var first, second Sample
-	s.send(t.Context(), &first)
-	s.send(t.Context(), &second)
+	s.send(t.Context(), soon(), &first)
+	s.send(t.Context(), soon(), &second)
 	if first.Connect <= 0 || first.Handshake <= 0 || first.FirstByte < 5*ms || first.DNS != 0 {
 		t.Errorf("%+v, want times of connect, TLS and first byte, and no DNS for an address", first)
 	}

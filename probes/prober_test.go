@@ -6,8 +6,6 @@ import (
 	"net"
 	"net/http"
 	"slices"
-	"strconv"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -186,67 +184,4 @@ func TestAStalledProberIsFound(t *testing.T) {
 	if !guards["lag"] {
 		t.Errorf("lag p99 %v, %.3f ok: the guards found %v, want lag", e.Quality.LagP99, e.Quality.BaselineOK, guards)
 	}
-}
-
-// BenchmarkProber probes a real server, and reports the processor time that the probers and the server take together as a
-// share of one processor, and how late they send. An operation is an attempt of each series.
-func BenchmarkProber(b *testing.B) {
-	for name, c := range map[string]struct {
-		series   int
-		interval time.Duration
-	}{
-		"1 series at 1000 per s": {1, time.Millisecond},
-		"4 series at 50 per s":   {4, tick},
-	} {
-		b.Run(name, func(b *testing.B) {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				b.Fatal(err)
-			}
-			server := &http.Server{Handler: http.HandlerFunc(echo)}
-			go server.Serve(l)
-			defer server.Close()
-			ctx, cancel := context.WithTimeout(b.Context(), time.Duration(b.N)*c.interval)
-			defer cancel()
-			before := processorTime(b)
-			samples := probeAll(ctx, b, "http://"+l.Addr().String(), c.series, c.interval)
-			used := processorTime(b) - before
-			b.ReportMetric(100*used.Seconds()/b.Elapsed().Seconds(), "%cpu")
-			b.ReportMetric(float64(lag(samples).Microseconds()), "lag-p99-us")
-			b.ReportMetric(100*float64(count(samples, time.Second).Unknown)/float64(max(1, len(samples))), "%unknown")
-		})
-	}
-}
-
-// probeAll runs n probers, every other one with fresh connections, until ctx ends.
-func probeAll(ctx context.Context, b *testing.B, url string, n int, interval time.Duration) []Sample {
-	var all []Sample
-	var mu sync.Mutex
-	var probers sync.WaitGroup
-	for i := range n {
-		p := Prober{
-			Series:  Series{Name: strconv.Itoa(i), Interval: interval, Timeout: time.Second},
-			Request: Request{URL: url, Echo: true, Fresh: i%2 == 1}, T0: time.Now(),
-			Out: func(s Sample) {
-				mu.Lock()
-				defer mu.Unlock()
-				all = append(all, s)
-			},
-		}
-		probers.Go(func() {
-			if err := p.Run(ctx); err != nil {
-				b.Error(err)
-			}
-		})
-	}
-	probers.Wait()
-	return all
-}
-
-func processorTime(b *testing.B) time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

@@ -35,9 +35,10 @@ func (p *phase) length() time.Duration {
 	return 0
 }
 
-// watch returns the progress of an attempt that begins now and is made with the returned context.
-func watch(ctx context.Context) (*progress, context.Context) {
-	ctx, cancel := context.WithCancel(ctx)
+// watch returns the progress of an attempt that begins now and is made with the returned context, which ends at the
+// deadline.
+func watch(ctx context.Context, deadline time.Time) (*progress, context.Context) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
 	p := &progress{start: time.Now(), cancel: cancel}
 	return p, httptrace.WithClientTrace(ctx, p.trace())
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"time"
 )
 
 // The headers that a probe sends and learns from.
@@ -44,8 +45,8 @@ const maxBody = 256 << 10
 
 // sender makes the attempts of one Request. It is safe for concurrent use.
 type sender interface {
-	// send makes one attempt, until ctx ends, and writes down in sample what became of it.
-	send(ctx context.Context, sample *Sample)
+	// send makes one attempt, until the deadline or the end of ctx, and writes down in sample what became of it.
+	send(ctx context.Context, deadline time.Time, sample *Sample)
 	// close gives up idle connections.
 	close()
 }

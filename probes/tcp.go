@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http/httptrace"
 	"net/url"
+	"time"
 )
 
 // tcpSender connects again and again, sends Request.Send, and reads until what is expected was said.
@@ -25,8 +26,8 @@ func newTCPSender(r Request, u *url.URL) (*tcpSender, error) {
 
 func (s *tcpSender) close() {}
 
-func (s *tcpSender) send(ctx context.Context, sample *Sample) {
-	p, ctx := watch(ctx)
+func (s *tcpSender) send(ctx context.Context, deadline time.Time, sample *Sample) {
+	p, ctx := watch(ctx, deadline)
 	p.end(sample, s.converse(ctx, p))
 }
 
