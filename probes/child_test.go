@@ -9,13 +9,14 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 )
 
-// childOf names the environment variable that turns the test binary into a process of one kind: "record PATH", "probe URL"
-// or "serve".
+// childOf names the environment variable that turns the test binary into a process of one kind: "record PATH", "probe URL",
+// "starve URL" or "serve".
 const childOf = "PROBES_TEST_CHILD"
 
 // child starts the test binary as such a process and returns its lines of output.
@@ -43,6 +44,10 @@ func runChild(what string) {
 	case "record":
 		recordForever(arg)
 	case "probe":
+		probeForever(arg)
+	case "starve":
+		runtime.GOMAXPROCS(1)
+		go starve(time.Second, stall)
 		probeForever(arg)
 	case "serve":
 		serveForever()
@@ -80,6 +85,20 @@ func probeForever(url string) {
 	}
 	if err := p.Run(context.Background()); err != nil {
 		panic(err)
+	}
+}
+
+// stall is how long a prober is kept from running.
+const stall = 2 * time.Second
+
+// starve waits, then keeps the processor busy for so long that a goroutine gets its turn every half a second.
+func starve(after, length time.Duration) {
+	time.Sleep(after)
+	for range 100 {
+		go func() {
+			for begin := time.Now(); time.Since(begin) < length; {
+			}
+		}()
 	}
 }
 

@@ -1,6 +1,8 @@
 package probes
 
 import (
+	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"net"
@@ -11,6 +13,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 )
 
 // memory is a network in memory, so that time may be virtual: each dial reaches the handler.
@@ -153,35 +156,93 @@ func TestProberWaitsForAttemptsInFlight(t *testing.T) {
 
 func TestAStalledProberIsFound(t *testing.T) {
 	c, lines := child(t, "probe "+serve(t, echo))
-	var samples []Sample
-	read := func(n int) {
-		for len(samples) < n && lines.Scan() {
-			var s Sample
-			if err := json.Unmarshal(lines.Bytes(), &s); err != nil {
-				t.Fatal(err)
-			}
-			samples = append(samples, s)
-		}
-	}
-	read(50)
+	samples := readSamples(t, lines, nil, 100)
 	if err := c.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	<-time.After(500 * ms) // the length of the stall, not a wait for anything
+	<-time.After(stall) // the stall itself, not a wait for anything
 	if err := c.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	read(150)
-	if len(samples) < 150 {
-		t.Fatalf("%d samples, want 150", len(samples))
+	wantDisturbed(t, readSamples(t, lines, samples, 250))
+}
+
+func TestAStarvedProberIsFound(t *testing.T) {
+	_, lines := child(t, "starve "+serve(t, echo))
+	wantDisturbed(t, readSamples(t, lines, nil, 250))
+}
+
+// readSamples reads a child's samples until there are n.
+func readSamples(t *testing.T, lines *bufio.Scanner, samples []Sample, n int) []Sample {
+	t.Helper()
+	for len(samples) < n && lines.Scan() {
+		var s Sample
+		if err := json.Unmarshal(lines.Bytes(), &s); err != nil {
+			t.Fatal(err)
+		}
+		samples = append(samples, s)
 	}
-	w := Window{Inject: samples[100].Due, Stable: time.Second, Limit: limit}
+	if len(samples) < n {
+		t.Fatalf("%d samples, want %d", len(samples), n)
+	}
+	return slices.SortedFunc(slices.Values(samples), func(a, b Sample) int { return cmp.Compare(a.Seq, b.Seq) })
+}
+
+// wantDisturbed wants samples in which a stall is seen, by itself and by the guards, and no attempt that it delayed counted
+// as sent.
+func wantDisturbed(t *testing.T, samples []Sample) {
+	t.Helper()
+	unknown := 0
+	var latest time.Duration
+	for _, s := range samples {
+		late := s.Sent - s.Due
+		latest = max(latest, late)
+		if s.Class == Unknown {
+			unknown++
+		} else if late > tick/2 {
+			t.Errorf("%+v, sent late by %v, want unknown", s, late)
+		}
+	}
+	if unknown < 50 || latest < stall/2 {
+		t.Errorf("%d of %d not made, the latest late by %v; want a stall of %v to be seen", unknown, len(samples), latest, stall)
+	}
+	w := Window{Inject: samples[len(samples)-10].Due, Stable: time.Second, Limit: limit}
 	e := EstimateOutage(orders, samples, w)
-	guards := map[string]bool{}
-	for _, f := range (Guards{}).Check([]Estimate{e}) {
-		guards[f.Guard] = true
+	if !slices.ContainsFunc(Guards{}.Check([]Estimate{e}), func(f Finding) bool { return f.Guard == "lag" }) {
+		t.Errorf("lag p99 %v: the guards found %v, want lag", e.Quality.LagP99, Guards{}.Check([]Estimate{e}))
 	}
-	if !guards["lag"] {
-		t.Errorf("lag p99 %v, %.3f ok: the guards found %v, want lag", e.Quality.LagP99, e.Quality.BaselineOK, guards)
+}
+
+func TestAClockThatIsSetChangesNothing(t *testing.T) {
+	for _, step := range []time.Duration{time.Hour, -time.Hour} {
+		t0 := time.Now()
+		set := beforeStep(t0, step)
+		if set.Sub(t0) != 0 || t0.Round(0).Sub(set.Round(0)) != step {
+			t.Fatalf("%v is not %v as read before the clock was set by %v", set, t0, step)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		var samples []Sample
+		p := Prober{Series: orders, T0: set, Request: Request{URL: serve(t, echo), Echo: true}, Out: func(s Sample) {
+			if samples = append(samples, s); len(samples) == 10 {
+				stop()
+			}
+		}}
+		if err := p.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range samples {
+			if s.Due < 0 || s.Sent < s.Due || s.Done < s.Sent || s.Done > time.Minute || s.Class == FailTimeout {
+				t.Errorf("clock set by %v: %+v, want an attempt of the first moments", step, s)
+			}
+		}
 	}
+}
+
+// beforeStep returns the instant t as it would have been read if the wall clock had been set forward by step after it:
+// same monotonic reading, other wall clock. It knows the layout of time.Time; who calls it checks that.
+func beforeStep(t time.Time, step time.Duration) time.Time {
+	const secondsShift = 30
+	wall := (*uint64)(unsafe.Pointer(&t))
+	*wall -= uint64(int64(step/time.Second)) << secondsShift
+	return t
 }
