@@ -30,12 +30,13 @@ func newPacer(first, interval time.Duration) (*pacer, error) {
 	return &pacer{timer: timer}, nil
 }
 
-// wait returns at the next tick, at once if there was one since the last call.
-func (p *pacer) wait() error {
-	if _, err := p.timer.Read(p.ticks[:]); err != nil {
-		return fmt.Errorf("wait for timer: %w", err)
+// sleep returns at the first tick that is no sooner than d from now.
+func (p *pacer) sleep(d time.Duration) {
+	for until := time.Now().Add(d); d > 0; d = time.Until(until) {
+		if _, err := p.timer.Read(p.ticks[:]); err != nil {
+			time.Sleep(d)
+		}
 	}
-	return nil
 }
 
 func (p *pacer) close() { p.timer.Close() }

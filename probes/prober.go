@@ -135,10 +135,7 @@ func (s schedule) run(ctx context.Context, begin func(seq int64, due time.Durati
 func (s schedule) waiter(ctx context.Context) (wait func(left time.Duration), stop func()) {
 	if s.interval <= fine {
 		if p, err := newPacer(s.start-time.Since(s.t0), s.interval); err == nil {
-			return func(left time.Duration) {
-				for due := time.Now().Add(left); p.wait() == nil && time.Now().Before(due); {
-				}
-			}, p.close
+			return p.sleep, p.close
 		}
 	}
 	timer := time.NewTimer(0)
