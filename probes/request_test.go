@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -226,6 +227,18 @@ func TestALostKeptAliveConnectionIsNotRetriedSilently(t *testing.T) {
 	s.send(t.Context(), soon(), &second)
 	if first.Class != OK || second.Class != FailReset || !second.Reused {
 		t.Errorf("%+v, then %+v; want ok, then a reset of the reused connection", first, second)
+	}
+}
+
+// TestARetryThatSucceedsIsAReset makes sure of what the test above meets now and then.
+func TestARetryThatSucceedsIsAReset(t *testing.T) {
+	p, _ := watch(t.Context(), soon())
+	p.gotConn(httptrace.GotConnInfo{Reused: true})
+	p.gotConn(httptrace.GotConnInfo{})
+	var s Sample
+	p.end(&s, nil)
+	if s.Class != FailReset || s.Error == "" {
+		t.Errorf("%+v, want a reset of the first connection", s)
 	}
 }
 
