@@ -5,19 +5,22 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 )
 
-// childOf names the environment variable that turns the test binary into a process of one kind: "record PATH" or
-// "probe URL".
+// childOf names the environment variable that turns the test binary into a process of one kind: "record PATH", "probe URL",
+// "starve URL" or "serve".
 const childOf = "PROBES_TEST_CHILD"
 
 // child starts the test binary as such a process and returns its lines of output.
-func child(t *testing.T, what string) (*exec.Cmd, *bufio.Scanner) {
+func child(t testing.TB, what string) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
 	c := exec.Command(os.Args[0])
 	c.Env = append(os.Environ(), childOf+"="+what)
@@ -42,6 +45,12 @@ func runChild(what string) {
 		recordForever(arg)
 	case "probe":
 		probeForever(arg)
+	case "starve":
+		runtime.GOMAXPROCS(1)
+		go starve(time.Second, stall)
+		probeForever(arg)
+	case "serve":
+		serveForever()
 	}
 }
 
@@ -77,6 +86,30 @@ func probeForever(url string) {
 	if err := p.Run(context.Background()); err != nil {
 		panic(err)
 	}
+}
+
+// stall is how long a prober is kept from running.
+const stall = 2 * time.Second
+
+// starve waits, then keeps the processor busy for so long that a goroutine gets its turn every half a second.
+func starve(after, length time.Duration) {
+	time.Sleep(after)
+	for range 100 {
+		go func() {
+			for begin := time.Now(); time.Since(begin) < length; {
+			}
+		}()
+	}
+}
+
+// serveForever prints its address and serves echo until it is killed.
+func serveForever() {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(l.Addr())
+	panic(http.Serve(l, http.HandlerFunc(echo)))
 }
 
 func mustJSON(v any) []byte {

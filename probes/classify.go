@@ -28,10 +28,10 @@ func (e *bodyError) Unwrap() error { return e.err }
 // classify tells the class of an attempt that ended with err, from the error and from how far the attempt came.
 func (p *progress) classify(err error) Class {
 	switch class := ClassOf(err); {
+	case p.retried.Load():
+		return FailReset // of the first connection, also if the second one was faster than giving it up
 	case class == FailTimeout, class == FailDNS, class == OK:
 		return class
-	case p.retried.Load():
-		return FailReset // of the first connection
 	case p.inTLS.Load():
 		return FailTLS
 	case class == FailReset && p.answered.Load() && !errors.As(err, new(*bodyError)) && !isReset(err):

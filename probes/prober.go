@@ -32,12 +32,14 @@ func (p *Prober) Run(ctx context.Context) error {
 		return err
 	}
 	defer sender.close()
-	r := proberRun{Prober: p, sender: sender, slots: make(chan struct{}, p.maxInFlight())}
+	r := proberRun{Prober: p, sender: sender, idle: make(chan Sample)}
 	start := time.Since(p.T0) + rand.N(p.Series.Interval)
+	attempts := context.WithoutCancel(ctx) // those in flight when ctx ends come to their own end
 	schedule{t0: p.T0, start: start, interval: p.Series.Interval}.run(ctx, func(seq int64, due time.Duration) {
-		r.begin(context.WithoutCancel(ctx), Sample{Series: p.Series.Name, Seq: seq, Due: due})
+		r.begin(attempts, Sample{Series: p.Series.Name, Seq: seq, Due: due})
 	})
-	r.inFlight.Wait()
+	close(r.idle)
+	r.workers.Wait()
 	return nil
 }
 
@@ -51,24 +53,35 @@ func (p *Prober) maxInFlight() int {
 // proberRun is one Run of a Prober.
 type proberRun struct {
 	*Prober
-	sender   *sender
-	slots    chan struct{}
-	inFlight sync.WaitGroup
-	out      sync.Mutex
+	sender  sender
+	idle    chan Sample // to a worker that has nothing to do; a new goroutine for each attempt would grow its stack anew
+	started int         // workers
+	workers sync.WaitGroup
+	out     sync.Mutex
 }
 
-// begin starts the attempt s if there is a slot.
+// begin starts the attempt s if there is a slot, which is a worker.
 func (r *proberRun) begin(ctx context.Context, s Sample) {
 	select {
-	case r.slots <- struct{}{}:
-		r.inFlight.Go(func() {
-			defer func() { <-r.slots }()
-			r.attempt(ctx, s)
-		})
+	case r.idle <- s:
+		return
 	default:
-		now := time.Since(r.T0)
-		s.Sent, s.Done, s.Class, s.Error = now, now, Unknown, "no free slot"
-		r.emit(s)
+	}
+	if r.started < r.maxInFlight() {
+		r.started++
+		r.workers.Go(func() { r.work(ctx) })
+		r.idle <- s
+		return
+	}
+	now := time.Since(r.T0)
+	s.Sent, s.Done, s.Class, s.Error = now, now, Unknown, "no free slot"
+	r.emit(s)
+}
+
+// work makes the attempts that come, until there are no more.
+func (r *proberRun) work(ctx context.Context) {
+	for s := range r.idle {
+		r.attempt(ctx, s)
 	}
 }
 
@@ -80,9 +93,7 @@ func (r *proberRun) attempt(ctx context.Context, s Sample) {
 		r.emit(s)
 		return
 	}
-	ctx, cancel := context.WithDeadline(ctx, r.T0.Add(s.Due+r.Series.Timeout))
-	defer cancel()
-	r.sender.send(ctx, &s)
+	r.sender.send(ctx, r.T0.Add(s.Due+r.Series.Timeout), &s)
 	s.Done = time.Since(r.T0)
 	r.emit(s)
 }
@@ -100,35 +111,39 @@ type schedule struct {
 	interval time.Duration
 }
 
+// fine is an interval for which the timers of Go are too coarse.
+const fine = 4 * time.Millisecond
+
 // run calls begin for every attempt at its due time, or as soon after it as the machine allows, until ctx ends.
 func (s schedule) run(ctx context.Context, begin func(seq int64, due time.Duration)) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	wait, stop := s.waiter(ctx)
+	defer stop()
 	for seq := int64(0); ; seq++ {
 		due := s.start + time.Duration(seq)*s.interval
-		if !s.wait(ctx, timer, due) {
+		if left := due - time.Since(s.t0); left > 0 {
+			wait(left)
+		}
+		if ctx.Err() != nil {
 			return
 		}
 		begin(seq, due)
 	}
 }
 
-// fine is an interval for which the timers of Go are too coarse.
-const fine = 4 * time.Millisecond
-
-// wait returns at due, and false if ctx has ended.
-func (s schedule) wait(ctx context.Context, timer *time.Timer, due time.Duration) bool {
-	left := due - time.Since(s.t0)
-	switch {
-	case left <= 0:
-	case left < s.interval && s.interval <= fine:
-		nap(left)
-	default:
+// waiter returns what waits for the next due time, or for the end of ctx where that may be far: with a pacer where the
+// interval is fine. A machine that has no pacer left gets along with a timer, and the lag says so.
+func (s schedule) waiter(ctx context.Context) (wait func(left time.Duration), stop func()) {
+	if s.interval <= fine {
+		if p, err := newPacer(s.start-time.Since(s.t0), s.interval); err == nil {
+			return p.sleep, p.close
+		}
+	}
+	timer := time.NewTimer(0)
+	return func(left time.Duration) {
 		timer.Reset(left)
 		select {
 		case <-ctx.Done():
 		case <-timer.C:
 		}
-	}
-	return ctx.Err() == nil
+	}, func() { timer.Stop() }
 }

@@ -1,18 +1,19 @@
 package probes
 
 import (
+	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"net"
 	"net/http"
 	"slices"
-	"strconv"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 )
 
 // memory is a network in memory, so that time may be virtual: each dial reaches the handler.
@@ -155,98 +156,93 @@ func TestProberWaitsForAttemptsInFlight(t *testing.T) {
 
 func TestAStalledProberIsFound(t *testing.T) {
 	c, lines := child(t, "probe "+serve(t, echo))
-	var samples []Sample
-	read := func(n int) {
-		for len(samples) < n && lines.Scan() {
-			var s Sample
-			if err := json.Unmarshal(lines.Bytes(), &s); err != nil {
-				t.Fatal(err)
-			}
-			samples = append(samples, s)
-		}
-	}
-	read(50)
+	samples := readSamples(t, lines, nil, 100)
 	if err := c.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	<-time.After(500 * ms) // the length of the stall, not a wait for anything
+	<-time.After(stall) // the stall itself, not a wait for anything
 	if err := c.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	read(150)
-	if len(samples) < 150 {
-		t.Fatalf("%d samples, want 150", len(samples))
-	}
-	w := Window{Inject: samples[100].Due, Stable: time.Second, Limit: limit}
-	e := EstimateOutage(orders, samples, w)
-	guards := map[string]bool{}
-	for _, f := range (Guards{}).Check([]Estimate{e}) {
-		guards[f.Guard] = true
-	}
-	if !guards["lag"] {
-		t.Errorf("lag p99 %v, %.3f ok: the guards found %v, want lag", e.Quality.LagP99, e.Quality.BaselineOK, guards)
-	}
+	wantDisturbed(t, readSamples(t, lines, samples, 250))
 }
 
-// BenchmarkProber probes a real server, and reports the processor time that the probers and the server take together as a
-// share of one processor, and how late they send. An operation is an attempt of each series.
-func BenchmarkProber(b *testing.B) {
-	for name, c := range map[string]struct {
-		series   int
-		interval time.Duration
-	}{
-		"1 series at 1000 per s": {1, time.Millisecond},
-		"4 series at 50 per s":   {4, tick},
-	} {
-		b.Run(name, func(b *testing.B) {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				b.Fatal(err)
-			}
-			server := &http.Server{Handler: http.HandlerFunc(echo)}
-			go server.Serve(l)
-			defer server.Close()
-			ctx, cancel := context.WithTimeout(b.Context(), time.Duration(b.N)*c.interval)
-			defer cancel()
-			before := processorTime(b)
-			samples := probeAll(ctx, b, "http://"+l.Addr().String(), c.series, c.interval)
-			used := processorTime(b) - before
-			b.ReportMetric(100*used.Seconds()/b.Elapsed().Seconds(), "%cpu")
-			b.ReportMetric(float64(lag(samples).Microseconds()), "lag-p99-us")
-			b.ReportMetric(100*float64(count(samples, time.Second).Unknown)/float64(max(1, len(samples))), "%unknown")
-		})
-	}
+func TestAStarvedProberIsFound(t *testing.T) {
+	_, lines := child(t, "starve "+serve(t, echo))
+	wantDisturbed(t, readSamples(t, lines, nil, 250))
 }
 
-// probeAll runs n probers, every other one with fresh connections, until ctx ends.
-func probeAll(ctx context.Context, b *testing.B, url string, n int, interval time.Duration) []Sample {
-	var all []Sample
-	var mu sync.Mutex
-	var probers sync.WaitGroup
-	for i := range n {
-		p := Prober{
-			Series:  Series{Name: strconv.Itoa(i), Interval: interval, Timeout: time.Second},
-			Request: Request{URL: url, Echo: true, Fresh: i%2 == 1}, T0: time.Now(),
-			Out: func(s Sample) {
-				mu.Lock()
-				defer mu.Unlock()
-				all = append(all, s)
-			},
+// readSamples reads a child's samples until there are n.
+func readSamples(t *testing.T, lines *bufio.Scanner, samples []Sample, n int) []Sample {
+	t.Helper()
+	for len(samples) < n && lines.Scan() {
+		var s Sample
+		if err := json.Unmarshal(lines.Bytes(), &s); err != nil {
+			t.Fatal(err)
 		}
-		probers.Go(func() {
-			if err := p.Run(ctx); err != nil {
-				b.Error(err)
-			}
-		})
+		samples = append(samples, s)
 	}
-	probers.Wait()
-	return all
+	if len(samples) < n {
+		t.Fatalf("%d samples, want %d", len(samples), n)
+	}
+	return slices.SortedFunc(slices.Values(samples), func(a, b Sample) int { return cmp.Compare(a.Seq, b.Seq) })
 }
 
-func processorTime(b *testing.B) time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
+// wantDisturbed wants samples in which a stall is seen, by itself and by the guards, and no attempt that it delayed counted
+// as sent.
+func wantDisturbed(t *testing.T, samples []Sample) {
+	t.Helper()
+	unknown := 0
+	var latest time.Duration
+	for _, s := range samples {
+		late := s.Sent - s.Due
+		latest = max(latest, late)
+		if s.Class == Unknown {
+			unknown++
+		} else if late > tick/2 {
+			t.Errorf("%+v, sent late by %v, want unknown", s, late)
+		}
 	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	if unknown < 50 || latest < stall/2 {
+		t.Errorf("%d of %d not made, the latest late by %v; want a stall of %v to be seen", unknown, len(samples), latest, stall)
+	}
+	w := Window{Inject: samples[len(samples)-10].Due, Stable: time.Second, Limit: limit}
+	e := EstimateOutage(orders, samples, w)
+	if !slices.ContainsFunc(Guards{}.Check([]Estimate{e}), func(f Finding) bool { return f.Guard == "lag" }) {
+		t.Errorf("lag p99 %v: the guards found %v, want lag", e.Quality.LagP99, Guards{}.Check([]Estimate{e}))
+	}
+}
+
+func TestAClockThatIsSetChangesNothing(t *testing.T) {
+	for _, step := range []time.Duration{time.Hour, -time.Hour} {
+		t0 := time.Now()
+		set := beforeStep(t0, step)
+		if set.Sub(t0) != 0 || t0.Round(0).Sub(set.Round(0)) != step {
+			t.Fatalf("%v is not %v as read before the clock was set by %v", set, t0, step)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		var samples []Sample
+		p := Prober{Series: orders, T0: set, Request: Request{URL: serve(t, echo), Echo: true}, Out: func(s Sample) {
+			if samples = append(samples, s); len(samples) == 10 {
+				stop()
+			}
+		}}
+		if err := p.Run(ctx); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range samples {
+			if s.Due < 0 || s.Sent < s.Due || s.Done < s.Sent || s.Done > time.Minute || s.Class == FailTimeout {
+				t.Errorf("clock set by %v: %+v, want an attempt of the first moments", step, s)
+			}
+		}
+	}
+}
+
+// beforeStep returns the instant t as it would have been read if the wall clock had been set forward by step after it:
+// same monotonic reading, other wall clock. It knows the layout of time.Time; who calls it checks that.
+func beforeStep(t time.Time, step time.Duration) time.Time {
+	const secondsShift = 30
+	wall := (*uint64)(unsafe.Pointer(&t))
+	*wall -= uint64(int64(step/time.Second)) << secondsShift
+	return t
 }

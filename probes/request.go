@@ -4,14 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"io"
-	"math/rand/v2"
 	"net"
-	"net/http"
-	"net/http/httptrace"
 	"net/url"
-	"strconv"
-	"sync/atomic"
+	"slices"
+	"time"
 )
 
 // The headers that a probe sends and learns from.
@@ -21,128 +17,91 @@ const (
 	RegionHeader   = "X-Gwdr-Region"
 )
 
-// Request is the GET that a Prober sends, over HTTP/1.1, without following redirects, without a proxy, and without the
-// silent retries of net/http.
+// Request is what a Prober sends, without a proxy, and without silent retries. The scheme of URL says how:
+//
+//	http, https            GET over HTTP/1.1, or HTTP/2 if asked for; redirects are not followed
+//	h2c                    GET over HTTP/2 without TLS
+//	tcp://HOST:PORT        a new connection; Send and what is expected of the answer are optional
+//	dns://SERVER:PORT/NAME a question at that server, ?type=A if not said (the form of RFC 4501)
+//	grpc, grpcs            grpc.health.v1 Check; the path is the service, empty asks for the server as a whole
+//
+// A field that a scheme has no use for must not be set: nothing would check it.
 type Request struct {
 	URL    string
 	Host   string            // for the Host header; empty takes it from URL
 	Header map[string]string // may hold a credential: never recorded
 	Expect int               // status; 0 is 200
+	Want   Expectation       // what else the answer must be
+	Send   []byte            // TCP: to be sent first
 	Echo   bool              // the answer must repeat X-Gwdr-Nonce
 	Fresh  bool              // a new connection (DNS, TCP, TLS) for each attempt; else connections are kept alive
+	HTTP2  bool              // HTTP/2 and nothing else: over TLS for https, without for http
 	TLS    *tls.Config       // nil is the system's trust
 	dial   func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// maxBody bounds what is read of an answer. A longer body is not read on, and its connection not used again.
+// maxBody bounds what is read of an answer, in bytes. A longer body is not read on, and its connection not used again.
 const maxBody = 256 << 10
 
-// sender sends one Request's attempts.
-type sender struct {
-	request   Request
-	prototype *http.Request
-	transport *http.Transport
+// sender makes the attempts of one Request. It is safe for concurrent use.
+type sender interface {
+	// send makes one attempt, until the deadline or the end of ctx, and writes down in sample what became of it.
+	send(ctx context.Context, deadline time.Time, sample *Sample)
+	// close gives up idle connections.
+	close()
 }
 
-func newSender(r Request) (*sender, error) {
+// newSender returns the sender for the scheme of r.URL.
+func newSender(r Request) (sender, error) {
 	u, err := url.Parse(r.URL)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return nil, fmt.Errorf("run prober: not an http or https URL: %q", r.URL)
+	if err != nil || u.Host == "" {
+		return nil, fmt.Errorf("run prober: not a URL of a target: %q", r.URL)
 	}
-	prototype := &http.Request{Method: http.MethodGet, URL: u, Host: r.Host, Header: http.Header{}, Proto: "HTTP/1.1"}
-	for k, v := range r.Header {
-		prototype.Header.Set(k, v)
-	}
-	if r.Expect == 0 {
-		r.Expect = http.StatusOK
+	if err := r.checkFields(u.Scheme); err != nil {
+		return nil, fmt.Errorf("run prober: %w", err)
 	}
 	if r.dial == nil {
 		r.dial = new(net.Dialer).DialContext
 	}
-	return &sender{request: r, prototype: prototype, transport: &http.Transport{
-		DialContext:         r.dial,
-		TLSClientConfig:     r.TLS,
-		DisableKeepAlives:   r.Fresh,
-		DisableCompression:  true,
-		MaxIdleConnsPerHost: 1 << 10,
-	}}, nil
+	switch u.Scheme {
+	case "http", "https", "h2c":
+		return newHTTPSender(r, u)
+	case "grpc", "grpcs":
+		return newGRPCSender(r, u)
+	case "tcp":
+		return newTCPSender(r, u)
+	case "dns":
+		return newDNSSender(r, u)
+	}
+	return nil, fmt.Errorf("run prober: no such kind of URL: %q", r.URL)
 }
 
-func (s *sender) close() { s.transport.CloseIdleConnections() }
-
-// send makes one attempt and writes down in sample what became of it.
-func (s *sender) send(ctx context.Context, sample *Sample) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	p := &progress{cancel: cancel}
-	nonce := strconv.FormatUint(rand.Uint64(), 16)
-	request := s.prototype.Clone(httptrace.WithClientTrace(ctx, p.trace()))
-	request.Header.Set(NonceHeader, nonce)
-	response, err := s.transport.RoundTrip(request)
-	if err == nil {
-		err = s.read(response, nonce, sample)
+// checkFields returns an error if a field is set that the scheme has no use for.
+func (r *Request) checkFields(scheme string) error {
+	var used []string
+	switch scheme {
+	case "http", "https":
+		used = []string{"host", "header", "status", "expected header", "contains", "match", "sha256", "echo", "http2", "tls"}
+	case "h2c":
+		used = []string{"host", "header", "status", "expected header", "contains", "match", "sha256", "echo", "http2"}
+	case "grpc", "grpcs":
+		used = []string{"host", "header", "tls"}
+	case "tcp":
+		used = []string{"send", "contains", "match"}
+	case "dns":
+		used = []string{"records"}
+	default:
+		return nil
 	}
-	sample.Reused = p.reused.Load()
-	sample.Class = p.classify(err)
-	switch {
-	case p.retried.Load():
-		sample.Error = "kept-alive connection was lost"
-	case err != nil:
-		sample.Error = err.Error()
-	}
-}
-
-// read checks the answer. The error is an *answerError if the answer is whole and wrong.
-func (s *sender) read(response *http.Response, nonce string, sample *Sample) error {
-	defer response.Body.Close()
-	sample.Status = response.StatusCode
-	sample.Instance = response.Header.Get(InstanceHeader)
-	sample.Region = response.Header.Get(RegionHeader)
-	if _, err := io.Copy(io.Discard, io.LimitReader(response.Body, maxBody)); err != nil {
-		return &bodyError{err}
-	}
-	if response.StatusCode != s.request.Expect {
-		return &answerError{class: statusClass(response.StatusCode), text: "status is " + strconv.Itoa(response.StatusCode)}
-	}
-	if s.request.Echo && response.Header.Get(NonceHeader) != nonce {
-		return &answerError{class: FailBody, text: "answer belongs to another request"}
+	for field, set := range map[string]bool{
+		"host": r.Host != "", "header": len(r.Header) > 0, "status": r.Expect != 0 || r.Want.Status != "",
+		"expected header": len(r.Want.Header) > 0, "contains": r.Want.Contains != "", "match": r.Want.Match != nil,
+		"sha256": r.Want.SHA256 != "", "records": len(r.Want.Records) > 0, "send": len(r.Send) > 0, "echo": r.Echo,
+		"http2": r.HTTP2, "tls": r.TLS != nil,
+	} {
+		if set && !slices.Contains(used, field) {
+			return fmt.Errorf("%s URL has no use for %s", scheme, field)
+		}
 	}
 	return nil
-}
-
-func statusClass(status int) Class {
-	if status == http.StatusUnauthorized || status == http.StatusForbidden {
-		return FailAuth
-	}
-	return FailStatus
-}
-
-// progress is how far an attempt came. Its trace hooks run on goroutines of the transport.
-type progress struct {
-	cancel      context.CancelFunc
-	connections atomic.Int32
-	reused      atomic.Bool
-	retried     atomic.Bool
-	inTLS       atomic.Bool
-	answered    atomic.Bool
-}
-
-func (p *progress) trace() *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{
-		GotConn:              p.gotConn,
-		TLSHandshakeStart:    func() { p.inTLS.Store(true) },
-		TLSHandshakeDone:     func(_ tls.ConnectionState, err error) { p.inTLS.Store(err != nil) },
-		GotFirstResponseByte: func() { p.answered.Store(true) },
-	}
-}
-
-// gotConn ends the attempt when net/http is about to retry it on another connection: a client that retries silently
-// hides an outage.
-func (p *progress) gotConn(info httptrace.GotConnInfo) {
-	if p.connections.Add(1) > 1 {
-		p.retried.Store(true)
-		p.cancel()
-		return
-	}
-	p.reused.Store(info.Reused)
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -84,12 +85,13 @@ func once(t *testing.T, r Request, timeout time.Duration) Sample {
 		t.Fatal(err)
 	}
 	defer s.close()
-	ctx, cancel := context.WithTimeout(t.Context(), timeout)
-	defer cancel()
 	var sample Sample
-	s.send(ctx, &sample)
+	s.send(t.Context(), time.Now().Add(timeout), &sample)
 	return sample
 }
+
+// soon is a deadline that no attempt of a test should meet.
+func soon() time.Time { return time.Now().Add(5 * time.Second) }
 
 func status(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -177,7 +179,7 @@ func TestNoncesDiffer(t *testing.T) {
 	}
 	defer s.close()
 	for range 20 {
-		s.send(t.Context(), &Sample{})
+		s.send(t.Context(), soon(), &Sample{})
 	}
 	if len(seen) != 20 || seen[""] {
 		t.Errorf("%d nonces in 20 attempts", len(seen))
@@ -198,7 +200,7 @@ func TestFreshAndKeptAliveConnections(t *testing.T) {
 		reused := 0
 		for range 5 {
 			var sample Sample
-			s.send(t.Context(), &sample)
+			s.send(t.Context(), soon(), &sample)
 			if sample.Reused {
 				reused++
 			}
@@ -221,10 +223,22 @@ func TestALostKeptAliveConnectionIsNotRetriedSilently(t *testing.T) {
 	}
 	defer s.close()
 	var first, second Sample
-	s.send(t.Context(), &first)
-	s.send(t.Context(), &second)
+	s.send(t.Context(), soon(), &first)
+	s.send(t.Context(), soon(), &second)
 	if first.Class != OK || second.Class != FailReset || !second.Reused {
 		t.Errorf("%+v, then %+v; want ok, then a reset of the reused connection", first, second)
+	}
+}
+
+// TestARetryThatSucceedsIsAReset makes sure of what the test above meets now and then.
+func TestARetryThatSucceedsIsAReset(t *testing.T) {
+	p, _ := watch(t.Context(), soon())
+	p.gotConn(httptrace.GotConnInfo{Reused: true})
+	p.gotConn(httptrace.GotConnInfo{})
+	var s Sample
+	p.end(&s, nil)
+	if s.Class != FailReset || s.Error == "" {
+		t.Errorf("%+v, want a reset of the first connection", s)
 	}
 }
 

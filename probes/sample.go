@@ -41,13 +41,39 @@ type Sample struct {
 	Due      time.Duration `json:"due_ns"`
 	Sent     time.Duration `json:"sent_ns"`
 	Done     time.Duration `json:"done_ns"`
-	Class    Class         `json:"class"` // as observed; Slow is only decided by the estimator, from the baseline
-	Status   int           `json:"status,omitempty"`
+	Class    Class         `json:"class"`              // as observed; Slow is only decided by the estimator, from the baseline
+	Status   int           `json:"status,omitempty"`   // of HTTP; of DNS the RCODE
 	Instance string        `json:"instance,omitempty"` // who answered
 	Region   string        `json:"region,omitempty"`
 	Reused   bool          `json:"reused,omitempty"` // on a connection that was open before
 	Error    string        `json:"error,omitempty"`
+
+	// How long each phase took, 0 if there was none or it did not end. The three that make a connection belong to the
+	// attempt that it was made for.
+	DNS       time.Duration `json:"dns_ns,omitempty"`
+	Connect   time.Duration `json:"connect_ns,omitempty"`
+	Handshake time.Duration `json:"tls_ns,omitempty"`
+	FirstByte time.Duration `json:"first_byte_ns,omitempty"` // from having a connection to the answer's first byte
+	TLS       *TLS          `json:"tls,omitempty"`           // of an attempt with a handshake
 }
+
+// TLS is what a handshake showed.
+type TLS struct {
+	Version  string     `json:"version,omitempty"`  // like TLS 1.3; empty if the certificate was refused
+	NotAfter time.Time  `json:"not_after,omitzero"` // when the server's own certificate expires
+	Problem  TLSProblem `json:"problem,omitempty"`  // why it was refused
+}
+
+// TLSProblem says why a certificate was refused.
+type TLSProblem string
+
+// The problems of a certificate.
+const (
+	Expired          TLSProblem = "expired" // or not valid yet
+	WrongHost        TLSProblem = "host"
+	UnknownAuthority TLSProblem = "authority"
+	Invalid          TLSProblem = "invalid" // anything else
+)
 
 // Series describes one open-loop stream of attempts: what the samples of that name mean.
 type Series struct {
