@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -49,7 +51,7 @@ func (o *probeOptions) check() error {
 // watch plans a fresh and a kept-alive series for each URL, and one for the control target.
 func (o *probeOptions) watch(urls []string, control string, headers map[string]string) (*drills.Watch, error) {
 	w := &drills.Watch{Plan: drills.WatchPlan{Baseline: o.Baseline, Stable: o.StableFor, For: o.For, RTO: o.Target, SLO: o.SLO / 100}}
-	for _, text := range urls {
+	for i, text := range urls {
 		u, err := targetURL(text)
 		if err != nil {
 			return nil, err
@@ -58,14 +60,22 @@ func (o *probeOptions) watch(urls []string, control string, headers map[string]s
 		if u.Scheme == "https" && o.Host != "" {
 			request.TLS = &tls.Config{ServerName: hostOnly(o.Host)}
 		}
-		o.add(w, u, request, false)
+		o.add(w, u, request, numbered(len(urls), i))
 	}
 	u, err := targetURL(control)
 	if err != nil {
 		return nil, fmt.Errorf("--control: %w", err)
 	}
-	o.add(w, u, probes.Request{URL: control, Expect: http.StatusOK}, true)
+	o.addControl(w, u, probes.Request{URL: control, Expect: http.StatusOK, Fresh: true})
 	return w, nil
+}
+
+// numbered is what tells the series of the ith of n URLs from those of the others.
+func numbered(n, i int) string {
+	if n == 1 {
+		return ""
+	}
+	return strconv.Itoa(i+1) + " "
 }
 
 func hostOnly(host string) string {
@@ -75,33 +85,35 @@ func hostOnly(host string) string {
 	return host
 }
 
-// add plans the series of one target.
-func (o *probeOptions) add(w *drills.Watch, u *url.URL, r probes.Request, control bool) {
-	target := drills.WatchTarget{URL: shownURL(u), Host: r.Host, Expect: r.Expect}
-	for name := range r.Header {
-		target.Headers = append(target.Headers, name)
-	}
-	slices.Sort(target.Headers)
-	n := len(w.Plan.Targets)
-	w.Plan.Targets = append(w.Plan.Targets, target)
-	name := target.URL
-	if control {
-		name = "control"
-	} else if slices.ContainsFunc(w.Plan.Targets[:n], func(t drills.WatchTarget) bool { return t.URL == target.URL }) {
-		name = fmt.Sprintf("%s (%d)", name, n+1)
-	}
+// add plans the series of one target, whose names begin with prefix.
+func (o *probeOptions) add(w *drills.Watch, u *url.URL, r probes.Request, prefix string) {
 	for _, fresh := range []bool{true, false} {
-		if control && !fresh {
-			continue
-		}
-		s := probes.Series{Name: name, Plane: probes.DataPlane, Interval: time.Duration(float64(time.Second) / o.Rate), Timeout: o.Timeout, Control: control}
-		if !control {
-			s.Name += map[bool]string{true: " fresh", false: " keepalive"}[fresh]
-		}
 		r.Fresh = fresh
-		w.Plan.Series = append(w.Plan.Series, drills.WatchSeries{Series: s, Target: n, Fresh: fresh})
-		w.Probes = append(w.Probes, drills.Probe{Series: s, Run: runProber(s, r)})
+		o.addSeries(w, r, o.series(prefix+map[bool]string{true: "fresh", false: "keepalive"}[fresh]))
 	}
+	addTarget(w, u, r)
+}
+
+func (o *probeOptions) addControl(w *drills.Watch, u *url.URL, r probes.Request) {
+	s := o.series("control")
+	s.Control = true
+	o.addSeries(w, r, s)
+	addTarget(w, u, r)
+}
+
+func (o *probeOptions) series(name string) probes.Series {
+	return probes.Series{Name: name, Plane: probes.DataPlane, Interval: time.Duration(float64(time.Second) / o.Rate), Timeout: o.Timeout}
+}
+
+// addSeries plans a series of the target that is to be added next.
+func (o *probeOptions) addSeries(w *drills.Watch, r probes.Request, s probes.Series) {
+	w.Plan.Series = append(w.Plan.Series, drills.WatchSeries{Series: s, Target: len(w.Plan.Targets), Fresh: r.Fresh})
+	w.Probes = append(w.Probes, drills.Probe{Series: s, Run: runProber(s, r)})
+}
+
+func addTarget(w *drills.Watch, u *url.URL, r probes.Request) {
+	w.Plan.Targets = append(w.Plan.Targets, drills.WatchTarget{URL: shownURL(u), Host: r.Host, Expect: r.Expect,
+		Headers: slices.Sorted(maps.Keys(r.Header))})
 }
 
 // targetURL checks what a person typed. Its errors repeat neither a password nor a query.

@@ -207,11 +207,22 @@ func (v *watching) arm(now time.Duration) {
 		return
 	}
 	v.detector.SetLimits(probes.Limits(v.early, v.baseline.From, v.baseline.To))
-	v.armed, v.early = true, nil
 	v.screens.tell(WatchEvent{At: now, Armed: true})
-	if !v.detector.BaselineHolds(now) {
-		v.screens.tell(WatchEvent{At: now, Warning: "the baseline was not clean: what is measured from here on cannot be judged"})
+	if doubt := v.doubt(); doubt != "" {
+		v.screens.tell(WatchEvent{At: now, Warning: doubt})
 	}
+	v.armed, v.early = true, nil
+}
+
+// doubt returns why the baseline is of no use to a judge, or "".
+func (v *watching) doubt() string {
+	estimates := probes.EstimateAll(v.Plan.series(), v.early, probes.Window{From: v.baseline.From, Inject: v.baseline.To, Stable: v.Plan.Stable})
+	for _, f := range (probes.Guards{Baseline: v.Plan.Baseline}).Check(estimates) {
+		if f.Guard == "baseline" {
+			return f.String()
+		}
+	}
+	return ""
 }
 
 func (v *watching) sample(s probes.Sample) {

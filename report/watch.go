@@ -130,7 +130,11 @@ func outagesTable(w io.Writer, all []drills.WatchedSeries) error {
 
 // watchLines are what follows the tables, as a word and what there is to say of it.
 func watchLines(r *drills.WatchResult) [][2]string {
-	lines := [][2]string{{"observed", fmt.Sprintf("%s, from %s", human(r.ObservedS), utc(r.Started))}}
+	lines := [][2]string{}
+	for i, target := range r.Targets {
+		lines = append(lines, [2]string{"target", fmt.Sprintf("%d: %s, expects %d", i+1, target.URL, target.Expect)})
+	}
+	lines = append(lines, [2]string{"observed", fmt.Sprintf("%s, from %s", human(r.ObservedS), utc(r.Started))})
 	for _, s := range r.Series {
 		if n := s.Requests.Sent + s.Requests.Unknown - s.Requests.OK; n > 0 {
 			lines = append(lines, [2]string{"not ok", s.Name + ": " + classes(s.Classes)})

@@ -117,7 +117,7 @@ func TestWatchText(t *testing.T) {
 		if err := WatchText(&out, watched(t, nil)); err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{"PASS  all 2 objectives met", "<= 5s", "960ms – 1.02s", "fail:refused", "evidence"} {
+		for _, want := range []string{"PASS  what was promised was kept", "<= 5s", "960ms – 1.02s", "fail:refused", "evidence"} {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("does not say %q:\n%s", want, out.String())
 			}

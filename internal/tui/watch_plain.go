@@ -19,6 +19,9 @@ const summaryEvery = 10 * time.Second
 // what changes and, every ten seconds, a summary. After an error of w it goes on receiving, and returns the error at the end.
 func PlainWatch(w io.Writer, events <-chan drills.WatchEvent, plan drills.WatchPlan) error {
 	p := plainWatch{plain: plain{w: w}, state: newWatchState(plan), due: summaryEvery, told: map[string]told{}, since: map[probes.Class]int{}}
+	for i, target := range plan.Targets {
+		p.line(0, "target", fmt.Sprintf("%d: %s", i+1, target.URL), "")
+	}
 	p.line(0, "baseline", fmt.Sprintf("%s: leave everything alone", duration(plan.Baseline)), "")
 	for e := range events {
 		p.event(e)

@@ -41,8 +41,6 @@ func (k looks) watch(s *watchState, width, height int) string {
 func (k looks) watchHeader(s *watchState, width int) []string {
 	left := k.title.Render("gwdr probe") + "  "
 	switch {
-	case s.warning != "":
-		left += k.warn.Render(s.warning)
 	case s.marked:
 		left += fmt.Sprintf("marked %s ago", seconds(s.now-s.mark))
 	case s.armed:
@@ -57,7 +55,7 @@ func (k looks) watchHeader(s *watchState, width int) []string {
 	if s.plan.RTO > 0 {
 		right = k.soft.Render("RTO "+duration(s.plan.RTO)) + "  " + right
 	}
-	return []string{" " + spread(left, right, width-2), ""}
+	return []string{" " + spread(left, right, width-2), " " + k.warn.Render(s.warning)}
 }
 
 // watchSeries draws every series: its clock, its success and, in full, its latency.
@@ -139,9 +137,9 @@ func (k looks) watchClock(s *watchState, l *watchLine) string {
 	o, lasts := l.course.Lasts()
 	switch n := len(l.course.Outages); {
 	case lasts && l.course.Back == 0:
-		text := k.bad.Render("DOWN for "+seconds(s.now-o.Start)) + "  " + l.problem
+		text := k.bad.Render("DOWN for " + seconds(s.now-o.Start))
 		if s.plan.RTO > 0 {
-			text = k.bad.Render("DOWN for "+seconds(s.now-o.Start)) + " " + k.gauge(s.now-o.Start, s.plan.RTO)
+			text += fmt.Sprintf(", %.0f%% of the RTO", 100*float64(s.now-o.Start)/float64(s.plan.RTO))
 		}
 		return text
 	case lasts:
