@@ -91,14 +91,14 @@ func (o *probeOptions) add(w *drills.Watch, u *url.URL, r probes.Request, prefix
 		r.Fresh = fresh
 		o.addSeries(w, r, o.series(prefix+map[bool]string{true: "fresh", false: "keepalive"}[fresh]))
 	}
-	addTarget(w, u, r)
+	addTarget(w, u, r, false)
 }
 
 func (o *probeOptions) addControl(w *drills.Watch, u *url.URL, r probes.Request) {
 	s := o.series("control")
 	s.Control = true
 	o.addSeries(w, r, s)
-	addTarget(w, u, r)
+	addTarget(w, u, r, true)
 }
 
 func (o *probeOptions) series(name string) probes.Series {
@@ -111,8 +111,8 @@ func (o *probeOptions) addSeries(w *drills.Watch, r probes.Request, s probes.Ser
 	w.Probes = append(w.Probes, drills.Probe{Series: s, Run: runProber(s, r)})
 }
 
-func addTarget(w *drills.Watch, u *url.URL, r probes.Request) {
-	w.Plan.Targets = append(w.Plan.Targets, drills.WatchTarget{URL: shownURL(u), Host: r.Host, Expect: r.Expect,
+func addTarget(w *drills.Watch, u *url.URL, r probes.Request, control bool) {
+	w.Plan.Targets = append(w.Plan.Targets, drills.WatchTarget{URL: shownURL(u), Host: r.Host, Expect: r.Expect, Control: control,
 		Headers: slices.Sorted(maps.Keys(r.Header))})
 }
 

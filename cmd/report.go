@@ -46,7 +46,7 @@ What the evidence says is not checked here: see 'gwdr report verify'.`,
 	}
 	command.Flags().StringVarP(&opts.Format, "format", "f", "text", "`format`: text, html or json")
 	command.Flags().StringVarP(&opts.Output, "output", "o", "", "write to `file` instead of stdout")
-	command.ValidArgsFunction = a.completeRuns
+	command.ValidArgsFunction = a.completeEvidence
 	completeFlag(command, "format", cobra.FixedCompletions([]string{"text", "html", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	command.AddCommand(newReportVerifyCommand(a))
 	return command
@@ -125,7 +125,7 @@ func newReportVerifyCommand(a *app) *cobra.Command {
 	var trusted string
 	command := &cobra.Command{
 		Use:               "verify [RUN|DIR]",
-		ValidArgsFunction: a.completeRuns,
+		ValidArgsFunction: a.completeEvidence,
 		Short:             "Compute a report again from the raw record, and check that nothing was changed",
 		Long: `Hashes every file again, checks the signature, walks the journal's chain and the numbers of all runs, and judges the
 raw samples and the change ledger once more. Any difference ends with exit code 8.`,

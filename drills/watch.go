@@ -44,6 +44,19 @@ type WatchTarget struct {
 	Host    string   `json:"host,omitempty"`
 	Headers []string `json:"headers,omitempty"` // names
 	Expect  int      `json:"expect"`            // status
+	Control bool     `json:"control,omitempty"` // no fault touches it
+}
+
+// String says for people what is asked, and what for.
+func (t WatchTarget) String() string {
+	text := fmt.Sprintf("%s, expects %d", t.URL, t.Expect)
+	if t.Host != "" {
+		text += ", as " + t.Host
+	}
+	if t.Control {
+		text = "control, " + text
+	}
+	return text
 }
 
 // WatchSeries is a series with the target that it asks.

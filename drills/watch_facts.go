@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"gwdr/internal/journal"
@@ -30,8 +32,10 @@ type markFact struct {
 	At time.Duration `json:"at_ns"` // when something was broken
 }
 
+const watchPrefix = "probe-"
+
 // watchID names a watch. It is not of the form of a run's id: a watch has no number, and stands in no drill's way.
-func watchID(t0 time.Time) string { return "probe-" + stamp(t0) + "-" + nonce() }
+func watchID(t0 time.Time) string { return watchPrefix + stamp(t0) + "-" + nonce() }
 
 // WatchFacts is all that was recorded of a watch: what JudgeWatch judges. Instants are since t0 unless they are times.
 type WatchFacts struct {
@@ -47,6 +51,21 @@ type WatchFacts struct {
 	Drift       time.Duration
 	Complete    bool // the record has an end
 	Samples     []probes.Sample
+}
+
+// Watches lists the ids of the watches in an evidence directory, the oldest first.
+func Watches(evidence string) ([]string, error) {
+	entries, err := os.ReadDir(evidence)
+	if err != nil {
+		return nil, fmt.Errorf("list watches: %w", err)
+	}
+	var ids []string
+	for _, e := range entries { // which are sorted
+		if strings.HasPrefix(e.Name(), watchPrefix) && IsWatch(filepath.Join(evidence, e.Name())) {
+			ids = append(ids, e.Name())
+		}
+	}
+	return ids, nil
 }
 
 // IsWatch reports whether the evidence in dir is of a watch.
@@ -91,7 +110,7 @@ func (f *WatchFacts) add(e journal.Entry) error {
 	f.Ended = e.At
 	switch e.Type {
 	case entryStart:
-		return take(e, func(s watchStart) { f.Tool, f.Evidence, f.Started = s.Tool, s.Evidence, s.T0 })
+		return take(e, func(s watchStart) { f.ID, f.Tool, f.Evidence, f.Started = s.ID, s.Tool, s.Evidence, s.T0 })
 	case entryWatchPlan:
 		return json.Unmarshal(e.Data, &f.Plan)
 	case entryBaseline:

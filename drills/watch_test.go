@@ -55,6 +55,9 @@ func watch(t *testing.T, ctx context.Context, w *Watch) *WatchResult {
 	if !IsWatch(result.Evidence) {
 		t.Error("not known for a watch")
 	}
+	if watches, err := Watches(w.Evidence); err != nil || !slices.Equal(watches, []string{result.ID}) {
+		t.Errorf("watches: %v, %v; want %s", watches, err, result.ID)
+	}
 	if runs, err := Runs(w.Evidence); err != nil || len(runs) != 0 {
 		t.Errorf("runs of drills: %v, %v; a watch is none", runs, err)
 	}

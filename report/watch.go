@@ -125,6 +125,9 @@ func outagesTable(w io.Writer, all []drills.WatchedSeries) error {
 	if len(rows) == 1 {
 		return nil
 	}
+	if _, err := io.WriteString(w, "\n"); err != nil {
+		return err
+	}
 	return table(w, rows, 24)
 }
 
@@ -132,7 +135,7 @@ func outagesTable(w io.Writer, all []drills.WatchedSeries) error {
 func watchLines(r *drills.WatchResult) [][2]string {
 	lines := [][2]string{}
 	for i, target := range r.Targets {
-		lines = append(lines, [2]string{"target", fmt.Sprintf("%d: %s, expects %d", i+1, target.URL, target.Expect)})
+		lines = append(lines, [2]string{"target", fmt.Sprintf("%d: %s", i+1, target)})
 	}
 	lines = append(lines, [2]string{"observed", fmt.Sprintf("%s, from %s", human(r.ObservedS), utc(r.Started))})
 	for _, s := range r.Series {

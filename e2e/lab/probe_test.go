@@ -22,6 +22,7 @@ type flaky struct {
 	*httptest.Server
 	status  atomic.Int64
 	headers atomic.Value // of the last request
+	host    atomic.Value // that the last request was for
 }
 
 func newFlaky(t *testing.T) *flaky {
@@ -30,6 +31,7 @@ func newFlaky(t *testing.T) *flaky {
 	f.status.Store(http.StatusOK)
 	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.headers.Store(r.Header.Clone())
+		f.host.Store(r.Host)
 		w.WriteHeader(int(f.status.Load()))
 	}))
 	t.Cleanup(f.Close)
@@ -140,11 +142,14 @@ func TestProbeSecrets(t *testing.T) {
 	u, server := newUser(t), newFlaky(t)
 	u.env = append(u.env, "TOKEN=s3cr3t-in-env")
 	file := u.write("key", "s3cr3t-in-file\n")
-	r := u.want(0, "probe", server.URL+"/?api_key=s3cr3t-in-query", "--for", "2s", "--baseline", "1s", "--log-level", "debug",
+	r := u.want(0, "probe", server.URL+"/?api_key=s3cr3t-in-query", "--for", "2s", "--baseline", "1s", "--log-level", "debug", "--host", "api.example.com",
 		"--header", "authorization: Bearer env:TOKEN", "--header", "X-Api-Key: @"+file)
 	got := server.headers.Load().(http.Header)
 	if got.Get("Authorization") != "Bearer s3cr3t-in-env" || got.Get("X-Api-Key") != "s3cr3t-in-file" {
 		t.Errorf("sent %v", got)
+	}
+	if host := server.host.Load(); host != "api.example.com" {
+		t.Errorf("asked for %v", host)
 	}
 	contains(t, r.stdout, "api_key=***")
 	texts := map[string]string{"stdout": r.stdout, "stderr": r.stderr}

@@ -20,7 +20,7 @@ const summaryEvery = 10 * time.Second
 func PlainWatch(w io.Writer, events <-chan drills.WatchEvent, plan drills.WatchPlan) error {
 	p := plainWatch{plain: plain{w: w}, state: newWatchState(plan), due: summaryEvery, told: map[string]told{}, since: map[probes.Class]int{}}
 	for i, target := range plan.Targets {
-		p.line(0, "target", fmt.Sprintf("%d: %s", i+1, target.URL), "")
+		p.line(0, "target", fmt.Sprintf("%d: %s", i+1, target), "")
 	}
 	p.line(0, "baseline", fmt.Sprintf("%s: leave everything alone", duration(plan.Baseline)), "")
 	for e := range events {

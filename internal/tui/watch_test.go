@@ -18,7 +18,7 @@ import (
 // demoPlan watches one URL and a control target.
 func demoPlan() drills.WatchPlan {
 	p := drills.WatchPlan{Baseline: 10 * time.Second, Stable: 5 * time.Second, RTO: 30 * time.Second,
-		Targets: []drills.WatchTarget{{URL: "https://api.example.com/v1/ping?token=***", Expect: 200}, {URL: "http://127.0.0.1:4711/", Expect: 200}}}
+		Targets: []drills.WatchTarget{{URL: "https://api.example.com/v1/ping?token=***", Expect: 200}, {URL: "http://127.0.0.1:4711/", Expect: 200, Control: true}}}
 	for i, name := range []string{"fresh", "keepalive", "control"} {
 		s := probes.Series{Name: name, Plane: probes.DataPlane, Interval: ms(50), Timeout: 2 * time.Second, Control: i == 2}
 		p.Series = append(p.Series, drills.WatchSeries{Series: s, Target: i / 2, Fresh: i != 1})
