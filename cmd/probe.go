@@ -82,7 +82,7 @@ func (o *probeOptions) addFlags(cmd *cobra.Command) {
 	f.DurationVar(&o.StableFor, "stable-for", 10*time.Second, "an outage is over once 99% of this `time` after it is good")
 	f.DurationVar(&o.Target, "target", 0, "judge: the longest outage, or the time since the mark, is at most this `RTO`")
 	f.Float64Var(&o.SLO, "slo", 0, "judge: at least so many `percent` of the attempts are good, as 99.9")
-	f.StringVar(&o.Control, "control", "", "`URL` that no fault touches (default: a server inside of gwdr)")
+	f.StringVar(&o.Control, "control", "", "`URL` that no fault touches and that answers 200 (default: a server inside of gwdr)")
 	f.StringVar(&o.Evidence, "evidence", "", "`directory` for the evidence (default: as configured, or ./evidence)")
 	for _, flag := range []string{"for", "rate", "timeout", "host", "header", "baseline", "stable-for", "target", "slo", "control"} {
 		completeFlag(cmd, flag, cobra.NoFileCompletions)

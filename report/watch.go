@@ -102,8 +102,11 @@ func WatchText(w io.Writer, r *drills.WatchResult) error {
 func seriesTable(w io.Writer, all []drills.WatchedSeries) error {
 	rows := [][]string{{"Series", "Attempts", "ok", "Unavailable", "p50", "p99", "p99.9"}}
 	for _, s := range all {
-		rows = append(rows, []string{s.Name, grouped(s.Requests.Sent), percent(s.Availability), human(s.UnavailableS),
-			human(s.Latency.P50S), human(s.Latency.P99S), human(s.Latency.P999S)})
+		row := []string{s.Name, grouped(s.Requests.Sent), percent(s.Availability), human(s.UnavailableS), "–", "–", "–"}
+		if s.Requests.OK+s.Requests.Slow > 0 {
+			row = append(row[:4], human(s.Latency.P50S), human(s.Latency.P99S), human(s.Latency.P999S))
+		}
+		rows = append(rows, row)
 	}
 	return table(w, rows, 24)
 }
