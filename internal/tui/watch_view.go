@@ -67,7 +67,8 @@ func (k looks) watchSeries(s *watchState, width int, full bool) []string {
 			continue
 		}
 		if target := l.series.Target; i == 0 || target != s.lines[i-1].series.Target {
-			lines = append(lines, " "+k.head.Render(oneLine(s.plan.Targets[target].URL)))
+			name, _ := strings.CutSuffix(l.series.Name, "fresh") // leaves the number that tells several URLs apart
+			lines = append(lines, " "+k.head.Render(oneLine(name+s.plan.Targets[target].URL)))
 		}
 		mode := map[bool]string{true: "new conns", false: "kept alive"}[l.series.Fresh]
 		lines = append(lines, spread(label(mode)+k.watchClock(s, l), k.counts(l), width-1))
