@@ -75,6 +75,20 @@ func completeScenarios(_ *cobra.Command, args []string, _ string) ([]cobra.Compl
 	return names, cobra.ShellCompDirectiveDefault
 }
 
+// completeEvidence offers what completeRuns does, and what 'gwdr probe' recorded.
+func (a *app) completeEvidence(cmd *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	ids, directive := a.completeRuns(cmd, args, typed)
+	config, err := loadConfig(a.configFile, a.Env)
+	if err != nil || len(args) > 0 {
+		return ids, directive
+	}
+	watches, _ := drills.Watches(config.Evidence) // nobody could read an error here
+	for _, id := range slices.Backward(watches) {
+		ids = append(ids, cobra.CompletionWithDesc(id, "probe"))
+	}
+	return ids, directive
+}
+
 // completeRuns offers the ids of the runs to the shell, the newest first. No command runs, so that nobody has read the
 // configuration yet.
 func (a *app) completeRuns(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gwdr/backup"
+	"gwdr/drills"
 	"gwdr/internal/sshsig"
 	"gwdr/report"
 )
@@ -26,10 +27,10 @@ func newReportCommand(a *app) *cobra.Command {
 	var opts reportOptions
 	command := &cobra.Command{
 		Use:   "report [RUN|DIR]",
-		Short: "Show what a drill found",
+		Short: "Show what a drill or a probe found",
 		Long: `Renders the evidence of a run: as text, as JSON, or as one HTML page with charts that needs nothing else.
 RUN is the number or the id of a run, or the beginning of its id ('gwdr drill list'), DIR its evidence directory; without
-either it is the newest run.
+either it is the newest run. What 'gwdr probe' recorded is named by its directory, or by that directory's name.
 
 What the evidence says is not checked here: see 'gwdr report verify'.`,
 		Example: `  gwdr report                                  # the newest run, as text
@@ -45,7 +46,7 @@ What the evidence says is not checked here: see 'gwdr report verify'.`,
 	}
 	command.Flags().StringVarP(&opts.Format, "format", "f", "text", "`format`: text, html or json")
 	command.Flags().StringVarP(&opts.Output, "output", "o", "", "write to `file` instead of stdout")
-	command.ValidArgsFunction = a.completeRuns
+	command.ValidArgsFunction = a.completeEvidence
 	completeFlag(command, "format", cobra.FixedCompletions([]string{"text", "html", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	command.AddCommand(newReportVerifyCommand(a))
 	return command
@@ -74,6 +75,9 @@ func runReport(a *app, run string, opts reportOptions) error {
 	if err != nil {
 		return err
 	}
+	if drills.IsWatch(dir) {
+		return a.reportWatch(dir, opts)
+	}
 	bundle, err := report.Open(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return a.noReport(dir, err)
@@ -84,22 +88,44 @@ func runReport(a *app, run string, opts reportOptions) error {
 	if err := render(&out, bundle); err != nil {
 		return err
 	}
-	if opts.Output == "" {
-		_, err = a.Stdout.Write(out.Bytes())
+	return a.writeReport(opts.Output, out.Bytes())
+}
+
+// writeReport writes it to the file or, if none is named, to stdout.
+func (a *app) writeReport(file string, content []byte) error {
+	if file == "" {
+		_, err := a.Stdout.Write(content)
 		return err
 	}
-	if err := os.WriteFile(opts.Output, out.Bytes(), 0o600); err != nil {
+	if err := os.WriteFile(file, content, 0o600); err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
-	a.progress("wrote %s", opts.Output)
+	a.progress("wrote %s", file)
 	return nil
+}
+
+// reportWatch renders what 'gwdr probe' recorded, which is judged again for that: a killed one has no report of its own.
+func (a *app) reportWatch(dir string, opts reportOptions) error {
+	render := map[string]func(io.Writer, *drills.WatchResult) error{"text": report.WatchText, "json": report.WatchJSON}[opts.Format]
+	if render == nil {
+		return usageError(fmt.Errorf("what 'gwdr probe' recorded has no %s; text and json there are", opts.Format))
+	}
+	facts, err := drills.ReadWatch(dir)
+	if err != nil {
+		return err
+	}
+	var out bytes.Buffer
+	if err := render(&out, drills.JudgeWatch(facts)); err != nil {
+		return err
+	}
+	return a.writeReport(opts.Output, out.Bytes())
 }
 
 func newReportVerifyCommand(a *app) *cobra.Command {
 	var trusted string
 	command := &cobra.Command{
 		Use:               "verify [RUN|DIR]",
-		ValidArgsFunction: a.completeRuns,
+		ValidArgsFunction: a.completeEvidence,
 		Short:             "Compute a report again from the raw record, and check that nothing was changed",
 		Long: `Hashes every file again, checks the signature, walks the journal's chain and the numbers of all runs, and judges the
 raw samples and the change ledger once more. Any difference ends with exit code 8.`,

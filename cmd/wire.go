@@ -11,6 +11,7 @@ func commands(a *app) []*cobra.Command {
 		newRestoreCommand(a),
 		newDiffCommand(a),
 		newDrillCommand(a),
+		newProbeCommand(a),
 		newServeCommand(a),
 		newLabCommand(a),
 		newVersionCommand(a),

@@ -164,10 +164,14 @@ func nextRun(evidence, scenario string, now time.Time) (run Run, previous string
 	return run, previous, nil
 }
 
-func runID(scenario string, now time.Time) string {
+func runID(scenario string, now time.Time) string { return stamp(now) + "-" + scenario + "-" + nonce() }
+
+func stamp(now time.Time) string { return now.UTC().Format("20060102T150405Z") }
+
+func nonce() string {
 	var b [2]byte
 	rand.Read(b[:])
-	return now.UTC().Format("20060102T150405Z") + "-" + scenario + "-" + hex.EncodeToString(b[:])
+	return hex.EncodeToString(b[:])
 }
 
 func hashFile(path string) (string, error) {

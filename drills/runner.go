@@ -87,7 +87,7 @@ type drill struct {
 	*Runner
 	*record
 	*Site
-	screens  *stream
+	screens  *stream[Event]
 	meter    *meter
 	plan     *scenarios.Plan
 	leader   string                // the region that led before the drill, if a step promotes another

@@ -156,13 +156,13 @@ func (j *judgement) verdict() (Verdict, string) {
 }
 
 func (j *judgement) verdictOfPromises() (Verdict, string) {
-	if missed := j.withVerdict(Fail); len(missed) > 0 {
+	if missed := withVerdict(j.result.Objectives, Fail); len(missed) > 0 {
 		return Fail, "objectives missed: " + strings.Join(missed, ", ")
 	}
 	if s := j.facts.Settled; s != nil && !s.OK {
 		return Fail, "the steady state did not come back after the revert: " + s.Detail
 	}
-	if open := j.withVerdict(Inconclusive); len(open) > 0 {
+	if open := withVerdict(j.result.Objectives, Inconclusive); len(open) > 0 {
 		return Inconclusive, "not decided by the measurement: " + strings.Join(open, ", ")
 	}
 	if j.sawDeadline() {
@@ -184,9 +184,9 @@ func (j *judgement) cutShort() {
 	}
 }
 
-func (j *judgement) withVerdict(v Verdict) []string {
+func withVerdict(all []ObjectiveResult, v Verdict) []string {
 	var ids []string
-	for _, o := range j.result.Objectives {
+	for _, o := range all {
 		if o.Verdict == v {
 			ids = append(ids, o.ID+" ("+o.Value+")")
 		}

@@ -277,7 +277,7 @@ func repository() string {
 // packages are the Debian packages that each tool needs.
 var packages = map[string][]string{
 	"age": {"age"}, "zstd": {"zstd"}, "ssh-keygen": {"openssh-client"}, "ssh-keyscan": {"openssh-client"}, "jq": {"jq", "libjq1", "libonig5"},
-	"sshd": {"openssh-server", "openssh-sftp-server", "libwrap0"},
+	"sshd": {"openssh-server", "openssh-sftp-server", "libwrap0"}, "nginx": {"nginx"},
 }
 
 // tools returns an environment in which the tools run: those of the system, or else from Debian's packages.

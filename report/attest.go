@@ -61,18 +61,29 @@ func resourceOf(name, hash string) resource {
 	return resource{Name: name, Digest: map[string]string{"sha256": hash}}
 }
 
-// newStatement says what came out of the run whose manifest has the given hash.
-func newStatement(r *drills.Result, m Manifest, manifestHash string) statement {
+// claim is what a statement says of a run, or of a watch.
+type claim struct {
+	outcome       string
+	configuration resource
+	objectives    []drills.ObjectiveResult
+}
+
+func claimOf(r *drills.Result) claim {
+	return claim{outcome(r.Verdict, r.Clean), resourceOf(drills.PlanFile, r.PlanSHA256), r.Objectives}
+}
+
+// newStatement says what came out of that whose manifest has the given hash.
+func newStatement(c claim, m Manifest, manifestHash string) statement {
 	s := statement{Type: statementType, PredicateType: predicateType, Subject: []resource{resourceOf(ManifestFile, manifestHash)}}
 	for _, f := range m.Files {
 		s.Subject = append(s.Subject, resourceOf(f.Name, f.SHA256))
 	}
 	s.Predicate = testResult{
-		Result:        outcome(r.Verdict, r.Clean),
-		Configuration: []resource{resourceOf(drills.PlanFile, r.PlanSHA256)},
+		Result:        c.outcome,
+		Configuration: []resource{c.configuration},
 		PassedTests:   []string{}, WarnedTests: []string{}, FailedTests: []string{},
 	}
-	for _, o := range r.Objectives {
+	for _, o := range c.objectives {
 		switch p := &s.Predicate; outcome(o.Verdict, true) {
 		case "PASSED":
 			p.PassedTests = append(p.PassedTests, o.ID)

@@ -18,7 +18,8 @@ import (
 
 func (v *verifier) path(name string) string { return filepath.Join(v.dir, name) }
 
-func (v *verifier) readReport() {
+// readReport reads what was reported into the result.
+func (v *verifier) readReport(result any) {
 	var data []byte
 	if data, v.reported = os.ReadFile(v.path(drills.ReportFile)); v.reported != nil {
 		return
@@ -26,10 +27,9 @@ func (v *verifier) readReport() {
 	v.out.ReportSHA256 = hashOf(data)
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields() // a field that nobody judges could say anything
-	if v.reported = dec.Decode(&v.result); v.reported == nil && dec.More() {
+	if v.reported = dec.Decode(result); v.reported == nil && dec.More() {
 		v.reported = errors.New("more than one value")
 	}
-	v.out.RunNo, v.out.Reported = v.result.RunNo, v.result.Verdict
 }
 
 // files hashes again what the manifest lists.
@@ -97,7 +97,7 @@ func (v *verifier) signature() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	want, err := marshal(newStatement(&v.result, v.manifest, hashOf(manifest)))
+	want, err := marshal(newStatement(v.claim, v.manifest, hashOf(manifest)))
 	if err != nil {
 		return "", err
 	}
@@ -210,23 +210,32 @@ func (v *verifier) recompute() (string, error) {
 	v.out.Recomputed = again.Verdict
 	if errors.Is(v.reported, fs.ErrNotExist) {
 		return "", fmt.Errorf("there is no report; the evidence gives %s: %s", again.Verdict, again.Reason)
-	} else if v.reported != nil {
-		return "", fmt.Errorf("read %s: %w", drills.ReportFile, v.reported)
 	}
-	document, err := marshal(again)
-	if err != nil {
+	if err := v.same(v.result, again); err != nil {
 		return "", err
-	}
-	said, err := marshal(v.result)
-	if err != nil {
-		return "", err
-	}
-	if v.out.Differences, err = compare(said, document); err != nil {
-		return "", err
-	}
-	if len(v.out.Differences) > 0 {
-		return "", fmt.Errorf("%s; %s", counted(len(v.out.Differences), "difference"), v.out.Differences[0])
 	}
 	return fmt.Sprintf("from %s and %s: equal in every field, verdict %s", counted(len(facts.Samples), "attempt"),
 		counted(len(facts.Ledger), "line")+" of the ledger", again.Verdict), nil
+}
+
+// same compares what was reported with what the evidence gives, field by field.
+func (v *verifier) same(reported, again any) error {
+	if v.reported != nil {
+		return fmt.Errorf("read %s: %w", drills.ReportFile, v.reported)
+	}
+	document, err := marshal(again)
+	if err != nil {
+		return err
+	}
+	said, err := marshal(reported)
+	if err != nil {
+		return err
+	}
+	if v.out.Differences, err = compare(said, document); err != nil {
+		return err
+	}
+	if len(v.out.Differences) > 0 {
+		return fmt.Errorf("%s; %s", counted(len(v.out.Differences), "difference"), v.out.Differences[0])
+	}
+	return nil
 }

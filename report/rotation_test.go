@@ -22,7 +22,7 @@ func TestVerifyAfterRotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := &verifier{dir: dir, out: &Verification{}}
-	v.readReport()
+	v.readReport(&v.result)
 	for end, want := range map[time.Time]bool{v.result.Ended: true, v.result.Ended.Add(-2 * time.Second): false} {
 		line := fmt.Sprintf("ops valid-before=%q %s\nreview valid-before=\"20010101Z\" %s\n", end.UTC().Format("20060102150405Z"), signer.Public(), reviewer.Public())
 		trusted, err := sshsig.ParseTrusted([]byte(line))

@@ -68,10 +68,22 @@ func Verify(dir string, trusted sshsig.Trusted) (*Verification, error) {
 			return nil, fmt.Errorf("verify report: not the evidence of a run: %w", err)
 		} // else somebody took the journal away
 	}
-	v := &verifier{dir: dir, trusted: trusted}
-	v.out = &Verification{Schema: VerificationSchema, Run: filepath.Base(dir), Evidence: dir, Checks: []Check{}, Differences: []Difference{}}
-	v.readReport()
+	v := newVerifier(dir, trusted)
+	if drills.IsWatch(dir) {
+		return v.out, v.watch()
+	}
+	v.readReport(&v.result)
+	v.out.RunNo, v.out.Reported, v.claim = v.result.RunNo, v.result.Verdict, claimOf(&v.result)
 	v.trusted = trusted.At(v.result.Ended) // so that a run stays verifiable when its key is replaced
+	v.checkRecord()
+	v.check(checkPlan, v.plan)
+	v.check(checkRuns, v.runs)
+	v.check(checkRecomputed, v.recompute)
+	return v.out, v.out.err()
+}
+
+// checkRecord checks what a run and a watch have in common: files, signatures and journal.
+func (v *verifier) checkRecord() {
 	_, noManifest := os.Stat(v.path(ManifestFile))
 	v.out.Incomplete = errors.Is(v.reported, fs.ErrNotExist) && errors.Is(noManifest, fs.ErrNotExist)
 	v.check(checkFiles, v.files)
@@ -80,10 +92,6 @@ func Verify(dir string, trusted sshsig.Trusted) (*Verification, error) {
 		v.check(checkReviews, func() (string, error) { return v.reviewed(reviews) })
 	}
 	v.check(checkJournal, v.journal)
-	v.check(checkPlan, v.plan)
-	v.check(checkRuns, v.runs)
-	v.check(checkRecomputed, v.recompute)
-	return v.out, v.out.err()
 }
 
 // err returns nil if every check is ok.
@@ -106,9 +114,15 @@ type verifier struct {
 	dir      string
 	trusted  sshsig.Trusted
 	result   drills.Result
+	claim    claim // what the report says, as it would be signed
 	reported error // why report.json could not be read
 	manifest Manifest
 	out      *Verification
+}
+
+func newVerifier(dir string, trusted sshsig.Trusted) *verifier {
+	return &verifier{dir: dir, trusted: trusted, out: &Verification{
+		Schema: VerificationSchema, Run: filepath.Base(dir), Evidence: dir, Checks: []Check{}, Differences: []Difference{}}}
 }
 
 func (v *verifier) check(name string, do func() (string, error)) {

@@ -32,11 +32,14 @@ func Write(dir string, result *drills.Result, signer *sshsig.Signer) error {
 	if err := writeFile(dir, HTMLFile, func(w io.Writer) error { return HTML(w, b) }); err != nil {
 		return err
 	}
-	files, err := hashFiles(dir, outside)
-	if err != nil {
+	return attest(dir, Manifest{Schema: ManifestSchema, Run: result.ID, RunNo: result.RunNo}, claimOf(result), signer)
+}
+
+// attest lists the files of the evidence in a manifest and, if there is a signer, signs it with what it claims.
+func attest(dir string, m Manifest, c claim, signer *sshsig.Signer) (err error) {
+	if m.Files, err = hashFiles(dir, outside); err != nil {
 		return err
 	}
-	m := Manifest{Schema: ManifestSchema, Run: result.ID, RunNo: result.RunNo, Files: files}
 	manifest, err := marshal(m)
 	if err != nil {
 		return fmt.Errorf("write report: %w", err)
@@ -44,7 +47,7 @@ func Write(dir string, result *drills.Result, signer *sshsig.Signer) error {
 	if err := writeBytes(dir, ManifestFile, manifest); err != nil || signer == nil {
 		return err
 	}
-	attestation, err := seal(newStatement(result, m, hashOf(manifest)), signer)
+	attestation, err := seal(newStatement(c, m, hashOf(manifest)), signer)
 	if err != nil {
 		return err
 	}

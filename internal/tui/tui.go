@@ -1,5 +1,5 @@
-// Package tui shows a running drill to a person: as a live screen, or as plain lines. Both are folds of the drill's
-// events; neither can do anything to the drill but ask for its abort.
+// Package tui shows a running drill, or a watch, to a person: as a live screen, or as plain lines. Both are folds of its
+// events; neither can do anything to it but ask for its end, or mark an instant.
 package tui
 
 import (
@@ -61,15 +61,15 @@ type screen struct {
 }
 
 // batch is what happened in one frame.
-type batch struct {
-	events []drills.Event
+type batch[E any] struct {
+	events []E
 	closed bool
 }
 
 // collect waits for the events of one frame.
-func collect(events <-chan drills.Event) tea.Cmd {
+func collect[E any](events <-chan E) tea.Cmd {
 	return func() tea.Msg {
-		var b batch
+		var b batch[E]
 		timer := time.NewTimer(frame)
 		defer timer.Stop()
 		for {
@@ -97,7 +97,7 @@ func (s screen) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		s.width, s.height = msg.Width, msg.Height
 	case tea.KeyMsg:
 		return s.keys(msg)
-	case batch:
+	case batch[drills.Event]:
 		for _, e := range msg.events {
 			s.state.fold(e)
 		}

@@ -214,7 +214,7 @@ func leave(t *testing.T, keys string) (aborted int, err error) {
 // TestKeysAfterRevert presses every key that aborts when there is nothing to abort any more.
 func TestKeysAfterRevert(t *testing.T) {
 	s := screen{state: at(ms(17600)), asking: true}
-	next, _ := s.Update(batch{})
+	next, _ := s.Update(batch[drills.Event]{})
 	if next.(screen).asking {
 		t.Error("goes on asking whether to revert what is reverted")
 	}

@@ -1,0 +1,223 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"gwdr/drills"
+	"gwdr/internal/tui"
+	"gwdr/report"
+)
+
+// probeOptions are the flags of gwdr probe.
+type probeOptions struct {
+	For       time.Duration
+	Rate      float64
+	Timeout   time.Duration
+	Expect    int
+	Host      string
+	Headers   []string
+	Baseline  time.Duration
+	StableFor time.Duration
+	Target    time.Duration
+	SLO       float64
+	Control   string
+	Evidence  string
+}
+
+func newProbeCommand(a *app) *cobra.Command {
+	var opts probeOptions
+	cmd := &cobra.Command{
+		Use:   "probe URL...",
+		Short: "Measure an outage that somebody else causes",
+		Long: `Probe asks each URL again and again, on fresh and on kept-alive connections, whatever became of the attempts before, while somebody
+else pulls the plug. It shows success, latency and the clock of a current outage, and ends on ctrl-c or after --for with every
+outage, the bracket in which its true length lies, and evidence that 'gwdr report verify' computes again.
+
+The first seconds (--baseline) must be undisturbed: they tell how slow an answer may be. With --target the longest outage is
+judged, and with --slo the share of good answers. Press m in the live view, or send SIGUSR1, right before something is broken: then
+the recovery time (RTA) is counted from there, and --target judges that one.
+
+A control target that no fault touches tells a stalled prober from a broken target. Without --control it is a server inside of this
+process; name one beyond the same network if the network may be to blame.
+
+The value of a header that is a secret comes from a file or a variable, and is neither recorded nor shown:
+'NAME: @FILE', 'NAME: env:VARIABLE', also with a word before it: 'Authorization: Bearer env:TOKEN'.
+
+Without --for an interrupt is the end that was asked for: the exit code is that of what was measured. With --for it cuts the
+measurement short: the code is 130, or 3 if the objective is missed already.`,
+		Example: `  gwdr probe http://127.0.0.1:8080/health
+  gwdr probe https://api.example.com/v1/ping --header 'Authorization: Bearer env:TOKEN' --for 10m --target 30s
+  gwdr probe https://10.0.0.7/ --host api.example.com --expect 204 --rate 50 --control https://status.example.com/
+  gwdr probe http://127.0.0.1:8080/ --for 1h --slo 99.9 --json > result.json`,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return withHint(errors.New("'gwdr probe' takes one URL or several"), "gwdr probe https://HOST/PATH")
+			}
+			return nil
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE:              func(cmd *cobra.Command, args []string) error { return runProbe(cmd.Context(), a, args, opts) },
+	}
+	opts.addFlags(cmd)
+	return cmd
+}
+
+func (o *probeOptions) addFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.DurationVar(&o.For, "for", 0, "measure for this `time` (default: until interrupted)")
+	f.Float64Var(&o.Rate, "rate", 20, "attempts a second of each series; each URL has two")
+	f.DurationVar(&o.Timeout, "timeout", 2*time.Second, "give an attempt up this long after it was due")
+	f.IntVar(&o.Expect, "expect", 200, "`status` of a good answer; redirects are not followed")
+	f.StringVar(&o.Host, "host", "", "`name` for the Host header, and for TLS, where the URL has an address")
+	f.StringArrayVar(&o.Headers, "header", nil, "`header` for each request to the URLs: 'NAME: VALUE', 'NAME: @FILE', 'NAME: env:VARIABLE'; may be repeated")
+	f.DurationVar(&o.Baseline, "baseline", 10*time.Second, "undisturbed `time` at the start")
+	f.DurationVar(&o.StableFor, "stable-for", 10*time.Second, "an outage is over once 99% of this `time` after it is good")
+	f.DurationVar(&o.Target, "target", 0, "judge: the longest outage, or the time since the mark, is at most this `RTO`")
+	f.Float64Var(&o.SLO, "slo", 0, "judge: at least so many `percent` of the attempts are good, as 99.9")
+	f.StringVar(&o.Control, "control", "", "`URL` that no fault touches and that answers 200 (default: a server inside of gwdr)")
+	f.StringVar(&o.Evidence, "evidence", "", "`directory` for the evidence (default: as configured, or ./evidence)")
+	for _, flag := range []string{"for", "rate", "timeout", "host", "header", "baseline", "stable-for", "target", "slo", "control"} {
+		completeFlag(cmd, flag, cobra.NoFileCompletions)
+	}
+	completeFlag(cmd, "expect", cobra.FixedCompletions([]string{"200", "204", "301", "302", "401", "404"}, cobra.ShellCompDirectiveNoFileComp))
+	completeFlag(cmd, "evidence", func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return nil, cobra.ShellCompDirectiveFilterDirs
+	})
+}
+
+func runProbe(ctx context.Context, a *app, urls []string, opts probeOptions) error {
+	if err := opts.check(); err != nil {
+		return usageError(err)
+	}
+	headers, err := a.probeHeaders(opts.Headers)
+	if err != nil {
+		return err
+	}
+	keys, err := a.openKeys(ctx) // whoever cannot sign the report should hear it before
+	if err != nil {
+		return err
+	}
+	if opts.Evidence != "" {
+		a.Config.Evidence = opts.Evidence
+		if err := a.Config.resolve(); err != nil {
+			return err
+		}
+	}
+	control, err := startControl(opts.Control)
+	if err != nil {
+		return err
+	}
+	defer control.close()
+	w, err := opts.watch(urls, control.url, headers)
+	if err != nil {
+		return usageError(err)
+	}
+	if err := raisePriority(); err != nil {
+		a.Log.Info("a busy machine may disturb the measurement", "err", err)
+	}
+	w.Evidence, w.Tool = a.Config.Evidence, "gwdr "+version()
+	w.Report = func(dir string, r *drills.WatchResult) error { return report.WriteWatch(dir, r, keys.Signer) }
+	result, err := a.watch(ctx, w)
+	if err != nil {
+		return watchFailed(err)
+	}
+	if err := a.showWatch(result); err != nil {
+		return err
+	}
+	return watchEnd(result)
+}
+
+// watch runs it with its screen, and with the signal that marks the instant of a fault.
+func (a *app) watch(ctx context.Context, w *drills.Watch) (*drills.WatchResult, error) {
+	marks := make(chan time.Time, 16)
+	mark := func() {
+		select {
+		case marks <- time.Now():
+		default: // the first counts
+		}
+	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGUSR1)
+	watched, cancel := context.WithCancel(ctx)
+	defer func() { signal.Stop(signals); cancel() }()
+	go func() {
+		for {
+			select {
+			case <-signals:
+				mark()
+			case <-watched.Done():
+				return
+			}
+		}
+	}()
+	a.live = a.interactive()
+	show, closeScreen := a.watchScreen(ctx, w.Plan, mark)
+	w.Marks, w.Events = marks, show
+	result, err := w.Run(ctx)
+	closeScreen()
+	return result, err
+}
+
+// watchScreen returns what takes the events of a watch, and what ends the screen when there are no more.
+func (a *app) watchScreen(ctx context.Context, plan drills.WatchPlan, mark func()) (show func(drills.WatchEvent), end func()) {
+	if a.Quiet {
+		return nil, func() {}
+	}
+	events, done := make(chan drills.WatchEvent, 256), make(chan struct{})
+	go func() {
+		defer close(done)
+		run := func() error { return tui.PlainWatch(a.Stderr, events, plan) }
+		if a.interactive() {
+			run = func() error {
+				return tui.RunWatch(context.WithoutCancel(ctx), a.Stdin, a.Stdout, events, plan, tui.Controls{Mark: mark, Stop: a.Interrupt})
+			}
+		}
+		if err := run(); err != nil {
+			a.Log.Warn("screen", "err", err)
+		}
+		for range events { // the measurement goes on without it
+		}
+	}()
+	return func(e drills.WatchEvent) { events <- e }, func() { close(events); <-done }
+}
+
+// showWatch writes the result, and what to do next.
+func (a *app) showWatch(r *drills.WatchResult) error {
+	if a.JSON {
+		return a.writeJSON(r)
+	}
+	if err := report.WatchText(a.Stdout, r); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(a.Stdout, "%-10s gwdr report verify %s\n", "next", shellWord(r.Evidence))
+	return err
+}
+
+// watchFailed says that the evidence has a hole, and so is no result.
+func watchFailed(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return withHint(err, "free some space, or name another directory with --evidence; what was written until then stays readable")
+	}
+	return err
+}
+
+// watchEnd maps what was measured to the exit code. Nothing has to be reverted after a watch that was cut short.
+func watchEnd(r *drills.WatchResult) error {
+	switch {
+	case r.Verdict == drills.Fail:
+		return exitWith(exitMissed, nil)
+	case r.Interrupted:
+		return exitWith(exitInterrupted, nil)
+	case r.Verdict == drills.Inconclusive:
+		return exitWith(exitInconclusive, nil)
+	}
+	return nil
+}

@@ -1,0 +1,238 @@
+package cmd
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"net"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+
+	"gwdr/drills"
+	"gwdr/probes"
+)
+
+// maxRate bounds the attempts a second of a series: more is a load test.
+const maxRate = 1000
+
+func (o *probeOptions) check() error {
+	switch {
+	case !(o.Rate > 0 && o.Rate <= maxRate):
+		return fmt.Errorf("--rate %v is not between 0 and %d attempts a second", o.Rate, maxRate)
+	case o.For < 0 || o.Target < 0:
+		return errors.New("--for and --target take a time, as 30s")
+	case o.Timeout <= 0 || o.Baseline <= 0 || o.StableFor <= 0:
+		return errors.New("--timeout, --baseline and --stable-for must be positive")
+	case o.Expect < 100 || o.Expect > 599:
+		return fmt.Errorf("--expect %d is no HTTP status", o.Expect)
+	case math.IsNaN(o.SLO) || o.SLO < 0 || o.SLO >= 100:
+		return fmt.Errorf("--slo %v is not a percentage below 100", o.SLO)
+	case o.Host != "" && !httpguts.ValidHostHeader(o.Host):
+		return fmt.Errorf("--host %q is no name of a host", o.Host)
+	case o.For > 0 && o.Target > 0 && o.For < o.Baseline+o.StableFor:
+		return fmt.Errorf("--for %s is too short to judge anything: the baseline takes %s, and an outage is over %s after its end",
+			o.For, o.Baseline, o.StableFor)
+	}
+	return nil
+}
+
+// watch plans a fresh and a kept-alive series for each URL, and one for the control target.
+func (o *probeOptions) watch(urls []string, control string, headers map[string]string) (*drills.Watch, error) {
+	w := &drills.Watch{Plan: drills.WatchPlan{Baseline: o.Baseline, Stable: o.StableFor, For: o.For, RTO: o.Target, SLO: o.SLO / 100}}
+	for i, text := range urls {
+		u, err := targetURL(text)
+		if err != nil {
+			return nil, err
+		}
+		request := probes.Request{URL: text, Host: o.Host, Header: headers, Expect: o.Expect}
+		if u.Scheme == "https" && o.Host != "" {
+			request.TLS = &tls.Config{ServerName: hostOnly(o.Host)}
+		}
+		o.add(w, u, request, numbered(len(urls), i))
+	}
+	u, err := targetURL(control)
+	if err != nil {
+		return nil, fmt.Errorf("--control: %w", err)
+	}
+	o.addControl(w, u, probes.Request{URL: control, Expect: http.StatusOK, Fresh: true})
+	return w, nil
+}
+
+// numbered is what tells the series of the ith of n URLs from those of the others.
+func numbered(n, i int) string {
+	if n == 1 {
+		return ""
+	}
+	return strconv.Itoa(i+1) + " "
+}
+
+func hostOnly(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		return name
+	}
+	return host
+}
+
+// add plans the series of one target, whose names begin with prefix.
+func (o *probeOptions) add(w *drills.Watch, u *url.URL, r probes.Request, prefix string) {
+	for _, fresh := range []bool{true, false} {
+		r.Fresh = fresh
+		o.addSeries(w, r, o.series(prefix+map[bool]string{true: "fresh", false: "keepalive"}[fresh]))
+	}
+	addTarget(w, u, r, false)
+}
+
+func (o *probeOptions) addControl(w *drills.Watch, u *url.URL, r probes.Request) {
+	s := o.series("control")
+	s.Control = true
+	o.addSeries(w, r, s)
+	addTarget(w, u, r, true)
+}
+
+func (o *probeOptions) series(name string) probes.Series {
+	return probes.Series{Name: name, Plane: probes.DataPlane, Interval: time.Duration(float64(time.Second) / o.Rate), Timeout: o.Timeout}
+}
+
+// addSeries plans a series of the target that is to be added next.
+func (o *probeOptions) addSeries(w *drills.Watch, r probes.Request, s probes.Series) {
+	w.Plan.Series = append(w.Plan.Series, drills.WatchSeries{Series: s, Target: len(w.Plan.Targets), Fresh: r.Fresh})
+	w.Probes = append(w.Probes, drills.Probe{Series: s, Run: runProber(s, r)})
+}
+
+func addTarget(w *drills.Watch, u *url.URL, r probes.Request, control bool) {
+	w.Plan.Targets = append(w.Plan.Targets, drills.WatchTarget{URL: shownURL(u), Host: r.Host, Expect: r.Expect, Control: control,
+		Headers: slices.Sorted(maps.Keys(r.Header))})
+}
+
+// targetURL checks what a person typed. Its errors repeat neither a password nor a query.
+func targetURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+		return nil, errors.New("malformed URL")
+	case u.User != nil:
+		return nil, withHint(fmt.Errorf("%s://%s: credentials in a URL are seen by everybody", u.Scheme, u.Host),
+			"--header 'Authorization: Basic env:VARIABLE', with NAME:PASSWORD in base64")
+	case u.Scheme != "http" && u.Scheme != "https":
+		return nil, withHint(fmt.Errorf("%s is not an http or https URL", shownURL(u)), "gwdr probe https://HOST/PATH")
+	case u.Host == "":
+		return nil, fmt.Errorf("%s names no host", shownURL(u))
+	}
+	return u, nil
+}
+
+// shownURL is the URL without the values of its query, which may be secrets.
+func shownURL(u *url.URL) string {
+	shown := *u
+	shown.User, shown.Fragment, shown.RawFragment = nil, "", ""
+	if shown.RawQuery != "" {
+		pairs := strings.Split(shown.RawQuery, "&")
+		for i, pair := range pairs {
+			if name, _, ok := strings.Cut(pair, "="); ok {
+				pairs[i] = name + "=***"
+			} else {
+				pairs[i] = "***"
+			}
+		}
+		shown.RawQuery = strings.Join(pairs, "&")
+	}
+	return shown.String()
+}
+
+// probeHeaders reads --header. Values may be secrets: no error repeats one.
+func (a *app) probeHeaders(texts []string) (map[string]string, error) {
+	headers := map[string]string{}
+	for _, text := range texts {
+		name, value, ok := strings.Cut(text, ":")
+		name, value = textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)), strings.TrimSpace(value)
+		if !ok || !httpguts.ValidHeaderFieldName(name) {
+			return nil, usageError(errors.New("--header is not of the form 'NAME: VALUE'"))
+		}
+		if name == "Host" {
+			return nil, withHint(usageError(errors.New("--header cannot set Host")), "--host NAME does")
+		}
+		if _, twice := headers[name]; twice {
+			return nil, usageError(fmt.Errorf("--header %s is there twice", name))
+		}
+		value, err := a.headerValue(name, value)
+		if err != nil {
+			return nil, usageError(fmt.Errorf("--header %s: %w", name, err))
+		}
+		headers[name] = value
+	}
+	return headers, nil
+}
+
+// headerValue returns the value with its last word, @FILE or env:VARIABLE, replaced by what that holds.
+func (a *app) headerValue(name, value string) (string, error) {
+	at := strings.LastIndexByte(value, ' ') + 1
+	last := value[at:]
+	switch {
+	case strings.HasPrefix(last, "@"):
+		content, err := os.ReadFile(last[1:])
+		if err != nil {
+			return "", err
+		}
+		value = value[:at] + strings.TrimSpace(string(content))
+	case strings.HasPrefix(last, "env:"):
+		secret := a.Env(last[len("env:"):])
+		if secret == "" {
+			return "", fmt.Errorf("the variable %s is not set", last[len("env:"):])
+		}
+		value = value[:at] + strings.TrimSpace(secret)
+	case secretHeader(name):
+		return "", errors.New("a secret on the command line is seen by everybody: put it into a file, and write @FILE, or into a variable, and write env:VARIABLE")
+	}
+	if !httpguts.ValidHeaderFieldValue(value) {
+		return "", errors.New("the value holds what no header can")
+	}
+	return value, nil
+}
+
+// secretHeader reports whether the values of such a header are secrets as a rule.
+func secretHeader(name string) bool {
+	name = strings.ToLower(name)
+	return slices.ContainsFunc([]string{"authorization", "cookie", "key", "token", "secret", "password"},
+		func(part string) bool { return strings.Contains(name, part) })
+}
+
+// controlTarget is what no fault touches.
+type controlTarget struct {
+	url   string
+	close func()
+}
+
+// startControl returns the control target at the URL or, if there is none, serves one from this process.
+func startControl(u string) (controlTarget, error) {
+	if u != "" {
+		return controlTarget{u, func() {}}, nil
+	}
+	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		return controlTarget{}, fmt.Errorf("serve a control target: %w", err)
+	}
+	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "ok\n") // a prober that is gone does not mind
+	})}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = server.Serve(l) // until it is closed
+	}()
+	return controlTarget{"http://" + l.Addr().String() + "/", func() {
+		_ = server.Close()
+		<-done
+	}}, nil
+}

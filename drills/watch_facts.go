@@ -1,0 +1,128 @@
+package drills
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"gwdr/internal/journal"
+	"gwdr/probes"
+)
+
+// The types of journal entry that only a watch has.
+const (
+	entryWatchPlan = "watch-plan" // WatchPlan
+	entryMark      = "mark"       // markFact
+)
+
+type watchStart struct {
+	Schema   string    `json:"schema"`
+	ID       string    `json:"id"`
+	Tool     string    `json:"tool"`
+	Evidence string    `json:"evidence"`
+	T0       time.Time `json:"t0"`
+	PID      int       `json:"pid"`
+}
+
+type markFact struct {
+	At time.Duration `json:"at_ns"` // when something was broken
+}
+
+const watchPrefix = "probe-"
+
+// watchID names a watch. It is not of the form of a run's id: a watch has no number, and stands in no drill's way.
+func watchID(t0 time.Time) string { return watchPrefix + stamp(t0) + "-" + nonce() }
+
+// WatchFacts is all that was recorded of a watch: what JudgeWatch judges. Instants are since t0 unless they are times.
+type WatchFacts struct {
+	ID          string
+	Tool        string
+	Evidence    string // directory, as the watch named it
+	Started     time.Time
+	Ended       time.Time // of the last entry
+	Plan        WatchPlan
+	Baseline    Span
+	Marks       []time.Duration
+	Interrupted bool // before Plan.For was over
+	Drift       time.Duration
+	Complete    bool // the record has an end
+	Samples     []probes.Sample
+}
+
+// Watches lists the ids of the watches in an evidence directory, the oldest first.
+func Watches(evidence string) ([]string, error) {
+	entries, err := os.ReadDir(evidence)
+	if err != nil {
+		return nil, fmt.Errorf("list watches: %w", err)
+	}
+	var ids []string
+	for _, e := range entries { // which are sorted
+		if strings.HasPrefix(e.Name(), watchPrefix) && IsWatch(filepath.Join(evidence, e.Name())) {
+			ids = append(ids, e.Name())
+		}
+	}
+	return ids, nil
+}
+
+// IsWatch reports whether the evidence in dir is of a watch.
+func IsWatch(dir string) bool {
+	first, _, err := ends(filepath.Join(dir, JournalFile))
+	var start watchStart
+	return err == nil && decodeEntry(first, entryStart, &start) && start.Schema == WatchSchema
+}
+
+// ReadWatch reads the evidence of a watch back, and verifies its journal's chain. A record that was cut short by the death of
+// gwdr is read as far as it goes. The error wraps ErrEvidence if something was changed.
+func ReadWatch(dir string) (WatchFacts, error) {
+	f := WatchFacts{ID: filepath.Base(dir)}
+	if err := f.read(dir); err != nil {
+		return f, fmt.Errorf("read evidence of %s: %w", filepath.Base(dir), err)
+	}
+	return f, nil
+}
+
+func (f *WatchFacts) read(dir string) error {
+	entries, err := readJournal(filepath.Join(dir, JournalFile))
+	if errors.Is(err, journal.ErrTampered) {
+		return fmt.Errorf("%w: %w", ErrEvidence, err)
+	} else if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := f.add(e); err != nil {
+			return fmt.Errorf("%w: journal entry %d: %w", ErrEvidence, e.Seq, err)
+		}
+	}
+	for _, s := range f.Plan.Series {
+		if s.Target < 0 || s.Target >= len(f.Plan.Targets) || s.Interval <= 0 {
+			return fmt.Errorf("%w: series %q has no target or no interval", ErrEvidence, s.Name)
+		}
+	}
+	f.Samples, err = readRecord(f.Complete, filepath.Join(dir, SamplesFile), probes.ReadSamples)
+	return err
+}
+
+func (f *WatchFacts) add(e journal.Entry) error {
+	f.Ended = e.At
+	switch e.Type {
+	case entryStart:
+		return take(e, func(s watchStart) { f.ID, f.Tool, f.Evidence, f.Started = s.ID, s.Tool, s.Evidence, s.T0 })
+	case entryWatchPlan:
+		return json.Unmarshal(e.Data, &f.Plan)
+	case entryBaseline:
+		return json.Unmarshal(e.Data, &f.Baseline)
+	case entryMark:
+		return take(e, func(m markFact) { f.Marks = append(f.Marks, m.At) })
+	case entryAbort:
+		f.Interrupted = true
+	case entryClock:
+		return take(e, func(c clockFact) { f.Drift = time.Duration(c.Drift * float64(time.Second)) })
+	case entryEnd:
+		f.Complete = true
+	}
+	return nil
+}

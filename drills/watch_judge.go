@@ -1,0 +1,272 @@
+package drills
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"gwdr/probes"
+)
+
+// The metrics of a watch's objectives, besides RTA.
+const (
+	MetricOutage       = "outage"       // the longest one: what is judged while nobody says when something was broken
+	MetricAvailability = "availability" // share of good attempts
+)
+
+// JudgeWatch computes the result of a watch from what was recorded. It is a pure function.
+func JudgeWatch(f WatchFacts) *WatchResult {
+	j := &watchJudgement{facts: f, result: &WatchResult{
+		Schema: WatchSchema, ID: f.ID, Started: f.Started, Ended: f.Ended, Interrupted: f.Interrupted, Targets: f.Plan.Targets,
+		Objectives: []ObjectiveResult{}, Findings: []string{}, Tool: f.Tool, Evidence: f.Evidence,
+	}}
+	j.measure()
+	j.promises()
+	j.result.Verdict, j.result.Reason = j.verdict()
+	if j.result.Interrupted && len(j.result.Objectives) > 0 && j.result.Verdict != Fail {
+		j.result.Verdict, j.result.Reason = Aborted, "interrupted before its time was over"
+	}
+	return j.result
+}
+
+// watchJudgement is what JudgeWatch has found so far.
+type watchJudgement struct {
+	facts     WatchFacts
+	estimates []probes.Estimate
+	observed  time.Duration
+	unseen    time.Duration // so long an outage may have gone unseen
+	marked    bool
+	result    *WatchResult
+}
+
+// measure estimates every series. L comes from the baseline, as while it ran.
+func (j *watchJudgement) measure() {
+	f := &j.facts
+	inject := f.Baseline.To
+	if j.marked = len(f.Marks) > 0; j.marked {
+		inject = f.Marks[0]
+		at := f.Started.Add(inject)
+		j.result.Mark = &at
+	}
+	limits := probes.Limits(f.Samples, f.Baseline.From, min(f.Baseline.To, inject))
+	of := map[string][]probes.Sample{}
+	for _, s := range f.Samples {
+		of[s.Series] = append(of[s.Series], s)
+		j.observed = max(j.observed, s.Done-f.Baseline.From)
+	}
+	j.result.ObservedS = j.observed.Seconds()
+	for _, s := range f.Plan.Series {
+		limit, ok := limits[s.Name]
+		if !ok {
+			limit = probes.MaxLimit
+		}
+		w := probes.Window{From: f.Baseline.From, Inject: inject, Stable: f.Plan.Stable, Limit: limit}
+		e := probes.EstimateOutage(s.Series, of[s.Name], w)
+		j.estimates = append(j.estimates, e)
+		j.result.Series = append(j.result.Series, j.series(s, e, of[s.Name]))
+		if !s.Control {
+			j.unseen = max(j.unseen, longestGap(s.Interval, of[s.Name])+limit)
+		}
+	}
+	j.guards()
+	if j.marked {
+		if rta, ok := probes.Worst(j.estimates, probes.DataPlane); ok {
+			j.result.RTA = watchRTA(rta)
+		}
+	}
+}
+
+// guards notes which of the conditions do not hold without which nothing can be judged.
+func (j *watchJudgement) guards() {
+	g := probes.Guards{Baseline: j.facts.Plan.Baseline, Drift: j.facts.Drift}
+	if j.facts.Plan.RTO > 0 {
+		g.Targets = map[probes.Plane]time.Duration{probes.DataPlane: j.facts.Plan.RTO}
+	}
+	for _, finding := range g.Check(j.estimates) {
+		j.result.Findings = append(j.result.Findings, finding.String())
+	}
+}
+
+// longestGap returns the longest time between two attempts that were made. The samples are sorted.
+func longestGap(interval time.Duration, samples []probes.Sample) time.Duration {
+	longest, last := interval, time.Duration(-1)
+	for i := range samples {
+		if samples[i].Class == probes.Unknown {
+			continue
+		}
+		if last >= 0 {
+			longest = max(longest, samples[i].Due-last)
+		}
+		last = samples[i].Due
+	}
+	return longest
+}
+
+func watchRTA(r probes.RTA) *RTA {
+	return &RTA{LowS: r.Low.Seconds(), PointS: r.Point.Seconds(), HighS: r.High.Seconds(), ErrorS: r.Error.Seconds(),
+		Recovered: r.Recovered, Impact: string(r.Impact), Series: r.Series}
+}
+
+func (j *watchJudgement) series(s WatchSeries, e probes.Estimate, samples []probes.Sample) WatchedSeries {
+	c := e.Counts
+	w := WatchedSeries{
+		Name: s.Name, Target: j.facts.Plan.Targets[s.Target].URL, Fresh: s.Fresh, Control: s.Control,
+		IntervalS: s.Interval.Seconds(), LimitS: e.Limit.Seconds(),
+		Requests: Requests{Sent: c.Sent, OK: c.OK, Slow: c.Slow, Failed: c.Failed, Unknown: c.Unknown},
+		Classes:  map[string]int{}, Availability: float64(c.OK) / float64(max(c.Sent, 1)), UnavailableS: e.Affected.Seconds(),
+		Latency: latency(samples, j.facts.Baseline.From, 1<<63-1), Outages: []WatchOutage{},
+	}
+	for i := range samples {
+		class := samples[i].Class
+		if class == probes.OK && samples[i].Done-samples[i].Due > e.Limit {
+			class = probes.Slow
+		}
+		w.Classes[string(class)]++
+	}
+	for _, o := range e.Outages {
+		w.Outages = append(w.Outages, j.outage(o))
+		w.Flaps += o.Flaps
+	}
+	if j.marked && !s.Control {
+		w.RTA = watchRTA(e.RTA)
+	}
+	return w
+}
+
+func (j *watchJudgement) outage(o probes.Outage) WatchOutage {
+	out := WatchOutage{Start: j.facts.Started.Add(o.Start), StartS: o.Start.Seconds(), LowS: o.Low.Seconds(), Affected: o.Affected,
+		Flaps: o.Flaps, Lasting: o.End == 0}
+	if !out.Lasting {
+		end := j.facts.Started.Add(o.End)
+		out.End, out.PointS, out.HighS = &end, (o.End - o.Start).Seconds(), o.High.Seconds()
+	}
+	return out
+}
+
+// longest returns the bracket of the longest outage of any series that is judged, and whether one lasts.
+func (j *watchJudgement) longest() (low, high time.Duration, lasts bool, n int) {
+	for _, e := range j.estimates {
+		if e.Series.Control {
+			continue
+		}
+		for _, o := range e.Outages {
+			low, high, lasts, n = max(low, o.Low), max(high, o.High), lasts || o.End == 0, n+1
+		}
+	}
+	return low, high, lasts, n
+}
+
+// promises judges every objective.
+func (j *watchJudgement) promises() {
+	p := &j.facts.Plan
+	if p.RTO > 0 {
+		o := ObjectiveResult{ID: "rto", Metric: MetricOutage, Plane: string(probes.DataPlane), Target: "<= " + p.RTO.String()}
+		if j.marked {
+			j.judgeRTA(&o, p.RTO)
+		} else {
+			j.judgeOutage(&o, p.RTO)
+		}
+		j.result.Objectives = append(j.result.Objectives, o)
+	}
+	if p.SLO > 0 {
+		j.result.Objectives = append(j.result.Objectives, j.judgeAvailability(p.SLO))
+	}
+}
+
+// judgeOutage holds the longest outage to the promise, and the time for which nobody looked.
+func (j *watchJudgement) judgeOutage(o *ObjectiveResult, target time.Duration) {
+	low, high, lasts, n := j.longest()
+	o.LowS, o.HighS = low.Seconds(), high.Seconds()
+	switch {
+	case lasts:
+		o.Value, o.Verdict = fmt.Sprintf("> %s, not over at the end", round(low)), verdictUnless(low > target, Fail)
+	case n == 0:
+		o.Value = fmt.Sprintf("none seen, up to %s may have gone unseen", round(j.unseen))
+		o.Verdict = within(0, j.unseen, target)
+	default:
+		o.Value = fmt.Sprintf("%s to %s", round(low), round(high))
+		o.Verdict = within(low, max(high, j.unseen), target)
+	}
+}
+
+// judgeRTA judges the time from the mark to the recovery. That nothing was affected proves nothing here: nobody verified
+// that anything was broken.
+func (j *watchJudgement) judgeRTA(o *ObjectiveResult, target time.Duration) {
+	o.Metric = "rta"
+	rta := j.result.RTA
+	if rta == nil {
+		o.Value, o.Verdict = "not measured", Inconclusive
+		return
+	}
+	o.LowS, o.HighS = rta.LowS, rta.HighS
+	low, high := seconds(rta.LowS), seconds(rta.HighS)
+	switch {
+	case rta.Impact == string(probes.NoImpact):
+		o.Value, o.Verdict = "no attempt was affected after the mark", Inconclusive
+	case !rta.Recovered:
+		o.Value, o.Verdict = fmt.Sprintf("> %s, not recovered at the end", round(low)), verdictUnless(low > target, Fail)
+	default:
+		o.Value, o.Verdict = fmt.Sprintf("%s (±%s)", round(high), round(seconds(rta.ErrorS))), within(low, high, target)
+	}
+}
+
+// judgeAvailability holds the worst series to the share of good attempts. An attempt that was not made, or that the record
+// lacks, may have been good or not.
+func (j *watchJudgement) judgeAvailability(slo float64) ObjectiveResult {
+	span := max(j.observed, j.facts.Plan.For)
+	budget := time.Duration((1 - slo) * float64(span))
+	var low, high time.Duration
+	share := 1.0
+	for _, e := range j.estimates {
+		if e.Series.Control {
+			continue
+		}
+		low = max(low, e.Affected)
+		high = max(high, e.Affected+time.Duration(e.Counts.Unknown+e.Quality.Missing)*e.Series.Interval)
+		share = min(share, float64(e.Counts.OK)/float64(max(e.Counts.Sent, 1)))
+	}
+	return ObjectiveResult{
+		ID: "slo", Metric: MetricAvailability, Plane: string(probes.DataPlane), Verdict: within(low, high, budget),
+		Target: fmt.Sprintf(">= %s%%: <= %s of %s", trimmed(100*slo), round(budget), round(span)), LowS: low.Seconds(), HighS: high.Seconds(),
+		Value: fmt.Sprintf("%.3f%%: %s unavailable", 100*share, round(low)),
+	}
+}
+
+// trimmed writes a number without zeros at its end.
+func trimmed(v float64) string {
+	return strings.TrimRight(strings.TrimRight(fmt.Sprintf("%.6f", v), "0"), ".")
+}
+
+// verdict folds everything into one word, none where nothing was promised, and its reason.
+func (j *watchJudgement) verdict() (Verdict, string) {
+	if !j.facts.Complete {
+		return Errored, "the record has no end: gwdr was killed"
+	}
+	if len(j.result.Objectives) == 0 {
+		return "", j.summary()
+	}
+	if len(j.result.Findings) > 0 {
+		return Inconclusive, "the measurement cannot be trusted: " + j.result.Findings[0]
+	}
+	for _, v := range []struct {
+		verdict Verdict
+		text    string
+	}{{Fail, "objectives missed: "}, {Inconclusive, "not decided by the measurement: "}} {
+		if ids := withVerdict(j.result.Objectives, v.verdict); len(ids) > 0 {
+			return v.verdict, v.text + strings.Join(ids, ", ")
+		}
+	}
+	return Pass, "what was promised was kept"
+}
+
+// summary says in one line what happened.
+func (j *watchJudgement) summary() string {
+	low, high, lasts, n := j.longest()
+	switch {
+	case n == 0:
+		return fmt.Sprintf("no outage seen; one of up to %s may have gone unseen", round(j.unseen))
+	case lasts:
+		return fmt.Sprintf("down, or not shown to be up, at the end: for more than %s", round(low))
+	}
+	return fmt.Sprintf("the longest outage took %s to %s", round(low), round(high))
+}
