@@ -32,7 +32,7 @@ and blocks new ones.`,
   gwdr drill run my-scenario.yaml --dry-run
   gwdr drill revert`,
 	}
-	cmd.AddCommand(newDrillRunCommand(a), newDrillListCommand(a), newDrillShowCommand(a), newDrillRevertCommand(a), newDrillGuardCommand(a))
+	cmd.AddCommand(newDrillRunCommand(a), newDrillListCommand(a), newDrillShowCommand(a), newDrillRevertCommand(a), newDrillCalibrateCommand(a), newDrillGuardCommand(a))
 	return cmd
 }
 

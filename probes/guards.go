@@ -123,7 +123,7 @@ func round(d time.Duration) time.Duration { return d.Round(time.Millisecond / 10
 func qualityOf(s Series, samples []Sample, w Window, r RTA) Quality {
 	baseline, all := between(samples, w.From, w.Inject), between(samples, w.From, w.Until)
 	q := Quality{
-		BaselineOK: okShare(made(baseline), w.Limit), OK: okShare(all, w.Limit), Down: len(outages(s, all, w)) > 0,
+		BaselineOK: okShare(made(unmet(baseline, w)), w.Limit), OK: okShare(all, w.Limit), Down: len(outages(s, all, w)) > 0,
 		Unknown: unknownAtEdges(samples, w, r), Missing: missing(samples),
 	}
 	if s.Control { // an attempt that the record lacks at its end, or altogether, was not ok either
@@ -143,6 +143,13 @@ func qualityOf(s Series, samples []Sample, w Window, r RTA) Quality {
 // made returns the samples of attempts that were made: one that was not tells of the prober, and lag judges that.
 func made(samples []Sample) []Sample {
 	return slices.DeleteFunc(slices.Clone(samples), func(s Sample) bool { return s.Class == Unknown })
+}
+
+// unmet returns the samples of a baseline without attempts that were in flight at the injection and not yet late: what the
+// fault did to them is not the baseline's fault.
+func unmet(baseline []Sample, w Window) []Sample {
+	met := func(s Sample) bool { return s.Due > w.Inject-w.Limit && s.Done >= w.Inject }
+	return slices.DeleteFunc(slices.Clone(baseline), met)
 }
 
 // madeShare returns how many of the attempts that were due in [From, Until) there are; all where Until is not known.
