@@ -19,6 +19,9 @@ func Judge(s *scenarios.Scenario, f Facts) *Result {
 		Objectives: []ObjectiveResult{}, RTA: map[string]RTA{}, RPA: RPA{ByKind: map[string]int{}}, Faults: j.faults(),
 		Timeline: f.Phases, Previous: f.Previous, Tool: f.Tool, Evidence: f.Evidence, Clean: j.clean(),
 	}
+	if f.Calibration != nil {
+		j.result.Calibration = f.Calibration.Statement()
+	}
 	if inject, ok := j.injected(); ok {
 		j.measure(inject)
 		j.promises()
