@@ -57,7 +57,7 @@ func runCalibrate(ctx context.Context, a *app, opts calibrateOptions) error {
 		return usageError(err)
 	}
 	if opts.seed == 0 {
-		opts.seed = rand.Uint64()
+		opts.seed = 1 + rand.Uint64N(1<<53-1) // which every reader of JSON can hold
 	}
 	host, err := thisHost()
 	if err != nil {

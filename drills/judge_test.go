@@ -246,6 +246,17 @@ func absent(seen []probes.Observation, keep int) []probes.Observation {
 	return all
 }
 
+func TestJudgeNamesBrownouts(t *testing.T) {
+	s, f := recorded(t)
+	for at := 5 * time.Second; at < 6*time.Second; at += 40 * ms {
+		f.fail("clients", at, at+20*ms)
+	}
+	want := "a brown-out, not an outage of all requests: clients: 60% of the attempts were affected; it may have lasted up to 260ms longer"
+	if r := Judge(s, f); len(r.Findings) != 1 || !strings.HasPrefix(r.Findings[0], want) {
+		t.Errorf("%q, want %q", r.Findings, want)
+	}
+}
+
 func TestJudgeNumbers(t *testing.T) {
 	s, f := recorded(t)
 	r := Judge(s, f)
