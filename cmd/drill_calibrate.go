@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -153,14 +155,31 @@ func writeCalibration(out io.Writer, d calibration.Document, path string) error 
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	for _, t := range d.Trials {
-		if t.Verdict != calibration.Pass {
-			fmt.Fprintf(out, "%s %s, %s: %s\n", t.Verdict, t.Kind, t.Series, t.Reason)
-		}
+	for _, line := range doubts(d.Trials) {
+		fmt.Fprintln(out, line)
 	}
 	_, err := fmt.Fprintf(out, "\n%s  %s, %s, %d CPUs, load %.2f\n%s  %d at %g/s\n%s  %s\n", "host", d.Host.Name, d.Host.Kernel, d.Host.CPUs, d.Host.Load,
 		"seed", d.Seed, d.RateHz, "kept", path)
 	return err
+}
+
+// doubts names every measurement that was wrong, and counts those that were inconclusive by the guard that did not hold.
+func doubts(trials []calibration.Trial) []string {
+	var lines []string
+	counts := map[string]int{}
+	for _, t := range trials {
+		switch t.Verdict {
+		case calibration.Fail:
+			lines = append(lines, fmt.Sprintf("wrong: %s, %s: %s", t.Kind, t.Series, t.Reason))
+		case calibration.Inconclusive:
+			guard, _, _ := strings.Cut(t.Reason, ":")
+			counts[guard]++
+		}
+	}
+	for _, guard := range slices.Sorted(maps.Keys(counts)) {
+		lines = append(lines, fmt.Sprintf("inconclusive: %d by %s", counts[guard], guard))
+	}
+	return lines
 }
 
 func milli(s float64) string { return fmt.Sprintf("%.1fms", 1e3*s) }
