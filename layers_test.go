@@ -17,8 +17,8 @@ import (
 var layers = map[string][]string{
 	"":                  {"cmd"},
 	"cmd":               {"..."},
-	"report":            {"drills", "scenarios", "fleet", "probes", "internal/journal", "internal/sshsig"},
-	"drills":            {"scenarios", "fleet", "probes", "internal/journal"},
+	"report":            {"drills", "scenarios", "fleet", "probes", "probes/calibration", "internal/journal", "internal/sshsig"},
+	"drills":            {"scenarios", "fleet", "probes", "probes/calibration", "internal/journal"},
 	"scenarios":         {"fleet", "probes"},
 	"restore":           {"backup", "gateway"},
 	"backup":            {"gateway", "internal/sshsig"},
@@ -27,6 +27,7 @@ var layers = map[string][]string{
 	"backup/sftp":       {"backup", "backup/tree"},
 	"backup/tree":       {},
 	"backup/...":        {"backup"},
+	"probes/...":        {"probes"},
 	"gateway/admin":     {"gateway", "gateway/openapi", "gateway/store"},
 	"gateway/replica":   {"gateway", "gateway/native", "gateway/store"},
 	"gateway/...":       {"gateway"},

@@ -32,7 +32,7 @@ and blocks new ones.`,
   gwdr drill run my-scenario.yaml --dry-run
   gwdr drill revert`,
 	}
-	cmd.AddCommand(newDrillRunCommand(a), newDrillListCommand(a), newDrillShowCommand(a), newDrillRevertCommand(a), newDrillGuardCommand(a))
+	cmd.AddCommand(newDrillRunCommand(a), newDrillListCommand(a), newDrillShowCommand(a), newDrillRevertCommand(a), newDrillCalibrateCommand(a), newDrillGuardCommand(a))
 	return cmd
 }
 
@@ -98,7 +98,7 @@ func runDrill(ctx context.Context, a *app, name string, opts drillRunOptions) er
 	a.live = a.interactive()
 	show, closeScreen := a.drillScreen(ctx, s)
 	r := &drills.Runner{Scenario: s, Open: a.openSite(s), Evidence: a.Config.Evidence, Tool: "gwdr " + version(), Events: show,
-		Report: reportWriter(keys), Log: a.Log}
+		Report: reportWriter(keys), Calibration: a.newestCalibration(), Log: a.Log}
 	result, err := r.Run(ctx)
 	closeScreen()
 	if result != nil {

@@ -32,6 +32,8 @@ const (
 	RevertFile   = "revert.jsonl" // journal of whoever reverted after the drill: its guard, or gwdr drill revert
 	GuardFile    = "guard.log"    // what the guard says
 	ReportFile   = "report.json"
+	// CalibrationFile is what was known of the prober on this host when the drill began; not there if nothing was.
+	CalibrationFile = "calibration.json"
 )
 
 const (
@@ -179,6 +181,10 @@ func hashFile(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:]), nil
+	return hashOf(b), nil
+}
+
+func hashOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
 }

@@ -5,6 +5,7 @@ import (
 
 	"gwdr/fleet"
 	"gwdr/probes"
+	"gwdr/probes/calibration"
 )
 
 // The types of journal entry, and what their data is.
@@ -38,9 +39,12 @@ type Facts struct {
 	Evidence string // directory, as the drill named it
 	Previous string // sha256 of the previous run's report.json
 	Started  time.Time
-	Ended    time.Time // of the last entry
+	// Calibration is what was known of the prober on this host when the drill began; nil if nothing was.
+	Calibration *calibration.Document
+	Ended       time.Time // of the last entry
 
 	PlanSHA256 string // as journalled before anything was injected
+	calibrated string // hash of the calibration, as journalled at the start
 	Phases     []TimelineEntry
 	Backups    []Backup
 	Series     []probes.Series
@@ -145,16 +149,18 @@ type DigestFact struct {
 }
 
 type startFact struct {
-	Schema   string    `json:"schema"`
-	ID       string    `json:"id"`
-	RunNo    int       `json:"run_no"`
-	Scenario string    `json:"scenario"`
-	Fleet    string    `json:"fleet"`
-	Tool     string    `json:"tool"`
-	Evidence string    `json:"evidence"`
-	Previous string    `json:"previous,omitempty"`
-	T0       time.Time `json:"t0"`
-	PID      int       `json:"pid"`
+	Schema   string `json:"schema"`
+	ID       string `json:"id"`
+	RunNo    int    `json:"run_no"`
+	Scenario string `json:"scenario"`
+	Fleet    string `json:"fleet"`
+	Tool     string `json:"tool"`
+	Evidence string `json:"evidence"`
+	Previous string `json:"previous,omitempty"`
+	// Calibration is the sha256 of calibration.json.
+	Calibration string    `json:"calibration,omitempty"`
+	T0          time.Time `json:"t0"`
+	PID         int       `json:"pid"`
 }
 
 type planFact struct {

@@ -19,6 +19,9 @@ func Judge(s *scenarios.Scenario, f Facts) *Result {
 		Objectives: []ObjectiveResult{}, RTA: map[string]RTA{}, RPA: RPA{ByKind: map[string]int{}}, Faults: j.faults(),
 		Timeline: f.Phases, Previous: f.Previous, Tool: f.Tool, Evidence: f.Evidence, Clean: j.clean(),
 	}
+	if f.Calibration != nil {
+		j.result.Calibration = f.Calibration.Statement()
+	}
 	if inject, ok := j.injected(); ok {
 		j.measure(inject)
 		j.promises()
@@ -98,6 +101,7 @@ func (j *judgement) measure(inject time.Duration) {
 		}
 	}
 	j.traffic(inject)
+	j.brownouts(w)
 	if len(f.Ledger) > 0 {
 		j.compareLedger(inject)
 	}
@@ -134,6 +138,21 @@ func (j *judgement) traffic(inject time.Duration) {
 		"before": latency(samples, j.facts.Baseline.From, inject),
 		"during": latency(samples, inject, back),
 		"after":  latency(samples, back, 1<<63-1),
+	}
+}
+
+// brownouts says of outages that spared a part of the requests how much longer they may have lasted than RTA says: an attempt
+// that was ok does not show there that it was over.
+func (j *judgement) brownouts(w probes.Window) {
+	for _, e := range j.estimates {
+		if e.Series.Control {
+			continue
+		}
+		own := slices.DeleteFunc(slices.Clone(j.facts.Samples), func(s probes.Sample) bool { return s.Series != e.Series.Name })
+		for _, b := range probes.Brownouts(e.Series, own, w) {
+			j.finding("a brown-out, not an outage of all requests: %s: %.0f%% of the attempts were affected; it may have lasted up to %s longer than the estimate says",
+				b.Series, 100*b.Share, round(b.Margin))
+		}
 	}
 }
 

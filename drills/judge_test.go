@@ -122,11 +122,61 @@ func TestJudge(t *testing.T) {
 		"control target was not probed to the end": {func(_ *scenarios.Scenario, f *Facts) {
 			f.Samples = slices.DeleteFunc(f.Samples, func(s probes.Sample) bool { return s.Series == "echo" && s.Due > 7*time.Second })
 		}, Inconclusive, "control", false},
-		"unsteady baseline":    {func(_ *scenarios.Scenario, f *Facts) { f.fail("clients", time.Second, 1020*ms) }, Inconclusive, "baseline", false},
-		"clock stepped":        {func(_ *scenarios.Scenario, f *Facts) { f.Drift = time.Second }, Inconclusive, "drift", false},
-		"too coarse":           {func(s *scenarios.Scenario, f *Facts) { *s.Objectives[0].LE = scenarios.Duration(300 * ms) }, Inconclusive, "resolution", false},
-		"missed within guards": {func(s *scenarios.Scenario, f *Facts) { *s.Objectives[1].LE = scenarios.Duration(300 * ms) }, Inconclusive, "resolution", false},
-		"killed":               {func(_ *scenarios.Scenario, f *Facts) { f.Complete = false }, Errored, "killed", false},
+		"unsteady baseline": {func(_ *scenarios.Scenario, f *Facts) { f.fail("clients", time.Second, 1020*ms) }, Inconclusive, "baseline", false},
+		"clock stepped":     {func(_ *scenarios.Scenario, f *Facts) { f.Drift = time.Second }, Inconclusive, "drift", false},
+		"too coarse":        {func(s *scenarios.Scenario, f *Facts) { *s.Objectives[0].LE = scenarios.Duration(300 * ms) }, Inconclusive, "resolution", false},
+		"too coarse, and missed for sure": {func(s *scenarios.Scenario, f *Facts) { *s.Objectives[1].LE = scenarios.Duration(300 * ms) },
+			Fail, "rto-admin (402ms (±60ms)) (the measurement cannot be trusted: resolution", false},
+		"not sent at the edge, and missed for sure": {func(s *scenarios.Scenario, f *Facts) {
+			*s.Objectives[0].LE = scenarios.Duration(2 * time.Second)
+			f.fail("clients", 5*time.Second, 7500*ms)
+			f.skip("clients", 7500*ms, 7540*ms)
+		}, Fail, "rto (2.54s (±40ms)) (the measurement cannot be trusted: unknown", false},
+		"missed by a disturbed prober": {func(s *scenarios.Scenario, f *Facts) {
+			*s.Objectives[0].LE = scenarios.Duration(2 * time.Second)
+			f.fail("clients", 5*time.Second, 7500*ms)
+			f.fail("echo", 5*time.Second, 5200*ms)
+		}, Inconclusive, "control", false},
+		"never stable because attempts were not made": {func(_ *scenarios.Scenario, f *Facts) {
+			for at := 5300 * ms; at < 15*time.Second; at += 200 * ms {
+				f.skip("clients", at, at+20*ms)
+			}
+			f.Aborts = []AbortFact{{AbortDeadline, "not recovered within 1m0s"}}
+		}, Inconclusive, "unknown", false},
+		"resurrected, by a disturbed prober": {func(_ *scenarios.Scenario, f *Facts) {
+			f.Survivors = f.resurrected(f.Survivors)
+			f.fail("echo", 5*time.Second, 5200*ms)
+		}, Fail, "no-resurrection (1 of 1 revocations) (the measurement cannot be trusted: control", false},
+		"resurrected, by a fault that was not verified": {func(_ *scenarios.Scenario, f *Facts) {
+			f.Survivors = f.resurrected(f.Survivors)
+			f.Faults[0].Verified = false
+		}, Fail, "no-resurrection (1 of 1 revocations) (not every fault", false},
+		"resurrected, by a fault that was not in effect": {func(_ *scenarios.Scenario, f *Facts) {
+			f.Survivors = f.resurrected(f.Survivors)
+			f.Aborts = []AbortFact{{AbortVerify, "us-east-1 still answers"}}
+		}, Fail, "no-resurrection (1 of 1 revocations) (us-east-1 still answers)", false},
+		"resurrected, which nobody promised": {func(s *scenarios.Scenario, f *Facts) {
+			s.Objectives = s.Objectives[:3]
+			f.Survivors = f.resurrected(f.Survivors)
+		}, Fail, "objectives missed: resurrected (1 of 1 revocations), rpo", false},
+		"resurrected, which nobody promised, by a disturbed prober": {func(s *scenarios.Scenario, f *Facts) {
+			s.Objectives = s.Objectives[:3]
+			f.Survivors = f.resurrected(f.Survivors)
+			f.fail("echo", 5*time.Second, 5200*ms)
+		}, Fail, "worth: resurrected (1 of 1 revocations), rpo", false},
+		"resurrected, in a drill that was interrupted": {func(_ *scenarios.Scenario, f *Facts) {
+			f.Survivors = f.resurrected(f.Survivors)
+			f.Aborts = []AbortFact{{AbortSignal, "interrupted"}}
+		}, Aborted, "no-resurrection (1 of 1 revocations)", false},
+		"lost for sure, by a disturbed prober": {func(_ *scenarios.Scenario, f *Facts) {
+			f.Final = absent(f.Final, 30)
+			f.fail("echo", 5*time.Second, 5200*ms)
+		}, Fail, "rpo (3.51s (3.46s to 3.51s), 70 of 102 changes lost) (the measurement cannot be trusted: control", false},
+		"lost, perhaps too much, by a disturbed prober": {func(s *scenarios.Scenario, f *Facts) {
+			*s.Objectives[2].LE = scenarios.Duration(10 * ms)
+			f.fail("echo", 5*time.Second, 5200*ms)
+		}, Inconclusive, "control", false},
+		"killed": {func(_ *scenarios.Scenario, f *Facts) { f.Complete = false }, Errored, "killed", false},
 		"guardrail": {func(_ *scenarios.Scenario, f *Facts) { f.Aborts = []AbortFact{{AbortGuardrail, "survivor is down"}} },
 			Aborted, "survivor is down", false},
 		"inject": {func(_ *scenarios.Scenario, f *Facts) { f.Aborts = []AbortFact{{AbortInject, "no permission"}} }, Errored, "no permission", false},
@@ -159,6 +209,15 @@ func (f *Facts) fail(series string, from, to time.Duration) {
 	}
 }
 
+// skip makes the attempts due within [from, to) be ones that were not made.
+func (f *Facts) skip(series string, from, to time.Duration) {
+	for i := range f.Samples {
+		if s := &f.Samples[i]; s.Series == series && s.Due >= from && s.Due < to {
+			s.Class, s.Done = probes.Unknown, s.Sent
+		}
+	}
+}
+
 // resurrected returns the observations with the revocation of the key gone.
 func (f *Facts) resurrected(seen []probes.Observation) []probes.Observation {
 	all := slices.Clone(seen)
@@ -185,6 +244,17 @@ func absent(seen []probes.Observation, keep int) []probes.Observation {
 		all = append(all, o)
 	}
 	return all
+}
+
+func TestJudgeNamesBrownouts(t *testing.T) {
+	s, f := recorded(t)
+	for at := 5 * time.Second; at < 6*time.Second; at += 40 * ms {
+		f.fail("clients", at, at+20*ms)
+	}
+	want := "a brown-out, not an outage of all requests: clients: 60% of the attempts were affected; it may have lasted up to 260ms longer"
+	if r := Judge(s, f); len(r.Findings) != 1 || !strings.HasPrefix(r.Findings[0], want) {
+		t.Errorf("%q, want %q", r.Findings, want)
+	}
 }
 
 func TestJudgeNumbers(t *testing.T) {

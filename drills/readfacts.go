@@ -13,6 +13,7 @@ import (
 	"gwdr/fleet"
 	"gwdr/internal/journal"
 	"gwdr/probes"
+	"gwdr/probes/calibration"
 	"gwdr/scenarios"
 )
 
@@ -48,6 +49,9 @@ func (f *Facts) read(dir string) (*scenarios.Scenario, error) {
 		}
 	}
 	if err := f.readRecords(dir); err != nil {
+		return nil, err
+	}
+	if err := f.readCalibration(filepath.Join(dir, CalibrationFile)); err != nil {
 		return nil, err
 	}
 	return f.readPlan(filepath.Join(dir, PlanFile))
@@ -97,6 +101,26 @@ func readRecord[T any](complete bool, path string, read func(io.Reader) ([]T, er
 		return nil, fmt.Errorf("%w: %s: %w", ErrEvidence, filepath.Base(path), err)
 	}
 	return all, nil
+}
+
+// readCalibration reads the calibration that was journalled at the start, if one was.
+func (f *Facts) readCalibration(path string) error {
+	if f.calibrated == "" {
+		return nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrEvidence, err)
+	}
+	if hash := hashOf(data); hash != f.calibrated {
+		return fmt.Errorf("%w: %s has hash %s, the journal says %s", ErrEvidence, CalibrationFile, hash, f.calibrated)
+	}
+	d, err := calibration.Parse(data)
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrEvidence, CalibrationFile, err)
+	}
+	f.Calibration = &d
+	return nil
 }
 
 func (f *Facts) readPlan(path string) (*scenarios.Scenario, error) {
@@ -167,6 +191,7 @@ func gather[T any](e journal.Entry, all *[]T) error {
 
 func (f *Facts) start(s startFact) {
 	f.RunNo, f.Tool, f.Fleet, f.Evidence, f.Previous, f.Started = s.RunNo, s.Tool, s.Fleet, s.Evidence, s.Previous, s.T0
+	f.calibrated = s.Calibration
 }
 
 // phase adds a transition; a second entry for the phase that the drill is in adds only detail.

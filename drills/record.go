@@ -58,8 +58,13 @@ func createRecord(r *Runner, t0 time.Time) (_ *record, err error) {
 	if err := rec.create(r.Scenario); err != nil {
 		return nil, err
 	}
+	calibrated, err := rec.keepCalibration(r.Calibration)
+	if err != nil {
+		return nil, err
+	}
 	return rec, rec.note(entryStart, startFact{Schema: Schema, ID: run.ID, RunNo: run.No, Scenario: run.Scenario,
-		Fleet: r.Scenario.Fleet, Tool: r.Tool, Evidence: run.Dir, Previous: previous, T0: t0.UTC(), PID: os.Getpid()})
+		Fleet: r.Scenario.Fleet, Tool: r.Tool, Evidence: run.Dir, Previous: previous, Calibration: calibrated,
+		T0: t0.UTC(), PID: os.Getpid()})
 }
 
 // admit refuses a drill while a STOP file or an orphan is there.
@@ -110,6 +115,18 @@ func (rec *record) writePlan(p *scenarios.Plan) (string, error) {
 		return "", fmt.Errorf("write plan: %w", err)
 	}
 	return scenarios.Hash(plan), nil
+}
+
+// keepCalibration keeps the document as evidence, if there is one, and returns its hash.
+func (rec *record) keepCalibration(document []byte) (string, error) {
+	if document == nil {
+		return "", nil
+	}
+	path := filepath.Join(rec.run.Dir, CalibrationFile)
+	if err := os.WriteFile(path, document, 0o600); err != nil {
+		return "", fmt.Errorf("keep calibration: %w", err)
+	}
+	return hashFile(path)
 }
 
 // offset is the drill's monotonic clock.

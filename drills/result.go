@@ -45,9 +45,11 @@ type Result struct {
 	Latency    map[string]Latency `json:"latency,omitempty"` // before, during, after
 	Outages    []probes.Outage    `json:"outages,omitempty"`
 	Findings   []string           `json:"findings,omitempty"` // guards that did not hold, relapses, what surprised
-	Previous   string             `json:"previous,omitempty"` // sha256 of the previous run's report.json
-	Tool       string             `json:"tool"`
-	Evidence   string             `json:"evidence"` // directory
+	// Calibration says what was known of the prober on this host when the drill began; empty if nothing was.
+	Calibration string `json:"calibration,omitempty"`
+	Previous    string `json:"previous,omitempty"` // sha256 of the previous run's report.json
+	Tool        string `json:"tool"`
+	Evidence    string `json:"evidence"` // directory
 }
 
 // ObjectiveResult is one judged promise. Target is "<= 5s" or "== 0"; Value is what was achieved, for people.

@@ -23,9 +23,12 @@ type Runner struct {
 	Events   func(Event) // optional; may be slow, then it misses some
 	// Report writes the report of the run in dir, which is this one or one before that was killed. It is called while no
 	// other run can begin, because the next one names the report. Optional.
-	Report   func(dir string, r *Result) error
-	Patience Patience
-	Log      *slog.Logger
+	Report func(dir string, r *Result) error
+	// Calibration is the newest calibration of this host, a document that calibration.Parse accepts. It is kept with the
+	// evidence, and quoted in the result. Optional.
+	Calibration []byte
+	Patience    Patience
+	Log         *slog.Logger
 }
 
 // Site is where a drill takes place.

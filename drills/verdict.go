@@ -129,34 +129,55 @@ func (j *judgement) doubt(r *ObjectiveResult) {
 	}
 }
 
-// verdict folds everything into one word and its reason. What makes the drill itself worthless comes before what it found.
+// verdict folds everything into one word and its reason. What makes the drill itself worthless comes before what it found,
+// but for what is certain all the same.
 func (j *judgement) verdict() (Verdict, string) {
+	verdict, reason, worthless := j.worthless()
+	certain := j.certain()
+	switch {
+	case !worthless:
+		return j.verdictOfPromises()
+	case len(certain) == 0:
+		return verdict, reason
+	case verdict == Inconclusive:
+		return Fail, "certain in spite of what the measurement is worth: " + strings.Join(certain, ", ") + " (" + reason + ")"
+	}
+	return verdict, reason + "; certain all the same: " + strings.Join(certain, ", ")
+}
+
+// worthless tells whether the drill shows nothing of what it was for, and why.
+func (j *judgement) worthless() (Verdict, string, bool) {
 	f := &j.facts
 	for _, a := range f.Aborts {
 		switch a.Cause {
 		case AbortInject, AbortError, AbortRefused:
-			return Errored, a.Reason
+			return Errored, a.Reason, true
 		case AbortVerify:
-			return Inconclusive, a.Reason
-		case AbortDeadline: // is judged below
+			return Inconclusive, a.Reason, true
+		case AbortDeadline: // is judged with the promises
 		default:
-			return Aborted, a.Reason
+			return Aborted, a.Reason, true
 		}
 	}
 	if !f.Complete {
-		return Errored, "the record has no end: the drill was killed"
+		return Errored, "the record has no end: the drill was killed", true
 	}
-	if i := slices.IndexFunc(f.Faults, func(f FaultFacts) bool { return !f.Verified }); i >= 0 || len(f.Faults) == 0 {
-		return Inconclusive, "not every fault was verified to be in effect"
+	if !j.verified() {
+		return Inconclusive, "not every fault was verified to be in effect", true
 	}
 	if len(j.guards) > 0 {
-		return Inconclusive, "the measurement cannot be trusted: " + j.guards[0].String()
+		return Inconclusive, "the measurement cannot be trusted: " + j.guards[0].String(), true
 	}
-	return j.verdictOfPromises()
+	return "", "", false
+}
+
+// verified reports whether there were faults, and each was shown to be in effect.
+func (j *judgement) verified() bool {
+	return len(j.facts.Faults) > 0 && !slices.ContainsFunc(j.facts.Faults, func(f FaultFacts) bool { return !f.Verified })
 }
 
 func (j *judgement) verdictOfPromises() (Verdict, string) {
-	if missed := withVerdict(j.result.Objectives, Fail); len(missed) > 0 {
+	if missed := append(j.unpromised(), withVerdict(j.result.Objectives, Fail)...); len(missed) > 0 {
 		return Fail, "objectives missed: " + strings.Join(missed, ", ")
 	}
 	if s := j.facts.Settled; s != nil && !s.OK {
@@ -188,8 +209,11 @@ func withVerdict(all []ObjectiveResult, v Verdict) []string {
 	var ids []string
 	for _, o := range all {
 		if o.Verdict == v {
-			ids = append(ids, o.ID+" ("+o.Value+")")
+			ids = append(ids, o.named())
 		}
 	}
 	return ids
 }
+
+// named is the objective with what was achieved.
+func (o ObjectiveResult) named() string { return o.ID + " (" + o.Value + ")" }

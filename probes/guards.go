@@ -33,9 +33,20 @@ type Guards struct {
 	Drift    time.Duration           // of the monotonic against the wall clock during the drill
 }
 
+// The names of the guards.
+const (
+	GuardBaseline   = "baseline"
+	GuardControl    = "control"
+	GuardLag        = "lag"
+	GuardUnknown    = "unknown"
+	GuardMissing    = "missing"
+	GuardResolution = "resolution"
+	GuardDrift      = "drift"
+)
+
 // Finding is a guard that did not hold.
 type Finding struct {
-	Guard  string `json:"guard"` // baseline, control, lag, unknown, missing, resolution, drift
+	Guard  string `json:"guard"`
 	Series string `json:"series,omitempty"`
 	Text   string `json:"text"`
 }
@@ -62,11 +73,11 @@ func (g Guards) Check(estimates []Estimate) []Finding {
 		}
 	}
 	if !control {
-		all = append(all, Finding{Guard: "control", Text: "no control target was probed"})
+		all = append(all, Finding{Guard: GuardControl, Text: "no control target was probed"})
 	}
 	if g.Drift.Abs() >= maxDrift {
 		text := fmt.Sprintf("clocks drifted apart by %s, %s is the limit", g.Drift, maxDrift)
-		all = append(all, Finding{Guard: "drift", Text: text})
+		all = append(all, Finding{Guard: GuardDrift, Text: text})
 	}
 	return all
 }
@@ -76,7 +87,7 @@ func (g Guards) checkControl(e Estimate) []Finding {
 	if !e.Quality.Down && e.Quality.OK >= controlOK {
 		return nil
 	}
-	return []Finding{{Guard: "control", Series: e.Series.Name, Text: fmt.Sprintf(
+	return []Finding{{Guard: GuardControl, Series: e.Series.Name, Text: fmt.Sprintf(
 		"only %.1f%% ok, though no fault touches it: the prober itself was disturbed", 100*e.Quality.OK)}}
 }
 
@@ -87,22 +98,22 @@ func (g Guards) checkSeries(e Estimate) []Finding {
 	}
 	q := e.Quality
 	if q.Baseline < g.Baseline || q.Baseline == 0 {
-		add("baseline", "observed for %s, not %s", round(q.Baseline), g.Baseline)
+		add(GuardBaseline, "observed for %s, not %s", round(q.Baseline), g.Baseline)
 	}
 	if q.BaselineOK < baselineOK {
-		add("baseline", "%.2f%% ok, %.1f%% is the least", 100*q.BaselineOK, 100*baselineOK)
+		add(GuardBaseline, "%.2f%% ok, %.1f%% is the least", 100*q.BaselineOK, 100*baselineOK)
 	}
 	if q.LagP99 >= e.Series.Interval/2 {
-		add("lag", "attempts were sent late: p99 %s, half an interval is %s", round(q.LagP99), e.Series.Interval/2)
+		add(GuardLag, "attempts were sent late: p99 %s, half an interval is %s", round(q.LagP99), e.Series.Interval/2)
 	}
 	if q.Unknown > 0 {
-		add("unknown", "%d attempts were not made at the edges of the outage", q.Unknown)
+		add(GuardUnknown, "%d attempts were not made at the edges of the outage", q.Unknown)
 	}
 	if q.Missing > 0 {
-		add("missing", "the record lacks %d attempts", q.Missing)
+		add(GuardMissing, "the record lacks %d attempts", q.Missing)
 	}
 	if target, ok := g.Targets[e.Series.Plane]; ok && e.RTA.Error > target/coarseShare {
-		add("resolution", "1/R + L is %s: too coarse for a promise of %s", round(e.RTA.Error), target)
+		add(GuardResolution, "1/R + L is %s: too coarse for a promise of %s", round(e.RTA.Error), target)
 	}
 	return all
 }
@@ -112,7 +123,7 @@ func round(d time.Duration) time.Duration { return d.Round(time.Millisecond / 10
 func qualityOf(s Series, samples []Sample, w Window, r RTA) Quality {
 	baseline, all := between(samples, w.From, w.Inject), between(samples, w.From, w.Until)
 	q := Quality{
-		BaselineOK: okShare(made(baseline), w.Limit), OK: okShare(all, w.Limit), Down: len(outages(s, all, w)) > 0,
+		BaselineOK: okShare(made(unmet(baseline, w)), w.Limit), OK: okShare(all, w.Limit), Down: len(outages(s, all, w)) > 0,
 		Unknown: unknownAtEdges(samples, w, r), Missing: missing(samples),
 	}
 	if s.Control { // an attempt that the record lacks at its end, or altogether, was not ok either
@@ -132,6 +143,13 @@ func qualityOf(s Series, samples []Sample, w Window, r RTA) Quality {
 // made returns the samples of attempts that were made: one that was not tells of the prober, and lag judges that.
 func made(samples []Sample) []Sample {
 	return slices.DeleteFunc(slices.Clone(samples), func(s Sample) bool { return s.Class == Unknown })
+}
+
+// unmet returns the samples of a baseline without attempts that were in flight at the injection and not yet late: what the
+// fault did to them is not the baseline's fault.
+func unmet(baseline []Sample, w Window) []Sample {
+	met := func(s Sample) bool { return s.Due > w.Inject-w.Limit && s.Done >= w.Inject }
+	return slices.DeleteFunc(slices.Clone(baseline), met)
 }
 
 // madeShare returns how many of the attempts that were due in [From, Until) there are; all where Until is not known.

@@ -80,3 +80,19 @@ func TestLateSendingIsFound(t *testing.T) {
 		t.Errorf("findings = %v, want lag", got)
 	}
 }
+
+// TestBaselineDoesNotBlameWhatTheFaultMet has an attempt that was due shortly before the injection and met the fault, and one
+// that hung long before.
+func TestBaselineDoesNotBlameWhatTheFaultMet(t *testing.T) {
+	for name, c := range map[string]struct {
+		seq  int
+		want float64
+	}{"due within L of the injection": {49, 1}, "due earlier": {44, 0.98}} {
+		samples := script("5.2x9.")
+		samples[c.seq].Class, samples[c.seq].Done = FailReset, 50*tick+ms
+		e := EstimateOutage(orders, samples, Window{Inject: 50 * tick, Stable: time.Second, Limit: limit})
+		if e.Quality.BaselineOK != c.want {
+			t.Errorf("%s: %.3f of the baseline ok, want %.3f", name, e.Quality.BaselineOK, c.want)
+		}
+	}
+}

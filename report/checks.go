@@ -14,6 +14,7 @@ import (
 
 	"gwdr/drills"
 	"gwdr/internal/journal"
+	"gwdr/probes/calibration"
 )
 
 func (v *verifier) path(name string) string { return filepath.Join(v.dir, name) }
@@ -182,6 +183,29 @@ func (v *verifier) plan() (string, error) {
 		return "", fmt.Errorf("%s has sha256 %s, the report says %s", drills.PlanFile, short(plan.SHA256), short(v.result.PlanSHA256))
 	}
 	return fmt.Sprintf("%s, on record %s after the start", short(plan.SHA256), human(entries[i].OffsetS)), nil
+}
+
+// calibrated checks the calibration itself, that it was on record when the drill began, and that it was made before.
+func (v *verifier) calibrated() (string, error) {
+	file, err := os.ReadFile(v.path(drills.CalibrationFile))
+	if err != nil {
+		return "", err
+	}
+	d, err := calibration.Parse(file)
+	if err != nil {
+		return "", err
+	}
+	entries, err := readJournal(v.path(drills.JournalFile))
+	if err != nil && !isTorn(err) {
+		return "", err
+	}
+	switch {
+	case len(entries) == 0 || !strings.Contains(string(entries[0].Data), hashOf(file)):
+		return "", fmt.Errorf("%s is not the one that was on record when the drill began", drills.CalibrationFile)
+	case d.Ended.After(entries[0].At):
+		return "", fmt.Errorf("%s is of %s, after the drill began", drills.CalibrationFile, utc(d.Ended))
+	}
+	return fmt.Sprintf("on record at the start, its table follows from its %s; %s", counted(len(d.Trials), "measurement"), d.Verdict), nil
 }
 
 func isTorn(err error) bool {

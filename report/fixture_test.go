@@ -17,6 +17,7 @@ import (
 	"gwdr/internal/journal"
 	"gwdr/internal/sshsig"
 	"gwdr/probes"
+	"gwdr/probes/calibration"
 	"gwdr/scenarios"
 )
 
@@ -28,6 +29,8 @@ type run struct {
 	dataDown time.Duration
 	lost     int // acknowledged changes before the injection that did not survive
 	events   []event
+	// calibrated is calibration.json; nil is a drill on a host where nothing was calibrated.
+	calibrated []byte
 }
 
 type event struct {
@@ -48,7 +51,33 @@ var t0 = time.Date(2026, 11, 21, 2, 46, 1, 0, time.UTC)
 
 func ms(n int) time.Duration { return time.Duration(n) * time.Millisecond }
 
-func newRun() *run { return &run{no: 1, dataDown: ms(380), lost: 2} }
+func newRun() *run { return &run{no: 1, dataDown: ms(380), lost: 2, calibrated: newCalibration()} }
+
+// newCalibration is a calibration of one outage, from 1 s to 1.5 s.
+func newCalibration() []byte {
+	p := calibration.Plan{Rounds: 1, Interval: ms(20), Baseline: ms(800), Stable: ms(500)}
+	r := calibration.Record{Plan: p, Seed: 7, Started: t0.Add(-time.Minute), Ended: t0.Add(-time.Second), Series: []probes.Series{
+		{Name: "fresh", Plane: probes.DataPlane, Interval: ms(20)}, {Name: "control", Plane: probes.DataPlane, Interval: ms(20), Control: true}}}
+	for _, s := range r.Series {
+		for seq := int64(0); seq < 150; seq++ {
+			due := time.Duration(seq)*ms(20) + ms(5)
+			a := probes.Sample{Series: s.Name, Seq: seq, Due: due, Sent: due, Done: due + ms(1), Class: probes.OK}
+			if !s.Control && due > time.Second && due < ms(1500) {
+				a.Class = probes.FailRefused
+			}
+			r.Samples = append(r.Samples, a)
+		}
+	}
+	r.Known = []calibration.Known{{Kind: calibration.Refuse, To: 3 * time.Second,
+		Began: calibration.Edge{From: time.Second, To: time.Second}, Ended: calibration.Edge{From: ms(1500), To: ms(1500)}}}
+	d := calibration.Judge(r)
+	d.Tool, d.Host = "gwdr v0.1.0", calibration.Host{Name: "drill-1", Kernel: "Linux 6.1.0", CPUs: 2}
+	document, err := marshal(d)
+	if err != nil {
+		panic(err)
+	}
+	return document
+}
 
 func (r *run) id() string {
 	return fmt.Sprintf("%s-region-loss-%04x", t0.Add(time.Duration(r.no)*time.Hour).Format("20060102T150405Z"), r.no)
@@ -168,7 +197,7 @@ func (r *run) story(planHash string) []event {
 	targets := []string{"us-east-1", "us-east-2", "us-east-control"}
 	events := []event{
 		{0, "start", object{"schema": drills.Schema, "id": r.id(), "run_no": r.no, "scenario": "region-loss", "fleet": "lab", "tool": "gwdr v0.1.0",
-			"evidence": "evidence/" + r.id(), "previous": r.previous, "t0": t0.Add(time.Duration(r.no) * time.Hour)}},
+			"evidence": "evidence/" + r.id(), "previous": r.previous, "calibration": r.calibration(), "t0": t0.Add(time.Duration(r.no) * time.Hour)}},
 		phase(0, drills.Planned), phase(ms(20), drills.Validated),
 		{ms(30), "plan", object{"sha256": planHash}},
 		phase(ms(60), drills.Preflight),
@@ -221,7 +250,20 @@ func (r *run) write(t testing.TB, evidence string) string {
 			t.Fatal(err)
 		}
 	}
+	if r.calibrated != nil {
+		if err := os.WriteFile(filepath.Join(dir, drills.CalibrationFile), r.calibrated, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return dir
+}
+
+// calibration is the hash that is journalled at the start.
+func (r *run) calibration() string {
+	if r.calibrated == nil {
+		return ""
+	}
+	return hashOf(r.calibrated)
 }
 
 // journal writes the entries by hand, so that they are of the same instant each time.

@@ -48,6 +48,9 @@ func newPage(b *Bundle) page {
 	return p
 }
 
+// Calibrated says how well the prober is known to measure on the drill's host.
+func (p page) Calibrated() string { return calibrated(p.Result) }
+
 // card is an objective: what was promised, what was achieved.
 type card struct {
 	drills.ObjectiveResult

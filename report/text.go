@@ -95,7 +95,15 @@ func textLines(r *drills.Result) [][2]string {
 	for _, f := range r.Findings {
 		lines = append(lines, [2]string{"finding", f})
 	}
-	return append(lines, [2]string{"evidence", r.Evidence})
+	return append(lines, [2]string{"calibrated", calibrated(r)}, [2]string{"evidence", r.Evidence})
+}
+
+// calibrated says how well the prober is known to measure on the drill's host.
+func calibrated(r *drills.Result) string {
+	if r.Calibration == "" {
+		return "never on this host before this drill: see 'gwdr drill calibrate'"
+	}
+	return r.Calibration
 }
 
 func faultLine(f drills.FaultResult) string {

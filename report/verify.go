@@ -50,6 +50,7 @@ const (
 	checkReviews    = "reviews"    // co-signatures are of trusted keys; only if there are any
 	checkJournal    = "journal"    // is an unbroken chain
 	checkPlan       = "plan"       // was fixed before the first injection
+	checkCalibrated = "calibrated" // the calibration that is quoted was there at the start, and does not contradict itself
 	checkRuns       = "runs"       // are numbered without a gap, each naming the one before
 	checkRecomputed = "recomputed" // everything that the report says follows from the evidence
 )
@@ -77,6 +78,9 @@ func Verify(dir string, trusted sshsig.Trusted) (*Verification, error) {
 	v.trusted = trusted.At(v.result.Ended) // so that a run stays verifiable when its key is replaced
 	v.checkRecord()
 	v.check(checkPlan, v.plan)
+	if _, err := os.Stat(v.path(drills.CalibrationFile)); err == nil {
+		v.check(checkCalibrated, v.calibrated)
+	}
 	v.check(checkRuns, v.runs)
 	v.check(checkRecomputed, v.recompute)
 	return v.out, v.out.err()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -83,6 +84,7 @@ func TestVerifyTampered(t *testing.T) {
 		"undo":        {drills.UndoFile, flip(0), []string{checkFiles}},
 		"report":      {drills.ReportFile, replace(`"verdict": "pass"`, `"verdict": "fail"`), []string{checkFiles, checkSignature, checkRecomputed}},
 		"field added": {drills.ReportFile, replace(`"verdict": "pass"`, `"verdict": "pass", "certified": true`), []string{checkFiles, checkRecomputed}},
+		"calibration": {drills.CalibrationFile, replace(`"verdict": "pass"`, `"verdict": "fail"`), []string{checkFiles, checkCalibrated, checkRecomputed}},
 		"page":        {HTMLFile, replace("Passed", "Failed"), []string{checkFiles}},
 		"manifest":    {ManifestFile, flip(60), []string{checkSignature}},
 		"attestation": {AttestationFile, replace(`"payload": "ey`, `"payload": "eX`), []string{checkSignature}},
@@ -92,6 +94,43 @@ func TestVerifyTampered(t *testing.T) {
 			dir := filepath.Join(copied(t, evidence), filepath.Base(last))
 			edit(t, filepath.Join(dir, c.file), c.change)
 			expectFailure(t, dir, trusted, c.want...)
+		})
+	}
+}
+
+// TestVerifyCalibration has calibrations that were in the evidence when it was signed, and still must not be quoted.
+func TestVerifyCalibration(t *testing.T) {
+	signer := sshsig.NewSigner("")
+	for name, c := range map[string]struct {
+		change func(*run)
+		want   string // "" is well
+	}{
+		"as made":         {func(*run) {}, ""},
+		"there is none":   {func(r *run) { r.calibrated = nil }, ""},
+		"from after":      {func(r *run) { r.calibrated = replace(`"ended": "2026`, `"ended": "2027`)(r.calibrated) }, "after the drill began"},
+		"contradicts":     {func(r *run) { r.calibrated = replace(`"inside": 1`, `"inside": 2`)(r.calibrated) }, "does not follow"},
+		"truth was moved": {func(r *run) { r.calibrated = replace(`"truth_low_s": 0.5`, `"truth_low_s": 0.7`)(r.calibrated) }, "does not follow"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRun()
+			c.change(r)
+			dir := r.write(t, t.TempDir())
+			facts, scenario, err := drills.ReadFacts(dir)
+			if err == nil {
+				err = Write(dir, drills.Judge(scenario, facts), signer)
+			} else if strings.Contains(err.Error(), c.want) && c.want != "" {
+				return // such a drill has no report at all
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			v, err := Verify(dir, trusting(signer))
+			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, want %q", err, c.want)
+			}
+			if shown := slices.ContainsFunc(v.Checks, func(k Check) bool { return k.Name == checkCalibrated }); shown != (r.calibrated != nil) {
+				t.Errorf("check is shown: %v", shown)
+			}
 		})
 	}
 }

@@ -21,6 +21,7 @@ const (
 	Refuse    Mode = "refuse"    // connecting fails at once; existing connections are reset
 	Reset     Mode = "reset"     // connecting works, then a reset; existing connections are reset
 	Blackhole Mode = "blackhole" // nothing arrives any more, on existing connections too: no byte, no end, no reset
+	OneWay    Mode = "one-way"   // what clients send arrives, but nothing comes back: no byte, no end, no reset
 	Latency   Mode = "latency"   // everything arrives Delay later, in each direction
 )
 
@@ -43,7 +44,7 @@ func (s State) Validate() error {
 	switch s.Mode {
 	case Pass:
 		return nil
-	case Refuse, Reset, Blackhole, Latency:
+	case Refuse, Reset, Blackhole, OneWay, Latency:
 	default:
 		return fmt.Errorf("unknown link mode %q", s.Mode)
 	}
@@ -98,7 +99,7 @@ func (l *Link) Addr() string { return l.spec.Listen }
 // bytes that the link had already taken and could not yet hand to a receiver that does not read still arrive.
 //
 // A black hole keeps what is sent until it heals, as the sender's retransmissions would: after a short one a connection
-// goes on without a gap, after a long one its ends have given up.
+// goes on without a gap, after a long one its ends have given up. A one-way link does so with what comes back.
 func (l *Link) Set(s State) error {
 	if err := s.Validate(); err != nil {
 		return fmt.Errorf("set link %s: %w", l.spec.ID, err)

@@ -253,6 +253,26 @@ func TestBlackholeHoldsNoMoreThanItsBuffer(t *testing.T) {
 	sending.Wait()
 }
 
+func TestOneWayKeepsOnlyTheWayBack(t *testing.T) {
+	f := newFar(t)
+	l := newLink(t, f.Addr().String())
+	before, server := connect(t, l, f)
+	set(t, l, State{Mode: OneWay})
+	during := dial(t, l)
+	for _, c := range []struct{ client, server *net.TCPConn }{{before, server}, {during, f.next(t)}} {
+		send(t, c.client, "there")
+		receive(t, c.server, "there")
+		send(t, c.server, "back")
+		c.server.CloseWrite()
+		nothing(t, c.client)
+	}
+	set(t, l, State{Mode: Pass})
+	for _, client := range []*net.TCPConn{before, during} {
+		receive(t, client, "back")
+		ends(t, client, io.EOF)
+	}
+}
+
 func TestLatencyDelaysEachDirection(t *testing.T) {
 	const delay = 40 * time.Millisecond
 	f := newFar(t)
@@ -290,7 +310,7 @@ func TestModesChangeUnderAStreamWithoutALostByte(t *testing.T) {
 	})
 	sending.Go(func() {
 		states := []State{
-			{Mode: Blackhole, Lease: lease}, {Mode: Latency, Delay: time.Millisecond, Lease: lease}, {Mode: Pass},
+			{Mode: Blackhole, Lease: lease}, {Mode: Latency, Delay: time.Millisecond, Lease: lease}, {Mode: OneWay, Lease: lease}, {Mode: Pass},
 			{Mode: Latency, Delay: 2 * time.Millisecond, Lease: lease}, {Mode: Pass},
 		}
 		for i := 0; ; i++ {
@@ -313,7 +333,7 @@ func TestModesChangeUnderAStreamWithoutALostByte(t *testing.T) {
 
 func TestLease(t *testing.T) {
 	f := newFar(t)
-	for _, s := range []State{{Mode: Refuse}, {Mode: Reset}, {Mode: Blackhole}, {Mode: Latency, Delay: time.Hour}} {
+	for _, s := range []State{{Mode: Refuse}, {Mode: Reset}, {Mode: Blackhole}, {Mode: OneWay}, {Mode: Latency, Delay: time.Hour}} {
 		t.Run(string(s.Mode), func(t *testing.T) {
 			l := newLink(t, f.Addr().String())
 			s.Lease = 30 * time.Millisecond
@@ -391,7 +411,7 @@ func TestSilentFarEndHoldsUpNobody(t *testing.T) {
 
 func TestCloseEndsConnectionsInEveryMode(t *testing.T) {
 	for _, s := range []State{
-		{Mode: Pass}, {Mode: Refuse}, {Mode: Reset}, {Mode: Blackhole}, {Mode: Latency, Delay: time.Hour},
+		{Mode: Pass}, {Mode: Refuse}, {Mode: Reset}, {Mode: Blackhole}, {Mode: OneWay}, {Mode: Latency, Delay: time.Hour},
 	} {
 		t.Run(string(s.Mode), func(t *testing.T) {
 			f := newFar(t)

@@ -134,7 +134,7 @@ func hold(client *net.TCPConn, early []byte, over <-chan struct{}) ([]byte, bool
 // carry copies both ways until both ends have finished, or one has failed, which resets the other.
 func (l *Link) carry(p *pair, early []byte) {
 	pump := func(dst, src *net.TCPConn, early []byte) {
-		if err := l.pump(dst, src, early); err != nil {
+		if err := l.pump(dst, src, early, src == p.upstream); err != nil {
 			p.abort()
 			return
 		}
@@ -146,12 +146,13 @@ func (l *Link) carry(p *pair, early []byte) {
 	there.Wait()
 }
 
-// pump copies early and then src to dst, as the link says at any time. It returns nil at the end of src.
-func (l *Link) pump(dst, src *net.TCPConn, early []byte) error {
+// pump copies early and then src to dst, as the link says at any time, back if dst is the client. It returns nil at the end of
+// src.
+func (l *Link) pump(dst, src *net.TCPConn, early []byte, back bool) error {
 	for {
 		src.SetReadDeadline(time.Time{}) // before looking at the phase, so that no interruption is lost
 		now := l.act()
-		err := l.copy(dst, src, early, now)
+		err := l.copy(dst, src, early, now, back)
 		now.acting.Done()
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
@@ -163,8 +164,8 @@ func (l *Link) pump(dst, src *net.TCPConn, early []byte) error {
 }
 
 // copy does so for one phase. The error wraps os.ErrDeadlineExceeded when that is over.
-func (l *Link) copy(dst, src *net.TCPConn, early []byte, now *phase) error {
-	if now.Mode == Blackhole {
+func (l *Link) copy(dst, src *net.TCPConn, early []byte, now *phase, back bool) error {
+	if now.Mode == Blackhole || now.Mode == OneWay && back {
 		<-now.over
 		return os.ErrDeadlineExceeded
 	}
