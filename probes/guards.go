@@ -67,7 +67,7 @@ func (g Guards) Check(estimates []Estimate) []Finding {
 	for _, e := range estimates {
 		if e.Series.Control {
 			control = true
-			all = append(all, g.checkControl(e)...)
+			all = append(all, g.checkControl(e, estimates)...)
 		} else {
 			all = append(all, g.checkSeries(e)...)
 		}
@@ -82,9 +82,15 @@ func (g Guards) Check(estimates []Estimate) []Finding {
 	return all
 }
 
-// checkControl holds a control target to the definition of up: it was never down, and at least 99 % ok.
-func (g Guards) checkControl(e Estimate) []Finding {
+// checkControl holds a control target to the definition of up: it was never down, and at least 99 % ok; and more where the
+// bounds of the others come from.
+func (g Guards) checkControl(e Estimate, estimates []Estimate) []Finding {
 	if !e.Quality.Down && e.Quality.OK >= controlOK {
+		for _, other := range estimates {
+			if disturbed := checkEdges(e, other); disturbed != nil {
+				return disturbed
+			}
+		}
 		return nil
 	}
 	return []Finding{{Guard: GuardControl, Series: e.Series.Name, Text: fmt.Sprintf(

@@ -70,6 +70,9 @@ type Estimate struct {
 	During   Latency       `json:"during"`      // [Inject, first ok after the last affected)
 	After    Latency       `json:"after"`
 	Quality  Quality       `json:"quality"`
+
+	edges     []stretch // where the bounds of RTA come from
+	disturbed []stretch // of a control target: attempts that were not ok
 }
 
 const forever = time.Duration(1<<63 - 1)
@@ -109,6 +112,11 @@ func EstimateOutage(s Series, samples []Sample, w Window) Estimate {
 	e.Affected = time.Duration(e.Counts.Slow+e.Counts.Failed) * s.Interval
 	e.latencies(samples, w)
 	e.Quality = qualityOf(s, samples, w, e.RTA)
+	if s.Control {
+		e.disturbed = notOK(between(samples, w.From, w.Until), w.Limit)
+	} else {
+		e.edges = edges(s, w, e.RTA)
+	}
 	return e
 }
 
