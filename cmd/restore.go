@@ -46,6 +46,9 @@ type restoreOptions struct {
 	within   time.Duration // that a rehearsal's data plane may take to follow; 0 means restore.DataPlane's
 }
 
+// minRate is the slowest --rate: a change in a quarter of an hour.
+const minRate = 0.001
+
 func newRestoreCommand(a *app) *cobra.Command {
 	var opts restoreOptions
 	cmd := &cobra.Command{
@@ -142,8 +145,8 @@ func newRestorationAt(ctx context.Context, a *app, opts restoreOptions, open fun
 	if err != nil {
 		return nil, usageError(fmt.Errorf("--match: %w", err))
 	}
-	if !(opts.rate >= 0) || math.IsInf(opts.rate, 0) {
-		return nil, usageError(fmt.Errorf("--rate: %v is no number of changes a second", opts.rate))
+	if !(opts.rate == 0 || opts.rate >= minRate) || math.IsInf(opts.rate, 0) {
+		return nil, usageError(fmt.Errorf("--rate: want 0, or at least %v changes a second, not %v", minRate, opts.rate))
 	}
 	policy := restore.RevocationPolicy(opts.revoked)
 	if policy != restore.FailClosed && policy != restore.AcceptRisk {

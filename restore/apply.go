@@ -15,8 +15,8 @@ import (
 const readBackTimeout = 30 * time.Second
 
 // Apply makes the planned changes, reads the target back and probes the data plane. The error wraps ErrMoved if the
-// target is no longer what was planned for, and nothing was changed then; ErrDigest; or ErrDataPlane. If the target
-// fails on the way, Result.Incomplete says what was changed.
+// target is no longer what was planned for, or, with Rate, what the pieces before have made of it; ErrDigest; or ErrDataPlane.
+// If not all of the changes were made, Result.Incomplete says which were.
 func (r *Restore) Apply(ctx context.Context, p *Plan) (*Result, error) {
 	start := time.Now()
 	res := newResult(p)

@@ -12,9 +12,9 @@ import (
 	"gwdr/gateway"
 )
 
-// Up to SwitchOps changes with SwitchBytes of bodies and references are made at once: nobody ever reads, or watches, a part of them. More are
-// too large for a line of a watch, which never splits a revision, and for the memory: while it is made, a transaction takes
-// some 5 KB for each change.
+// Up to SwitchOps changes with SwitchBytes of bodies and references are made at once: nobody ever reads, or watches, a part of
+// them. More are too large for a line of a watch, which never splits a revision, and for the memory: while it is made, a
+// transaction takes some 5 KB for each change.
 const (
 	SwitchOps   = 125_000
 	SwitchBytes = 48 << 20

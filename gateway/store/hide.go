@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/storage/mvcc"
 
 	"gwdr/gateway"
 )
@@ -14,10 +15,23 @@ import (
 // the memory of a switch, and nobody sees one of them. It reports false if the store holds anything, or has moved on since base.
 // s.mu is held.
 func (s *Store) hide(ctx context.Context, base int64) (bool, error) {
+	if empty, err := s.empty(ctx); err != nil || !empty { // the condition below costs a read of all that there is
+		return false, err
+	}
 	known := s.state.Load()
 	blank := Role{Mode: gateway.ModeBlank, Epoch: known.role.Epoch, Hides: known.id}
 	nothing := clientv3.Compare(clientv3.CreateRevision(entities), "=", 0).WithPrefix()
 	return s.changeRole(ctx, blank, "", nil, append(unmoved(base), nothing)...)
+}
+
+// empty reports whether the store holds nothing.
+func (s *Store) empty(ctx context.Context) (empty bool, err error) {
+	err = s.inRead(func(tx mvcc.TxnRead) error {
+		kinds, err := kindsIn(ctx, tx)
+		empty = len(kinds) == 0
+		return err
+	})
+	return empty, err
 }
 
 // unhide makes a store what it was before hide: one that leads and holds nothing. s.mu is held, or nobody else has the store yet.
@@ -44,7 +58,8 @@ func (s *Store) fill(ctx context.Context, changes []gateway.Change, base int64) 
 		leader.Epoch++
 	}
 	t := transfer{Store: s, bound: inParts, acted: acted, base: base, role: &leader, id: newID()}
-	if err = t.run(ctx, changes); err == nil || acted.role.Hides == "" {
+	err = t.run(ctx, changes)
+	if s.Role().Hides == "" { // it leads, though its identity may not be on file; or it was blank before
 		return t.applied, t.revision, err
 	}
 	if undoErr := s.unhide(ctx); undoErr != nil {

@@ -3,6 +3,8 @@ package store_test
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 
@@ -110,4 +112,21 @@ func TestCutOffFillIsUndone(t *testing.T) {
 		t.Errorf("%d entities, %+v after %+v", got.Len(), after, before)
 	}
 	put(t, s, entity(gateway.Route, "a", "1"))
+}
+
+// A restore whose last transaction was made is not undone because the identity file cannot be written.
+func TestFillWithoutIdentityFile(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, store.Options{Dir: dir})
+	_, empty := state(t, s)
+	file := filepath.Join(dir, "store-id")
+	if err := errors.Join(os.Remove(file), os.MkdirAll(filepath.Join(file, "in-the-way"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := s.Apply(t.Context(), gateway.Diff(empty, version(0)), gateway.Bulk{Restore: true}); err == nil {
+		t.Error("nobody says that the identity could not be written")
+	}
+	if h, got := state(t, s); got.Digest() != version(0).Digest() || h.Store == "" || s.Role().Mode != gateway.ModeLeader {
+		t.Errorf("%d entities, %+v, %+v", got.Len(), h, s.Role())
+	}
 }
