@@ -231,7 +231,7 @@ func (v *watching) arm(now time.Duration) {
 func (v *watching) doubt() string {
 	estimates := probes.EstimateAll(v.Plan.series(), v.early, probes.Window{From: v.baseline.From, Inject: v.baseline.To, Stable: v.Plan.Stable})
 	for _, f := range (probes.Guards{Baseline: v.Plan.Baseline}).Check(estimates) {
-		if f.Guard == "baseline" {
+		if f.Guard == probes.GuardBaseline {
 			return f.String()
 		}
 	}
