@@ -69,14 +69,16 @@ func (rig *calibrationRig) close() error {
 
 // probes returns what a drill has: new and kept-alive connections, and the control target.
 func (rig *calibrationRig) probes(p calibration.Plan) []calibration.Probe {
-	series := probes.Series{Plane: probes.DataPlane, Interval: p.Interval, Timeout: p.Timeout}
-	probe := func(name, base string, fresh, control bool) calibration.Probe {
-		s := series
-		s.Name, s.Control = name, control
+	series := func(name string) probes.Series {
+		return probes.Series{Name: name, Plane: probes.DataPlane, Interval: p.Interval, Timeout: p.Timeout}
+	}
+	probe := func(s probes.Series, base string, fresh bool) calibration.Probe {
 		return calibration.Probe{Series: s, Run: runProber(s, probes.Request{URL: base + "/", Echo: true, Fresh: fresh})}
 	}
+	fresh, keepalive := series("fresh"), series("keepalive")
 	target := "http://" + rig.link.Addr()
-	return []calibration.Probe{probe("fresh", target, true, false), probe("keepalive", target, false, false), probe(echoSeries, rig.control, true, true)}
+	return []calibration.Probe{probe(fresh, target, true), probe(keepalive, target, false),
+		probe(probes.ControlSeries(echoSeries, fresh, keepalive), rig.control, true)}
 }
 
 // faults returns how the target is broken, one for each kind.

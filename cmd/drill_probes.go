@@ -29,20 +29,14 @@ const guardrailEvery = 100 * time.Millisecond
 // seriesOf returns every probe of the scenario with fresh and with kept-alive connections, and the control target.
 func seriesOf(s *scenarios.Scenario) []drillSeries {
 	var all []drillSeries
+	var described []probes.Series
 	for _, p := range s.SteadyState.Probes {
 		for _, fresh := range []bool{true, false} {
-			all = append(all, drillSeries{probe: p, fresh: fresh, Series: probes.Series{
-				Name: probeName(p, fresh), Plane: probes.DataPlane, Interval: p.Every.D(), Timeout: p.Timeout.D()}})
+			series := probes.Series{Name: probeName(p, fresh), Plane: probes.DataPlane, Interval: p.Every.D(), Timeout: p.Timeout.D()}
+			all, described = append(all, drillSeries{probe: p, fresh: fresh, Series: series}), append(described, series)
 		}
 	}
-	quickest := all[0].Series
-	for _, series := range all {
-		if series.Interval < quickest.Interval {
-			quickest = series.Series
-		}
-	}
-	quickest.Name, quickest.Control = echoSeries, true
-	return append(all, drillSeries{Series: quickest, probe: scenarios.Probe{Key: scenarios.NoKey}, fresh: true})
+	return append(all, drillSeries{Series: probes.ControlSeries(echoSeries, described...), probe: scenarios.Probe{Key: scenarios.NoKey}, fresh: true})
 }
 
 func probeName(p scenarios.Probe, fresh bool) string {

@@ -95,9 +95,7 @@ func (o *probeOptions) add(w *drills.Watch, u *url.URL, r probes.Request, prefix
 }
 
 func (o *probeOptions) addControl(w *drills.Watch, u *url.URL, r probes.Request) {
-	s := o.series("control")
-	s.Control = true
-	o.addSeries(w, r, s)
+	o.addSeries(w, r, probes.ControlSeries("control", o.series("")))
 	addTarget(w, u, r, true)
 }
 

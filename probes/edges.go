@@ -2,6 +2,7 @@ package probes
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -23,26 +24,22 @@ func edges(s Series, w Window, r RTA) []stretch {
 	return all
 }
 
-// notOK returns when the attempts that were not ok, or not made, were under way.
-func notOK(samples []Sample, limit time.Duration) []stretch {
-	var all []stretch
-	for i := range samples {
-		if s := &samples[i]; judge(s, limit) != good {
-			all = append(all, stretch{s.Due, s.Done})
-		}
-	}
-	return all
+// disturbed reports whether an attempt of a control target that was under way at the edge shows that the prober was stalled for
+// long enough to make an attempt of the other series slow.
+func (a stretch) disturbed(control Estimate, limit time.Duration) bool {
+	near := between(control.attempts, a.from-control.Series.Timeout, a.to+1)
+	return slices.ContainsFunc(near, func(s Sample) bool {
+		return a.meets(stretch{s.Due, s.Done}) && !calm(&s, control.Series.Interval, limit/stallShare)
+	})
 }
 
-// checkEdges wants a control target to be ok where the bounds come from: one attempt in a hundred may be late elsewhere, but a
-// stall there makes an attempt slow that the gateway would have answered in time.
+// checkEdges wants a control target to be answered quickly where the bounds come from: one attempt in a hundred may be late
+// elsewhere, but a stall there makes an attempt slow that the gateway would have answered in time.
 func checkEdges(control, e Estimate) []Finding {
 	for _, edge := range e.edges {
-		for _, d := range control.disturbed {
-			if edge.meets(d) {
-				return []Finding{{Guard: GuardControl, Series: control.Series.Name, Text: fmt.Sprintf(
-					"not ok at an edge of the outage of %s, though no fault touches it: the prober itself was disturbed", e.Series.Name)}}
-			}
+		if edge.disturbed(control, e.Limit) {
+			return []Finding{{Guard: GuardControl, Series: control.Series.Name, Text: fmt.Sprintf(
+				"disturbed at an edge of the outage of %s, though no fault touches it: so was the prober", e.Series.Name)}}
 		}
 	}
 	return nil

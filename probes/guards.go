@@ -20,7 +20,7 @@ type Quality struct {
 	Baseline   time.Duration `json:"baseline_ns"`    // how long the baseline [From, Inject) was observed
 	BaselineOK float64       `json:"baseline_ok"`    // share of the attempts made in it that were ok
 	OK         float64       `json:"ok"`             // share of the attempts in [From, Until) that were ok
-	Down       bool          `json:"down,omitempty"` // there was an outage in [From, Until)
+	Down       bool          `json:"down,omitempty"` // there was an outage in [From, Until); of a control target, a long one
 	LagP99     time.Duration `json:"lag_p99_ns"`     // from due to sent, from From until stability was shown
 	Unknown    int           `json:"unknown"`        // attempts not made where the first affected and the first ok one lie
 	Missing    int           `json:"missing"`        // attempts that the record lacks
@@ -128,12 +128,16 @@ func round(d time.Duration) time.Duration { return d.Round(time.Millisecond / 10
 
 func qualityOf(s Series, samples []Sample, w Window, r RTA) Quality {
 	baseline, all := between(samples, w.From, w.Inject), between(samples, w.From, w.Until)
+	ok := func(a *Sample) bool { return judge(a, w.Limit) == good }
 	q := Quality{
-		BaselineOK: okShare(made(unmet(baseline, w)), w.Limit), OK: okShare(all, w.Limit), Down: len(outages(s, all, w)) > 0,
-		Unknown: unknownAtEdges(samples, w, r), Missing: missing(samples),
+		BaselineOK: share(made(unmet(baseline, w)), ok), Unknown: unknownAtEdges(samples, w, r), Missing: missing(samples),
 	}
-	if s.Control { // an attempt that the record lacks at its end, or altogether, was not ok either
-		q.OK *= madeShare(s, all, w)
+	if s.Control {
+		q.Down = stalled(outages(s, all, w))
+		q.OK = share(all, func(a *Sample) bool { return calm(a, s.Interval, w.Limit) })
+		q.OK *= madeShare(s, all, w) // an attempt that the record lacks at its end, or altogether, was not ok either
+	} else {
+		q.Down, q.OK = len(outages(s, all, w)) > 0, share(all, ok)
 	}
 	if n := len(baseline); n > 0 {
 		q.Baseline = baseline[n-1].Due - baseline[0].Due + 2*s.Interval
@@ -167,18 +171,18 @@ func madeShare(s Series, samples []Sample, w Window) float64 {
 	return min(float64(len(samples))/max(due, 1), 1)
 }
 
-// okShare returns the share of samples that is good; of none, all are.
-func okShare(samples []Sample, limit time.Duration) float64 {
+// share returns the share of samples for which it holds; of none, it holds for all.
+func share(samples []Sample, holds func(*Sample) bool) float64 {
 	if len(samples) == 0 {
 		return 1
 	}
-	ok := 0
+	n := 0
 	for i := range samples {
-		if judge(&samples[i], limit) == good {
-			ok++
+		if holds(&samples[i]) {
+			n++
 		}
 	}
-	return float64(ok) / float64(len(samples))
+	return float64(n) / float64(len(samples))
 }
 
 // lag returns the p99 of the time from due to sent.

@@ -71,8 +71,8 @@ type Estimate struct {
 	After    Latency       `json:"after"`
 	Quality  Quality       `json:"quality"`
 
-	edges     []stretch // where the bounds of RTA come from
-	disturbed []stretch // of a control target: attempts that were not ok
+	edges    []stretch // where the bounds of RTA come from
+	attempts []Sample  // of a control target: sorted, up to Until
 }
 
 const forever = time.Duration(1<<63 - 1)
@@ -113,7 +113,7 @@ func EstimateOutage(s Series, samples []Sample, w Window) Estimate {
 	e.latencies(samples, w)
 	e.Quality = qualityOf(s, samples, w, e.RTA)
 	if s.Control {
-		e.disturbed = notOK(between(samples, w.From, w.Until), w.Limit)
+		e.attempts = between(samples, w.From, w.Until)
 	} else {
 		e.edges = edges(s, w, e.RTA)
 	}
