@@ -32,7 +32,10 @@ type grpcSender struct {
 	transport *http.Transport
 }
 
-func newGRPCSender(r Request, u *url.URL) (*grpcSender, error) {
+func newGRPCSender(r Request, u *url.URL) (sender, error) {
+	if err := onlyQuery(u); err != nil {
+		return nil, err
+	}
 	service := strings.Trim(u.Path, "/")
 	target := &url.URL{Scheme: map[string]string{"grpc": "http", "grpcs": "https"}[u.Scheme], Host: u.Host, Path: "/grpc.health.v1.Health/Check"}
 	header := http.Header{}

@@ -109,7 +109,7 @@ func (p *progress) end(sample *Sample, err error) {
 	case p.retried.Load():
 		sample.Error = "connection was lost, or refused the request"
 	case err != nil:
-		sample.Error = err.Error()
+		sample.Error = clip(err.Error(), maxError)
 	}
 }
 
