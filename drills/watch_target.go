@@ -1,7 +1,6 @@
 package drills
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,7 +57,7 @@ func (t WatchTarget) expects() (all []string) {
 		all = append(all, "header "+h)
 	}
 	if t.Want.Body != "" {
-		all = append(all, fmt.Sprintf("body %q", t.Want.Body))
+		all = append(all, "body "+t.Want.Body)
 	}
 	if t.Want.SHA256 != "" {
 		all = append(all, "sha256 "+t.Want.SHA256)
