@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -21,6 +22,7 @@ import (
 
 	"gwdr/drills"
 	"gwdr/probes"
+	"gwdr/scenarios"
 )
 
 // orders is an API that knows its clients.
@@ -201,5 +203,30 @@ func TestProbeOfHostileTargets(t *testing.T) {
 		t.Errorf("it took %d MiB of memory", most)
 	} else {
 		t.Logf("it took %d MiB of memory", most)
+	}
+}
+
+// TestADrillExpectsWhatItsScenarioSays asks a server with the requests of a drill.
+func TestADrillExpectsWhatItsScenarioSays(t *testing.T) {
+	lab := labProbes{edge: "http://" + serveHTTP(t, orders)}
+	answer := scenarios.Answer{Status: http.StatusUnauthorized, Header: map[string]string{"X-Region": "us-east"}, Body: `/"status": *"up"/`}
+	r, err := lab.request(lab.edge, scenarios.Probe{Route: "orders", Key: scenarios.NoKey, Expect: answer}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for header, class := range map[string]probes.Class{"us-east": probes.OK, "us-west": probes.FailBody} {
+		r.Want.Header["X-Region"] = probes.Exactly(header)
+		var got probes.Sample
+		ctx, cancel := context.WithCancel(t.Context())
+		first := func(s probes.Sample) {
+			if s.Class != probes.Unknown && got.Class == "" {
+				got = s
+				cancel()
+			}
+		}
+		run := runProber(probes.Series{Name: "orders", Interval: 50 * time.Millisecond, Timeout: 10 * time.Second}, r)
+		if err := run(ctx, time.Now(), first); err != nil || got.Class != class {
+			t.Errorf("%s: %s (%s), %v; want %s", header, got.Class, got.Error, err, class)
+		}
 	}
 }
