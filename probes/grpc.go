@@ -66,6 +66,7 @@ func (s *grpcSender) send(ctx context.Context, deadline time.Time, sample *Sampl
 	request.Body, request.ContentLength = io.NopCloser(bytes.NewReader(s.message)), int64(len(s.message))
 	response, err := s.transport.RoundTrip(request)
 	if err == nil {
+		p.answeredOver(response.TLS)
 		err = s.read(response, sample)
 	}
 	p.end(sample, err)

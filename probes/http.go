@@ -74,6 +74,7 @@ func (s *httpSender) send(ctx context.Context, deadline time.Time, sample *Sampl
 	request.Header[NonceHeader] = []string{nonce}
 	response, err := s.transport.RoundTrip(request)
 	if err == nil {
+		p.answeredOver(response.TLS)
 		err = s.read(response, nonce, sample)
 	}
 	p.end(sample, err)

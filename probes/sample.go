@@ -57,7 +57,7 @@ type Sample struct {
 	Connect   time.Duration `json:"connect_ns,omitempty"`
 	Handshake time.Duration `json:"tls_ns,omitempty"`
 	FirstByte time.Duration `json:"first_byte_ns,omitempty"` // from having a connection to the answer's first byte
-	TLS       *TLS          `json:"tls,omitempty"`           // of an attempt with a handshake
+	TLS       *TLS          `json:"tls,omitempty"`           // of the first attempt on a connection
 }
 
 // maxName and maxError bound what a target can put into a sample, in bytes: a line of the record must stay readable.
