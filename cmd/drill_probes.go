@@ -90,6 +90,10 @@ func (l labProbes) all(s *scenarios.Scenario, instances []fleet.Instance) ([]dri
 func (l labProbes) request(base string, p scenarios.Probe, fresh bool) (probes.Request, error) {
 	r := probes.Request{URL: base + "/" + strings.TrimPrefix(p.Route, "/"), Expect: p.Expect.Status, Fresh: fresh,
 		Echo: p.Expect.Status == 0 || p.Expect.Status == http.StatusOK}
+	var err error
+	if r.Want, err = p.Expect.Expectation(); err != nil {
+		return r, err // never: the scenario is valid
+	}
 	if p.Key == scenarios.NoKey {
 		return r, nil
 	}

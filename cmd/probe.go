@@ -21,15 +21,13 @@ type probeOptions struct {
 	For       time.Duration
 	Rate      float64
 	Timeout   time.Duration
-	Expect    int
-	Host      string
-	Headers   []string
 	Baseline  time.Duration
 	StableFor time.Duration
 	Target    time.Duration
 	SLO       float64
 	Control   string
 	Evidence  string
+	expectOptions
 }
 
 func newProbeCommand(a *app) *cobra.Command {
@@ -41,6 +39,17 @@ func newProbeCommand(a *app) *cobra.Command {
 else pulls the plug. It shows success, latency and the clock of a current outage, and ends on ctrl-c or after --for with every
 outage, the bracket in which its true length lies, and evidence that 'gwdr report verify' computes again.
 
+The URL says what is asked, and several may be of different kinds:
+
+  http://HOST/PATH, https://...   GET; a good answer has the status --expect (200), and what --expect-header, --expect-body and
+                                  --expect-sha256 say. Over HTTP/1.1, or HTTP/2 with --http2
+  h2c://HOST/PATH                 the same over HTTP/2 without TLS
+  grpc://HOST:PORT/SERVICE        the health check of gRPC says SERVING; no SERVICE is the server as a whole; grpcs:// is with TLS
+  tcp://HOST:PORT                 a connection is made and, with --expect-body, the text is said; --send TEXT is sent first
+  dns://SERVER/NAME?type=A        the server answers with records of the type and, with --expect-record, with these and no others
+
+A flag goes to those of the URLs that have a use for it. What is expected is recorded with the evidence, so it must be no secret.
+
 The first seconds (--baseline) must be undisturbed: they tell how slow an answer may be. With --target the longest outage is
 judged, and with --slo the share of good answers. Press m in the live view, or send SIGUSR1, right before something is broken: then
 the recovery time (RTA) is counted from there, and --target judges that one.
@@ -49,13 +58,17 @@ A control target that no fault touches tells a stalled prober from a broken targ
 process; name one beyond the same network if the network may be to blame.
 
 The value of a header that is a secret comes from a file or a variable, and is neither recorded nor shown:
-'NAME: @FILE', 'NAME: env:VARIABLE', also with a word before it: 'Authorization: Bearer env:TOKEN'.
+'NAME: @FILE', 'NAME: env:VARIABLE', also with a word before it: 'Authorization: Bearer env:TOKEN'. What --send sends is not recorded
+either, only how much.
 
 Without --for an interrupt is the end that was asked for: the exit code is that of what was measured. With --for it cuts the
 measurement short: the code is 130, or 3 if the objective is missed already.`,
 		Example: `  gwdr probe http://127.0.0.1:8080/health
   gwdr probe https://api.example.com/v1/ping --header 'Authorization: Bearer env:TOKEN' --for 10m --target 30s
-  gwdr probe https://10.0.0.7/ --host api.example.com --expect 204 --rate 50 --control https://status.example.com/
+  gwdr probe https://10.0.0.7/ --host api.example.com --expect 2xx --expect-header 'X-Region: us-east' --expect-body '/"status": *"up"/'
+  gwdr probe tcp://10.0.0.7:6379 --send 'PING\r\n' --expect-body +PONG
+  gwdr probe dns://10.0.0.53/api.example.com --expect-record 203.0.113.7 --target 60s
+  gwdr probe grpc://10.0.0.7:9090/orders https://api.example.com/ dns://10.0.0.53/api.example.com?type=AAAA --for 1h
   gwdr probe http://127.0.0.1:8080/ --for 1h --slo 99.9 --json > result.json`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -63,7 +76,7 @@ measurement short: the code is 130, or 3 if the objective is missed already.`,
 			}
 			return nil
 		},
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: completeTarget,
 		RunE:              func(cmd *cobra.Command, args []string) error { return runProbe(cmd.Context(), a, args, opts) },
 	}
 	opts.addFlags(cmd)
@@ -73,21 +86,18 @@ measurement short: the code is 130, or 3 if the objective is missed already.`,
 func (o *probeOptions) addFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.DurationVar(&o.For, "for", 0, "measure for this `time` (default: until interrupted)")
-	f.Float64Var(&o.Rate, "rate", 20, "attempts a second of each series; each URL has two")
+	f.Float64Var(&o.Rate, "rate", 20, "attempts a second of each series; each URL has two, but one of tcp and dns")
 	f.DurationVar(&o.Timeout, "timeout", 2*time.Second, "give an attempt up this long after it was due")
-	f.IntVar(&o.Expect, "expect", 200, "`status` of a good answer; redirects are not followed")
-	f.StringVar(&o.Host, "host", "", "`name` for the Host header, and for TLS, where the URL has an address")
-	f.StringArrayVar(&o.Headers, "header", nil, "`header` for each request to the URLs: 'NAME: VALUE', 'NAME: @FILE', 'NAME: env:VARIABLE'; may be repeated")
 	f.DurationVar(&o.Baseline, "baseline", 10*time.Second, "undisturbed `time` at the start")
 	f.DurationVar(&o.StableFor, "stable-for", 10*time.Second, "an outage is over once 99% of this `time` after it is good")
 	f.DurationVar(&o.Target, "target", 0, "judge: the longest outage, or the time since the mark, is at most this `RTO`")
 	f.Float64Var(&o.SLO, "slo", 0, "judge: at least so many `percent` of the attempts are good, as 99.9")
-	f.StringVar(&o.Control, "control", "", "`URL` that no fault touches and that answers 200 (default: a server inside of gwdr)")
+	f.StringVar(&o.Control, "control", "", "`URL` that no fault touches and whose answer is good, of HTTP 200 (default: a server inside of gwdr)")
 	f.StringVar(&o.Evidence, "evidence", "", "`directory` for the evidence (default: as configured, or ./evidence)")
-	for _, flag := range []string{"for", "rate", "timeout", "host", "header", "baseline", "stable-for", "target", "slo", "control"} {
+	for _, flag := range []string{"for", "rate", "timeout", "baseline", "stable-for", "target", "slo", "control"} {
 		completeFlag(cmd, flag, cobra.NoFileCompletions)
 	}
-	completeFlag(cmd, "expect", cobra.FixedCompletions([]string{"200", "204", "301", "302", "401", "404"}, cobra.ShellCompDirectiveNoFileComp))
+	o.expectOptions.addFlags(cmd)
 	completeFlag(cmd, "evidence", func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		return nil, cobra.ShellCompDirectiveFilterDirs
 	})

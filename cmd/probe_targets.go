@@ -2,11 +2,9 @@ package cmd
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"math"
 	"net"
 	"net/http"
@@ -35,8 +33,6 @@ func (o *probeOptions) check() error {
 		return errors.New("--for and --target take a time, as 30s")
 	case o.Timeout <= 0 || o.Baseline <= 0 || o.StableFor <= 0:
 		return errors.New("--timeout, --baseline and --stable-for must be positive")
-	case o.Expect < 100 || o.Expect > 599:
-		return fmt.Errorf("--expect %d is no HTTP status", o.Expect)
 	case math.IsNaN(o.SLO) || o.SLO < 0 || o.SLO >= 100:
 		return fmt.Errorf("--slo %v is not a percentage below 100", o.SLO)
 	case o.Host != "" && !httpguts.ValidHostHeader(o.Host):
@@ -48,25 +44,29 @@ func (o *probeOptions) check() error {
 	return nil
 }
 
-// watch plans a fresh and a kept-alive series for each URL, and one for the control target.
+// watch plans a fresh and a kept-alive series for each URL, and one for the control target. A target whose connections carry one
+// attempt each has only a fresh one.
 func (o *probeOptions) watch(urls []string, control string, headers map[string]string) (*drills.Watch, error) {
 	w := &drills.Watch{Plan: drills.WatchPlan{Baseline: o.Baseline, Stable: o.StableFor, For: o.For, RTO: o.Target, SLO: o.SLO / 100}}
+	flags, err := o.flags(headers)
+	if err != nil {
+		return nil, err
+	}
 	for i, text := range urls {
-		u, err := targetURL(text)
+		request, target, err := newTarget(text, flags)
 		if err != nil {
 			return nil, err
 		}
-		request := probes.Request{URL: text, Host: o.Host, Header: headers, Expect: o.Expect}
-		if u.Scheme == "https" && o.Host != "" {
-			request.TLS = &tls.Config{ServerName: hostOnly(o.Host)}
-		}
-		o.add(w, u, request, numbered(len(urls), i))
+		o.add(w, target, request, numbered(len(urls), i))
 	}
-	u, err := targetURL(control)
+	if err := checkFlags(flags, w.Plan.Targets); err != nil {
+		return nil, err
+	}
+	request, target, err := newTarget(control, nil)
 	if err != nil {
 		return nil, fmt.Errorf("--control: %w", err)
 	}
-	o.addControl(w, u, probes.Request{URL: control, Expect: http.StatusOK, Fresh: true})
+	o.addControl(w, target, request)
 	return w, nil
 }
 
@@ -86,17 +86,20 @@ func hostOnly(host string) string {
 }
 
 // add plans the series of one target, whose names begin with prefix.
-func (o *probeOptions) add(w *drills.Watch, u *url.URL, r probes.Request, prefix string) {
-	for _, fresh := range []bool{true, false} {
-		r.Fresh = fresh
-		o.addSeries(w, r, o.series(prefix+map[bool]string{true: "fresh", false: "keepalive"}[fresh]))
+func (o *probeOptions) add(w *drills.Watch, t drills.WatchTarget, r probes.Request, prefix string) {
+	r.Fresh = true
+	o.addSeries(w, r, o.series(prefix+"fresh"))
+	if scheme, _ := probes.SchemeOf(t.Kind); scheme.KeepAlive {
+		r.Fresh = false
+		o.addSeries(w, r, o.series(prefix+"keepalive"))
 	}
-	addTarget(w, u, r, false)
+	w.Plan.Targets = append(w.Plan.Targets, t)
 }
 
-func (o *probeOptions) addControl(w *drills.Watch, u *url.URL, r probes.Request) {
+func (o *probeOptions) addControl(w *drills.Watch, t drills.WatchTarget, r probes.Request) {
+	t.Control, r.Fresh = true, true
 	o.addSeries(w, r, probes.ControlSeries("control", o.series("")))
-	addTarget(w, u, r, true)
+	w.Plan.Targets = append(w.Plan.Targets, t)
 }
 
 func (o *probeOptions) series(name string) probes.Series {
@@ -109,33 +112,34 @@ func (o *probeOptions) addSeries(w *drills.Watch, r probes.Request, s probes.Ser
 	w.Probes = append(w.Probes, drills.Probe{Series: s, Run: runProber(s, r)})
 }
 
-func addTarget(w *drills.Watch, u *url.URL, r probes.Request, control bool) {
-	w.Plan.Targets = append(w.Plan.Targets, drills.WatchTarget{URL: shownURL(u), Host: r.Host, Expect: r.Expect, Control: control,
-		Headers: slices.Sorted(maps.Keys(r.Header))})
-}
-
-// targetURL checks what a person typed. Its errors repeat neither a password nor a query.
-func targetURL(text string) (*url.URL, error) {
+// targetURL checks what a person typed, and tells the kind of target. Its errors repeat neither a password nor a query.
+func targetURL(text string) (*url.URL, probes.Scheme, error) {
 	u, err := url.Parse(text)
-	switch {
-	case err != nil:
-		return nil, errors.New("malformed URL")
-	case u.User != nil:
-		return nil, withHint(fmt.Errorf("%s://%s: credentials in a URL are seen by everybody", u.Scheme, u.Host),
-			"--header 'Authorization: Basic env:VARIABLE', with NAME:PASSWORD in base64")
-	case u.Scheme != "http" && u.Scheme != "https":
-		return nil, withHint(fmt.Errorf("%s is not an http or https URL", shownURL(u)), "gwdr probe https://HOST/PATH")
-	case u.Host == "":
-		return nil, fmt.Errorf("%s names no host", shownURL(u))
+	if err != nil {
+		return nil, probes.Scheme{}, withHint(errors.New("malformed URL"), "gwdr probe https://HOST/PATH")
 	}
-	return u, nil
+	scheme, ok := probes.SchemeOf(u.Scheme)
+	switch {
+	case u.User != nil:
+		return nil, scheme, withHint(fmt.Errorf("%s://%s: credentials in a URL are seen by everybody", u.Scheme, u.Host),
+			"--header 'Authorization: Basic env:VARIABLE', with NAME:PASSWORD in base64")
+	case !ok:
+		var forms []string
+		for _, s := range probes.Schemes() {
+			forms = append(forms, s.Form)
+		}
+		return nil, scheme, withHint(fmt.Errorf("%s is not a URL that can be probed", shownURL(u)), "one of %s", strings.Join(forms, ", "))
+	case u.Host == "":
+		return nil, scheme, fmt.Errorf("%s names no host", shownURL(u))
+	}
+	return u, scheme, nil
 }
 
-// shownURL is the URL without the values of its query, which may be secrets.
+// shownURL is the URL without the values of its query, which may be secrets but in a question of DNS.
 func shownURL(u *url.URL) string {
 	shown := *u
 	shown.User, shown.Fragment, shown.RawFragment = nil, "", ""
-	if shown.RawQuery != "" {
+	if shown.RawQuery != "" && shown.Scheme != "dns" {
 		pairs := strings.Split(shown.RawQuery, "&")
 		for i, pair := range pairs {
 			if name, _, ok := strings.Cut(pair, "="); ok {

@@ -38,27 +38,6 @@ type WatchPlan struct {
 	SLO      float64       `json:"slo,omitempty"`    // promised share of good attempts, as 0.999; 0: no promise
 }
 
-// WatchTarget is what a series asks. Neither a credential nor the value of a header is part of it.
-type WatchTarget struct {
-	URL     string   `json:"url"` // without the values of its query
-	Host    string   `json:"host,omitempty"`
-	Headers []string `json:"headers,omitempty"` // names
-	Expect  int      `json:"expect"`            // status
-	Control bool     `json:"control,omitempty"` // no fault touches it
-}
-
-// String says for people what is asked, and what for.
-func (t WatchTarget) String() string {
-	text := fmt.Sprintf("%s, expects %d", t.URL, t.Expect)
-	if t.Host != "" {
-		text += ", as " + t.Host
-	}
-	if t.Control {
-		text = "control, " + text
-	}
-	return text
-}
-
 // WatchSeries is a series with the target that it asks.
 type WatchSeries struct {
 	probes.Series

@@ -22,6 +22,7 @@ func JudgeWatch(f WatchFacts) *WatchResult {
 	}}
 	j.measure()
 	j.promises()
+	j.warnings()
 	j.result.Verdict, j.result.Reason = j.verdict()
 	if j.result.Interrupted && len(j.result.Objectives) > 0 && j.result.Verdict != Fail {
 		j.result.Verdict, j.result.Reason = Aborted, "interrupted before its time was over"
@@ -115,6 +116,9 @@ func (j *watchJudgement) series(s WatchSeries, e probes.Estimate, samples []prob
 		Requests: Requests{Sent: c.Sent, OK: c.OK, Slow: c.Slow, Failed: c.Failed, Unknown: c.Unknown},
 		Classes:  map[string]int{}, Availability: float64(c.OK) / float64(max(c.Sent, 1)), UnavailableS: e.Affected.Seconds(),
 		Latency: latency(samples, j.facts.Baseline.From, 1<<63-1), Outages: []WatchOutage{},
+	}
+	if j.facts.Plan.Targets[s.Target].Kind != "" { // else the report was written before there were any
+		w.Phases, w.TLS = watchPhases(samples, j.facts.Baseline.From), watchTLS(samples)
 	}
 	for i := range samples {
 		class := samples[i].Class

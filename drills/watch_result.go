@@ -20,7 +20,8 @@ type WatchResult struct {
 	Objectives  []ObjectiveResult `json:"objectives"`
 	RTA         *RTA              `json:"rta,omitempty"` // from the mark on, of the worst series; only if there is a mark
 	Series      []WatchedSeries   `json:"series"`
-	Findings    []string          `json:"findings"` // guards that did not hold
+	Findings    []string          `json:"findings"`           // guards that did not hold
+	Warnings    []string          `json:"warnings,omitempty"` // what to see to, though nothing here depends on it
 	Tool        string            `json:"tool"`
 	Evidence    string            `json:"evidence"` // directory
 }
@@ -38,6 +39,8 @@ type WatchedSeries struct {
 	Availability float64        `json:"availability"`  // share of ok among the attempts that were made
 	UnavailableS float64        `json:"unavailable_s"` // affected attempts / R
 	Latency      Latency        `json:"latency"`
+	Phases       *WatchPhases   `json:"phases,omitempty"` // none in evidence whose targets have no kind
+	TLS          *WatchTLS      `json:"tls,omitempty"`    // likewise
 	Outages      []WatchOutage  `json:"outages"`
 	Flaps        int            `json:"flaps"` // relapses, of all outages
 	RTA          *RTA           `json:"rta,omitempty"`

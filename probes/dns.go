@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -28,15 +29,18 @@ type dnsSender struct {
 	want     []string // sorted; none takes any
 }
 
-func newDNSSender(r Request, u *url.URL) (*dnsSender, error) {
+func newDNSSender(r Request, u *url.URL) (sender, error) {
+	if err := onlyQuery(u, "type"); err != nil {
+		return nil, err
+	}
 	name, err := dnsmessage.NewName(strings.Trim(u.Path, "/.") + ".")
 	if err != nil || name.Length < 2 {
-		return nil, fmt.Errorf("run prober: not a URL like dns://SERVER/NAME?type=A: %q", r.URL)
+		return nil, errors.New("not a URL like dns://SERVER/NAME?type=A")
 	}
 	kind := strings.ToUpper(cmp.Or(u.Query().Get("type"), "A"))
 	question := dnsmessage.Question{Name: name, Type: dnsType(kind), Class: dnsmessage.ClassINET}
 	if question.Type == 0 {
-		return nil, fmt.Errorf("run prober: no such type of record: %q", kind)
+		return nil, fmt.Errorf("no such type of record: %q", kind)
 	}
 	s := &dnsSender{request: r, address: net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "53")), question: question}
 	for _, text := range r.Want.Records {

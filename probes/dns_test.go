@@ -258,10 +258,11 @@ func TestHTTPByANameThatFailsAndFlips(t *testing.T) {
 }
 
 func FuzzDNSAnswer(f *testing.F) {
-	s, err := newDNSSender(Request{}, mustURL("dns://127.0.0.1/api.example"))
+	sender, err := newDNSSender(Request{}, mustURL("dns://127.0.0.1/api.example"))
 	if err != nil {
 		f.Fatal(err)
 	}
+	s := sender.(*dnsSender)
 	question := dnsmessage.Message{Header: dnsmessage.Header{ID: 7}, Questions: []dnsmessage.Question{s.question}}
 	f.Add(reply(question, 0, a("192.0.2.1")))
 	f.Add(truncated(question))

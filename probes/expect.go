@@ -2,14 +2,19 @@ package probes
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/textproto"
 	"regexp"
 	"strconv"
 	"strings"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // Expectation is what the right answer is like, beyond Request.Expect. The zero value accepts any answer. A wrong status
@@ -26,6 +31,62 @@ type Expectation struct {
 // Exactly matches value as a whole, for Expectation.Header.
 func Exactly(value string) *regexp.Regexp {
 	return regexp.MustCompile(`\A` + regexp.QuoteMeta(value) + `\z`)
+}
+
+// AddHeader expects a header, written as 'NAME', which must be there, 'NAME: VALUE', which is the whole value, or
+// 'NAME: /REGEX/', which matches in it. One name may be there once.
+func (e *Expectation) AddHeader(text string) error {
+	name, value, _ := strings.Cut(text, ":")
+	name, value = textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)), strings.TrimSpace(value)
+	if !httpguts.ValidHeaderFieldName(name) {
+		return errors.New("not of the form 'NAME: VALUE'")
+	}
+	if _, twice := e.Header[name]; twice {
+		return fmt.Errorf("%s is there twice", name)
+	}
+	pattern, isPattern, err := parsePattern(value)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: %w", name, err)
+	case !isPattern && value != "":
+		pattern = Exactly(value)
+	}
+	if e.Header == nil {
+		e.Header = map[string]*regexp.Regexp{}
+	}
+	e.Header[name] = pattern
+	return nil
+}
+
+// SetBody expects a body, written as TEXT, which it contains, or /REGEX/, which matches in it.
+func (e *Expectation) SetBody(text string) error {
+	pattern, isPattern, err := parsePattern(text)
+	switch {
+	case err != nil:
+		return err
+	case isPattern:
+		e.Match = pattern
+	case text == "":
+		return errors.New("no text: every body contains that")
+	default:
+		e.Contains = text
+	}
+	return nil
+}
+
+// parsePattern returns the pattern in /REGEX/, and whether text is of that form.
+func parsePattern(text string) (*regexp.Regexp, bool, error) {
+	if len(text) < 3 || text[0] != '/' || text[len(text)-1] != '/' {
+		return nil, false, nil
+	}
+	pattern, err := regexp.Compile(text[1 : len(text)-1])
+	return pattern, true, err
+}
+
+// CheckStatus returns an error if text is not of the form of Expectation.Status.
+func CheckStatus(text string) error {
+	_, err := parseStatuses(text)
+	return err
 }
 
 // readsBody reports whether the body must be kept to be judged.
@@ -103,7 +164,7 @@ func parseStatuses(text string) (statuses, error) {
 			n *= 100
 		}
 		if err != nil || n < 100 || n > 599 || len(part) != 3 {
-			return nil, fmt.Errorf("parse status %q: want 204, 2xx or a list of them", text)
+			return nil, fmt.Errorf("%q is no HTTP status: want 204, 2xx or a list of them", cmp.Or(part, text))
 		}
 		r := [2]int{n, n}
 		if isClass {

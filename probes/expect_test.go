@@ -74,6 +74,10 @@ func TestUnusableExpectations(t *testing.T) {
 		"DNS, unknown type":    {URL: "dns://server/gateway?type=ANY"},
 		"DNS, name too long":   {URL: "dns://server/" + strings.Repeat("a.", 200)},
 		"another kind of URL":  {URL: "gopher://gateway"},
+		"TCP with a query":     {URL: "tcp://gateway:1?x=1"},
+		"gRPC with a query":    {URL: "grpc://gateway:1/x?y=1"},
+		"DNS with a class":     {URL: "dns://server/gateway?type=A;class=IN"},
+		"DNS with a typo":      {URL: "dns://server/gateway?typ=AAAA"},
 		"credentials over TCP": {URL: "tcp://gateway:1", Header: map[string]string{"Authorization": "x"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -82,5 +86,58 @@ func TestUnusableExpectations(t *testing.T) {
 				t.Error("was accepted")
 			}
 		})
+	}
+}
+
+func TestExpectationsAsPeopleWriteThem(t *testing.T) {
+	var e Expectation
+	for _, text := range []string{"X-Region: us-east", "content-type: /^application/json/", "ETag"} {
+		if err := e.AddHeader(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	good := http.Header{"X-Region": {"eu", "us-east"}, "Content-Type": {"application/json; charset=utf-8"}, "Etag": {""}}
+	if err := e.checkHeader(good); err != nil {
+		t.Error(err)
+	}
+	for name, value := range map[string]string{"X-Region": "us-east-1", "Content-Type": "text/html"} {
+		bad := good.Clone()
+		bad.Set(name, value)
+		if err := e.checkHeader(bad); ClassOf(err) != FailBody {
+			t.Errorf("%s %q: %v", name, value, err)
+		}
+	}
+	good.Del("ETag")
+	if err := e.checkHeader(good); ClassOf(err) != FailBody {
+		t.Errorf("no ETag: %v", err)
+	}
+	for _, text := range []string{"", ": x", "a b: x", "X-Region: twice", "X: /(/"} {
+		if err := e.AddHeader(text); err == nil {
+			t.Errorf("%q was accepted", text)
+		}
+	}
+	for text, body := range map[string]string{"ok": "is ok", "/^o.$/": "ok", "/": "a/b", "//": "//"} {
+		var e Expectation
+		if err := e.SetBody(text); err != nil || !e.found([]byte(body)) || e.found([]byte("no")) {
+			t.Errorf("%q (%v) does not tell %q from another", text, err, body)
+		}
+	}
+	for _, text := range []string{"", "/(/"} {
+		if err := new(Expectation).SetBody(text); err == nil {
+			t.Errorf("%q was accepted", text)
+		}
+	}
+}
+
+// TestNoTargetMakesARecordUnreadable answers with headers that fill a line of the record by themselves.
+func TestNoTargetMakesARecordUnreadable(t *testing.T) {
+	long := strings.Repeat("\xff", maxBody/4)
+	url := listen(t, answers("HTTP/1.1 200 OK\r\n"+InstanceHeader+": "+long+"\r\n"+RegionHeader+": "+long+"\r\nX: "+long+"\r\n\r\n"))
+	s := once(t, Request{URL: url, Want: Expectation{Header: map[string]*regexp.Regexp{"X": Exactly("x")}}}, 5*time.Second)
+	if s.Class != FailBody {
+		t.Errorf("class = %s (%s), want %s", s.Class, s.Error, FailBody)
+	}
+	if line := mustJSON(s); len(line) > 8<<10 {
+		t.Errorf("its line is %d bytes long", len(line))
 	}
 }

@@ -32,7 +32,10 @@ type grpcSender struct {
 	transport *http.Transport
 }
 
-func newGRPCSender(r Request, u *url.URL) (*grpcSender, error) {
+func newGRPCSender(r Request, u *url.URL) (sender, error) {
+	if err := onlyQuery(u); err != nil {
+		return nil, err
+	}
 	service := strings.Trim(u.Path, "/")
 	target := &url.URL{Scheme: map[string]string{"grpc": "http", "grpcs": "https"}[u.Scheme], Host: u.Host, Path: "/grpc.health.v1.Health/Check"}
 	header := http.Header{}
@@ -63,6 +66,7 @@ func (s *grpcSender) send(ctx context.Context, deadline time.Time, sample *Sampl
 	request.Body, request.ContentLength = io.NopCloser(bytes.NewReader(s.message)), int64(len(s.message))
 	response, err := s.transport.RoundTrip(request)
 	if err == nil {
+		p.answeredOver(response.TLS)
 		err = s.read(response, sample)
 	}
 	p.end(sample, err)

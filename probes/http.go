@@ -2,7 +2,6 @@ package probes
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"math/rand/v2"
 	"net/http"
@@ -26,7 +25,7 @@ type httpSender struct {
 	transport *http.Transport
 }
 
-func newHTTPSender(r Request, u *url.URL) (*httpSender, error) {
+func newHTTPSender(r Request, u *url.URL) (sender, error) {
 	if r.Expect == 0 {
 		r.Expect = http.StatusOK
 	}
@@ -34,7 +33,7 @@ func newHTTPSender(r Request, u *url.URL) (*httpSender, error) {
 	if r.Want.Status != "" {
 		var err error
 		if accepts, err = parseStatuses(r.Want.Status); err != nil {
-			return nil, fmt.Errorf("run prober: %w", err)
+			return nil, err
 		}
 	}
 	if u.Scheme == "h2c" {
@@ -75,6 +74,7 @@ func (s *httpSender) send(ctx context.Context, deadline time.Time, sample *Sampl
 	request.Header[NonceHeader] = []string{nonce}
 	response, err := s.transport.RoundTrip(request)
 	if err == nil {
+		p.answeredOver(response.TLS)
 		err = s.read(response, nonce, sample)
 	}
 	p.end(sample, err)
@@ -84,8 +84,8 @@ func (s *httpSender) send(ctx context.Context, deadline time.Time, sample *Sampl
 func (s *httpSender) read(response *http.Response, nonce string, sample *Sample) error {
 	defer response.Body.Close()
 	sample.Status = response.StatusCode
-	sample.Instance = response.Header.Get(InstanceHeader)
-	sample.Region = response.Header.Get(RegionHeader)
+	sample.Instance = clip(response.Header.Get(InstanceHeader), maxName)
+	sample.Region = clip(response.Header.Get(RegionHeader), maxName)
 	want := &s.request.Want
 	body, err := readBody(response.Body, want.readsBody())
 	if err != nil {

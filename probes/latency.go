@@ -28,7 +28,10 @@ func LatencyOf(samples []Sample, from, to time.Duration) Latency {
 }
 
 func latency(samples []Sample) Latency {
-	h := okHistogram(samples, forever)
+	return quantiles(okHistogram(samples, forever))
+}
+
+func quantiles(h *hdrhistogram.Histogram) Latency {
 	return Latency{Count: h.TotalCount(), P50: at(h, 50), P99: at(h, 99), P999: at(h, 99.9)}
 }
 

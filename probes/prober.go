@@ -3,6 +3,7 @@ package probes
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -29,7 +30,7 @@ func (p *Prober) Run(ctx context.Context) error {
 	}
 	sender, err := newSender(p.Request)
 	if err != nil {
-		return err
+		return fmt.Errorf("run prober: %w", err)
 	}
 	defer sender.close()
 	r := proberRun{Prober: p, sender: sender, idle: make(chan Sample)}

@@ -78,6 +78,14 @@ func (p *progress) tlsDone(state tls.ConnectionState, err error) {
 	}
 }
 
+// answeredOver notes what the connection's handshake showed, nil if it had none. The attempt that is the first on a connection may
+// not be the one that dialled it, and then saw no handshake.
+func (p *progress) answeredOver(state *tls.ConnectionState) {
+	if state != nil {
+		p.handshake.CompareAndSwap(nil, state)
+	}
+}
+
 // gotConn ends the attempt when net/http is about to retry it on another connection: a client that retries silently
 // hides an outage.
 func (p *progress) gotConn(info httptrace.GotConnInfo) {
@@ -109,7 +117,7 @@ func (p *progress) end(sample *Sample, err error) {
 	case p.retried.Load():
 		sample.Error = "connection was lost, or refused the request"
 	case err != nil:
-		sample.Error = err.Error()
+		sample.Error = clip(err.Error(), maxError)
 	}
 }
 

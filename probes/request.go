@@ -3,10 +3,9 @@ package probes
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
+	"errors"
 	"net"
 	"net/url"
-	"slices"
 	"time"
 )
 
@@ -25,7 +24,7 @@ const (
 //	dns://SERVER:PORT/NAME a question at that server, ?type=A if not said (the form of RFC 4501)
 //	grpc, grpcs            grpc.health.v1 Check; the path is the service, empty asks for the server as a whole
 //
-// A field that a scheme has no use for must not be set: nothing would check it.
+// A field that a scheme has no use for must not be set: see Schemes.
 type Request struct {
 	URL    string
 	Host   string            // for the Host header; empty takes it from URL
@@ -54,54 +53,15 @@ type sender interface {
 // newSender returns the sender for the scheme of r.URL.
 func newSender(r Request) (sender, error) {
 	u, err := url.Parse(r.URL)
-	if err != nil || u.Host == "" {
-		return nil, fmt.Errorf("run prober: not a URL of a target: %q", r.URL)
+	if err != nil {
+		return nil, errors.New("malformed URL")
 	}
-	if err := r.checkFields(u.Scheme); err != nil {
-		return nil, fmt.Errorf("run prober: %w", err)
+	scheme, err := r.scheme(u)
+	if err != nil {
+		return nil, err
 	}
 	if r.dial == nil {
 		r.dial = new(net.Dialer).DialContext
 	}
-	switch u.Scheme {
-	case "http", "https", "h2c":
-		return newHTTPSender(r, u)
-	case "grpc", "grpcs":
-		return newGRPCSender(r, u)
-	case "tcp":
-		return newTCPSender(r, u)
-	case "dns":
-		return newDNSSender(r, u)
-	}
-	return nil, fmt.Errorf("run prober: no such kind of URL: %q", r.URL)
-}
-
-// checkFields returns an error if a field is set that the scheme has no use for.
-func (r *Request) checkFields(scheme string) error {
-	var used []string
-	switch scheme {
-	case "http", "https":
-		used = []string{"host", "header", "status", "expected header", "contains", "match", "sha256", "echo", "http2", "tls"}
-	case "h2c":
-		used = []string{"host", "header", "status", "expected header", "contains", "match", "sha256", "echo", "http2"}
-	case "grpc", "grpcs":
-		used = []string{"host", "header", "tls"}
-	case "tcp":
-		used = []string{"send", "contains", "match"}
-	case "dns":
-		used = []string{"records"}
-	default:
-		return nil
-	}
-	for field, set := range map[string]bool{
-		"host": r.Host != "", "header": len(r.Header) > 0, "status": r.Expect != 0 || r.Want.Status != "",
-		"expected header": len(r.Want.Header) > 0, "contains": r.Want.Contains != "", "match": r.Want.Match != nil,
-		"sha256": r.Want.SHA256 != "", "records": len(r.Want.Records) > 0, "send": len(r.Send) > 0, "echo": r.Echo,
-		"http2": r.HTTP2, "tls": r.TLS != nil,
-	} {
-		if set && !slices.Contains(used, field) {
-			return fmt.Errorf("%s URL has no use for %s", scheme, field)
-		}
-	}
-	return nil
+	return scheme.open(r, u)
 }

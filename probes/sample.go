@@ -1,6 +1,9 @@
 package probes
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Class says what became of one attempt.
 type Class string
@@ -54,7 +57,21 @@ type Sample struct {
 	Connect   time.Duration `json:"connect_ns,omitempty"`
 	Handshake time.Duration `json:"tls_ns,omitempty"`
 	FirstByte time.Duration `json:"first_byte_ns,omitempty"` // from having a connection to the answer's first byte
-	TLS       *TLS          `json:"tls,omitempty"`           // of an attempt with a handshake
+	TLS       *TLS          `json:"tls,omitempty"`           // of the first attempt on a connection
+}
+
+// maxName and maxError bound what a target can put into a sample, in bytes: a line of the record must stay readable.
+const (
+	maxName  = 128
+	maxError = 512
+)
+
+// clip returns no more of text than the first most bytes, and says so.
+func clip(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "") + "…"
 }
 
 // TLS is what a handshake showed.

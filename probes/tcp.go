@@ -3,7 +3,6 @@ package probes
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http/httptrace"
@@ -17,9 +16,12 @@ type tcpSender struct {
 	address string
 }
 
-func newTCPSender(r Request, u *url.URL) (*tcpSender, error) {
+func newTCPSender(r Request, u *url.URL) (sender, error) {
 	if u.Port() == "" || u.Path != "" {
-		return nil, fmt.Errorf("run prober: not a URL like tcp://HOST:PORT: %q", r.URL)
+		return nil, errors.New("not a URL like tcp://HOST:PORT")
+	}
+	if err := onlyQuery(u); err != nil {
+		return nil, err
 	}
 	return &tcpSender{request: r, address: u.Host}, nil
 }

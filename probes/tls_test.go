@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -132,6 +133,38 @@ func TestTLSFailuresWithoutACertificate(t *testing.T) {
 	} {
 		if s := once(t, r, 5*time.Second); s.Class != FailTLS || s.TLS != nil {
 			t.Errorf("%s: %s (%s) with %+v, want %s", name, s.Class, s.Error, s.TLS, FailTLS)
+		}
+	}
+}
+
+// TestTLSIsKnownOfEveryConnection begins two attempts while there is no connection yet: each dials, and may be answered over
+// the connection that the other one dialled.
+func TestTLSIsKnownOfEveryConnection(t *testing.T) {
+	ours := newAuthority(t, "ours")
+	certificate := ours.issue(t, time.Now().Add(time.Hour), nil, net.IPv4(127, 0, 0, 1))
+	for _, http2 := range []bool{false, true} {
+		for range 30 {
+			var both sync.WaitGroup
+			both.Add(2)
+			url := serveTLS(t, echo, &tls.Config{Certificates: []tls.Certificate{certificate}, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+				both.Done()
+				both.Wait()
+				return nil, nil
+			}})
+			s, err := newSender(Request{URL: url, TLS: ours.trusted(), HTTP2: http2})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var samples [2]Sample
+			var sent sync.WaitGroup
+			for i := range samples {
+				sent.Go(func() { s.send(t.Context(), soon(), &samples[i]) })
+			}
+			sent.Wait()
+			s.close()
+			if samples[0].TLS == nil && samples[1].TLS == nil {
+				t.Fatalf("HTTP/2 %v: no handshake is known of %+v and %+v", http2, samples[0], samples[1])
+			}
 		}
 	}
 }

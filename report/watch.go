@@ -88,6 +88,9 @@ func WatchText(w io.Writer, r *drills.WatchResult) error {
 	if err := seriesTable(&b, r.Series); err != nil {
 		return err
 	}
+	if err := phasesTable(&b, r.Series); err != nil {
+		return err
+	}
 	if err := outagesTable(&b, r.Series); err != nil {
 		return err
 	}
@@ -146,6 +149,11 @@ func watchLines(r *drills.WatchResult) [][2]string {
 			lines = append(lines, [2]string{"not ok", s.Name + ": " + classes(s.Classes)})
 		}
 	}
+	for _, s := range r.Series {
+		if s.TLS != nil {
+			lines = append(lines, [2]string{"TLS", tlsLine(s)})
+		}
+	}
 	if r.Mark != nil {
 		lines = append(lines, [2]string{"mark", utc(*r.Mark)})
 	}
@@ -154,6 +162,9 @@ func watchLines(r *drills.WatchResult) [][2]string {
 	}
 	for _, f := range r.Findings {
 		lines = append(lines, [2]string{"finding", f})
+	}
+	for _, w := range r.Warnings {
+		lines = append(lines, [2]string{"warning", w})
 	}
 	return append(lines, [2]string{"evidence", r.Evidence})
 }

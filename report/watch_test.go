@@ -23,7 +23,7 @@ func watched(t *testing.T, signer *sshsig.Signer) (result *drills.WatchResult) {
 	control := target
 	control.Name, control.Control = "control", true
 	w := &drills.Watch{Evidence: t.TempDir(), Tool: "test", Plan: drills.WatchPlan{For: 7 * time.Second, Baseline: 2 * time.Second, Stable: time.Second,
-		RTO: 5 * time.Second, SLO: 0.5, Targets: []drills.WatchTarget{{URL: "http://gateway/", Expect: 200}}}}
+		RTO: 5 * time.Second, SLO: 0.5, Targets: []drills.WatchTarget{{Kind: "https", URL: "https://gateway/", Expect: 200}}}}
 	for _, s := range []probes.Series{target, control} {
 		w.Plan.Series = append(w.Plan.Series, drills.WatchSeries{Series: s})
 		w.Probes = append(w.Probes, drills.Probe{Series: s, Run: attempts(s)})
@@ -41,7 +41,8 @@ func attempts(s probes.Series) func(context.Context, time.Time, func(probes.Samp
 	return func(ctx context.Context, t0 time.Time, out func(probes.Sample)) error {
 		for seq := int64(0); ctx.Err() == nil; seq++ {
 			now := time.Since(t0)
-			a := probes.Sample{Series: s.Name, Seq: seq, Due: now, Sent: now, Done: now + ms(1), Class: probes.OK}
+			a := probes.Sample{Series: s.Name, Seq: seq, Due: now, Sent: now, Done: now + ms(1), Class: probes.OK, Handshake: 400 * time.Microsecond,
+				TLS: &probes.TLS{Version: "TLS 1.3", NotAfter: t0.Add(9*24*time.Hour + time.Minute)}}
 			if !s.Control && now >= 3*time.Second && now < 4*time.Second {
 				a.Class, a.Error = probes.FailRefused, "connection refused"
 			}
@@ -117,13 +118,14 @@ func TestWatchText(t *testing.T) {
 		if err := WatchText(&out, watched(t, nil)); err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range []string{"PASS  what was promised was kept", "<= 5s", "960ms – 1.02s", "fail:refused", "evidence"} {
+		for _, want := range []string{"PASS  what was promised was kept", "<= 5s", "960ms – 1.02s", "fail:refused", "evidence",
+			"0.4ms / 0.4ms", "of TLS 1.3, certificate until", "warning    certificate of https://gateway/ expires in 9 days"} {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("does not say %q:\n%s", want, out.String())
 			}
 		}
-		if strings.Contains(out.String(), "\x1b") {
-			t.Error("a control character came through")
+		if strings.Contains(out.String(), "\x1b") || strings.Contains(out.String(), "First byte") {
+			t.Error("a control character came through, or a column without anything in it")
 		}
 	})
 }

@@ -3,7 +3,14 @@
 package scenarios
 
 import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"golang.org/x/net/http/httpguts"
+
 	"gwdr/fleet"
+	"gwdr/probes"
 )
 
 // APIVersion and ScenarioKind head every scenario file.
@@ -119,9 +126,30 @@ type Probe struct {
 	Expect  Answer   `yaml:"expect,omitempty" json:"expect,omitzero"`
 }
 
-// Answer is what a probe expects; Status 0 is 200.
+// Answer is what a probe expects; Status 0 is 200. A header has a value or /REGEX/, or nothing to take any value; the body
+// contains Body, or matches /REGEX/.
 type Answer struct {
-	Status int `yaml:"status,omitempty" json:"status,omitempty"`
+	Status int               `yaml:"status,omitempty" json:"status,omitempty"`
+	Header map[string]string `yaml:"header,omitempty" json:"header,omitempty"`
+	Body   string            `yaml:"body,omitempty" json:"body,omitempty"`
+}
+
+// Expectation returns what the answer must be, beyond its status.
+func (a Answer) Expectation() (want probes.Expectation, err error) {
+	for _, name := range slices.Sorted(maps.Keys(a.Header)) {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return want, fmt.Errorf("header %q is no name of a header", name)
+		}
+		if err := want.AddHeader(name + ": " + a.Header[name]); err != nil {
+			return want, fmt.Errorf("header %w", err)
+		}
+	}
+	if a.Body != "" {
+		if err := want.SetBody(a.Body); err != nil {
+			return want, fmt.Errorf("body: %w", err)
+		}
+	}
+	return want, nil
 }
 
 // Ledger says how often the change ledger makes a change, and of which kinds, in turn.

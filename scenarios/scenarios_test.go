@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -98,6 +99,11 @@ func TestParseErrors(t *testing.T) {
 		{"every: 50ms, kinds: [route, spec, key, revoke]", "every: 50ms, kinds: [rout]", `kinds[0]: "rout" is none of route, spec, key, revoke`},
 		{"status: 401", "status: 4010", "4010 is no HTTP status"},
 		{"status: 401", "status: many", "cannot unmarshal"},
+		{"status: 401", "body: /(/", "steadyState.probes[1].expect: body: error parsing regexp"},
+		{"status: 401", `header: {"a b": c}`, "steadyState.probes[1].expect: header \"a b\" is no name of a header"},
+		{"status: 401", `header: {"a: b": c}`, "is no name of a header"},
+		{"status: 401", "header: {a: /(/}", "steadyState.probes[1].expect: header A: error parsing regexp"},
+		{"status: 401", "colour: red", "unknown field; allowed: status, header, body"},
 		{"success: {lt: 0.9, for: 3s}", "success: {lt: 9, for: 3s}", "9 must be above 0 and at most 1"},
 		{"drill: {gt: 5m}", "select: {}", "guardrails[1]: needs exactly one of success, drill"},
 		{"maxTargets: 3", "maxTargets: 0", "safety.maxTargets: 0 must be at least 1"},
@@ -230,4 +236,26 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("a plan that is read and written changes (-want +got):\n%s", diff)
 		}
 	})
+}
+
+// TestAnswersAreExpectedAsPeopleWriteThem also wants the expectation to come through the plan, which is JSON.
+func TestAnswersAreExpectedAsPeopleWriteThem(t *testing.T) {
+	text := strings.Replace(string(example(t)), "status: 401", "status: 401, body: /no (key|token)/, header: {x-region: us-east, etag: }", 1)
+	s, err := Parse("s.yaml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := json.Marshal(s.SteadyState.Probes[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var p Probe
+	if err := json.Unmarshal(document, &p); err != nil {
+		t.Fatal(err)
+	}
+	want, err := p.Expect.Expectation()
+	if err != nil || want.Match.String() != "no (key|token)" || !want.Header["X-Region"].MatchString("us-east") ||
+		want.Header["X-Region"].MatchString("us-east-1") || len(want.Header) != 2 || want.Header["Etag"] != nil {
+		t.Errorf("%+v, %v from %s", want, err, document)
+	}
 }

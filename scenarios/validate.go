@@ -170,6 +170,8 @@ func (v *validator) steadyState(s *Scenario) {
 		v.between(field+".timeout", p.Timeout, 10*time.Millisecond, time.Minute)
 		v.oneOf(field+".key", p.Key, probeKeys)
 		v.check(100 <= p.Expect.Status && p.Expect.Status <= 599, field+".expect.status", "%d is no HTTP status", p.Expect.Status)
+		_, err := p.Expect.Expectation()
+		v.check(err == nil, field+".expect", "%v", err)
 	}
 	if st.Ledger.Every == 0 && len(st.Ledger.Kinds) == 0 {
 		return
