@@ -70,6 +70,9 @@ func (m *meter) start(ctx context.Context) {
 	for _, p := range m.drill.Probes {
 		m.probing.Go(func() { m.drill.keep(p.Run(ctx, m.drill.t0, m.sink(p))) })
 	}
+	if m.drill.Observe != nil {
+		m.probing.Go(func() { m.look(ctx) })
+	}
 	changing, cancel := context.WithCancel(ctx)
 	m.cancelLedger = cancel
 	if m.ledger != nil {
