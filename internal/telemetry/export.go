@@ -1,0 +1,46 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+)
+
+// Resource says that gwdr sends the trace, unless the variables of OpenTelemetry say otherwise: OTEL_SERVICE_NAME and
+// OTEL_RESOURCE_ATTRIBUTES. It is never nil; an error says that a part of them could not be understood.
+func Resource(ctx context.Context, version string) (*resource.Resource, error) {
+	r, err := resource.New(ctx, resource.WithAttributes(attribute.String("service.name", "gwdr"), attribute.String("service.version", version)),
+		resource.WithFromEnv())
+	if r == nil {
+		r = resource.Empty()
+	}
+	if err != nil {
+		return r, fmt.Errorf("describe this program: %w", err)
+	}
+	return r, nil
+}
+
+// Export sends spans, by OTLP over HTTP, to the collector that the variables OTEL_EXPORTER_OTLP_... name, and gives up when
+// ctx ends. Whoever may be up again in a moment is asked again until then. The exporter reads these variables, of which there
+// are many, by itself, but the caller must have made sure that the endpoint is a URL. No error shows a header.
+func Export(ctx context.Context, spans []sdk.ReadOnlySpan) (err error) {
+	otel.SetLogger(logr.Discard()) // else it writes values of variables that it cannot understand, secrets too, to stderr
+	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithRetry(otlptracehttp.RetryConfig{
+		Enabled: true, InitialInterval: 200 * time.Millisecond, MaxInterval: time.Second, MaxElapsedTime: time.Minute}))
+	if err != nil {
+		return fmt.Errorf("send trace: %w", err)
+	}
+	defer func() { err = errors.Join(err, exporter.Shutdown(context.WithoutCancel(ctx))) }()
+	if err := exporter.ExportSpans(ctx, spans); err != nil {
+		return fmt.Errorf("send trace: %w", err)
+	}
+	return nil
+}
