@@ -58,6 +58,7 @@ Interrupting it once aborts the drill: every fault is reverted, and gwdr ends wi
 once, and the guard process reverts.
 
 ` + metricsHelp + `
+
 Where OTEL_EXPORTER_OTLP_ENDPOINT names a collector of OpenTelemetry, it gets the drill as a trace once it has ended.`,
 		Example: `  gwdr drill run region-loss
   gwdr drill run region-loss --dry-run
@@ -95,6 +96,7 @@ func runDrill(ctx context.Context, a *app, name string, opts drillRunOptions) er
 			return err
 		}
 	}
+	collector := a.drillCollector()
 	observe, stop, err := a.observeDrill(s, opts.metrics)
 	if err != nil {
 		return err
@@ -118,7 +120,7 @@ func runDrill(ctx context.Context, a *app, name string, opts drillRunOptions) er
 	closeScreen()
 	if result != nil {
 		err = errors.Join(err, a.showDrill(result))
-		a.sendTrace(ctx, result)
+		a.sendTrace(ctx, collector, result)
 	}
 	return drillError(result, err)
 }

@@ -16,23 +16,43 @@ import (
 // tracePatience bounds what a collector that does not answer costs a drill that has ended.
 const tracePatience = 2 * time.Second
 
-// sendTrace sends the trace of a drill that has ended to the collector that the environment names, if it does. Whatever
-// becomes of that is at most a warning: the drill is over.
-func (a *app) sendTrace(ctx context.Context, r *drills.Result) {
-	endpoint, err := a.traceEndpoint()
-	if endpoint == nil && err == nil {
+// drillCollector returns where the trace of a drill will go; nil if it goes nowhere. What is wrong with that is no more than a
+// warning, but one before the drill.
+func (a *app) drillCollector() *url.URL {
+	collector, err := a.traceEndpoint()
+	if err != nil {
+		a.Log.Warn("the drill will have no trace", "error", err)
+		return nil
+	}
+	return collector
+}
+
+// sendTrace sends the trace of a drill that has ended. Whatever becomes of that is at most a warning: the drill is over.
+func (a *app) sendTrace(ctx context.Context, collector *url.URL, r *drills.Result) {
+	if collector == nil {
 		return
 	}
+	facts, err := drills.ReadJournal(r.Evidence)
 	if err == nil {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tracePatience) // an aborted drill has a trace, too
-		defer cancel()
-		err = traceOf(ctx, r)
+		err = exportTrace(context.WithoutCancel(ctx), collector, tracePatience, facts, r) // an aborted drill has a trace, too
 	}
 	if err != nil {
 		a.Log.Warn("the drill has no trace at the collector", "error", err)
 		return
 	}
-	a.progress("%-10s %s at %s", "trace", telemetry.TraceID(r.ID, r.Started), endpoint.Host)
+	a.progress("%-10s %s at %s", "trace", telemetry.TraceID(r.ID, r.Started), collector.Host)
+}
+
+// exportTrace sends the trace of a run to the collector, which is the one that the environment names, and has so much time. No
+// error shows its path, which may be a secret.
+func exportTrace(ctx context.Context, collector *url.URL, patience time.Duration, f drills.Facts, r *drills.Result) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := telemetry.Export(ctx, telemetry.Spans(f, r, telemetry.Resource(ctx, version())))
+	if path := strings.Trim(collector.EscapedPath(), "/"); err != nil && path != "" {
+		err = errors.New(strings.ReplaceAll(err.Error(), path, "***"))
+	}
+	return err
 }
 
 // traceEndpoint returns where traces go, by the variables of OpenTelemetry; nil if they go nowhere. No error shows the URL,
@@ -54,17 +74,4 @@ func (a *app) traceEndpoint() (*url.URL, error) {
 		return nil, errors.New(name + " is not of the form http://HOST:PORT")
 	}
 	return u, nil
-}
-
-// traceOf reads the journal of the run again, and sends what it says.
-func traceOf(ctx context.Context, r *drills.Result) error {
-	facts, err := drills.ReadJournal(r.Evidence)
-	if err != nil {
-		return err
-	}
-	of, err := telemetry.Resource(ctx, version())
-	if err != nil {
-		return err
-	}
-	return telemetry.Export(ctx, telemetry.Spans(facts, r, of))
 }

@@ -33,7 +33,7 @@ func checkAddress(flag, address string) error {
 		_, err = net.LookupPort("tcp", port)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", flag, err)
+		return withHint(fmt.Errorf("%s: %w", flag, err), "%s 127.0.0.1:9464, or :9464", flag)
 	}
 	return nil
 }

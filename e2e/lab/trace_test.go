@@ -96,6 +96,12 @@ func TestDrillIsTraced(t *testing.T) {
 	for _, o := range r.Outages {
 		named(t, spans, "outage "+o.Series)
 	}
+	u.want(0, "report", "trace")
+	for i, again := range c.last(t) { // from the record alone
+		if !proto.Equal(again, spans[i]) {
+			t.Errorf("sent again, span %d is %v, and was %v", i, again, spans[i])
+		}
+	}
 }
 
 // phasesAre compares the first spans with the timeline of the evidence.

@@ -15,17 +15,14 @@ import (
 )
 
 // Resource says that gwdr sends the trace, unless the variables of OpenTelemetry say otherwise: OTEL_SERVICE_NAME and
-// OTEL_RESOURCE_ATTRIBUTES. It is never nil; an error says that a part of them could not be understood.
-func Resource(ctx context.Context, version string) (*resource.Resource, error) {
-	r, err := resource.New(ctx, resource.WithAttributes(attribute.String("service.name", "gwdr"), attribute.String("service.version", version)),
+// OTEL_RESOURCE_ATTRIBUTES. What cannot be understood of them is left out: a trace with less is better than none.
+func Resource(ctx context.Context, version string) *resource.Resource {
+	r, _ := resource.New(ctx, resource.WithAttributes(attribute.String("service.name", "gwdr"), attribute.String("service.version", version)),
 		resource.WithFromEnv())
 	if r == nil {
-		r = resource.Empty()
+		return resource.Empty()
 	}
-	if err != nil {
-		return r, fmt.Errorf("describe this program: %w", err)
-	}
-	return r, nil
+	return r
 }
 
 // Export sends spans, by OTLP over HTTP, to the collector that the variables OTEL_EXPORTER_OTLP_... name, and gives up when

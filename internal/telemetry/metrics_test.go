@@ -124,12 +124,14 @@ func TestDrillMetrics(t *testing.T) {
 	golden(t, d, "testdata/drill.prom")
 }
 
-// TestNamesFromAnywhere: the name of a series may hold what is no text.
+// TestNamesFromAnywhere: the name of a series may hold what is no text, and so may the class of an attempt.
 func TestNamesFromAnywhere(t *testing.T) {
 	d := NewDrill("v1", "s", "lab", []probes.Series{{Name: "or\xffders", Plane: probes.DataPlane, Interval: ms(20)}})
-	d.Observe(drills.Event{Sample: &probes.Sample{Series: "or\xffders", Class: probes.OK}})
-	if _, err := d.Gather(); err != nil {
-		t.Error(err)
+	for _, class := range []probes.Class{probes.OK, "fail:\xff", "fail:novel"} {
+		d.Observe(drills.Event{Sample: &probes.Sample{Series: "or\xffders", Class: class}})
+	}
+	if n, err := testutil.GatherAndCount(d, "gwdr_probe_attempts_total"); err != nil || n != len(classes)+1 {
+		t.Errorf("%d classes, %v; want one more than %d for what is in none", n, err, len(classes))
 	}
 }
 

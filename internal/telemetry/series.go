@@ -45,6 +45,7 @@ type series struct {
 	probes.Series
 	label   string                              // the name, which may come from anywhere
 	classes map[probes.Class]prometheus.Counter // never changed
+	strange func() prometheus.Counter           // of a class that is none of these, as who else probes may know one
 	latency prometheus.Observer
 	lag     prometheus.Observer
 	ended   atomic.Int64
@@ -54,7 +55,8 @@ type series struct {
 func (v vectors) series(s probes.Series) *series {
 	label := strings.ToValidUTF8(s.Name, "?")
 	one := &series{Series: s, label: label, classes: map[probes.Class]prometheus.Counter{},
-		latency: v.latency.WithLabelValues(label), lag: v.lag.WithLabelValues(label)}
+		latency: v.latency.WithLabelValues(label), lag: v.lag.WithLabelValues(label),
+		strange: func() prometheus.Counter { return v.attempts.WithLabelValues(label, "other") }}
 	for _, class := range classes { // all from the start: a rate needs a counter that was 0
 		one.classes[class] = v.attempts.WithLabelValues(label, string(class))
 	}
@@ -63,9 +65,11 @@ func (v vectors) series(s probes.Series) *series {
 
 // count takes an attempt that has ended.
 func (s *series) count(a *probes.Sample) {
-	if counter := s.classes[a.Class]; counter != nil {
-		counter.Inc()
+	counter := s.classes[a.Class]
+	if counter == nil {
+		counter = s.strange()
 	}
+	counter.Inc()
 	if a.Class == probes.OK {
 		s.latency.Observe((a.Done - a.Due).Seconds())
 	}
