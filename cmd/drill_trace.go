@@ -48,7 +48,7 @@ func (a *app) sendTrace(ctx context.Context, collector *url.URL, r *drills.Resul
 func exportTrace(ctx context.Context, collector *url.URL, patience time.Duration, f drills.Facts, r *drills.Result) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	err := telemetry.Export(ctx, telemetry.Spans(f, r, telemetry.Resource(ctx, version())))
+	err := telemetry.Export(ctx, version(), f, r)
 	if path := strings.Trim(collector.EscapedPath(), "/"); err != nil && path != "" {
 		err = errors.New(strings.ReplaceAll(err.Error(), path, "***"))
 	}

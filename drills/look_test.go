@@ -33,6 +33,7 @@ func TestADrillIsObserved(t *testing.T) {
 		var mu sync.Mutex
 		attempts := map[string]int{}
 		lasted, over := false, false
+		last := map[string]probes.Course{}
 		l.Observe = func(e Event) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -41,6 +42,7 @@ func TestADrillIsObserved(t *testing.T) {
 			}
 			for _, c := range e.Courses {
 				_, lasts := c.Lasts()
+				last[c.Series.Name] = c
 				lasted, over = lasted || lasts, over || len(c.Outages) > 0 && !lasts
 			}
 		}
@@ -63,6 +65,11 @@ func TestADrillIsObserved(t *testing.T) {
 		}
 		if attempts[probes.AdminSeries] == 0 || !lasted || !over {
 			t.Errorf("changes %d, an outage that lasts %v, one that is over %v", attempts[probes.AdminSeries], lasted, over)
+		}
+		for name, c := range last { // not of the ledger either, which is quiet long before the end
+			if o, lasts := c.Lasts(); lasts {
+				t.Errorf("%s ends with an outage: %+v", name, o)
+			}
 		}
 	})
 }

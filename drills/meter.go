@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gwdr/probes"
@@ -22,6 +23,7 @@ type meter struct {
 	probing      sync.WaitGroup
 	cancelLedger context.CancelFunc
 	changing     sync.WaitGroup
+	quiet        atomic.Bool // the ledger makes no changes any more
 
 	mu      sync.Mutex
 	started time.Duration            // when the measurement began
@@ -197,6 +199,7 @@ func (m *meter) down() (probes.Series, bool) {
 // quiesce ends the change ledger and waits for the changes in flight.
 func (m *meter) quiesce() {
 	if m.cancelLedger != nil {
+		m.quiet.Store(true) // before: a change that is never made is no outage
 		m.cancelLedger()
 		m.changing.Wait()
 	}

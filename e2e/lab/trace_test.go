@@ -150,7 +150,7 @@ func TestDeadCollectors(t *testing.T) {
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
 	for name, env := range map[string][]string{
-		"hangs":   {"OTEL_EXPORTER_OTLP_ENDPOINT=" + hangs.URL, "OTEL_EXPORTER_OTLP_HEADERS=s3cr3t"},
+		"hangs":   {"OTEL_EXPORTER_OTLP_ENDPOINT=" + hangs.URL, "OTEL_EXPORTER_OTLP_HEADERS=s3cr3t", "OTEL_RESOURCE_ATTRIBUTES=s3cr3t"},
 		"is gone": {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=" + gone.URL},
 	} {
 		t.Run(name, func(t *testing.T) {

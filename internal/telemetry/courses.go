@@ -18,16 +18,16 @@ type courses struct {
 
 	mu   sync.Mutex
 	seen map[string]course
-	over bool // nothing is measured any more
 }
 
 // course is what the last look saw of one series.
 type course struct {
+	measured bool // in the last look: what follows of it holds now
 	down     bool
 	current  time.Duration // length of the outage that lasts, up to its last affected attempt once it answers again
 	outages  int           // so far, with the one that lasts
-	last     *probes.Outage
 	inFlight float64
+	last     *probes.Outage
 }
 
 func newCourses(b board) *courses {
@@ -51,12 +51,13 @@ func newCourses(b board) *courses {
 func (c *courses) look(now time.Duration, all []probes.Course) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.unmeasure()
 	for _, one := range all {
 		s := c.board[one.Series.Name]
 		if s == nil {
 			continue
 		}
-		next := course{outages: max(len(one.Outages), c.seen[s.Name].outages), inFlight: s.inFlight(int64(now))}
+		next := course{measured: true, outages: max(len(one.Outages), c.seen[s.Name].outages), inFlight: s.inFlight(int64(now))}
 		ended := one.Outages
 		if o, lasts := one.Lasts(); lasts {
 			next.down, next.current = true, now-o.Start
@@ -73,11 +74,18 @@ func (c *courses) look(now time.Duration, all []probes.Course) {
 	}
 }
 
-// end says that nothing is measured any more: no attempt is in flight.
+// end says that nothing is measured any more.
 func (c *courses) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.over = true
+	c.unmeasure()
+}
+
+func (c *courses) unmeasure() {
+	for name, seen := range c.seen {
+		seen.measured = false
+		c.seen[name] = seen
+	}
 }
 
 // Describe sends all descriptions.
@@ -87,7 +95,7 @@ func (c *courses) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect shows each series; how it fares, once there was a look.
+// Collect shows each series: how it has fared, once there was a look, and how it fares, as long as it is measured.
 func (c *courses) Collect(ch chan<- prometheus.Metric) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,12 +110,12 @@ func (c *courses) Collect(ch chan<- prometheus.Metric) {
 		if !looked {
 			continue
 		}
-		gauge(c.up, boolean(!seen.down))
-		gauge(c.current, seen.current.Seconds())
-		ch <- prometheus.MustNewConstMetric(c.outages, prometheus.CounterValue, float64(seen.outages), s.label)
-		if s.Name != probes.AdminSeries { // changes end before the probes do, and nobody says when
-			gauge(c.waiting, seen.inFlight*boolean(!c.over))
+		if seen.measured {
+			gauge(c.up, boolean(!seen.down))
+			gauge(c.current, seen.current.Seconds())
+			gauge(c.waiting, seen.inFlight)
 		}
+		ch <- prometheus.MustNewConstMetric(c.outages, prometheus.CounterValue, float64(seen.outages), s.label)
 		if o := seen.last; o != nil {
 			gauge(c.last, o.Low.Seconds(), "low")
 			gauge(c.last, (o.End - o.Start).Seconds(), "point")

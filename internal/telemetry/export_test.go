@@ -29,7 +29,7 @@ func receive(t *testing.T, statuses ...int) (got *[]*http.Request, bodies *[][]b
 func export(t *testing.T, ctx context.Context) error {
 	t.Helper()
 	f, r := lost()
-	return Export(ctx, Spans(f, r, Resource(ctx, "v1.2.3")))
+	return Export(ctx, "v1.2.3", f, r)
 }
 
 // TestExport reads what a collector gets, which was too busy at first.

@@ -117,6 +117,15 @@ func TestDrillMetrics(t *testing.T) {
 		d.Observe(drills.Event{Change: &probes.Entry{Result: r}})
 	}
 	d.Observe(drills.Event{At: ms(400), Courses: []probes.Course{{Series: all[0]}, {Series: probes.Series{Name: probes.AdminSeries}}}})
+	ups := func(want int) {
+		t.Helper()
+		if n, err := testutil.GatherAndCount(d, "gwdr_probe_up"); n != want || err != nil {
+			t.Errorf("%d series are measured, %v; want %d", n, err, want)
+		}
+	}
+	ups(2)
+	d.Observe(drills.Event{At: ms(500), Courses: []probes.Course{{Series: all[0]}}}) // the ledger is quiet
+	ups(1)
 	d.Observe(drills.Event{Phase: &drills.PhaseEvent{Phase: drills.Dirty}})
 	d.Observe(drills.Event{Result: &drills.Result{Verdict: drills.Fail,
 		RTA: map[string]drills.RTA{"data": {LowS: .38, PointS: .4, HighS: .41, Recovered: true}, "control": {LowS: 20, PointS: 30, HighS: 30}},
