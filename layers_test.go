@@ -34,6 +34,8 @@ var layers = map[string][]string{
 	"fleet/process":     {"fleet", "fleet/link"},
 	"fleet/...":         {"fleet"},
 	"internal/tui":      {"drills", "scenarios", "fleet", "probes"},
+
+	"internal/telemetry": {"drills", "probes"},
 }
 
 // external says which third-party packages only some of ours may import.
@@ -47,7 +49,8 @@ var external = map[string][]string{
 	"github.com/Azure/":                   {"backup/blob"},
 	"github.com/pkg/sftp":                 {"backup/sftp"},
 	"go.etcd.io/":                         {"gateway/store"},
-	"github.com/prometheus/client_golang": {"cmd", "gateway/proxy", "gateway/admin"},
+	"github.com/prometheus/client_golang": {"cmd", "gateway/proxy", "gateway/admin", "internal/telemetry"},
+	"go.opentelemetry.io/":                {"internal/telemetry"},
 }
 
 const (

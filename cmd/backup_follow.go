@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
-	"net/http"
 	"strings"
 	"syscall"
 	"time"
@@ -63,17 +60,7 @@ func (o followOptions) check() error {
 			return fmt.Errorf("--%s must be positive, not %s", name, d)
 		}
 	}
-	if o.listen == "" {
-		return nil
-	}
-	_, port, err := net.SplitHostPort(o.listen)
-	if err == nil {
-		_, err = net.LookupPort("tcp", port)
-	}
-	if err != nil {
-		return fmt.Errorf("--listen: %w", err)
-	}
-	return nil
+	return checkAddress("--listen", o.listen)
 }
 
 func runBackupFollow(ctx context.Context, a *app, opts followOptions) error {
@@ -91,7 +78,7 @@ func runBackupFollow(ctx context.Context, a *app, opts followOptions) error {
 	a.noteLab()
 	job.Patience = opts.patience
 	f := &backup.Follower{Job: job, Heartbeat: opts.heartbeat, PointEvery: opts.pointEvery, Notify: a.followEvent}
-	stop, err := a.serveFollower(f, opts)
+	stop, err := a.serveWatchers("--listen", opts.listen, "health and metrics", "", followHandler(f, opts.maxLag))
 	if err != nil {
 		return err
 	}
@@ -122,31 +109,4 @@ func followError(ctx context.Context, err error) error {
 func terminated(ctx context.Context) bool {
 	cause := context.Cause(ctx)
 	return cause != nil && strings.HasPrefix(cause.Error(), syscall.SIGTERM.String())
-}
-
-// serveFollower serves health and metrics of the follower, if asked to, until stop is called.
-func (a *app) serveFollower(f *backup.Follower, opts followOptions) (stop func(), err error) {
-	if opts.listen == "" {
-		return func() {}, nil
-	}
-	host, port, err := net.SplitHostPort(opts.listen)
-	if err != nil {
-		return nil, err
-	}
-	if host == "" {
-		host = "127.0.0.1"
-	}
-	socket, err := net.Listen("tcp", net.JoinHostPort(host, port))
-	if err != nil {
-		return nil, withHint(fmt.Errorf("open socket: %w", err), "choose another address by --listen")
-	}
-	server := &http.Server{Handler: followHandler(f, opts.maxLag), ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second,
-		IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(a.Log.Handler(), slog.LevelDebug)}
-	go func() {
-		if err := server.Serve(socket); !errors.Is(err, http.ErrServerClosed) {
-			a.Log.Error("health and metrics are not served any more", "error", err)
-		}
-	}()
-	a.progress("health and metrics on http://%s", socket.Addr())
-	return func() { _ = server.Close() }, nil
 }

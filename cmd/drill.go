@@ -40,6 +40,7 @@ and blocks new ones.`,
 type drillRunOptions struct {
 	dryRun   bool
 	evidence string
+	metrics  string
 }
 
 func newDrillRunCommand(a *app) *cobra.Command {
@@ -54,16 +55,23 @@ scenario, to begin your own with; docs/scenarios.md explains its fields. Where i
 so that a busy machine is not taken for a broken gateway.
 
 Interrupting it once aborts the drill: every fault is reverted, and gwdr ends with code 5. Interrupting it twice ends gwdr at
-once, and the guard process reverts.`,
+once, and the guard process reverts.
+
+` + metricsHelp + `
+
+Where OTEL_EXPORTER_OTLP_ENDPOINT names a collector of OpenTelemetry, it gets the drill as a trace once it has ended.`,
 		Example: `  gwdr drill run region-loss
   gwdr drill run region-loss --dry-run
-  gwdr drill run my-scenario.yaml --json --evidence /var/lib/gwdr/evidence`,
+  gwdr drill run my-scenario.yaml --json --evidence /var/lib/gwdr/evidence
+  gwdr drill run region-loss --metrics :9464
+  OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 gwdr drill run region-loss`,
 		Args:              oneArgument("the name or the file of a scenario", "see 'gwdr drill list'"),
 		ValidArgsFunction: completeScenarios,
 		RunE:              func(cmd *cobra.Command, args []string) error { return runDrill(cmd.Context(), a, args[0], opts) },
 	}
 	cmd.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show targets, actions, the undo plan and the worst-case duration, and touch nothing")
 	cmd.Flags().StringVar(&opts.evidence, "evidence", "", "`directory` for the evidence of all runs (default: as configured, or ./evidence)")
+	addMetricsFlag(cmd, &opts.metrics)
 	return cmd
 }
 
@@ -71,6 +79,9 @@ func runDrill(ctx context.Context, a *app, name string, opts drillRunOptions) er
 	s, err := loadScenario(name)
 	if err != nil {
 		return err
+	}
+	if err := checkAddress("--metrics", opts.metrics); err != nil {
+		return usageError(err)
 	}
 	if opts.dryRun {
 		return a.dryRun(s)
@@ -85,6 +96,12 @@ func runDrill(ctx context.Context, a *app, name string, opts drillRunOptions) er
 			return err
 		}
 	}
+	collector := a.drillCollector()
+	observe, stop, err := a.observeDrill(s, opts.metrics)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	if err := raisePriority(); err != nil {
 		a.Log.Info("a busy machine may disturb the measurement", "err", err)
 	}
@@ -97,12 +114,13 @@ func runDrill(ctx context.Context, a *app, name string, opts drillRunOptions) er
 	defer release() // the kernel would, too
 	a.live = a.interactive()
 	show, closeScreen := a.drillScreen(ctx, s)
-	r := &drills.Runner{Scenario: s, Open: a.openSite(s), Evidence: a.Config.Evidence, Tool: "gwdr " + version(), Events: show,
+	r := &drills.Runner{Scenario: s, Open: a.openSite(s), Evidence: a.Config.Evidence, Tool: "gwdr " + version(), Events: show, Observe: observe,
 		Report: reportWriter(keys), Calibration: a.newestCalibration(), Log: a.Log}
 	result, err := r.Run(ctx)
 	closeScreen()
 	if result != nil {
 		err = errors.Join(err, a.showDrill(result))
+		a.sendTrace(ctx, collector, result)
 	}
 	return drillError(result, err)
 }

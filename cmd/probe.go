@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gwdr/drills"
+	"gwdr/internal/telemetry"
 	"gwdr/internal/tui"
 	"gwdr/report"
 )
@@ -27,6 +28,7 @@ type probeOptions struct {
 	SLO       float64
 	Control   string
 	Evidence  string
+	Metrics   string
 	expectOptions
 }
 
@@ -62,14 +64,17 @@ The value of a header that is a secret comes from a file or a variable, and is n
 either, only how much.
 
 Without --for an interrupt is the end that was asked for: the exit code is that of what was measured. With --for it cuts the
-measurement short: the code is 130, or 3 if the objective is missed already.`,
+measurement short: the code is 130, or 3 if the objective is missed already.
+
+` + metricsHelp,
 		Example: `  gwdr probe http://127.0.0.1:8080/health
   gwdr probe https://api.example.com/v1/ping --header 'Authorization: Bearer env:TOKEN' --for 10m --target 30s
   gwdr probe https://10.0.0.7/ --host api.example.com --expect 2xx --expect-header 'X-Region: us-east' --expect-body '/"status": *"up"/'
   gwdr probe tcp://10.0.0.7:6379 --send 'PING\r\n' --expect-body +PONG
   gwdr probe dns://10.0.0.53/api.example.com --expect-record 203.0.113.7 --target 60s
   gwdr probe grpc://10.0.0.7:9090/orders https://api.example.com/ dns://10.0.0.53/api.example.com?type=AAAA --for 1h
-  gwdr probe http://127.0.0.1:8080/ --for 1h --slo 99.9 --json > result.json`,
+  gwdr probe http://127.0.0.1:8080/ --for 1h --slo 99.9 --json > result.json
+  gwdr probe https://api.example.com/v1/ping --metrics :9464`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return withHint(errors.New("'gwdr probe' takes one URL or several"), "gwdr probe https://HOST/PATH")
@@ -94,6 +99,7 @@ func (o *probeOptions) addFlags(cmd *cobra.Command) {
 	f.Float64Var(&o.SLO, "slo", 0, "judge: at least so many `percent` of the attempts are good, as 99.9")
 	f.StringVar(&o.Control, "control", "", "`URL` that no fault touches and whose answer is good, of HTTP 200 (default: a server inside of gwdr)")
 	f.StringVar(&o.Evidence, "evidence", "", "`directory` for the evidence (default: as configured, or ./evidence)")
+	addMetricsFlag(cmd, &o.Metrics)
 	for _, flag := range []string{"for", "rate", "timeout", "baseline", "stable-for", "target", "slo", "control"} {
 		completeFlag(cmd, flag, cobra.NoFileCompletions)
 	}
@@ -129,6 +135,15 @@ func runProbe(ctx context.Context, a *app, urls []string, opts probeOptions) err
 	w, err := opts.watch(urls, control.url, headers)
 	if err != nil {
 		return usageError(err)
+	}
+	if opts.Metrics != "" {
+		metrics := telemetry.NewProbe(version(), w.Plan)
+		stop, err := a.serveMetrics(opts.Metrics, metrics)
+		if err != nil {
+			return err
+		}
+		defer stop()
+		w.Observe = metrics.Observe
 	}
 	if err := raisePriority(); err != nil {
 		a.Log.Info("a busy machine may disturb the measurement", "err", err)

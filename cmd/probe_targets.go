@@ -41,7 +41,7 @@ func (o *probeOptions) check() error {
 		return fmt.Errorf("--for %s is too short to judge anything: the baseline takes %s, and an outage is over %s after its end",
 			o.For, o.Baseline, o.StableFor)
 	}
-	return nil
+	return checkAddress("--metrics", o.Metrics)
 }
 
 // watch plans a fresh and a kept-alive series for each URL, and one for the control target. A target whose connections carry one

@@ -48,7 +48,7 @@ What the evidence says is not checked here: see 'gwdr report verify'.`,
 	command.Flags().StringVarP(&opts.Output, "output", "o", "", "write to `file` instead of stdout")
 	command.ValidArgsFunction = a.completeEvidence
 	completeFlag(command, "format", cobra.FixedCompletions([]string{"text", "html", "json"}, cobra.ShellCompDirectiveNoFileComp))
-	command.AddCommand(newReportVerifyCommand(a))
+	command.AddCommand(newReportVerifyCommand(a), newReportTraceCommand(a))
 	return command
 }
 

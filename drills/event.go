@@ -16,6 +16,7 @@ type Event struct {
 	Step    *StepEvent
 	Sample  *probes.Sample
 	Change  *probes.Entry
+	Courses []probes.Course  // of every series that is measured now, several times a second; only for who observes
 	Fleet   []fleet.Instance // at the preflight, and whenever faults were injected or reverted
 	Warning string
 	Result  *Result

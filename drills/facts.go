@@ -41,7 +41,8 @@ type Facts struct {
 	Started  time.Time
 	// Calibration is what was known of the prober on this host when the drill began; nil if nothing was.
 	Calibration *calibration.Document
-	Ended       time.Time // of the last entry
+	Ended       time.Time     // of the last entry
+	Length      time.Duration // from t0 to the last entry of the drill itself
 
 	PlanSHA256 string // as journalled before anything was injected
 	calibrated string // hash of the calibration, as journalled at the start
@@ -74,16 +75,18 @@ type Span struct {
 
 // FaultFacts is what was recorded of one fault.
 type FaultFacts struct {
-	ID         string
-	Kind       fleet.FaultKind
-	Targets    []string
-	Injected   time.Duration // just before the injector was called
-	InjectedAt time.Time     // zero if it never was
-	Error      string        // of the injector
-	Verified   bool
-	Detail     string // what the verification saw
-	Reverted   bool
-	RevertedAt time.Time
+	ID             string
+	Kind           fleet.FaultKind
+	Targets        []string
+	Injected       time.Duration // just before the injector was called
+	InjectedAt     time.Time     // zero if it never was
+	Error          string        // of the injector
+	Verified       bool
+	VerifiedOffset time.Duration // when it was shown to be in effect
+	Detail         string        // what the verification saw
+	Reverted       bool
+	RevertedOffset time.Duration // when it was shown to be gone; 0 if not the drill but somebody else reverted it, by another clock
+	RevertedAt     time.Time
 }
 
 // Backup is a backup that the drill relies on.
@@ -108,6 +111,8 @@ type StepFact struct {
 	To     string `json:"to,omitempty"`
 	Done   bool   `json:"done"`
 	Error  string `json:"error,omitempty"`
+
+	At time.Duration `json:"-"` // when it was journalled
 }
 
 // AbortFact says why a drill did not go on to its end.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gwdr/probes"
@@ -22,6 +23,7 @@ type meter struct {
 	probing      sync.WaitGroup
 	cancelLedger context.CancelFunc
 	changing     sync.WaitGroup
+	quiet        atomic.Bool // the ledger makes no changes any more
 
 	mu      sync.Mutex
 	started time.Duration            // when the measurement began
@@ -69,6 +71,9 @@ func (m *meter) start(ctx context.Context) {
 	ctx, m.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	for _, p := range m.drill.Probes {
 		m.probing.Go(func() { m.drill.keep(p.Run(ctx, m.drill.t0, m.sink(p))) })
+	}
+	if m.drill.Observe != nil {
+		m.probing.Go(func() { m.look(ctx) })
 	}
 	changing, cancel := context.WithCancel(ctx)
 	m.cancelLedger = cancel
@@ -194,6 +199,7 @@ func (m *meter) down() (probes.Series, bool) {
 // quiesce ends the change ledger and waits for the changes in flight.
 func (m *meter) quiesce() {
 	if m.cancelLedger != nil {
+		m.quiet.Store(true) // before: a change that is never made is no outage
 		m.cancelLedger()
 		m.changing.Wait()
 	}

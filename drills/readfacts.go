@@ -31,22 +31,38 @@ func ReadFacts(dir string) (Facts, *scenarios.Scenario, error) {
 	return *f, scenario, nil
 }
 
-func (f *Facts) read(dir string) (*scenarios.Scenario, error) {
+// ReadJournal reads of a run only what its journal says, however long it probed: the facts without attempts, changes,
+// read-backs and calibration. The error wraps ErrEvidence if something was changed.
+func ReadJournal(dir string) (Facts, error) {
+	f := &Facts{ID: filepath.Base(dir)}
+	if err := f.readJournals(dir); err != nil {
+		return *f, fmt.Errorf("read journal of %s: %w", filepath.Base(dir), err)
+	}
+	return *f, nil
+}
+
+func (f *Facts) readJournals(dir string) error {
 	entries, err := readJournal(filepath.Join(dir, JournalFile))
 	if errors.Is(err, journal.ErrTampered) {
-		return nil, fmt.Errorf("%w: %w", ErrEvidence, err)
+		return fmt.Errorf("%w: %w", ErrEvidence, err)
 	} else if err != nil {
-		return nil, err
+		return err
 	}
 	for _, e := range entries {
 		if err := f.add(e); err != nil {
-			return nil, fmt.Errorf("%w: journal entry %d: %w", ErrEvidence, e.Seq, err)
+			return fmt.Errorf("%w: journal entry %d: %w", ErrEvidence, e.Seq, err)
 		}
+		f.Length = seconds(e.OffsetS)
 	}
-	if !f.Complete {
-		if err := f.addAftermath(filepath.Join(dir, RevertFile)); err != nil {
-			return nil, err
-		}
+	if f.Complete {
+		return nil
+	}
+	return f.addAftermath(filepath.Join(dir, RevertFile))
+}
+
+func (f *Facts) read(dir string) (*scenarios.Scenario, error) {
+	if err := f.readJournals(dir); err != nil {
+		return nil, err
 	}
 	if err := f.readRecords(dir); err != nil {
 		return nil, err
@@ -159,7 +175,7 @@ func (f *Facts) add(e journal.Entry) error {
 	case entryDetected:
 		return gather(e, &f.Detected)
 	case entryStep:
-		return gather(e, &f.Steps)
+		return take(e, func(s StepFact) { s.At = seconds(e.OffsetS); f.Steps = append(f.Steps, s) })
 	case entryAbort:
 		return gather(e, &f.Aborts)
 	case entryDigest:
@@ -217,10 +233,10 @@ func (f *Facts) fault(e journal.Entry, fact faultFact) {
 	case entryInjected:
 		at.Injected, at.InjectedAt, at.Error = fact.At, e.At, fact.Error
 	case entryVerified:
-		at.Verified, at.Detail = true, fact.Detail
+		at.Verified, at.VerifiedOffset, at.Detail = true, fact.At, fact.Detail
 	case entryReverted:
 		if fact.Error == "" {
-			at.Reverted, at.RevertedAt = true, e.At
+			at.Reverted, at.RevertedOffset, at.RevertedAt = true, fact.At, e.At
 		}
 	}
 }

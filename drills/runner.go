@@ -21,6 +21,9 @@ type Runner struct {
 	Evidence string      // directory of all runs
 	Tool     string      // what writes the evidence
 	Events   func(Event) // optional; may be slow, then it misses some
+	// Observe gets every event at once, from several goroutines at the same time, and how each series fares besides. It must
+	// not block: the prober waits for it. Optional.
+	Observe func(Event)
 	// Report writes the report of the run in dir, which is this one or one before that was killed. It is called while no
 	// other run can begin, because the next one names the report. Optional.
 	Report func(dir string, r *Result) error
@@ -72,7 +75,7 @@ func (r *Runner) Run(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &drill{Runner: r, record: rec, screens: newStream(r.Events)}
+	d := &drill{Runner: r, record: rec, screens: newStream(r.Events, r.Observe)}
 	refusal := d.run(ctx)
 	err = errors.Join(d.failed(), d.leave())
 	result, judged := d.judge()

@@ -23,6 +23,9 @@ type Watch struct {
 	// Optional.
 	Marks  <-chan time.Time
 	Events func(WatchEvent) // optional; may be slow, then it misses some
+	// Observe gets every event at once, from several goroutines at the same time. It must not block: the prober waits for
+	// it. Optional.
+	Observe func(WatchEvent)
 	// Report writes the report of the watch in dir. Optional.
 	Report func(dir string, r *WatchResult) error
 }
@@ -137,7 +140,7 @@ func (w *Watch) begin(t0 time.Time) (_ *watching, err error) {
 		}
 	}
 	v.detector = probes.NewDetector(w.Plan.Stable, w.Plan.Baseline, w.Plan.series()...)
-	v.screens = newStream(w.Events)
+	v.screens = newStream(w.Events, w.Observe)
 	return v, nil
 }
 

@@ -24,10 +24,10 @@ type run struct {
 	out, err string        // the files that it writes to: a pipe would wait for whoever else holds it
 }
 
-// start starts a drill of the scenario, which is quick.yaml from then on.
-func (u *user) start(scenario string) *run {
+// start starts a drill of the scenario, which is quick.yaml from then on, with more flags.
+func (u *user) start(scenario string, more ...string) *run {
 	u.t.Helper()
-	r := &run{Cmd: u.command("drill", "run", u.write("quick.yaml", scenario), "--json"), t: u.t, over: make(chan struct{})}
+	r := &run{Cmd: u.command(append([]string{"drill", "run", u.write("quick.yaml", scenario), "--json"}, more...)...), t: u.t, over: make(chan struct{})}
 	open := func(name string) (string, *os.File) {
 		f, err := os.Create(filepath.Join(u.home, name))
 		if err != nil {
@@ -84,10 +84,10 @@ func (r *run) result() result {
 
 // reach starts a drill of the scenario and returns once it is in the phase. One that did not begin, because the machine is too
 // busy for any steady state, is run again.
-func (u *user) reach(scenario, phase string) *run {
+func (u *user) reach(scenario, phase string, more ...string) *run {
 	u.t.Helper()
 	for range attempts {
-		r := u.start(scenario)
+		r := u.start(scenario, more...)
 		if u.await(r, phase) {
 			return r
 		}
