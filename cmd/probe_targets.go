@@ -109,6 +109,7 @@ func (o *probeOptions) series(name string) probes.Series {
 func (o *probeOptions) addSeries(w *drills.Watch, r probes.Request, s probes.Series) {
 	w.Plan.Series = append(w.Plan.Series, drills.WatchSeries{Series: s, Target: len(w.Plan.Targets), Fresh: r.Fresh})
 	w.Probes = append(w.Probes, drills.Probe{Series: s, Run: runProber(s, r)})
+	o.requests = append(o.requests, r)
 }
 
 func addTarget(w *drills.Watch, u *url.URL, r probes.Request, control bool) {
