@@ -204,7 +204,10 @@ func (j *watchJudgement) guards() {
 		found = append(found, p.findings(j.marked, j.facts.Plan.RTO)...)
 		g.Drift = p.facts.Drift
 		for _, f := range g.Check(groups[v.Name]) {
-			if f.Series == "" {
+			switch {
+			case f.Guard == probes.GuardControl && p.unheard > 0:
+				continue // nothing was heard of that either: it does not say that the prober was disturbed
+			case f.Series == "":
 				f.Series = v.Name
 			}
 			found = append(found, f)
