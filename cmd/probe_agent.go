@@ -136,7 +136,7 @@ func runProbeAgent(ctx context.Context, a *app, o agentOptions) error {
 	agent := &vantage.Agent{Token: token, Tool: "gwdr " + version(), Control: control.url, Lease: o.Lease, MaxRate: o.MaxRate,
 		MaxFor: o.MaxFor, Allow: o.Allow, Log: a.Log}
 	server := &listener{socket: socket, cert: o.Cert, key: o.Key, Server: &http.Server{
-		Handler: agent.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler: agent.Handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(a.Log.Handler(), slog.LevelDebug)}}
 	return a.serveAgent(ctx, agent, server, o.ReadyFile)
 }

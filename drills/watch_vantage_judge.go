@@ -1,6 +1,7 @@
 package drills
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -82,7 +83,7 @@ func (j *watchJudgement) bySeries() map[string][]probes.Sample {
 // fill adds an unknown attempt wherever one was due of which nothing was told: between those that were, and after them up to
 // end unless the other host told everything.
 func (p *placed) fill(s probes.Series, samples []probes.Sample, from, end time.Duration) []probes.Sample {
-	slices.SortStableFunc(samples, func(a, b probes.Sample) int { return int(min(max(a.Seq-b.Seq, -1), 1)) })
+	slices.SortStableFunc(samples, func(a, b probes.Sample) int { return cmp.Compare(a.Seq, b.Seq) })
 	var all []probes.Sample
 	next := probes.Sample{Due: from} // that is expected
 	for _, a := range samples {

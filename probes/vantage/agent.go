@@ -51,6 +51,11 @@ func (a *Agent) Handler() http.Handler {
 			refuse(w, http.StatusUnauthorized, errors.New("the token is not the agent's"))
 			return
 		}
+		if r.Method != http.MethodGet { // a stream goes on, but nothing else takes long to arrive
+			control := http.NewResponseController(w)
+			_ = control.SetReadDeadline(time.Now().Add(askLimit)) // every server of ours can
+			defer func() { _ = control.SetReadDeadline(time.Time{}) }()
+		}
 		mux.ServeHTTP(w, r)
 	})
 }

@@ -96,13 +96,13 @@ func (c *Client) Open(ctx context.Context, p *Plan) (*Session, error) {
 }
 
 // newHTTP returns a client that speaks HTTP/1.1, so that a reading of the clock does not queue behind samples, and that
-// takes its token nowhere else.
+// takes its token nowhere else: neither to a proxy nor to where a redirect leads.
 func newHTTP() *http.Client {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	return &http.Client{
 		Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: dialLimit}).DialContext, Protocols: &protocols,
+			DialContext: (&net.Dialer{Timeout: dialLimit}).DialContext, Protocols: &protocols,
 			TLSHandshakeTimeout: dialLimit, ResponseHeaderTimeout: askLimit, MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
