@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -120,6 +121,11 @@ func runProbeAgent(ctx context.Context, a *app, o agentOptions) error {
 	token, err := o.token()
 	if err != nil {
 		return err
+	}
+	if o.Cert != "" {
+		if _, err := tls.LoadX509KeyPair(o.Cert, o.Key); err != nil {
+			return usageError(fmt.Errorf("read certificate: %w", err))
+		}
 	}
 	control, err := startControl("")
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -23,6 +24,9 @@ const vantageTokenVariable = "GWDR_VANTAGE_TOKEN"
 
 // sessionSlack is by how much an agent may probe longer than --for: it begins before, and ends later.
 const sessionSlack = time.Minute
+
+// openLimit is how long all agents together may take to begin. The lease of the first one must not end before.
+const openLimit = 7 * time.Second
 
 // vantageOptions are the flags of gwdr probe for other hosts to probe from.
 type vantageOptions struct {
@@ -107,17 +111,12 @@ func (a *app) addVantages(ctx context.Context, o *probeOptions, w *drills.Watch)
 	if err != nil {
 		return usageError(err)
 	}
-	here := slices.Clone(w.Plan.Series)
-	var sessions []*vantage.Session
-	for _, agent := range agents {
-		s, err := o.openVantage(ctx, agent, token, w, here)
-		if err != nil {
-			for _, opened := range sessions {
-				err = errors.Join(err, opened.Close(ctx))
-			}
-			return vantageFailed(agent, err)
-		}
-		sessions = append(sessions, s)
+	opened, err := o.openVantages(ctx, agents, token, w.Plan.Series)
+	if err != nil {
+		return err
+	}
+	for _, v := range opened {
+		v.addTo(w)
 	}
 	if o.Only {
 		o.leaveControl(w)
@@ -125,24 +124,56 @@ func (a *app) addVantages(ctx context.Context, o *probeOptions, w *drills.Watch)
 	return nil
 }
 
-// openVantage adds the series of here as they are probed by the agent, and its own control target.
-func (o *probeOptions) openVantage(ctx context.Context, agent agentSpec, token string, w *drills.Watch, here []drills.WatchSeries) (*vantage.Session, error) {
-	plan, series, err := o.planFor(agent.name, here)
-	if err != nil {
-		return nil, usageError(err)
+// openedVantage is a vantage point whose agent probes.
+type openedVantage struct {
+	agentSpec
+	series  []drills.WatchSeries // the last one is of its control target
+	session *vantage.Session
+}
+
+// openVantages makes all agents begin at once, so that no lease ends while another one is asked.
+func (o *probeOptions) openVantages(ctx context.Context, agents []agentSpec, token string, here []drills.WatchSeries) ([]openedVantage, error) {
+	limited, cancel := context.WithTimeout(ctx, openLimit)
+	defer cancel()
+	opened, errs := make([]openedVantage, len(agents)), make([]error, len(agents))
+	var opening sync.WaitGroup
+	for i, agent := range agents {
+		opening.Go(func() {
+			plan, series, err := o.planFor(agent.name, here)
+			if err != nil {
+				errs[i] = usageError(err)
+				return
+			}
+			client := &vantage.Client{URL: agent.url, Token: token}
+			session, err := client.Open(limited, plan)
+			opened[i], errs[i] = openedVantage{agent, series, session}, err
+		})
 	}
-	session, err := (&vantage.Client{URL: agent.url, Token: token}).Open(ctx, plan)
-	if err != nil {
-		return nil, err
+	opening.Wait()
+	failed := slices.IndexFunc(errs, func(err error) bool { return err != nil })
+	if failed < 0 {
+		return opened, nil
 	}
-	series[len(series)-1].Target = len(w.Plan.Targets)
-	w.Plan.Targets = append(w.Plan.Targets, drills.WatchTarget{URL: session.Control(), Expect: http.StatusOK, Control: true, Vantage: agent.name})
-	w.Plan.Series = append(w.Plan.Series, series...)
-	w.Plan.Vantages = append(w.Plan.Vantages, drills.WatchVantage{Name: agent.name, Agent: agent.url, Tool: session.Tool()})
-	w.Vantages = append(w.Vantages, drills.Vantage{Name: agent.name, Run: func(ctx context.Context, t0 time.Time, sink drills.VantageSink) error {
-		return session.Run(ctx, t0, sink)
+	for i, v := range opened {
+		if errs[i] == nil {
+			_ = v.session.Close(ctx) // else its lease ends it
+		}
+	}
+	if ctx.Err() != nil { // it was interrupted
+		return nil, errs[failed]
+	}
+	return nil, vantageFailed(agents[failed], errs[failed])
+}
+
+// addTo adds the vantage point to what is watched.
+func (v openedVantage) addTo(w *drills.Watch) {
+	v.series[len(v.series)-1].Target = len(w.Plan.Targets)
+	w.Plan.Targets = append(w.Plan.Targets, drills.WatchTarget{URL: v.session.Control(), Expect: http.StatusOK, Control: true, Vantage: v.name})
+	w.Plan.Series = append(w.Plan.Series, v.series...)
+	w.Plan.Vantages = append(w.Plan.Vantages, drills.WatchVantage{Name: v.name, Agent: v.url, Tool: v.session.Tool()})
+	w.Vantages = append(w.Vantages, drills.Vantage{Name: v.name, Run: func(ctx context.Context, t0 time.Time, sink drills.VantageSink) error {
+		return v.session.Run(ctx, t0, sink)
 	}})
-	return session, nil
 }
 
 // planFor returns what an agent is to do, and its series: the last one is of its control target.
@@ -182,6 +213,8 @@ func vantageFailed(agent agentSpec, err error) error {
 	err = fmt.Errorf("vantage point %s: %w", agent.name, err)
 	version, refused := (*vantage.VersionError)(nil), (*vantage.StatusError)(nil)
 	switch {
+	case errors.As(err, new(*codedError)):
+		return err
 	case errors.As(err, &version):
 		return withHint(exitWith(exitRefused, err), "install the same gwdr on both hosts")
 	case errors.As(err, &refused) && refused.Status == http.StatusUnauthorized:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"sort"
 	"time"
 
 	"gwdr/probes"
@@ -18,6 +19,9 @@ const (
 
 // clockShare: the clock may be unknown by a twentieth of the promise, if that is more than half an interval.
 const clockShare = 20
+
+// nearby is how many readings on either side of an instant correct what people are told of it.
+const nearby = 16
 
 // maxUnheard bounds the attempts of a series that are made up as unknown.
 const maxUnheard = 1 << 20
@@ -145,7 +149,9 @@ func (p *placed) instant(at time.Duration) time.Duration {
 	if p == nil || p.err != nil {
 		return at
 	}
-	o, err := probes.OffsetAt(p.facts.Readings, at)
+	all := p.facts.Readings
+	i := sort.Search(len(all), func(i int) bool { return all[i].Sent >= at })
+	o, err := probes.OffsetAt(all[max(0, i-nearby):min(len(all), i+nearby)], at)
 	if err != nil {
 		return at
 	}

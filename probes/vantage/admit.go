@@ -12,10 +12,16 @@ import (
 // errForbidden is wrapped by errors that say the agent is not allowed to do what was asked.
 var errForbidden = errors.New("not allowed by the agent")
 
+// maxWaiting bounds the connections to a target that does not answer: the attempts of so many seconds at MaxRate.
+const maxWaiting = 5
+
 // admit refuses a plan that is more, or goes elsewhere, than the agent allows.
 func (a *Agent) admit(p *Plan) error {
 	if rate := rateOf(p); rate > a.MaxRate {
 		return fmt.Errorf("%w: %.4g attempts a second, %.4g is the most", errForbidden, rate, a.MaxRate)
+	}
+	if waiting, most := waitingOf(p), maxWaiting*a.MaxRate; waiting > most {
+		return fmt.Errorf("%w: %.4g attempts that wait for an answer at once, %.4g are the most", errForbidden, waiting, most)
 	}
 	if p.For > a.MaxFor {
 		return fmt.Errorf("%w: to probe for %s, %s is the longest", errForbidden, p.For, a.MaxFor)
@@ -42,6 +48,15 @@ func rateOf(p *Plan) float64 {
 		rate += float64(time.Second) / float64(s.Interval)
 	}
 	return rate
+}
+
+// waitingOf is how many attempts of a plan wait for an answer at once, if none comes.
+func waitingOf(p *Plan) float64 {
+	waiting := 0.0
+	for _, s := range p.Series {
+		waiting += float64(s.Timeout) / float64(s.Interval)
+	}
+	return waiting
 }
 
 // allows reports whether one of Allow covers the host of u: by its name and port, by its name, or by a domain above it.

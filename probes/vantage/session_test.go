@@ -173,7 +173,9 @@ func TestRefusals(t *testing.T) {
 		refused(t, open(t, server.URL, token, p), http.StatusForbidden, "200 attempts a second, 150 is the most")
 		p.Series[0].Interval, p.For = time.Second, time.Hour
 		refused(t, open(t, server.URL, token, p), http.StatusForbidden, "to probe for 1h0m0s, 1m0s is the longest")
-		p.For = 0
+		p.For, p.Series[0].Timeout, p.Series[0].Interval = 0, time.Minute, 50*time.Millisecond
+		refused(t, open(t, server.URL, token, p), http.StatusForbidden, "attempts that wait for an answer at once, 750 are the most")
+		p.Series[0].Timeout = time.Second
 		refused(t, open(t, server.URL, token, p), http.StatusForbidden, "is none of the hosts that it may probe")
 	})
 	t.Run("malformed", func(t *testing.T) {
