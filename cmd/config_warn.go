@@ -11,7 +11,7 @@ import (
 // warnConfig says what of the configuration has no effect, or is open to others. Under --quiet it does not: it is no error,
 // and a line with each run of cron would teach people to read none.
 func (a *app) warnConfig() {
-	known := []string{"GWDR_CONFIG", "GWDR_LOG_LEVEL", "GWDR_TOKEN", "GWDR_PING", probeTokensVariable} // no keys of gwdr.yaml
+	known := []string{"GWDR_CONFIG", "GWDR_LOG_LEVEL", "GWDR_TOKEN", "GWDR_PING", probeTokensVariable, vantageTokenVariable} // no keys of gwdr.yaml
 	for _, key := range a.Config.keys {
 		known = append(known, variable(key))
 	}

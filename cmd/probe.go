@@ -14,6 +14,7 @@ import (
 	"gwdr/drills"
 	"gwdr/internal/telemetry"
 	"gwdr/internal/tui"
+	"gwdr/probes"
 	"gwdr/report"
 )
 
@@ -30,6 +31,9 @@ type probeOptions struct {
 	Evidence  string
 	Metrics   string
 	expectOptions
+	vantageOptions
+
+	requests []probes.Request // of each series of the plan
 }
 
 func newProbeCommand(a *app) *cobra.Command {
@@ -63,6 +67,9 @@ The value of a header that is a secret comes from a file or a variable, and is n
 'NAME: @FILE', 'NAME: env:VARIABLE', also with a word before it: 'Authorization: Bearer env:TOKEN'. What --send sends is not recorded
 either, only how much.
 
+With --vantage agents on other hosts ('gwdr probe agent') ask the same URLs: an outage that only some places see. Each series of
+theirs is judged like those from here, and the worst of all counts.
+
 Without --for an interrupt is the end that was asked for: the exit code is that of what was measured. With --for it cuts the
 measurement short: the code is 130, or 3 if the objective is missed already.
 
@@ -74,7 +81,8 @@ measurement short: the code is 130, or 3 if the objective is missed already.
   gwdr probe dns://10.0.0.53/api.example.com --expect-record 203.0.113.7 --target 60s
   gwdr probe grpc://10.0.0.7:9090/orders https://api.example.com/ dns://10.0.0.53/api.example.com?type=AAAA --for 1h
   gwdr probe http://127.0.0.1:8080/ --for 1h --slo 99.9 --json > result.json
-  gwdr probe https://api.example.com/v1/ping --metrics :9464`,
+  gwdr probe https://api.example.com/v1/ping --metrics :9464
+  gwdr probe https://api.example.com/ping --vantage eu=https://eu.example.com:7070 --vantage us=https://us.example.com:7070`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return withHint(errors.New("'gwdr probe' takes one URL or several"), "gwdr probe https://HOST/PATH")
@@ -85,6 +93,8 @@ measurement short: the code is 130, or 3 if the objective is missed already.
 		RunE:              func(cmd *cobra.Command, args []string) error { return runProbe(cmd.Context(), a, args, opts) },
 	}
 	opts.addFlags(cmd)
+	opts.vantageOptions.addFlags(cmd)
+	cmd.AddCommand(newProbeAgentCommand(a))
 	return cmd
 }
 
@@ -147,6 +157,9 @@ func runProbe(ctx context.Context, a *app, urls []string, opts probeOptions) err
 	}
 	if err := raisePriority(); err != nil {
 		a.Log.Info("a busy machine may disturb the measurement", "err", err)
+	}
+	if err := a.addVantages(ctx, &opts, w); err != nil {
+		return err
 	}
 	w.Evidence, w.Tool = a.Config.Evidence, "gwdr "+version()
 	w.Report = func(dir string, r *drills.WatchResult) error { return report.WriteWatch(dir, r, keys.Signer) }

@@ -110,6 +110,7 @@ func (o *probeOptions) series(name string) probes.Series {
 func (o *probeOptions) addSeries(w *drills.Watch, r probes.Request, s probes.Series) {
 	w.Plan.Series = append(w.Plan.Series, drills.WatchSeries{Series: s, Target: len(w.Plan.Targets), Fresh: r.Fresh})
 	w.Probes = append(w.Probes, drills.Probe{Series: s, Run: runProber(s, r)})
+	o.requests = append(o.requests, r)
 }
 
 // targetURL checks what a person typed, and tells the kind of target. Its errors repeat neither a password nor a query.

@@ -101,7 +101,11 @@ func (in *instance) announce(servers []*listener) error {
 		in.progress("serving on http://%s", ready.Listen)
 	}
 	in.progress("admin API on http://%s", ready.Admin)
-	file := in.options.readyFile
+	return writeReady(in.options.readyFile, ready)
+}
+
+// writeReady tells whoever waits for the file, if there is one, what is served.
+func writeReady(file string, ready any) error {
 	if file == "" {
 		return nil
 	}

@@ -16,9 +16,10 @@ import (
 // Watch measures targets that somebody else breaks: a drill's measurement and evidence, without a fault of its own.
 type Watch struct {
 	Plan     WatchPlan
-	Probes   []Probe // one for each series of the plan
-	Evidence string  // directory of all runs and watches
-	Tool     string  // what writes the evidence
+	Probes   []Probe // one for each series of the plan that is not a vantage point's
+	Vantages []Vantage
+	Evidence string // directory of all runs and watches
+	Tool     string // what writes the evidence
 	// Marks brings the instants at which somebody breaks something, with their monotonic reading. RTA runs from the first.
 	// Optional.
 	Marks  <-chan time.Time
@@ -32,20 +33,22 @@ type Watch struct {
 
 // WatchPlan is what is watched, by which definitions, and what was promised.
 type WatchPlan struct {
-	Targets  []WatchTarget `json:"targets"`
-	Series   []WatchSeries `json:"series"`
-	Baseline time.Duration `json:"baseline_ns"`      // for so long nothing should be broken yet
-	Stable   time.Duration `json:"stable_ns"`        // for so long ok attempts show that a series is up
-	For      time.Duration `json:"for_ns,omitempty"` // 0: until it is interrupted
-	RTO      time.Duration `json:"rto_ns,omitempty"` // promised; 0: no promise
-	SLO      float64       `json:"slo,omitempty"`    // promised share of good attempts, as 0.999; 0: no promise
+	Targets  []WatchTarget  `json:"targets"`
+	Series   []WatchSeries  `json:"series"`
+	Vantages []WatchVantage `json:"vantages,omitempty"`
+	Baseline time.Duration  `json:"baseline_ns"`      // for so long nothing should be broken yet
+	Stable   time.Duration  `json:"stable_ns"`        // for so long ok attempts show that a series is up
+	For      time.Duration  `json:"for_ns,omitempty"` // 0: until it is interrupted
+	RTO      time.Duration  `json:"rto_ns,omitempty"` // promised; 0: no promise
+	SLO      float64        `json:"slo,omitempty"`    // promised share of good attempts, as 0.999; 0: no promise
 }
 
 // WatchSeries is a series with the target that it asks.
 type WatchSeries struct {
 	probes.Series
-	Target int  `json:"target"` // index in WatchPlan.Targets
-	Fresh  bool `json:"fresh"`  // a new connection for each attempt
+	Target  int    `json:"target"`            // index in WatchPlan.Targets
+	Fresh   bool   `json:"fresh"`             // a new connection for each attempt
+	Vantage string `json:"vantage,omitempty"` // from where it is asked; empty is here
 }
 
 // WatchEvent tells the screens what happens. It is never evidence.
@@ -96,7 +99,8 @@ type watching struct {
 	journal  *journal.Journal
 	samples  *probes.Recorder
 	baseline Span
-	detector *probes.Detector
+	detector *probes.Detector // of the series that are probed from here
+	points   []*vantagePoint
 	screens  *stream[WatchEvent]
 	probing  sync.WaitGroup
 	stop     context.CancelFunc // of the measurement: evidence cannot be written
@@ -139,7 +143,10 @@ func (w *Watch) begin(t0 time.Time) (_ *watching, err error) {
 			return nil, err
 		}
 	}
-	v.detector = probes.NewDetector(w.Plan.Stable, w.Plan.Baseline, w.Plan.series()...)
+	v.detector = w.Plan.detector("")
+	for _, from := range w.Vantages {
+		v.points = append(v.points, &vantagePoint{watching: v, Vantage: from, detector: w.Plan.detector(from.Name)})
+	}
 	v.screens = newStream(w.Events, w.Observe)
 	return v, nil
 }
@@ -150,6 +157,17 @@ func (p WatchPlan) series() []probes.Series {
 		all[i] = s.Series
 	}
 	return all
+}
+
+// detector watches the series of one vantage point: each has a clock of its own.
+func (p WatchPlan) detector(vantage string) *probes.Detector {
+	var of []probes.Series
+	for _, s := range p.Series {
+		if s.Vantage == vantage {
+			of = append(of, s.Series)
+		}
+	}
+	return probes.NewDetector(p.Stable, p.Baseline, of...)
 }
 
 func (v *watching) offset() time.Duration { return time.Since(v.t0) }
@@ -165,6 +183,9 @@ func (v *watching) measure(ctx context.Context) {
 	defer v.stop()
 	for _, p := range v.Probes {
 		v.probing.Go(func() { v.keep(p.Run(probing, v.t0, v.sample)) })
+	}
+	for _, p := range v.points {
+		v.probing.Go(func() { p.run(probing) })
 	}
 	v.look(ctx)
 	end()
@@ -184,9 +205,18 @@ func (v *watching) look(ctx context.Context) {
 		case <-tick.C:
 			now := v.offset()
 			v.arm(now)
-			v.screens.tell(WatchEvent{At: now, Courses: v.detector.Courses(now)})
+			v.screens.tell(WatchEvent{At: now, Courses: v.courses(now)})
 		}
 	}
+}
+
+// courses says how every series fares: one from elsewhere as of when it was last heard of.
+func (v *watching) courses(now time.Duration) []probes.Course {
+	all := v.detector.Courses(now)
+	for _, p := range v.points {
+		all = append(all, p.courses()...)
+	}
+	return all
 }
 
 func (v *watching) mark(at time.Duration) {
@@ -201,7 +231,11 @@ func (v *watching) arm(now time.Duration) {
 	if v.armed || now < v.baseline.To {
 		return
 	}
-	v.detector.SetLimits(probes.Limits(v.early, v.baseline.From, v.baseline.To))
+	limits := probes.Limits(v.early, v.baseline.From, v.baseline.To)
+	v.detector.SetLimits(limits)
+	for _, p := range v.points {
+		p.detector.SetLimits(limits)
+	}
 	v.screens.tell(WatchEvent{At: now, Armed: true})
 	if doubt := v.doubt(); doubt != "" {
 		v.screens.tell(WatchEvent{At: now, Warning: doubt})
@@ -222,7 +256,12 @@ func (v *watching) doubt() string {
 
 func (v *watching) sample(s probes.Sample) {
 	v.keep(v.samples.Append(s))
-	v.detector.Add(s)
+	v.show(s, v.detector)
+}
+
+// show hands a sample, whose instants are on our clock, to everybody who looks while it is measured.
+func (v *watching) show(s probes.Sample, detector *probes.Detector) {
+	detector.Add(s)
 	v.screens.offer(WatchEvent{At: s.Done, Sample: &s})
 	v.mu.Lock()
 	defer v.mu.Unlock()

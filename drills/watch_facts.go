@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,10 @@ import (
 const (
 	entryWatchPlan = "watch-plan" // WatchPlan
 	entryMark      = "mark"       // markFact
+
+	entryReading    = "reading"     // readingFact
+	entryLink       = "link"        // linkFact
+	entryVantageEnd = "vantage-end" // vantageEndFact
 )
 
 type watchStart struct {
@@ -49,8 +54,9 @@ type WatchFacts struct {
 	Marks       []time.Duration
 	Interrupted bool // before Plan.For was over
 	Drift       time.Duration
-	Complete    bool // the record has an end
-	Samples     []probes.Sample
+	Complete    bool                     // the record has an end
+	Samples     []probes.Sample          // those of a vantage point are on its clock
+	Vantages    map[string]*VantageFacts // by name
 }
 
 // Watches lists the ids of the watches in an evidence directory, the oldest first.
@@ -101,6 +107,10 @@ func (f *WatchFacts) read(dir string) error {
 		if s.Target < 0 || s.Target >= len(f.Plan.Targets) || s.Interval <= 0 {
 			return fmt.Errorf("%w: series %q has no target or no interval", ErrEvidence, s.Name)
 		}
+		from := func(v WatchVantage) bool { return v.Name == s.Vantage }
+		if s.Vantage != "" && !slices.ContainsFunc(f.Plan.Vantages, from) {
+			return fmt.Errorf("%w: series %q is of a vantage point that was not planned", ErrEvidence, s.Name)
+		}
 	}
 	f.Samples, err = readRecord(f.Complete, filepath.Join(dir, SamplesFile), probes.ReadSamples)
 	return err
@@ -123,6 +133,8 @@ func (f *WatchFacts) add(e journal.Entry) error {
 		return take(e, func(c clockFact) { f.Drift = time.Duration(c.Drift * float64(time.Second)) })
 	case entryEnd:
 		f.Complete = true
+	case entryReading, entryLink, entryVantageEnd:
+		return f.addVantage(e)
 	}
 	return nil
 }

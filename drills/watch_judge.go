@@ -33,6 +33,7 @@ func JudgeWatch(f WatchFacts) *WatchResult {
 // watchJudgement is what JudgeWatch has found so far.
 type watchJudgement struct {
 	facts     WatchFacts
+	points    map[string]*placed // vantage points by name
 	estimates []probes.Estimate
 	observed  time.Duration
 	unseen    time.Duration // so long an outage may have gone unseen
@@ -49,42 +50,39 @@ func (j *watchJudgement) measure() {
 		at := f.Started.Add(inject)
 		j.result.Mark = &at
 	}
-	limits := probes.Limits(f.Samples, f.Baseline.From, min(f.Baseline.To, inject))
-	of := map[string][]probes.Sample{}
-	for _, s := range f.Samples {
-		of[s.Series] = append(of[s.Series], s)
-		j.observed = max(j.observed, s.Done-f.Baseline.From)
+	j.place(inject)
+	of := j.bySeries()
+	for _, samples := range of {
+		for i := range samples {
+			j.observed = max(j.observed, samples[i].Done-f.Baseline.From)
+		}
 	}
 	j.result.ObservedS = j.observed.Seconds()
 	for _, s := range f.Plan.Series {
-		limit, ok := limits[s.Name]
+		limit, ok := probes.Limits(of[s.Name], f.Baseline.From, min(f.Baseline.To, inject))[s.Name]
 		if !ok {
 			limit = probes.MaxLimit
 		}
+		from := j.points[s.Vantage]
 		w := probes.Window{From: f.Baseline.From, Inject: inject, Stable: f.Plan.Stable, Limit: limit}
-		e := probes.EstimateOutage(s.Series, of[s.Name], w)
+		e := probes.EstimateOutage(s.Series, of[s.Name], from.window(w, j.marked))
+		if from != nil && j.marked {
+			e.RTA = from.widen(e.RTA)
+		}
 		j.estimates = append(j.estimates, e)
 		j.result.Series = append(j.result.Series, j.series(s, e, of[s.Name]))
 		if !s.Control {
 			j.unseen = max(j.unseen, longestGap(s.Interval, of[s.Name])+limit)
 		}
 	}
+	for _, v := range f.Plan.Vantages {
+		j.result.Vantages = append(j.result.Vantages, j.points[v.Name].result(inject))
+	}
 	j.guards()
 	if j.marked {
 		if rta, ok := probes.Worst(j.estimates, probes.DataPlane); ok {
 			j.result.RTA = watchRTA(rta)
 		}
-	}
-}
-
-// guards notes which of the conditions do not hold without which nothing can be judged.
-func (j *watchJudgement) guards() {
-	g := probes.Guards{Baseline: j.facts.Plan.Baseline, Drift: j.facts.Drift}
-	if j.facts.Plan.RTO > 0 {
-		g.Targets = map[probes.Plane]time.Duration{probes.DataPlane: j.facts.Plan.RTO}
-	}
-	for _, finding := range g.Check(j.estimates) {
-		j.result.Findings = append(j.result.Findings, finding.String())
 	}
 }
 
@@ -100,6 +98,9 @@ func longestGap(interval time.Duration, samples []probes.Sample) time.Duration {
 		}
 		last = samples[i].Due
 	}
+	if n := len(samples); n > 0 { // those at the end, or all, may not have been made
+		longest = max(longest, samples[n-1].Due-max(last, samples[0].Due))
+	}
 	return longest
 }
 
@@ -111,7 +112,7 @@ func watchRTA(r probes.RTA) *RTA {
 func (j *watchJudgement) series(s WatchSeries, e probes.Estimate, samples []probes.Sample) WatchedSeries {
 	c := e.Counts
 	w := WatchedSeries{
-		Name: s.Name, Target: j.facts.Plan.Targets[s.Target].URL, Fresh: s.Fresh, Control: s.Control,
+		Name: s.Name, Target: j.facts.Plan.Targets[s.Target].URL, Fresh: s.Fresh, Control: s.Control, Vantage: s.Vantage,
 		IntervalS: s.Interval.Seconds(), LimitS: e.Limit.Seconds(),
 		Requests: Requests{Sent: c.Sent, OK: c.OK, Slow: c.Slow, Failed: c.Failed, Unknown: c.Unknown},
 		Classes:  map[string]int{}, Availability: float64(c.OK) / float64(max(c.Sent, 1)), UnavailableS: e.Affected.Seconds(),
@@ -128,7 +129,7 @@ func (j *watchJudgement) series(s WatchSeries, e probes.Estimate, samples []prob
 		w.Classes[string(class)]++
 	}
 	for _, o := range e.Outages {
-		w.Outages = append(w.Outages, j.outage(o))
+		w.Outages = append(w.Outages, j.outage(o, j.points[s.Vantage]))
 		w.Flaps += o.Flaps
 	}
 	if j.marked && !s.Control {
@@ -137,11 +138,12 @@ func (j *watchJudgement) series(s WatchSeries, e probes.Estimate, samples []prob
 	return w
 }
 
-func (j *watchJudgement) outage(o probes.Outage) WatchOutage {
-	out := WatchOutage{Start: j.facts.Started.Add(o.Start), StartS: o.Start.Seconds(), LowS: o.Low.Seconds(), Affected: o.Affected,
+func (j *watchJudgement) outage(o probes.Outage, from *placed) WatchOutage {
+	start := from.instant(o.Start)
+	out := WatchOutage{Start: j.facts.Started.Add(start), StartS: start.Seconds(), LowS: o.Low.Seconds(), Affected: o.Affected,
 		Flaps: o.Flaps, Lasting: o.End == 0}
 	if !out.Lasting {
-		end := j.facts.Started.Add(o.End)
+		end := j.facts.Started.Add(from.instant(o.End))
 		out.End, out.PointS, out.HighS = &end, (o.End - o.Start).Seconds(), o.High.Seconds()
 	}
 	return out

@@ -20,6 +20,7 @@ type WatchResult struct {
 	Objectives  []ObjectiveResult `json:"objectives"`
 	RTA         *RTA              `json:"rta,omitempty"` // from the mark on, of the worst series; only if there is a mark
 	Series      []WatchedSeries   `json:"series"`
+	Vantages    []WatchedVantage  `json:"vantages,omitempty"`
 	Findings    []string          `json:"findings"`           // guards that did not hold
 	Warnings    []string          `json:"warnings,omitempty"` // what to see to, though nothing here depends on it
 	Tool        string            `json:"tool"`
@@ -32,8 +33,9 @@ type WatchedSeries struct {
 	Target       string         `json:"target"` // URL, without the values of its query
 	Fresh        bool           `json:"fresh"`  // a new connection for each attempt, else kept alive
 	Control      bool           `json:"control"`
-	IntervalS    float64        `json:"interval_s"` // 1/R
-	LimitS       float64        `json:"limit_s"`    // L: a right answer that took longer is slow
+	Vantage      string         `json:"vantage,omitempty"` // from where it was asked; empty is from here
+	IntervalS    float64        `json:"interval_s"`        // 1/R
+	LimitS       float64        `json:"limit_s"`           // L: a right answer that took longer is slow
 	Requests     Requests       `json:"requests"`
 	Classes      map[string]int `json:"classes"`       // attempts by class
 	Availability float64        `json:"availability"`  // share of ok among the attempts that were made
@@ -57,4 +59,21 @@ type WatchOutage struct {
 	Affected int        `json:"affected"`
 	Flaps    int        `json:"flaps"`
 	Lasting  bool       `json:"lasting"` // not shown to be over when the watch ended
+}
+
+// WatchedVantage is another host that was probed from. Its clock was read over the network: what is to be added to it to have
+// ours lies in [OffsetLowS, OffsetHighS] at the instant AtS.
+type WatchedVantage struct {
+	Name        string  `json:"name"`
+	Agent       string  `json:"agent"` // URL
+	Tool        string  `json:"tool"`
+	Readings    int     `json:"readings"` // of its clock
+	OffsetLowS  float64 `json:"offset_low_s"`
+	OffsetHighS float64 `json:"offset_high_s"`
+	HalfWidthS  float64 `json:"half_width_s"` // by so much RTA's bounds are wider
+	AtS         float64 `json:"at_s"`         // since Started: the mark, or the end of the baseline
+	Cuts        int     `json:"cuts"`         // of the connection to its agent
+	Unknown     int     `json:"unknown"`      // attempts of which nothing was heard
+	Whole       bool    `json:"whole"`        // its agent told everything to the end
+	Reason      string  `json:"reason,omitempty"`
 }

@@ -18,6 +18,7 @@ type WatchTarget struct {
 	Expect    int       `json:"expect,omitempty"`     // HTTP: status; 0 where Want has one, and of other kinds
 	Want      WatchWant `json:"want,omitzero"`
 	Control   bool      `json:"control,omitempty"` // no fault touches it
+	Vantage   string    `json:"vantage,omitempty"` // whose own target it is; empty is everybody's, or of here
 }
 
 // WatchWant is what a target is expected to answer, in the form in which a person wrote it: see probes.Expectation.
@@ -39,7 +40,10 @@ func (t WatchTarget) String() string {
 	if t.Host != "" {
 		text += ", as " + t.Host
 	}
-	if t.Control {
+	switch {
+	case t.Control && t.Vantage != "":
+		text = "control of " + t.Vantage + ", " + text
+	case t.Control:
 		text = "control, " + text
 	}
 	return text

@@ -143,6 +143,9 @@ func watchLines(r *drills.WatchResult) [][2]string {
 	for i, target := range r.Targets {
 		lines = append(lines, [2]string{"target", fmt.Sprintf("%d: %s", i+1, target)})
 	}
+	for _, v := range r.Vantages {
+		lines = append(lines, [2]string{"vantage", vantageLine(v)})
+	}
 	lines = append(lines, [2]string{"observed", fmt.Sprintf("%s, from %s", human(r.ObservedS), utc(r.Started))})
 	for _, s := range r.Series {
 		if n := s.Requests.Sent + s.Requests.Unknown - s.Requests.OK; n > 0 {
@@ -167,6 +170,21 @@ func watchLines(r *drills.WatchResult) [][2]string {
 		lines = append(lines, [2]string{"warning", w})
 	}
 	return append(lines, [2]string{"evidence", r.Evidence})
+}
+
+// vantageLine says how far a vantage point can be trusted.
+func vantageLine(v drills.WatchedVantage) string {
+	text := fmt.Sprintf("%s: %s, its clock known to ±%s", v.Name, v.Agent, human(v.HalfWidthS))
+	if v.Readings == 0 {
+		text = fmt.Sprintf("%s: %s, its clock was never read", v.Name, v.Agent)
+	}
+	if v.Cuts > 0 {
+		text += ", " + counted(v.Cuts, "cut")
+	}
+	if v.Unknown > 0 {
+		text += ", nothing heard of " + counted(v.Unknown, "attempt")
+	}
+	return text
 }
 
 func rtaLine(r drills.RTA) string {

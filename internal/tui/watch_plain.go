@@ -22,6 +22,9 @@ func PlainWatch(w io.Writer, events <-chan drills.WatchEvent, plan drills.WatchP
 	for i, target := range plan.Targets {
 		p.line(0, "target", fmt.Sprintf("%d: %s", i+1, target), "")
 	}
+	for _, v := range plan.Vantages {
+		p.line(0, "vantage", v.Name, v.Agent+", "+v.Tool)
+	}
 	p.line(0, "baseline", fmt.Sprintf("%s: leave everything alone", duration(plan.Baseline)), "")
 	for e := range events {
 		p.event(e)

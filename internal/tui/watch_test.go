@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +69,40 @@ func TestWatchGolden(t *testing.T) {
 	for name, at := range map[string]time.Duration{"watch-baseline.txt": ms(6000), "watch-down.txt": ms(16500), "watch-back.txt": ms(20000), "watch-up.txt": ms(30000)} {
 		golden(t, name, plainLooks().watch(watchedUntil(at), 80, 24)+"\n")
 	}
+}
+
+// TestWatchVantageGolden has a place for every series and the last outages, though four hosts probe.
+func TestWatchVantageGolden(t *testing.T) {
+	plan := demoPlan()
+	here := plan.Series
+	for _, from := range []string{"eu", "us", "ap"} {
+		plan.Vantages = append(plan.Vantages, drills.WatchVantage{Name: from, Agent: "https://" + from + ".example.com:7070", Tool: "gwdr"})
+		for _, s := range here {
+			s.Name, s.Vantage = from+": "+s.Name, from
+			plan.Series = append(plan.Series, s)
+		}
+	}
+	s := newWatchState(plan)
+	for _, e := range watchDemo(ms(30000)) {
+		s.fold(e)
+		if e.Sample != nil { // us sees what is seen from here, the others see nothing
+			for _, from := range []string{"eu", "us", "ap"} {
+				a := *e.Sample
+				if a.Series = from + ": " + a.Series; from != "us" {
+					a.Class = probes.OK
+				}
+				s.fold(drills.WatchEvent{At: e.At, Sample: &a})
+			}
+		}
+		for _, c := range e.Courses {
+			c.Series.Name, c.Outages = "us: "+c.Series.Name, slices.Clone(c.Outages)
+			for i := range c.Outages {
+				c.Outages[i].Series = c.Series.Name
+			}
+			s.fold(drills.WatchEvent{At: e.At, Courses: []probes.Course{c}})
+		}
+	}
+	golden(t, "watch-vantage.txt", plainLooks().watch(s, 80, 24)+"\n")
 }
 
 func TestWatchPlainGolden(t *testing.T) {

@@ -21,9 +21,11 @@ func (k looks) watch(s *watchState, width, height int) string {
 	wide := max(width, minWidth)
 	lines := k.watchHeader(s, wide)
 	room := max(height, minHeight) - len(lines) - 1
-	series := k.watchSeries(s, wide, true)
-	if len(series)+3 > room { // so that the last outages have a place
-		series = k.watchSeries(s, wide, false)
+	var series []string
+	for detail := inFull; detail >= inBrief; detail-- { // so that the last outages have a place
+		if series = k.watchSeries(s, wide, detail); len(series)+3 <= room {
+			break
+		}
 	}
 	lines = append(lines, series...)
 	lines = append(lines, k.watchOutages(s, room-len(series))...)
@@ -58,8 +60,15 @@ func (k looks) watchHeader(s *watchState, width int) []string {
 	return []string{" " + spread(left, right, width-2), " " + k.warn.Render(s.warning)}
 }
 
-// watchSeries draws every series: its clock, its success and, in full, its latency.
-func (k looks) watchSeries(s *watchState, width int, full bool) []string {
+// How much is drawn of a series: its clock, its success as well, its latency as well.
+const (
+	inBrief = iota
+	inShort
+	inFull
+)
+
+// watchSeries draws every series.
+func (k looks) watchSeries(s *watchState, width, detail int) []string {
 	var lines []string
 	for i, l := range s.lines {
 		if l.series.Control {
@@ -72,8 +81,10 @@ func (k looks) watchSeries(s *watchState, width int, full bool) []string {
 		}
 		mode := map[bool]string{true: "new conns", false: "kept alive"}[l.series.Fresh]
 		lines = append(lines, spread(label(mode)+k.watchClock(s, l), k.counts(l), width-1))
-		lines = append(lines, k.watchRow("", cellsOf(l.strip), l.strip, width))
-		if full {
+		if detail >= inShort {
+			lines = append(lines, k.watchRow("", cellsOf(l.strip), l.strip, width))
+		}
+		if detail >= inFull {
 			lines = append(lines, k.latencyRow(l.strip, width))
 		}
 	}
