@@ -25,6 +25,8 @@ type Watcher struct {
 	Name  string
 	Every time.Duration // between two that begin
 	Count int           // in a row that it takes, at least 1
+	// Sources is how many ask, each at that pace and with a phase of its own, if they are counted together; 0 is one.
+	Sources int
 	// Answer is how long one takes to tell: next to nothing where connections are refused, its timeout where nothing answers.
 	Answer Spread
 	// Waits says that the next one only begins when the one before has its answer, as health checks do. Attempts that are
@@ -38,13 +40,22 @@ type Watcher struct {
 //	best  =           (Count-1) × P + Answer      P = Every, or Answer where that is longer and it waits
 //	mean  = Every/2 + (Count-1) × P + Answer
 //	worst = Every   + (Count-1) × P + Answer
+//
+// Of n sources, Count is reached after q whole rounds by the r-th to ask in the next one, Count = q × n + r: q replaces Count-1,
+// and r/(n+1) the half, which is the mean of the r-th smallest of n random phases.
 func (w Watcher) Notices() Spread {
-	more := time.Duration(w.Count - 1)
+	rounds, rank, sources := w.turns()
 	return Spread{
-		Best:  more*w.period(w.Answer.Best) + w.Answer.Best,
-		Mean:  w.Every/2 + more*w.period(w.Answer.Mean) + w.Answer.Mean,
-		Worst: w.Every + more*w.period(w.Answer.Worst) + w.Answer.Worst,
+		Best:  rounds*w.period(w.Answer.Best) + w.Answer.Best,
+		Mean:  w.Every*time.Duration(rank)/time.Duration(sources+1) + rounds*w.period(w.Answer.Mean) + w.Answer.Mean,
+		Worst: w.Every + rounds*w.period(w.Answer.Worst) + w.Answer.Worst,
 	}
+}
+
+// turns returns after how many whole rounds, as the how manieth of the next one, and of how many sources it is enough.
+func (w Watcher) turns() (rounds time.Duration, rank, sources int) {
+	sources = max(w.Sources, 1)
+	return time.Duration((w.Count - 1) / sources), (w.Count-1)%sources + 1, sources
 }
 
 func (w Watcher) period(answer time.Duration) time.Duration {
@@ -88,10 +99,18 @@ func meanOfSoonest(watchers []Watcher, from, to time.Duration) time.Duration {
 	return time.Duration(math.Round(mean))
 }
 
-// unaware is the probability that the watcher does not know yet: that falls evenly around its mean, for as long as a phase.
+// unaware is the probability that the watcher does not know yet: that fewer than rank of the phases have passed, with each
+// answer at its mean.
 func (w Watcher) unaware(at float64) float64 {
-	start := float64(w.Notices().Mean) - float64(w.Every)/2
-	return min(max(1-(at-start)/float64(w.Every), 0), 1)
+	rounds, rank, sources := w.turns()
+	passed := (at - float64(rounds*w.period(w.Answer.Mean)+w.Answer.Mean)) / float64(w.Every)
+	passed = min(max(passed, 0), 1)
+	fewer, ways := 0.0, 1.0
+	for i := range rank {
+		fewer += ways * math.Pow(passed, float64(i)) * math.Pow(1-passed, float64(sources-i))
+		ways *= float64(sources-i) / float64(i+1)
+	}
+	return fewer
 }
 
 // Setup is what is configured, or known from before, of how a plane of a gateway comes back after a fault.

@@ -2,15 +2,36 @@ package probes
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
 )
 
-// notices plays a watcher as a ticker drives it: it asks at each tick, or as soon as the answer before has come where it
-// waits and a tick has passed. The change comes at a random instant of the first period.
+// notices plays a watcher. The change comes at a random instant of the first period.
 func (w Watcher) notices(random *rand.Rand) time.Duration {
+	if w.Sources < 2 {
+		return w.noticesAlone(random)
+	}
+	var told []time.Duration
+	for range w.Sources {
+		phase := time.Duration(random.Int64N(int64(w.Every)))
+		for n := range w.Count {
+			told = append(told, phase+time.Duration(n)*w.Every+w.answer(random))
+		}
+	}
+	slices.Sort(told)
+	return told[w.Count-1]
+}
+
+func (w Watcher) answer(random *rand.Rand) time.Duration {
+	return w.Answer.Best + time.Duration(random.Int64N(int64(w.Answer.Worst-w.Answer.Best)+1))
+}
+
+// noticesAlone plays one as a ticker drives it: it asks at each tick, or as soon as the answer before has come where it
+// waits and a tick has passed.
+func (w Watcher) noticesAlone(random *rand.Rand) time.Duration {
 	changed := time.Duration(random.Int64N(int64(w.Every)))
 	tick, free := w.Every, time.Duration(0)
 	for told := 0; ; {
@@ -18,10 +39,7 @@ func (w Watcher) notices(random *rand.Rand) time.Duration {
 		if w.Waits {
 			begin = max(tick, free)
 		}
-		answer := w.Answer.Best
-		if more := w.Answer.Worst - w.Answer.Best; more > 0 {
-			answer += time.Duration(random.Int64N(int64(more)))
-		}
+		answer := w.answer(random)
 		if told++; told == w.Count {
 			return begin + answer - changed
 		}
@@ -38,8 +56,10 @@ func drawWatcher(t *rapid.T, name string) Watcher {
 		return time.Duration(rapid.IntRange(from, to).Draw(t, name+" "+what)) * time.Millisecond
 	}
 	quick := within(0, 300, "answer")
-	return Watcher{Every: within(10, 500, "every"), Count: rapid.IntRange(1, 5).Draw(t, name+" count"), Waits: rapid.Bool().Draw(t, name+" waits"),
-		Answer: Even(quick, quick+within(0, 20, "answer more"))}
+	w := Watcher{Every: within(10, 500, "every"), Count: rapid.IntRange(1, 5).Draw(t, name+" count"),
+		Sources: rapid.IntRange(0, 6).Draw(t, name+" sources"), Answer: Even(quick, quick+within(0, 20, "answer more"))}
+	w.Waits = w.Sources < 2 && rapid.Bool().Draw(t, name+" waits")
+	return w
 }
 
 // TestPredictionHoldsWhatIsSimulated plays watchers with random phases, and compares them with the formulas: never sooner
@@ -91,6 +111,7 @@ func TestPredictByHand(t *testing.T) {
 		"checks that wait longer than their pace":    {Setup{Watchers: []Watcher{{Every: s, Count: 2, Answer: silent, Waits: true}}}, Spread{10 * s, 10*s + s/2, 11 * s}, Spread{10 * s, 10*s + s/2, 11 * s}},
 		"attempts that do not":                       {Setup{Watchers: []Watcher{{Every: s, Count: 2, Answer: silent}}}, Spread{6 * s, 6*s + s/2, 7 * s}, Spread{6 * s, 6*s + s/2, 7 * s}},
 		"the sooner of two alike":                    {Setup{Watchers: []Watcher{{Every: 3 * s, Count: 1}, {Every: 3 * s, Count: 1}}}, Spread{0, s, 3 * s}, Spread{0, s, 3 * s}},
+		"the third of four in a round":               {Setup{Watchers: []Watcher{{Every: 5 * s, Count: 3, Sources: 4}}}, Spread{0, 3 * s, 5 * s}, Spread{0, 3 * s, 5 * s}},
 		"repeated elsewhere":                         {Setup{Watchers: []Watcher{{Every: s, Count: 1}}, Repeated: true}, Spread{0, s / 2, s}, Spread{}},
 		"nothing to notice, and nothing to do":       {Setup{}, Spread{}, Spread{}},
 		"what is back must be seen to work, as well": {Setup{Act: Even(s, s), Readmit: &Watcher{Every: 2 * s, Count: 2, Waits: true}}, Spread{}, Spread{3 * s, 4 * s, 5 * s}},

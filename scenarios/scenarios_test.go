@@ -2,9 +2,9 @@ package scenarios
 
 import (
 	"errors"
-	"slices"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -198,7 +198,7 @@ func TestPlan(t *testing.T) {
 
 func TestSLO(t *testing.T) {
 	for text, want := range map[string]SLO{
-		"":                                   {99.9, Duration(720 * time.Hour)},
+		"":                                    {99.9, Duration(720 * time.Hour)},
 		"slo: {target: 99.95, window: 28d}\n": {99.95, Duration(672 * time.Hour)},
 	} {
 		s, err := Parse("s.yaml", append(example(t), text...))
