@@ -117,8 +117,8 @@ func (w Watcher) unaware(at float64) float64 {
 type Setup struct {
 	// Effect is how long the fault takes to be there, from the instant from which recovery is counted.
 	Effect Spread
-	// Watchers are those who can notice it; the soonest counts. If there are none, nobody has to.
-	Watchers []Watcher
+	// Notice is how long it then takes until somebody notices who does something: Soonest of all who can.
+	Notice Spread
 	// Repeated says that each request that meets the fault is made again elsewhere at once: no client is affected, however
 	// long it takes to notice.
 	Repeated bool
@@ -135,15 +135,12 @@ type Prediction struct {
 
 // Predict adds up
 //
-//	detection = effect + the soonest watcher
+//	detection = effect + notice
 //	recovery  = detection + action + readmission + what is left of the TTL, evenly from none to all of it
 //
 // It is a pure function.
 func Predict(s Setup) Prediction {
-	p := Prediction{Detection: s.Effect}
-	if len(s.Watchers) > 0 {
-		p.Detection = s.Effect.Add(Soonest(s.Watchers...))
-	}
+	p := Prediction{Detection: s.Effect.Add(s.Notice)}
 	if s.Repeated {
 		return p
 	}

@@ -73,7 +73,7 @@ func TestPredictionHoldsWhatIsSimulated(t *testing.T) {
 		}
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 1))
 		act := Even(time.Millisecond, 9*time.Millisecond)
-		p := Predict(Setup{Watchers: watchers, Act: act, TTL: 40 * time.Millisecond})
+		p := Predict(Setup{Notice: Soonest(watchers...), Act: act, TTL: 40 * time.Millisecond})
 		mean := 0.0
 		for range rounds {
 			seen := time.Duration(1<<63 - 1)
@@ -105,14 +105,14 @@ func TestPredictByHand(t *testing.T) {
 		detection, recovery Spread
 	}{
 		"three checks each 10 s, given up after 4 s, a minute of TTL": {
-			Setup{Watchers: []Watcher{{Every: 10 * s, Count: 3, Answer: Even(4*s, 4*s), Waits: true}}, TTL: 60 * s},
+			Setup{Notice: Soonest(Watcher{Every: 10 * s, Count: 3, Answer: Even(4*s, 4*s), Waits: true}), TTL: 60 * s},
 			Spread{24 * s, 29 * s, 34 * s}, Spread{24 * s, 59 * s, 94 * s}},
-		"HAProxy, two seconds and three times":       {Setup{Watchers: []Watcher{{Every: 2 * s, Count: 3, Answer: refused, Waits: true}}}, Spread{4 * s, 5 * s, 6 * s}, Spread{4 * s, 5 * s, 6 * s}},
-		"checks that wait longer than their pace":    {Setup{Watchers: []Watcher{{Every: s, Count: 2, Answer: silent, Waits: true}}}, Spread{10 * s, 10*s + s/2, 11 * s}, Spread{10 * s, 10*s + s/2, 11 * s}},
-		"attempts that do not":                       {Setup{Watchers: []Watcher{{Every: s, Count: 2, Answer: silent}}}, Spread{6 * s, 6*s + s/2, 7 * s}, Spread{6 * s, 6*s + s/2, 7 * s}},
-		"the sooner of two alike":                    {Setup{Watchers: []Watcher{{Every: 3 * s, Count: 1}, {Every: 3 * s, Count: 1}}}, Spread{0, s, 3 * s}, Spread{0, s, 3 * s}},
-		"the third of four in a round":               {Setup{Watchers: []Watcher{{Every: 5 * s, Count: 3, Sources: 4}}}, Spread{0, 3 * s, 5 * s}, Spread{0, 3 * s, 5 * s}},
-		"repeated elsewhere":                         {Setup{Watchers: []Watcher{{Every: s, Count: 1}}, Repeated: true}, Spread{0, s / 2, s}, Spread{}},
+		"HAProxy, two seconds and three times":       {Setup{Notice: Soonest(Watcher{Every: 2 * s, Count: 3, Answer: refused, Waits: true})}, Spread{4 * s, 5 * s, 6 * s}, Spread{4 * s, 5 * s, 6 * s}},
+		"checks that wait longer than their pace":    {Setup{Notice: Soonest(Watcher{Every: s, Count: 2, Answer: silent, Waits: true})}, Spread{10 * s, 10*s + s/2, 11 * s}, Spread{10 * s, 10*s + s/2, 11 * s}},
+		"attempts that do not":                       {Setup{Notice: Soonest(Watcher{Every: s, Count: 2, Answer: silent})}, Spread{6 * s, 6*s + s/2, 7 * s}, Spread{6 * s, 6*s + s/2, 7 * s}},
+		"the sooner of two alike":                    {Setup{Notice: Soonest(Watcher{Every: 3 * s, Count: 1}, Watcher{Every: 3 * s, Count: 1})}, Spread{0, s, 3 * s}, Spread{0, s, 3 * s}},
+		"the third of four in a round":               {Setup{Notice: Soonest(Watcher{Every: 5 * s, Count: 3, Sources: 4})}, Spread{0, 3 * s, 5 * s}, Spread{0, 3 * s, 5 * s}},
+		"repeated elsewhere":                         {Setup{Notice: Soonest(Watcher{Every: s, Count: 1}), Repeated: true}, Spread{0, s / 2, s}, Spread{}},
 		"nothing to notice, and nothing to do":       {Setup{}, Spread{}, Spread{}},
 		"what is back must be seen to work, as well": {Setup{Act: Even(s, s), Readmit: &Watcher{Every: 2 * s, Count: 2, Waits: true}}, Spread{}, Spread{3 * s, 4 * s, 5 * s}},
 	} {
