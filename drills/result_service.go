@@ -8,11 +8,16 @@ type Unavailability struct {
 	Series    string  `json:"series"`
 	Outages   int     `json:"outages"`    // of the plane: those of several series at the same time are one
 	AffectedS float64 `json:"affected_s"` // E = affected attempts / R
-	LowS      float64 `json:"low_s"`      // attempts that were not made count as good
-	PointS    float64 `json:"point_s"`    // as the others
-	HighS     float64 `json:"high_s"`     // as affected
-	SpanS     float64 `json:"span_s"`     // for so long it was asked
-	Budget    Budget  `json:"budget"`
+	Integral
+}
+
+// Integral is an integral of the share of requests that were affected, over the time for which a series was asked.
+type Integral struct {
+	LowS   float64 `json:"low_s"`   // attempts that were not made count as good
+	PointS float64 `json:"point_s"` // as the others
+	HighS  float64 `json:"high_s"`  // as affected
+	SpanS  float64 `json:"span_s"`
+	Budget *Budget `json:"budget,omitempty"` // what it spent of the error budget; of a watch only if an SLO was promised
 }
 
 // Budget says between which shares of an error budget were spent: 1 is all of it.

@@ -62,20 +62,35 @@ func (j *judgement) unavailability(estimates []probes.Estimate, of map[string][]
 		if len(own) == 0 {
 			continue
 		}
-		last := slices.MaxFunc(own, func(a, b probes.Sample) int { return cmp.Compare(a.Due, b.Due) }).Due
-		u := probes.UnavailabilityOf(e.Series, own, inject, last+1, e.Limit)
+		u := probes.UnavailabilityOf(e.Series, own, inject, max(lastDue(own), inject), e.Limit)
 		if series == "" || u.High > worst.High {
 			worst, series = u, e.Series.Name
 		}
 	}
-	slo := j.scenario.SLO
-	budget := probes.Budget{Objective: slo.Target / 100, Period: slo.Window.D()}
-	low, high := budget.Share(worst)
-	return Unavailability{
-		Series: series, Outages: together(outages, inject), AffectedS: worst.Low.Seconds(),
-		LowS: worst.Low.Seconds(), PointS: worst.Point.Seconds(), HighS: worst.High.Seconds(), SpanS: worst.Span.Seconds(),
-		Budget: Budget{SLO: slo.Target, WindowS: slo.Window.D().Seconds(), AllowedS: allowed(slo), Low: low, High: high},
+	return Unavailability{Series: series, Outages: together(outages, inject), AffectedS: worst.Low.Seconds(),
+		Integral: integral(worst).of(j.scenario.SLO)}
+}
+
+// lastDue returns the end of what was observed: just after the last attempt was due. A series that is made to be quiet, as the
+// ledger while it is read back, is not unavailable.
+func lastDue(samples []probes.Sample) time.Duration {
+	last := time.Duration(-1)
+	for i := range samples {
+		last = max(last, samples[i].Due)
 	}
+	return last + 1
+}
+
+func integral(u probes.Unavailability) Integral {
+	return Integral{LowS: u.Low.Seconds(), PointS: u.Point.Seconds(), HighS: u.High.Seconds(), SpanS: u.Span.Seconds()}
+}
+
+// of adds what was spent of the error budget that the SLO leaves.
+func (i Integral) of(slo scenarios.SLO) Integral {
+	low, high := probes.Budget{Objective: slo.Target / 100, Period: slo.Window.D()}.Share(
+		probes.Unavailability{Low: seconds(i.LowS), High: seconds(i.HighS)})
+	i.Budget = &Budget{SLO: slo.Target, WindowS: slo.Window.D().Seconds(), AllowedS: allowed(slo), Low: low, High: high}
+	return i
 }
 
 // allowed is the whole budget in seconds, to the millisecond: the percentage is no binary number.

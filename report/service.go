@@ -29,10 +29,10 @@ func serviceLines(r *drills.Result) [][2]string {
 			return nil // an older build's result
 		}
 		lines = append(lines, [2]string{plane, fmt.Sprintf("unavailable for %s in %s, %s of the error budget",
-			between(u.LowS, u.HighS), counted(u.Outages, "outage"), budgetShare(u.Budget))})
+			between(u.LowS, u.HighS), counted(u.Outages, "outage"), budgetShare(*u.Budget))})
 	}
 	if all := planes(r); len(all) > 0 {
-		lines = append(lines, [2]string{"budget", budgetLine(r.Unavailability[all[0]].Budget)})
+		lines = append(lines, [2]string{"budget", budgetLine(*r.Unavailability[all[0]].Budget)})
 	}
 	for _, plane := range planes(r) {
 		if p, ok := r.Predicted[plane]; ok {
@@ -63,7 +63,7 @@ func after(s *float64) string {
 // budgetLine names the budget: nobody may take a default for a promise.
 func budgetLine(b drills.Budget) string {
 	days := trimZero(strconv.FormatFloat(b.WindowS/86400, 'f', 2, 64))
-	return fmt.Sprintf("%s%% of %s days allows %s", strconv.FormatFloat(b.SLO, 'f', -1, 64), days, human(b.AllowedS))
+	return fmt.Sprintf("%s%% of %s days allows %s", trimZero(strconv.FormatFloat(b.SLO, 'f', 6, 64)), days, human(b.AllowedS))
 }
 
 func budgetShare(b drills.Budget) string {
@@ -71,6 +71,22 @@ func budgetShare(b drills.Budget) string {
 		return low + " to " + high
 	}
 	return small(b.High)
+}
+
+// budgetLines say what each series of a watch spent of the budget that was promised; nothing if nothing was.
+func budgetLines(r *drills.WatchResult) [][2]string {
+	var lines [][2]string
+	for _, s := range r.Series {
+		u := s.Unavailability
+		if u == nil || u.Budget == nil {
+			continue
+		}
+		if lines == nil {
+			lines = append(lines, [2]string{"budget", budgetLine(*u.Budget)})
+		}
+		lines = append(lines, [2]string{"spent", fmt.Sprintf("%s: %s, %s of it", s.Name, between(u.LowS, u.HighS), budgetShare(*u.Budget))})
+	}
+	return lines
 }
 
 // small writes a share that may be a very small part, with two digits that count.
@@ -166,10 +182,10 @@ func (b *Bundle) serviceRows() []serviceRow {
 func (r serviceRow) Taken() string { return bracket(r.LowS, r.HighS) }
 
 // Spent is the share of the error budget.
-func (r serviceRow) Spent() string { return budgetShare(r.Budget) }
+func (r serviceRow) Spent() string { return budgetShare(*r.Budget) }
 
 // BudgetLine names the error budget.
-func (r serviceRow) BudgetLine() string { return budgetLine(r.Budget) }
+func (r serviceRow) BudgetLine() string { return budgetLine(*r.Budget) }
 
 // Stable says when the plane was shown to be up.
 func (r serviceRow) Stable() string { return after(r.RTA.StableS) }

@@ -146,6 +146,7 @@ func watchLines(r *drills.WatchResult) [][2]string {
 			lines = append(lines, [2]string{"not ok", s.Name + ": " + classes(s.Classes)})
 		}
 	}
+	lines = append(lines, budgetLines(r)...)
 	if r.Mark != nil {
 		lines = append(lines, [2]string{"mark", utc(*r.Mark)})
 	}
