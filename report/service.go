@@ -20,7 +20,7 @@ func planes(r *drills.Result) []string {
 	return all
 }
 
-// serviceLines say how each plane fared, what that cost of the error budget, and what had been expected.
+// serviceLines say how each plane fared, and what that cost of the error budget.
 func serviceLines(r *drills.Result) [][2]string {
 	var lines [][2]string
 	for _, plane := range planes(r) {
@@ -28,18 +28,11 @@ func serviceLines(r *drills.Result) [][2]string {
 		if !ok {
 			return nil // an older build's result
 		}
-		lines = append(lines, [2]string{plane, fmt.Sprintf("unavailable for %s in %s, %s of the error budget",
-			between(u.LowS, u.HighS), counted(u.Outages, "outage"), budgetShare(*u.Budget))})
+		lines = append(lines, [2]string{plane, fmt.Sprintf("%s unavailable, %s of budget, %s",
+			between(u.LowS, u.HighS), budgetShare(*u.Budget), counted(u.Outages, "outage"))})
 	}
 	if all := planes(r); len(all) > 0 {
 		lines = append(lines, [2]string{"budget", budgetLine(*r.Unavailability[all[0]].Budget)})
-	}
-	for _, plane := range planes(r) {
-		if p, ok := r.Predicted[plane]; ok {
-			for _, text := range predictionLines(p, r.RTA[plane]) {
-				lines = append(lines, [2]string{"predicted", plane + ": " + text})
-			}
-		}
 	}
 	return append(lines, latencyLines(r)...)
 }
@@ -101,36 +94,6 @@ func small(share float64) string {
 	return strconv.FormatFloat(digits, 'f', -1, 64) + "%"
 }
 
-// predictionLines say what was expected beside what was measured.
-func predictionLines(p drills.Predicted, rta drills.RTA) []string {
-	var lines []string
-	if e := p.Detection; e != nil {
-		measured := "not seen"
-		if p.Detected != nil {
-			measured = between(p.Detected.LowS, p.Detected.HighS)
-		}
-		lines = append(lines, "noticed in "+expectation(*e)+", measured "+measured)
-	}
-	if e := p.Recovery; e != nil {
-		lines = append(lines, recoveryPrediction(*e)+", measured "+recoveryMeasured(rta))
-	}
-	if p.Unknown != "" {
-		lines = append(lines, "no prediction: "+p.Unknown)
-	}
-	return lines
-}
-
-func recoveryPrediction(e drills.Expected) string {
-	if e.WorstS == 0 {
-		return "no client affected"
-	}
-	return "back in " + expectation(e)
-}
-
-func expectation(e drills.Expected) string {
-	return fmt.Sprintf("%s to %s (mean %s)", human(e.BestS), human(e.WorstS), human(e.MeanS))
-}
-
 func recoveryMeasured(rta drills.RTA) string {
 	switch {
 	case rta.Impact == string(probes.NoImpact):
@@ -138,7 +101,7 @@ func recoveryMeasured(rta drills.RTA) string {
 	case !rta.Recovered:
 		return "not recovered after " + human(rta.HighS)
 	}
-	return between(rta.LowS, rta.HighS)
+	return bracket(rta.LowS, rta.HighS)
 }
 
 // latencyLines show the quantiles of right answers.
@@ -199,10 +162,10 @@ type predictionRow struct {
 	Surprise                               bool
 }
 
-func (b *Bundle) predictionRows() []predictionRow {
+func predictionRows(r *drills.Result) []predictionRow {
 	var rows []predictionRow
-	for _, plane := range planes(b.Result) {
-		p, ok := b.Result.Predicted[plane]
+	for _, plane := range planes(r) {
+		p, ok := r.Predicted[plane]
 		if !ok {
 			continue
 		}
@@ -213,20 +176,34 @@ func (b *Bundle) predictionRows() []predictionRow {
 			}
 			rows = append(rows, row)
 		}
-		rows = append(rows, recoveryRow(plane, p, b.Result.RTA[plane]))
+		rows = append(rows, recoveryRow(plane, p, r.RTA[plane]))
 	}
 	return rows
 }
 
 func recoveryRow(plane string, p drills.Predicted, rta drills.RTA) predictionRow {
 	row := predictionRow{Plane: plane, What: "back", Predicted: "no prediction: " + p.Unknown, Mean: "–", Measured: recoveryMeasured(rta)}
-	if e := p.Recovery; e != nil {
-		row.Predicted, row.Surprise = recoveryPrediction(*e), rta.LowS > e.WorstS || rta.Recovered && rta.HighS < e.BestS
-		if e.WorstS > 0 {
-			row.Predicted, row.Mean = bracket(e.BestS, e.WorstS), human(e.MeanS)
-		}
+	e := p.Recovery
+	if e == nil {
+		return row
+	}
+	row.Surprise = rta.LowS > e.WorstS || rta.Recovered && rta.HighS < e.BestS
+	if row.Predicted = "no client affected"; e.WorstS > 0 {
+		row.Predicted, row.Mean = bracket(e.BestS, e.WorstS), human(e.MeanS)
 	}
 	return row
+}
+
+// predictionTable shows what was expected beside what was measured.
+func predictionTable(w io.Writer, rows []predictionRow) error {
+	all := [][]string{{"Plane", "Event", "Predicted", "Mean", "Measured"}}
+	for _, r := range rows {
+		if r.Surprise {
+			r.Measured += ", a surprise"
+		}
+		all = append(all, []string{r.Plane, r.What, r.Predicted, r.Mean, r.Measured})
+	}
+	return table(w, all, 26)
 }
 
 // Inputs lists what the predictions rest on, each once.

@@ -37,6 +37,12 @@ func Text(w io.Writer, r *drills.Result) error {
 		}
 		b.WriteString("\n")
 	}
+	if rows := predictionRows(r); len(rows) > 0 {
+		if err := predictionTable(&b, rows); err != nil {
+			return err
+		}
+		b.WriteString("\n")
+	}
 	for _, l := range textLines(r) {
 		fmt.Fprintf(&b, "%-10s %s\n", l[0], oneLine(l[1]))
 	}
