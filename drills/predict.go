@@ -63,10 +63,11 @@ func (j *judgement) passedOver() (last Span, all bool) {
 	if j.facts.Outlook == nil {
 		return Span{}, false
 	}
+	inject, _ := j.injected()
 	lost := j.lostOf(j.facts.Outlook.Fronts[probes.DataPlane])
 	for _, id := range lost {
 		i := slices.IndexFunc(j.facts.Health, func(h HealthFact) bool {
-			return h.Plane == probes.DataPlane && h.Instance == id && !h.Healthy && h.At > j.facts.Faults[0].Injected
+			return h.Plane == probes.DataPlane && h.Instance == id && !h.Healthy && h.At > inject
 		})
 		if i < 0 {
 			return Span{}, false
@@ -78,11 +79,13 @@ func (j *judgement) passedOver() (last Span, all bool) {
 	return last, len(lost) > 0
 }
 
-// lost returns the ids of all instances that a fault touches.
+// lost returns the ids of all instances that a fault touched.
 func (j *judgement) lost() []string {
 	var all []string
 	for _, f := range j.facts.Faults {
-		all = append(all, f.Targets...)
+		if !f.InjectedAt.IsZero() {
+			all = append(all, f.Targets...)
+		}
 	}
 	return all
 }
@@ -138,7 +141,8 @@ func (f *foresight) staggered() bool {
 
 // effect is how long the injectors took.
 func (f *foresight) effect() probes.Spread {
-	first, last := f.facts.Faults[0].Injected, time.Duration(0)
+	first, _ := f.injected()
+	last := time.Duration(0)
 	for _, fault := range f.facts.Faults {
 		last = max(last, fault.Returned)
 	}
@@ -188,7 +192,7 @@ func (f *foresight) passive(requests int) []probes.Watcher {
 			w.Sources, w.Every = w.Sources+1, max(w.Every, series.Interval)
 		}
 	}
-	if f.front.Broken == 0 || w.Sources == 0 {
+	if f.front.Broken <= 0 || w.Every <= 0 {
 		return nil
 	}
 	return []probes.Watcher{w}
@@ -238,7 +242,7 @@ func (f *foresight) control() Predicted {
 func (f *foresight) detector() []probes.Watcher {
 	var all []probes.Watcher
 	for _, series := range f.facts.Series {
-		if series.Plane == f.plane && !series.Control {
+		if series.Plane == f.plane && !series.Control && series.Interval > 0 {
 			all = append(all, probes.Watcher{Every: series.Interval, Count: detectRun, Answer: probes.Even(0, detectLag+pollEvery)})
 			f.input("detected by gwdr", "%d attempts of %s in a row, one each %s; looked at each %s", detectRun, series.Name, series.Interval, pollEvery)
 		}

@@ -59,7 +59,7 @@ func (j *judgement) unavailability(estimates []probes.Estimate, of map[string][]
 	for _, e := range estimates {
 		own := of[e.Series.Name]
 		outages = append(outages, e.Outages...)
-		if len(own) == 0 {
+		if len(own) == 0 || e.Series.Interval <= 0 {
 			continue
 		}
 		u := probes.UnavailabilityOf(e.Series, own, inject, max(lastDue(own), inject), e.Limit)
@@ -143,7 +143,7 @@ func fullService(estimates []probes.Estimate, of map[string][]probes.Sample, w p
 	latest := time.Duration(0)
 	var all []probes.Sample
 	for _, e := range estimates {
-		own := slices.Clone(of[e.Series.Name])
+		own := of[e.Series.Name]
 		at, back := probes.FullService(own, w)
 		if !back {
 			return 0, false

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"gwdr/drills"
 	"gwdr/probes"
@@ -206,12 +207,16 @@ func predictionTable(w io.Writer, rows []predictionRow) error {
 	return table(w, all, 26)
 }
 
-// Inputs lists what the predictions rest on, each once.
+// Inputs says what the prediction of each plane rests on.
 func (p page) Inputs() []string {
 	var all []string
 	for _, plane := range planes(p.Result) {
+		var inputs []string
 		for _, in := range p.Result.Predicted[plane].From {
-			all = append(all, fmt.Sprintf("%s: %s %s", plane, in.Name, in.Value))
+			inputs = append(inputs, in.Name+": "+in.Value)
+		}
+		if inputs != nil {
+			all = append(all, plane+" plane: "+strings.Join(inputs, "; "))
 		}
 	}
 	return all
