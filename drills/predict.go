@@ -271,23 +271,20 @@ func expected(s probes.Spread) *Expected {
 func (p Predicted) surprises(plane probes.Plane, rta RTA) []string {
 	var all []string
 	if p.Detection != nil && p.Detected != nil {
-		all = append(all, p.Detection.outside(fmt.Sprintf("%s noticed", plane), p.Detected.LowS, p.Detected.HighS)...)
+		all = append(all, p.Detection.outside(fmt.Sprintf("%s noticed", plane), *p.Detected)...)
 	}
 	if p.Recovery != nil {
-		high := rta.HighS
-		if !rta.Recovered {
-			high = math.Inf(1)
-		}
-		all = append(all, p.Recovery.outside(fmt.Sprintf("%s back", plane), rta.LowS, high)...)
+		all = append(all, p.Recovery.outside(fmt.Sprintf("%s back", plane), rta.Bracket())...)
 	}
 	return all
 }
 
-// outside says if no instant from low to high is one that was expected.
-func (e Expected) outside(what string, low, high float64) []string {
+// outside says if what was measured was not expected.
+func (e Expected) outside(what string, m Measured) []string {
+	low, high := m.LowS, m.HighS
 	measured := fmt.Sprintf("%s to %s", round(seconds(low)), round(seconds(high)))
 	switch {
-	case low <= e.WorstS && high >= e.BestS:
+	case !e.Misses(low, high):
 		return nil
 	case math.IsInf(high, 1):
 		measured = fmt.Sprintf("more than %s", round(seconds(low)))

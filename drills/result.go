@@ -1,6 +1,7 @@
 package drills
 
 import (
+	"math"
 	"time"
 
 	"gwdr/probes"
@@ -86,6 +87,14 @@ type RTA struct {
 	FirstSuccessS  *float64 `json:"first_success_s,omitempty"`
 	StableS        *float64 `json:"stable_s,omitempty"`
 	FullServiceS   *float64 `json:"full_service_s,omitempty"`
+}
+
+// Bracket is when the plane was back: from LowS to HighS, or to any time if it was not shown to be up.
+func (r RTA) Bracket() Measured {
+	if !r.Recovered {
+		return Measured{LowS: r.LowS, HighS: math.Inf(1)}
+	}
+	return Measured{LowS: r.LowS, HighS: r.HighS}
 }
 
 // RPA is the achieved recovery point, with the ledger's counts.

@@ -81,6 +81,9 @@ type Expected struct {
 	WorstS float64 `json:"worst_s"`
 }
 
+// Misses reports whether no instant from low to high is one that was expected.
+func (e Expected) Misses(low, high float64) bool { return low > e.WorstS || high < e.BestS }
+
 // Measured is a bracket, since the injection.
 type Measured struct {
 	LowS  float64 `json:"low_s"`

@@ -100,7 +100,7 @@ func recoveryMeasured(rta drills.RTA) string {
 	case rta.Impact == string(probes.NoImpact):
 		return "no impact"
 	case !rta.Recovered:
-		return "not recovered after " + human(rta.HighS)
+		return "> " + human(rta.HighS)
 	}
 	return bracket(rta.LowS, rta.HighS)
 }
@@ -173,7 +173,7 @@ func predictionRows(r *drills.Result) []predictionRow {
 		if e := p.Detection; e != nil {
 			row := predictionRow{Plane: plane, What: "noticed", Predicted: bracket(e.BestS, e.WorstS), Mean: human(e.MeanS), Measured: "not seen"}
 			if d := p.Detected; d != nil {
-				row.Measured, row.Surprise = bracket(d.LowS, d.HighS), d.LowS > e.WorstS || d.HighS < e.BestS
+				row.Measured, row.Surprise = bracket(d.LowS, d.HighS), e.Misses(d.LowS, d.HighS)
 			}
 			rows = append(rows, row)
 		}
@@ -188,7 +188,8 @@ func recoveryRow(plane string, p drills.Predicted, rta drills.RTA) predictionRow
 	if e == nil {
 		return row
 	}
-	row.Surprise = rta.LowS > e.WorstS || rta.Recovered && rta.HighS < e.BestS
+	measured := rta.Bracket()
+	row.Surprise = e.Misses(measured.LowS, measured.HighS)
 	if row.Predicted = "no client affected"; e.WorstS > 0 {
 		row.Predicted, row.Mean = bracket(e.BestS, e.WorstS), human(e.MeanS)
 	}
@@ -204,7 +205,7 @@ func predictionTable(w io.Writer, rows []predictionRow) error {
 		}
 		all = append(all, []string{r.Plane, r.What, r.Predicted, r.Mean, r.Measured})
 	}
-	return table(w, all, 26)
+	return table(w, all, 21)
 }
 
 // Inputs says what the prediction of each plane rests on.
