@@ -102,12 +102,13 @@ func (a *app) labSite(ctx context.Context, s *scenarios.Scenario, lab *process.L
 	}
 	backups := &drillBackups{admin: admin, job: job, log: a.Log}
 	operator := &labOperator{lab: lab, backups: backups}
+	edge := newLabEdge(lab, instances)
 	guard := drills.GuardCommand{Args: []string{a.Executable, "drill", "guard"}}
 	if owner := lab.OwnerFile(); owner != nil {
 		guard.Files = []*os.File{owner}
 	}
 	return &drills.Site{
-		Fleet: lab, Probes: all, Backup: backups.fresh, Guard: guard.Start,
+		Fleet: lab, Probes: all, Backup: backups.fresh, Guard: guard.Start, Fronts: edge.fronts, Health: edge.health,
 		Admin: &ledgerAdmin{writer: admin, token: lab.AdminToken(), instances: lab.Instances, http: &http.Client{
 			Transport: &http.Transport{MaxIdleConnsPerHost: ledgerParallel}}},
 		Recovery: drills.Recovery{Promote: operator.promote, Restore: operator.restore, Leader: operator.leader},

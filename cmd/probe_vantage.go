@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gwdr/drills"
+	"gwdr/probes"
 	"gwdr/probes/vantage"
 )
 

@@ -26,6 +26,8 @@ const (
 	entrySettled   = "settled"        // SettledFact
 	entryDigest    = "digest"         // DigestFact
 	entryLeftovers = "leftovers"      // leftoversFact
+	entryOutlook   = "outlook"        // Outlook
+	entryHealth    = "health"         // HealthFact
 	entryClock     = "clock"          // clockFact
 	entryEnd       = "end"            // endFact
 )
@@ -43,6 +45,7 @@ type Facts struct {
 	Calibration *calibration.Document
 	Ended       time.Time     // of the last entry
 	Length      time.Duration // from t0 to the last entry of the drill itself
+	Definitions int           // what the result consists of: 0 is what the first builds reported
 
 	PlanSHA256 string // as journalled before anything was injected
 	calibrated string // hash of the calibration, as journalled at the start
@@ -51,6 +54,8 @@ type Facts struct {
 	Series     []probes.Series
 	Baseline   Span
 	Faults     []FaultFacts
+	Outlook    *Outlook // nil: nothing was known
+	Health     []HealthFact
 	Detected   []DetectedFact
 	Steps      []StepFact
 	Aborts     []AbortFact
@@ -80,6 +85,7 @@ type FaultFacts struct {
 	Targets        []string
 	Injected       time.Duration // just before the injector was called
 	InjectedAt     time.Time     // zero if it never was
+	Returned       time.Duration // when the injector had returned
 	Error          string        // of the injector
 	Verified       bool
 	VerifiedOffset time.Duration // when it was shown to be in effect
@@ -113,6 +119,16 @@ type StepFact struct {
 	Error  string `json:"error,omitempty"`
 
 	At time.Duration `json:"-"` // when it was journalled
+}
+
+// HealthFact says that whoever passes requests on has begun to send them to an instance, or no longer does: after After, when
+// it was last asked and said otherwise (0: it was the first time), and by At, when it had said so.
+type HealthFact struct {
+	Plane    probes.Plane  `json:"plane"`
+	Instance string        `json:"instance"`
+	Healthy  bool          `json:"healthy"`
+	After    time.Duration `json:"after_ns"`
+	At       time.Duration `json:"at_ns"`
 }
 
 // AbortFact says why a drill did not go on to its end.
@@ -163,7 +179,9 @@ type startFact struct {
 	Evidence string `json:"evidence"`
 	Previous string `json:"previous,omitempty"`
 	// Calibration is the sha256 of calibration.json.
-	Calibration string    `json:"calibration,omitempty"`
+	Calibration string `json:"calibration,omitempty"`
+	// Definitions says what the result consists of.
+	Definitions int       `json:"definitions,omitempty"`
 	T0          time.Time `json:"t0"`
 	PID         int       `json:"pid"`
 }

@@ -105,6 +105,11 @@ func (j *judgement) measure(inject time.Duration) {
 	if len(f.Ledger) > 0 {
 		j.compareLedger(inject)
 	}
+	if f.Definitions > 0 {
+		j.service(w)
+		j.predict(inject)
+		j.breakdown(inject)
+	}
 	j.guards = probes.Guards{Baseline: j.scenario.SteadyState.Baseline.D(), Targets: j.targets(), Drift: f.Drift}.Check(j.estimates)
 	for _, g := range j.guards {
 		j.finding("%s", g)
@@ -150,6 +155,9 @@ func (j *judgement) brownouts(w probes.Window) {
 		}
 		own := slices.DeleteFunc(slices.Clone(j.facts.Samples), func(s probes.Sample) bool { return s.Series != e.Series.Name })
 		for _, b := range probes.Brownouts(e.Series, own, w) {
+			if j.facts.Definitions > 0 {
+				j.noteBrownout(b, w.Inject)
+			}
 			j.finding("a brown-out, not an outage of all requests: %s: %.0f%% of the attempts were affected; it may have lasted up to %s longer than the estimate says",
 				b.Series, 100*b.Share, round(b.Margin))
 		}

@@ -35,6 +35,9 @@ func startPatrol(ctx context.Context, d *drill) *patrol {
 	p.running.Go(func() { p.watch(ctx) })
 	p.running.Go(func() { p.renewAll(ctx) })
 	p.running.Go(func() { p.show(ctx) })
+	if d.Health != nil {
+		p.running.Go(func() { d.watchHealth(ctx) })
+	}
 	return p
 }
 

@@ -180,6 +180,9 @@ func (d *drill) arm(ctx context.Context) (err error) {
 	if err := d.startGuard(ctx); err != nil {
 		return err
 	}
+	if err := d.outlook(ctx); err != nil {
+		return err
+	}
 	return d.meter.arm()
 }
 

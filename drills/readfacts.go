@@ -176,6 +176,10 @@ func (f *Facts) add(e journal.Entry) error {
 		return gather(e, &f.Detected)
 	case entryStep:
 		return take(e, func(s StepFact) { s.At = seconds(e.OffsetS); f.Steps = append(f.Steps, s) })
+	case entryOutlook:
+		return json.Unmarshal(e.Data, &f.Outlook)
+	case entryHealth:
+		return gather(e, &f.Health)
 	case entryAbort:
 		return gather(e, &f.Aborts)
 	case entryDigest:
@@ -207,7 +211,7 @@ func gather[T any](e journal.Entry, all *[]T) error {
 
 func (f *Facts) start(s startFact) {
 	f.RunNo, f.Tool, f.Fleet, f.Evidence, f.Previous, f.Started = s.RunNo, s.Tool, s.Fleet, s.Evidence, s.Previous, s.T0
-	f.calibrated = s.Calibration
+	f.calibrated, f.Definitions = s.Calibration, s.Definitions
 }
 
 // phase adds a transition; a second entry for the phase that the drill is in adds only detail.
@@ -231,7 +235,7 @@ func (f *Facts) fault(e journal.Entry, fact faultFact) {
 	}
 	switch e.Type {
 	case entryInjected:
-		at.Injected, at.InjectedAt, at.Error = fact.At, e.At, fact.Error
+		at.Injected, at.InjectedAt, at.Returned, at.Error = fact.At, e.At, seconds(e.OffsetS), fact.Error
 	case entryVerified:
 		at.Verified, at.VerifiedOffset, at.Detail = true, fact.At, fact.Detail
 	case entryReverted:

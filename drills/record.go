@@ -63,7 +63,7 @@ func createRecord(r *Runner, t0 time.Time) (_ *record, err error) {
 		return nil, err
 	}
 	return rec, rec.note(entryStart, startFact{Schema: Schema, ID: run.ID, RunNo: run.No, Scenario: run.Scenario,
-		Fleet: r.Scenario.Fleet, Tool: r.Tool, Evidence: run.Dir, Previous: previous, Calibration: calibrated,
+		Fleet: r.Scenario.Fleet, Tool: r.Tool, Evidence: run.Dir, Previous: previous, Calibration: calibrated, Definitions: definitions,
 		T0: t0.UTC(), PID: os.Getpid()})
 }
 

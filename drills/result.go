@@ -1,6 +1,7 @@
 package drills
 
 import (
+	"math"
 	"time"
 
 	"gwdr/probes"
@@ -44,7 +45,12 @@ type Result struct {
 	Timeline   []TimelineEntry    `json:"timeline"`
 	Latency    map[string]Latency `json:"latency,omitempty"` // before, during, after
 	Outages    []probes.Outage    `json:"outages,omitempty"`
-	Findings   []string           `json:"findings,omitempty"` // guards that did not hold, relapses, what surprised
+	// What follows is not there in reports of builds that did not know of it.
+	Unavailability map[string]Unavailability `json:"unavailability,omitempty"` // by plane
+	Brownouts      []Brownout                `json:"brownouts,omitempty"`
+	Breakdown      []Moment                  `json:"breakdown,omitempty"` // in the order of their time
+	Predicted      map[string]Predicted      `json:"predicted,omitempty"` // by plane
+	Findings       []string                  `json:"findings,omitempty"`  // guards that did not hold, relapses, what surprised
 	// Calibration says what was known of the prober on this host when the drill began; empty if nothing was.
 	Calibration string `json:"calibration,omitempty"`
 	Previous    string `json:"previous,omitempty"` // sha256 of the previous run's report.json
@@ -75,6 +81,20 @@ type RTA struct {
 	Recovered bool   `json:"recovered"`
 	Impact    string `json:"impact"`           // "outage", "blip", or "none": no attempt was affected
 	Series    string `json:"series,omitempty"` // the worst series
+
+	// Since the injection; what was not seen is left out.
+	FirstAffectedS *float64 `json:"first_affected_s,omitempty"`
+	FirstSuccessS  *float64 `json:"first_success_s,omitempty"`
+	StableS        *float64 `json:"stable_s,omitempty"`
+	FullServiceS   *float64 `json:"full_service_s,omitempty"`
+}
+
+// Bracket is when the plane was back: from LowS to HighS, or to any time if it was not shown to be up.
+func (r RTA) Bracket() Measured {
+	if !r.Recovered {
+		return Measured{LowS: r.LowS, HighS: math.Inf(1)}
+	}
+	return Measured{LowS: r.LowS, HighS: r.HighS}
 }
 
 // RPA is the achieved recovery point, with the ledger's counts.

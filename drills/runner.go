@@ -43,6 +43,11 @@ type Site struct {
 	// Backup returns a backup no older than maxAge that was verified at two locations or more, and takes one if there is
 	// none. With maxAge 0 it always takes one. Only called if the scenario asks for backups.
 	Backup func(ctx context.Context, maxAge time.Duration) (Backup, error)
+	// Fronts says of each plane who passes its requests on, and how: what a prediction is made of. It is asked just before
+	// anything is broken. Optional.
+	Fronts func(ctx context.Context) (map[probes.Plane]Front, error)
+	// Health returns to which instances requests are sent, by plane and id. It is asked again and again. Optional.
+	Health func(ctx context.Context) (map[probes.Plane]map[string]bool, error)
 	Guard  func(ctx context.Context, dir string, lease time.Duration) (Guard, error)
 	Close  func() error // optional: ends what Open started
 }

@@ -132,7 +132,7 @@ func (w *Watch) begin(t0 time.Time) (_ *watching, err error) {
 	if v.samples, err = probes.CreateRecorder(filepath.Join(v.dir, SamplesFile)); err != nil {
 		return nil, err
 	}
-	start := watchStart{Schema: WatchSchema, ID: id, Tool: w.Tool, Evidence: v.dir, T0: t0.UTC(), PID: os.Getpid()}
+	start := watchStart{Schema: WatchSchema, ID: id, Tool: w.Tool, Evidence: v.dir, T0: t0.UTC(), PID: os.Getpid(), Definitions: definitions}
 	v.baseline.From = v.offset()
 	v.baseline.To = v.baseline.From + w.Plan.Baseline + startSlack
 	for _, e := range []struct {

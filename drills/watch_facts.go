@@ -31,6 +31,8 @@ type watchStart struct {
 	Evidence string    `json:"evidence"`
 	T0       time.Time `json:"t0"`
 	PID      int       `json:"pid"`
+	// Definitions says what the result consists of, as for a drill.
+	Definitions int `json:"definitions,omitempty"`
 }
 
 type markFact struct {
@@ -49,6 +51,7 @@ type WatchFacts struct {
 	Evidence    string // directory, as the watch named it
 	Started     time.Time
 	Ended       time.Time // of the last entry
+	Definitions int       // what the result consists of: 0 is what the first builds reported
 	Plan        WatchPlan
 	Baseline    Span
 	Marks       []time.Duration
@@ -120,7 +123,9 @@ func (f *WatchFacts) add(e journal.Entry) error {
 	f.Ended = e.At
 	switch e.Type {
 	case entryStart:
-		return take(e, func(s watchStart) { f.ID, f.Tool, f.Evidence, f.Started = s.ID, s.Tool, s.Evidence, s.T0 })
+		return take(e, func(s watchStart) {
+			f.ID, f.Tool, f.Evidence, f.Started, f.Definitions = s.ID, s.Tool, s.Evidence, s.T0, s.Definitions
+		})
 	case entryWatchPlan:
 		return json.Unmarshal(e.Data, &f.Plan)
 	case entryBaseline:

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gwdr/probes"
+	"gwdr/scenarios"
 )
 
 // The metrics of a watch's objectives, besides RTA.
@@ -135,7 +136,20 @@ func (j *watchJudgement) series(s WatchSeries, e probes.Estimate, samples []prob
 	if j.marked && !s.Control {
 		w.RTA = watchRTA(e.RTA)
 	}
+	if j.facts.Definitions > 0 && !s.Control {
+		w.Unavailability = j.unavailability(s, e, samples)
+	}
 	return w
+}
+
+// unavailability integrates over what was observed of the series.
+func (j *watchJudgement) unavailability(s WatchSeries, e probes.Estimate, samples []probes.Sample) *Integral {
+	from, p := j.facts.Baseline.From, &j.facts.Plan
+	all := integral(probes.UnavailabilityOf(s.Series, samples, from, max(lastDue(samples), from), e.Limit))
+	if p.SLO > 0 {
+		all = all.of(scenarios.SLO{Target: 100 * p.SLO, Window: max(scenarios.DefaultSLO().Window, scenarios.Duration(p.For))})
+	}
+	return &all
 }
 
 func (j *watchJudgement) outage(o probes.Outage, from *placed) WatchOutage {

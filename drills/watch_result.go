@@ -46,6 +46,9 @@ type WatchedSeries struct {
 	Outages      []WatchOutage  `json:"outages"`
 	Flaps        int            `json:"flaps"` // relapses, of all outages
 	RTA          *RTA           `json:"rta,omitempty"`
+	// Unavailability is over all that was observed; the budget is that of 30 days, or of what was to be observed if that is
+	// longer. It is not there in reports of builds that did not know of it.
+	Unavailability *Integral `json:"unavailability,omitempty"`
 }
 
 // WatchOutage is one outage of a series: its true length lies in [LowS, HighS].

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -56,6 +57,22 @@ type HealthCheck struct {
 	Unhealthy int      `json:"unhealthy,omitempty"` // failures in a row; 0 means 2
 	Healthy   int      `json:"healthy,omitempty"`   // successes in a row; 0 means 1
 }
+
+// WithDefaults returns the check with what is zero replaced by what that means.
+func (c HealthCheck) WithDefaults() HealthCheck {
+	c.Interval = cmp.Or(c.Interval, Duration(time.Second))
+	c.Timeout = cmp.Or(c.Timeout, c.Interval)
+	c.Unhealthy = cmp.Or(c.Unhealthy, 2)
+	c.Healthy = cmp.Or(c.Healthy, 1)
+	return c
+}
+
+// Repeats returns how many further attempts an idempotent request has.
+func (b UpstreamBody) Repeats() int { return max(cmp.Or(b.Retries, 2), 0) }
+
+// BrokenLimit is after how many requests in a row that broke on their way the bundled gateway passes an endpoint over for a
+// while; one that cannot be connected to at all is passed over at once.
+const BrokenLimit = 3
 
 // ConsumerBody is the body of a Consumer: whom a key was issued to.
 type ConsumerBody struct {

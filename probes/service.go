@@ -19,12 +19,16 @@ func FullService(samples []Sample, w Window, planned ...string) (time.Duration, 
 		return 0, false
 	}
 	limit := time.Duration(fullServiceFactor * float64(baseline.P99))
-	window := sliding{length: w.Stable}
+	window, answered := sliding{length: w.Stable}, map[string]time.Duration{} // when a good attempt of an instance was due last
 	samples = between(samples, w.Inject, until)
 	for i := range samples {
 		s := &samples[i]
 		window.add(s.Due, judge(s, limit) == good)
-		if judge(s, limit) != good || !window.steady(w.Inject, upShare) {
+		if judge(s, limit) != good {
+			continue
+		}
+		answered[s.Instance] = s.Due
+		if !window.steady(w.Inject, upShare) || !allSince(answered, planned, window.marks[0].due) {
 			continue
 		}
 		if at, all := firstAnswers(between(samples, window.marks[0].due, s.Due+1), limit, planned); all {
@@ -32,6 +36,16 @@ func FullService(samples []Sample, w Window, planned ...string) (time.Duration, 
 		}
 	}
 	return 0, false
+}
+
+// allSince reports whether each planned instance has answered an attempt that was due since then.
+func allSince(answered map[string]time.Duration, planned []string, since time.Duration) bool {
+	for _, instance := range planned {
+		if due, ok := answered[instance]; !ok || due < since {
+			return false
+		}
+	}
+	return true
 }
 
 // firstAnswers returns when the first good answer had come of the instance whose came last, or of anybody if none is planned;

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 	"time"
 
@@ -29,6 +30,7 @@ type run struct {
 	dataDown time.Duration
 	lost     int // acknowledged changes before the injection that did not survive
 	events   []event
+	older    bool // of a build that did not know of unavailability, full service and predictions
 	// calibrated is calibration.json; nil is a drill on a host where nothing was calibrated.
 	calibrated []byte
 }
@@ -118,7 +120,7 @@ func attempt(random *rand.Rand, s probes.Series, seq int64, due, up time.Duratio
 		a.Instance, a.Region, a.Status = "", "", 0
 		took += fail(&a)
 	default:
-		a.Instance, a.Region = "us-west-1", "us-west"
+		a.Instance, a.Region = fmt.Sprintf("us-west-%d", 1+seq%2), "us-west"
 		if due < up+ms(200) {
 			took += time.Duration(random.Float64() * float64(ms(12)))
 		}
@@ -197,7 +199,7 @@ func (r *run) story(planHash string) []event {
 	targets := []string{"us-east-1", "us-east-2", "us-east-control"}
 	events := []event{
 		{0, "start", object{"schema": drills.Schema, "id": r.id(), "run_no": r.no, "scenario": "region-loss", "fleet": "lab", "tool": "gwdr v0.1.0",
-			"evidence": "evidence/" + r.id(), "previous": r.previous, "calibration": r.calibration(), "t0": t0.Add(time.Duration(r.no) * time.Hour)}},
+			"evidence": "evidence/" + r.id(), "previous": r.previous, "calibration": r.calibration(), "definitions": r.definitions(), "t0": t0.Add(time.Duration(r.no) * time.Hour)}},
 		phase(0, drills.Planned), phase(ms(20), drills.Validated),
 		{ms(30), "plan", object{"sha256": planHash}},
 		phase(ms(60), drills.Preflight),
@@ -205,12 +207,13 @@ func (r *run) story(planHash string) []event {
 		phase(ms(900), drills.Announced), phase(ms(950), drills.Baseline),
 		{ms(960), "series", series},
 		{ms(7800), "baseline", drills.Span{From: time.Second, To: ms(7800)}},
-		phase(ms(7800), drills.Armed), phase(ms(7900), drills.Injecting),
+		phase(ms(7800), drills.Armed), r.outlook(), phase(ms(7900), drills.Injecting),
 		{ms(7990), "fault-intent", object{"id": "power-cut", "kind": "kill", "targets": targets}},
 		{ms(8100), "fault-injected", object{"id": "power-cut", "kind": "kill", "targets": targets, "at_ns": inject}},
 		{ms(8180), "fault-verified", object{"id": "power-cut", "detail": "no process of the targets is alive, their ports refuse connections"}},
 		phase(ms(8200), drills.Observing),
-		{ms(8210), "detected", drills.DetectedFact{At: ms(8060), Series: "orders fresh", Plane: probes.DataPlane}},
+		{ms(8150), "detected", drills.DetectedFact{At: ms(8150), Series: "admin", Plane: probes.ControlPlane}},
+		r.passedOver("us-east-1", ms(8360)), r.passedOver("us-east-2", ms(8380)),
 		phase(ms(8400), drills.Recovering),
 		{ms(8410), "step", drills.StepFact{ID: "promote", Action: "promote", To: "us-west"}},
 		{ms(10800), "step", drills.StepFact{ID: "promote", Action: "promote", To: "us-west", Done: true}},
@@ -241,6 +244,9 @@ func (r *run) write(t testing.TB, evidence string) string {
 		t.Fatal(err)
 	}
 	plan := planFile(t)
+	if r.older {
+		plan = olderPlan.ReplaceAll(plan, nil)
+	}
 	for name, data := range map[string][]byte{
 		drills.PlanFile: plan, drills.JournalFile: r.journal(t, scenarios.Hash(plan)), drills.SamplesFile: packed(t, r.samples()),
 		drills.LedgerFile: packed(t, r.ledger()), drills.ReadbackFile: packed(t, r.observations("us-west")),
@@ -256,6 +262,37 @@ func (r *run) write(t testing.TB, evidence string) string {
 		}
 	}
 	return dir
+}
+
+// olderPlan is what plans of older builds do not have.
+var olderPlan = regexp.MustCompile(`(?m)^slo:\n(  .*\n)+`)
+
+func (r *run) definitions() int {
+	if r.older {
+		return 0
+	}
+	return 1
+}
+
+// outlook is what was known before the injection; older builds noted nothing.
+func (r *run) outlook() event {
+	if r.older {
+		return phase(ms(7800), drills.Armed)
+	}
+	check := drills.Check{Every: ms(200), Timeout: ms(250), Unhealthy: 2, Healthy: 1}
+	return event{ms(7850), "outlook", drills.Outlook{
+		Fronts: map[probes.Plane]drills.Front{
+			probes.DataPlane: {Name: "the edge", Serving: []string{"us-east-1", "us-east-2"}, Standby: []string{"us-west-1", "us-west-2"},
+				Check: check},
+			probes.ControlPlane: {Name: "the edge", Serving: []string{"us-east-control"}, Standby: []string{"us-west-control"}, Check: check, Retries: 2},
+		},
+		Actions: map[string]drills.Past{"promote": {Runs: 3, Quickest: ms(1900), Mean: ms(2200), Slowest: ms(2500)}},
+	}}
+}
+
+// passedOver says that the edge sends no requests to the instance any more; older builds did not look.
+func (r *run) passedOver(instance string, at time.Duration) event {
+	return event{at, "health", drills.HealthFact{Plane: probes.DataPlane, Instance: instance, After: at - ms(20), At: at}}
 }
 
 // calibration is the hash that is journalled at the start.

@@ -23,6 +23,8 @@ type page struct {
 	Faults     []faultRow
 	Planes     []planeRow
 	Spreads    []spread
+	Service    []serviceRow
+	Predicted  []predictionRow
 	Kinds      []kindRow
 	Regions    []regionRow
 	Digests    []drills.DigestFact
@@ -35,7 +37,7 @@ func newPage(b *Bundle) page {
 	s := b.story()
 	p := page{
 		Bundle: b, Chart: timelineChart(s), Legend: s.Groups, Phases: b.phaseRows(), Faults: b.faultRows(), Planes: b.planeRows(),
-		Spreads: b.spreads(), Kinds: b.kindRows(), Regions: b.regionRows(), Digests: b.digests(), Checks: b.securityRows(),
+		Spreads: b.spreads(), Service: b.serviceRows(), Predicted: predictionRows(b.Result), Kinds: b.kindRows(), Regions: b.regionRows(), Digests: b.digests(), Checks: b.securityRows(),
 		Controls: controlsOf(b.Scenario.Report.Controls), Bound: passBound(b.Passes),
 	}
 	for _, o := range b.Result.Objectives {

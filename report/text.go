@@ -31,6 +31,18 @@ func Text(w io.Writer, r *drills.Result) error {
 		}
 	}
 	b.WriteString("\n")
+	if len(r.Breakdown) > 0 {
+		if err := breakdownTable(&b, r.Breakdown); err != nil {
+			return err
+		}
+		b.WriteString("\n")
+	}
+	if rows := predictionRows(r); len(rows) > 0 {
+		if err := predictionTable(&b, rows); err != nil {
+			return err
+		}
+		b.WriteString("\n")
+	}
 	for _, l := range textLines(r) {
 		fmt.Fprintf(&b, "%-10s %s\n", l[0], oneLine(l[1]))
 	}
@@ -92,6 +104,7 @@ func textLines(r *drills.Result) [][2]string {
 	if r.RPA.Statement != "" {
 		lines = append(lines, [2]string{"changes", r.RPA.Statement})
 	}
+	lines = append(lines, serviceLines(r)...)
 	for _, f := range r.Findings {
 		lines = append(lines, [2]string{"finding", f})
 	}

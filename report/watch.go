@@ -157,6 +157,7 @@ func watchLines(r *drills.WatchResult) [][2]string {
 			lines = append(lines, [2]string{"TLS", tlsLine(s)})
 		}
 	}
+	lines = append(lines, budgetLines(r)...)
 	if r.Mark != nil {
 		lines = append(lines, [2]string{"mark", utc(*r.Mark)})
 	}

@@ -174,5 +174,7 @@ func (s *Scenario) setDefaults() {
 			step.Hold = cmp.Or(step.Hold, holdUntilRecovered)
 		}
 	}
+	s.SLO.Target = cmp.Or(s.SLO.Target, DefaultSLO().Target)
+	s.SLO.Window = cmp.Or(s.SLO.Window, DefaultSLO().Window)
 	s.Revert.Order = cmp.Or(s.Revert.Order, orderReverse)
 }

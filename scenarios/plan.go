@@ -135,6 +135,23 @@ func (t Topology) Instances() []fleet.Instance {
 	return all
 }
 
+// Serving returns the ids of the data instances that a lab of this topology plans to serve clients when some are lost: those
+// left of the first region that has any. It is nil if none is left, or for another fleet, whose plan nobody told.
+func (t Topology) Serving(lost []string) []string {
+	for _, r := range t.Regions {
+		var left []string
+		for _, in := range t.Instances() {
+			if in.Role == fleet.Data && in.Region == r.Name && !slices.Contains(lost, in.ID) {
+				left = append(left, in.ID)
+			}
+		}
+		if left != nil {
+			return left
+		}
+	}
+	return nil
+}
+
 func (t Topology) names() []string {
 	names := make([]string, len(t.Regions))
 	for i, r := range t.Regions {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"golang.org/x/net/http/httpguts"
 
@@ -28,6 +29,7 @@ type Scenario struct {
 	Topology    Topology          `yaml:"topology" json:"topology"`
 	Targets     map[string]Target `yaml:"targets" json:"targets"`
 	Objectives  []Objective       `yaml:"objectives" json:"objectives"`
+	SLO         SLO               `yaml:"slo,omitempty" json:"slo,omitzero"`
 	SteadyState SteadyState       `yaml:"steadyState" json:"steadyState"`
 	Recovered   Recovered         `yaml:"recovered" json:"recovered"`
 	Guardrails  []Guardrail       `yaml:"guardrails,omitempty" json:"guardrails,omitempty"`
@@ -82,6 +84,15 @@ type Objective struct {
 	LE     *Duration `yaml:"le,omitempty" json:"le,omitempty"` // rta, rpa
 	EQ     *int64    `yaml:"eq,omitempty" json:"eq,omitempty"` // resurrected, failed (idempotent requests that failed)
 }
+
+// SLO is what clients were promised of every day: the drill says how much of its error budget it spent. It is not judged.
+type SLO struct {
+	Target float64  `yaml:"target,omitempty" json:"target,omitempty"` // least percentage of good requests
+	Window Duration `yaml:"window,omitempty" json:"window,omitempty"` // for which the budget must do
+}
+
+// DefaultSLO is assumed where a scenario states none: three nines of thirty days are 43 minutes and 12 seconds.
+func DefaultSLO() SLO { return SLO{Target: 99.9, Window: Duration(30 * 24 * time.Hour)} }
 
 // The metrics of an Objective.
 const (

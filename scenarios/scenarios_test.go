@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -116,6 +117,9 @@ func TestParseErrors(t *testing.T) {
 		{"settle: 20s", "settle: 1s", "revert.settle: 1s must be from 2s"},
 		{"formats: [html, json]", "formats: [html, docx]", `report.formats[1]: "docx" is none of html`},
 		{"ledger: {every: 50ms, kinds: [route, spec, key, revoke]}", "ledger: {}", "needs steadyState.ledger"},
+		{"fleet: lab\n", "fleet: lab\nslo: {target: 100}\n", "slo.target: 100 must be a percentage above 0 and below 100"},
+		{"fleet: lab\n", "fleet: lab\nslo: {window: 1m}\n", "slo.window: 1m0s must be from 1h0m0s"},
+		{"fleet: lab\n", "fleet: lab\nslo: {window: 1.5d}\n", "unknown unit"},
 		{"fleet: lab\n", "fleet: &f lab\n", "anchors and aliases are not supported"},
 		{"fleet: lab\n", "fleet: [lab]\n", "fleet: must be a single value"},
 		{"kind: Scenario\n", "kind: Scenario\nkind: Scenario\n", "already defined"},
@@ -195,6 +199,36 @@ func TestPlan(t *testing.T) {
 	}
 	if want := 6*5*time.Second + time.Minute + 3*20*time.Second + 2*time.Second; p.Worst != want {
 		t.Errorf("worst case %s, want %s", p.Worst, want)
+	}
+}
+
+func TestSLO(t *testing.T) {
+	for text, want := range map[string]SLO{
+		"":                                    {99.9, Duration(720 * time.Hour)},
+		"slo: {target: 99.95, window: 28d}\n": {99.95, Duration(672 * time.Hour)},
+	} {
+		s, err := Parse("s.yaml", append(example(t), text...))
+		if err != nil || s.SLO != want {
+			t.Errorf("%q: %+v, %v", text, s.SLO, err)
+		}
+	}
+}
+
+func TestServing(t *testing.T) {
+	s, err := Load("region-loss")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct{ lost, want []string }{
+		{nil, []string{"us-east-1", "us-east-2"}},
+		{[]string{"us-east-control"}, []string{"us-east-1", "us-east-2"}},
+		{[]string{"us-east-1"}, []string{"us-east-2"}},
+		{[]string{"us-east-1", "us-east-2", "us-east-control"}, []string{"us-west-1", "us-west-2"}},
+		{[]string{"us-east-1", "us-east-2", "us-west-1", "us-west-2"}, nil},
+	} {
+		if got := s.Topology.Serving(test.lost); !slices.Equal(got, test.want) {
+			t.Errorf("without %v: %v, not %v", test.lost, got, test.want)
+		}
 	}
 }
 

@@ -80,6 +80,8 @@ func (v *validator) scenario(s *Scenario) {
 	v.topology(s)
 	v.targets(s)
 	v.objectives(s)
+	v.check(0 < s.SLO.Target && s.SLO.Target < 100, "slo.target", "%v must be a percentage above 0 and below 100", s.SLO.Target)
+	v.between("slo.window", s.SLO.Window, time.Hour, 366*24*time.Hour)
 	v.steadyState(s)
 	v.guardrails(s)
 	v.between("recovered.stableFor", s.Recovered.StableFor, 100*time.Millisecond, 10*time.Minute)

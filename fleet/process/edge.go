@@ -58,6 +58,12 @@ const (
 	edgeUnhealthy = 2
 )
 
+// The ids of the edge's upstreams: the data instances of all regions, and their control planes.
+const (
+	DataUpstream  = "regions"
+	AdminUpstream = "admin"
+)
+
 // edgeState sends API traffic to the first region that has a healthy data instance, and administrators to the control
 // plane that leads. The edge checks no keys: the regions do.
 func (p *plan) edgeState(now time.Time) ([]byte, error) {
@@ -71,10 +77,10 @@ func (p *plan) edgeState(now time.Time) ([]byte, error) {
 		}
 	}
 	return encodeState(now,
-		entity("upstream", "admin", failover(admin, "/leader")),
-		entity("upstream", "regions", failover(regions, "/.gwdr/ready")),
-		entity("route", "admin", edgeRoute{Hosts: []string{AdminHost}, Path: "/v1/{rest...}", Upstream: "admin", Auth: "none"}),
-		entity("route", "regions", edgeRoute{Path: "/{rest...}", Upstream: "regions", Auth: "none"}),
+		entity("upstream", AdminUpstream, failover(admin, "/leader")),
+		entity("upstream", DataUpstream, failover(regions, "/.gwdr/ready")),
+		entity("route", "admin", edgeRoute{Hosts: []string{AdminHost}, Path: "/v1/{rest...}", Upstream: AdminUpstream, Auth: "none"}),
+		entity("route", "regions", edgeRoute{Path: "/{rest...}", Upstream: DataUpstream, Auth: "none"}),
 	)
 }
 

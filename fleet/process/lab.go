@@ -82,6 +82,11 @@ func (l *Lab) AdminToken() string { return l.file.AdminToken }
 // ControlURL returns the base URL of a region's own control plane, directly, or "" if there is no such region.
 func (l *Lab) ControlURL(region string) string { return l.file.Controls[region] }
 
+// ControlFromEdge returns the base URL at which the edge reaches a region's control plane: over a link.
+func (l *Lab) ControlFromEdge(region string) string {
+	return "http://" + l.file.endpoints.Links[edgeTo(controlID(region))]
+}
+
 // EchoURL returns the base URL of the echo upstream, directly.
 func (l *Lab) EchoURL() string { return l.file.Echo }
 

@@ -76,6 +76,25 @@ func (c *Client) Brief(ctx context.Context) (gateway.Status, error) {
 	return s, err
 }
 
+// Endpoint is one address that a data plane passes requests on to.
+type Endpoint struct {
+	Upstream string `json:"upstream"`
+	URL      string `json:"url"`
+	Priority int    `json:"priority"`
+	Healthy  bool   `json:"healthy"` // requests are sent to it
+}
+
+// Endpoints returns how the endpoints of a data plane's upstreams fare.
+func (c *Client) Endpoints(ctx context.Context) ([]Endpoint, error) {
+	var s struct {
+		Data struct {
+			Endpoints []Endpoint `json:"endpoints"`
+		} `json:"data"`
+	}
+	err := c.call(ctx, request{method: http.MethodGet, path: "/v1/status?brief=true"}, nil, &s)
+	return s.Data.Endpoints, err
+}
+
 // Promote makes the control plane the leader of a new epoch, and returns that epoch. On a leader it changes nothing.
 func (c *Client) Promote(ctx context.Context) (epoch int64, err error) {
 	var answer struct {

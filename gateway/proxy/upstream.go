@@ -14,10 +14,8 @@ import (
 	"gwdr/gateway"
 )
 
-const (
-	ejection     = time.Second // how long an endpoint that cannot be reached is passed over
-	failureLimit = 3           // broken requests in a row that count as being out of reach
-)
+// ejection is how long an endpoint that cannot be reached is passed over.
+const ejection = time.Second
 
 // upstream is an UpstreamBody, ready to serve: endpoints, their health, and connections to them.
 type upstream struct {
@@ -63,11 +61,8 @@ func newUpstream(id string, body []byte) (*upstream, error) {
 	if err := b.Check(); err != nil {
 		return nil, err
 	}
-	u := &upstream{id: id, failover: b.Balance == gateway.Failover, retries: cmp.Or(b.Retries, 2),
-		timeout: time.Duration(cmp.Or(b.Timeout, gateway.Duration(30*time.Second))), check: withDefaults(b.Health)}
-	if u.retries < 0 {
-		u.retries = 0
-	}
+	u := &upstream{id: id, failover: b.Balance == gateway.Failover, retries: b.Repeats(),
+		timeout: time.Duration(cmp.Or(b.Timeout, gateway.Duration(30*time.Second))), check: b.Health.WithDefaults()}
 	for _, e := range b.Endpoints {
 		ep, err := newEndpoint(e)
 		if err != nil {
@@ -77,14 +72,6 @@ func newUpstream(id string, body []byte) (*upstream, error) {
 	}
 	u.transport = newTransport(time.Duration(cmp.Or(b.ConnectTimeout, gateway.Duration(time.Second))))
 	return u, nil
-}
-
-func withDefaults(c gateway.HealthCheck) gateway.HealthCheck {
-	c.Interval = cmp.Or(c.Interval, gateway.Duration(time.Second))
-	c.Timeout = cmp.Or(c.Timeout, c.Interval)
-	c.Unhealthy = cmp.Or(c.Unhealthy, 2)
-	c.Healthy = cmp.Or(c.Healthy, 1)
-	return c
 }
 
 func newEndpoint(e gateway.Endpoint) (*endpoint, error) {
@@ -194,7 +181,7 @@ func (e *endpoint) worked() {
 
 // broke notes a connection that could not be made, or one more that broke.
 func (e *endpoint) broke(unreachable bool) {
-	if n := e.failures.Add(1); unreachable || n >= failureLimit {
+	if n := e.failures.Add(1); unreachable || n >= gateway.BrokenLimit {
 		e.eject()
 	}
 }

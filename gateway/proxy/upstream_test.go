@@ -222,7 +222,7 @@ func TestClientThatLeavesIsNoFailureOfTheEndpoint(t *testing.T) {
 	hung.set(hanging)
 	g := newGateway(t, Options{}, upstreamOf("u", hung.url), open("r", "/", "u"))
 	url := serve(t, g)
-	for range failureLimit + 1 {
+	for range gateway.BrokenLimit + 1 {
 		ctx, cancel := context.WithCancel(t.Context())
 		req, _ := http.NewRequestWithContext(ctx, "GET", url, nil)
 		gone := make(chan struct{})
@@ -234,7 +234,7 @@ func TestClientThatLeavesIsNoFailureOfTheEndpoint(t *testing.T) {
 		cancel()
 		<-gone
 	}
-	eventually(t, "all requests are over", func() bool { return counted(t, g.metrics.classes[4]) == failureLimit+1 })
+	eventually(t, "all requests are over", func() bool { return counted(t, g.metrics.classes[4]) == gateway.BrokenLimit+1 })
 	if !g.Status().Endpoints[0].Healthy {
 		t.Error("the endpoint is passed over")
 	}
@@ -252,7 +252,7 @@ func TestUnfinishedRequestIsNoFailureOfTheEndpoint(t *testing.T) {
 		"stops kept": {"PUT /", "Content-Length: 100\r\n\r\nbegun", "408"},
 		"malformed":  {"POST /patient", "Transfer-Encoding: chunked\r\n\r\n5\r\nbegun\r\nno chunk\r\n", "400"},
 	} {
-		for range failureLimit {
+		for range gateway.BrokenLimit {
 			conn, err := net.Dial("tcp", address)
 			if err == nil {
 				err = conn.SetDeadline(time.Now().Add(10 * time.Second))
