@@ -24,8 +24,12 @@ import (
 	"gwdr/probes"
 )
 
-// maxRate bounds the attempts a second of a series: more is a load test.
-const maxRate = 1000
+// maxRate bounds the attempts a second of a series: more is a load test. maxFreshRate is for those that connect each time: a port
+// that was used is not free again for a minute.
+const (
+	maxRate      = 10000
+	maxFreshRate = 1000
+)
 
 func (o *probeOptions) check() error {
 	switch {
@@ -107,6 +111,9 @@ func (o *probeOptions) series(name string) probes.Series {
 
 // addSeries plans a series of the target that is to be added next.
 func (o *probeOptions) addSeries(w *drills.Watch, r probes.Request, s probes.Series) {
+	if r.Fresh {
+		s.Interval = max(s.Interval, time.Second/maxFreshRate)
+	}
 	w.Plan.Series = append(w.Plan.Series, drills.WatchSeries{Series: s, Target: len(w.Plan.Targets), Fresh: r.Fresh})
 	w.Probes = append(w.Probes, drills.Probe{Series: s, Run: runProber(s, r)})
 }
