@@ -24,11 +24,11 @@ import (
 	"gwdr/probes"
 )
 
-// maxRate bounds the attempts a second of a series: more is a load test. maxFreshRate is for those that connect each time: a port
-// that was used is not free again for a minute.
+// maxRate bounds the attempts a second of a series: more is a load test. maxFreshRate is for those that connect each time: there
+// are 28,000 ports to connect from, and one that was used may not be free again for a minute.
 const (
 	maxRate      = 10000
-	maxFreshRate = 1000
+	maxFreshRate = 400
 )
 
 func (o *probeOptions) check() error {
