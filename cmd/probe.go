@@ -127,7 +127,7 @@ func runProbe(ctx context.Context, a *app, urls []string, opts probeOptions) err
 	w.Report = func(dir string, r *drills.WatchResult) error { return report.WriteWatch(dir, r, keys.Signer) }
 	result, err := a.watch(ctx, w)
 	if err != nil {
-		return watchFailed(err)
+		return evidenceFailed(err)
 	}
 	if err := a.showWatch(result); err != nil {
 		return err
@@ -201,8 +201,8 @@ func (a *app) showWatch(r *drills.WatchResult) error {
 	return err
 }
 
-// watchFailed says that the evidence has a hole, and so is no result.
-func watchFailed(err error) error {
+// evidenceFailed says that the evidence has a hole, and so is no result.
+func evidenceFailed(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return withHint(err, "free some space, or name another directory with --evidence; what was written until then stays readable")
 	}
