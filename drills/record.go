@@ -187,6 +187,9 @@ func (rec *record) closeMeasurements() {
 // close lets go of everything; the lock last.
 func (rec *record) close() error {
 	var errs []error
+	if rec.run.Dir != "" {
+		errs = append(errs, freeReserve(rec.run.Dir))
+	}
 	if rec.journal != nil {
 		errs = append(errs, rec.journal.Close())
 	}

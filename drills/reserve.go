@@ -31,7 +31,7 @@ func takeReserve(dir string) error {
 	return nil
 }
 
-// freeReserve may be called again.
+// freeReserve may be called again, and where there is no reserve.
 func freeReserve(dir string) error {
 	if err := os.Remove(filepath.Join(dir, reserveFile)); !errors.Is(err, fs.ErrNotExist) {
 		return err

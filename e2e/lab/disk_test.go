@@ -12,8 +12,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"gwdr/drills"
 )
 
 // smallDisk is a file system of its own for the evidence of one gwdr. It stays readable when gwdr, which alone sees it in its
@@ -92,21 +90,31 @@ func (d *smallDisk) copyTo(dir string) {
 	}
 }
 
-// TestDrillDiskFull fills the disk under the evidence while a region is down: the drill ends and gives the region back, and says why.
+// TestDrillDiskFull fills the disk under the evidence: the drill ends, gives back what it took, and says why. Later ones find nothing
+// left, and its record can be read.
 func TestDrillDiskFull(t *testing.T) {
-	u := newUser(t)
-	dir := filepath.Join(u.home, "evidence")
-	cmd, disk, out, errs := u.onSmallDisk(8<<20, dir, "drill", "run", u.write("quick.yaml", calm()), "--json")
-	eventually(t, time.Minute, "a drill in phase observing", func() bool { return disk.holds("*/journal.jsonl", `"phase":"observing"`) })
-	disk.fill()
-	began := time.Now()
-	code := ended(t, cmd)
-	t.Logf("exit code %d after %s\nstdout: %s\nstderr: %s", code, time.Since(began), out, errs)
-	copied := filepath.Join(u.home, "copy")
-	disk.copyTo(copied)
-	t.Log(u.run("drill", "list", "--evidence", copied))
-	runs, _ := filepath.Glob(filepath.Join(copied, "*", drills.JournalFile))
-	for _, r := range runs {
-		t.Log(u.run("report", filepath.Dir(r)))
+	for _, phase := range []string{"baseline", "observing", "settling"} {
+		t.Run(phase, func(t *testing.T) {
+			u := newUser(t)
+			cmd, disk, out, errs := u.onSmallDisk(8<<20, filepath.Join(u.home, "evidence"), "drill", "run", u.write("quick.yaml", calm()), "--json")
+			eventually(t, time.Minute, "a drill in the phase", func() bool { return disk.holds("*/journal.jsonl", `"phase":"`+phase+`"`) })
+			disk.fill()
+			code := ended(t, cmd)
+			d := decode[drill](t, out.String())
+			if code != 1 || d.Verdict != "error" || !d.Clean {
+				t.Errorf("exit code %d, %s: %s, clean %v", code, d.Verdict, d.Reason, d.Clean)
+			}
+			contains(t, errs.String(), "gwdr: ", filepath.Join("evidence", d.ID), "no space left on device", "hint: free some space")
+			if n := strings.Count(errs.String(), "no space left on device"); n > 4 {
+				t.Errorf("said %d times that the disk is full:\n%s", n, errs)
+			}
+			u.write("gwdr.yaml", "evidence: copy\n")
+			disk.copyTo(filepath.Join(u.home, "copy"))
+			contains(t, u.want(0, "report", filepath.Join("copy", d.ID)).stdout, "no space left on device")
+			if list := u.want(0, "drill", "list"); strings.Contains(list.stderr, "ORPHANED") {
+				t.Errorf("an orphan is left: %s", list.stderr)
+			}
+			u.want(0, "drill", "revert")
+		})
 	}
 }
