@@ -61,6 +61,9 @@ func (r *Recorder) Append(v any) error {
 func (r *Recorder) Write(lines []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.err != nil {
+		return 0, r.err
+	}
 	r.lines = append(r.lines, lines...)
 	if len(r.lines) >= flushSize {
 		r.flush()
