@@ -224,7 +224,7 @@ func drillError(r *drills.Result, err error) error {
 	case errors.Is(err, context.Canceled):
 		return exitWith(exitInterrupted, errors.New("interrupted before anything was injected"))
 	case err != nil:
-		return err
+		return evidenceFailed(err)
 	}
 	code := map[drills.Verdict]int{
 		drills.Fail: exitMissed, drills.Inconclusive: exitInconclusive, drills.Aborted: exitAborted, drills.Errored: exitError,

@@ -101,7 +101,7 @@ measurement short: the code is 130, or 3 if the objective is missed already.
 func (o *probeOptions) addFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.DurationVar(&o.For, "for", 0, "measure for this `time` (default: until interrupted)")
-	f.Float64Var(&o.Rate, "rate", 20, "attempts a second of each series; each URL has two, but one of tcp and dns")
+	f.Float64Var(&o.Rate, "rate", 20, "attempts a second of each series; each URL has two, but one of tcp and dns; at most 400 of new connections")
 	f.DurationVar(&o.Timeout, "timeout", 2*time.Second, "give an attempt up this long after it was due")
 	f.DurationVar(&o.Baseline, "baseline", 10*time.Second, "undisturbed `time` at the start")
 	f.DurationVar(&o.StableFor, "stable-for", 10*time.Second, "an outage is over once 99% of this `time` after it is good")
@@ -165,7 +165,7 @@ func runProbe(ctx context.Context, a *app, urls []string, opts probeOptions) err
 	w.Report = func(dir string, r *drills.WatchResult) error { return report.WriteWatch(dir, r, keys.Signer) }
 	result, err := a.watch(ctx, w)
 	if err != nil {
-		return watchFailed(err)
+		return evidenceFailed(err)
 	}
 	if err := a.showWatch(result); err != nil {
 		return err
@@ -239,8 +239,8 @@ func (a *app) showWatch(r *drills.WatchResult) error {
 	return err
 }
 
-// watchFailed says that the evidence has a hole, and so is no result.
-func watchFailed(err error) error {
+// evidenceFailed says that the evidence has a hole, and so is no result.
+func evidenceFailed(err error) error {
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
 		return withHint(err, "free some space, or name another directory with --evidence; what was written until then stays readable")
 	}

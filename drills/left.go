@@ -42,7 +42,7 @@ func reportLeft(evidence string, report func(dir string, r *Result) error) error
 		return err
 	}
 	facts, scenario, err := ReadFacts(run.Dir)
-	if err != nil {
+	if err = errors.Join(err, freeReserve(run.Dir)); err != nil { // nobody else has, if there was nothing to revert
 		return err
 	}
 	return report(run.Dir, Judge(scenario, facts))

@@ -90,6 +90,9 @@ func (e *OrphanError) Error() string { return e.Orphan.String() }
 
 func (rec *record) create(s *scenarios.Scenario) (err error) {
 	path := func(name string) string { return filepath.Join(rec.run.Dir, name) }
+	if err := takeReserve(rec.run.Dir); err != nil {
+		return err
+	}
 	if _, err := rec.writePlan(&scenarios.Plan{Scenario: s}); err != nil { // its targets follow once they are resolved
 		return err
 	}
@@ -132,19 +135,27 @@ func (rec *record) keepCalibration(document []byte) (string, error) {
 // offset is the drill's monotonic clock.
 func (rec *record) offset() time.Duration { return time.Since(rec.t0) }
 
-// note appends an entry to the journal; it is on disk when note returns.
+// note appends an entry to the journal; it is on disk when note returns. One that a full disk did not take is written into the
+// reserve, and the error says all the same that the disk is full.
 func (rec *record) note(kind string, data any) error {
-	return rec.keep(rec.journal.Append(kind, rec.offset(), data))
+	err := rec.journal.Append(kind, rec.offset(), data)
+	if rec.keep(err) != nil {
+		_ = rec.journal.Append(kind, rec.offset(), data)
+	}
+	return err
 }
 
 func (rec *record) sample(s probes.Sample) { rec.keep(rec.samples.Append(s)) }
 
-// keep remembers the first failure to write evidence.
+// keep remembers the first failure to write evidence, and makes room for what follows.
 func (rec *record) keep(err error) error {
-	if err != nil {
-		rec.mu.Lock()
-		defer rec.mu.Unlock()
-		rec.err = errors.Join(rec.err, err)
+	if err == nil {
+		return nil
+	}
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	if rec.err == nil {
+		rec.err = errors.Join(err, freeReserve(rec.run.Dir))
 	}
 	return err
 }
@@ -168,14 +179,17 @@ func (rec *record) observations(file string, all []probes.Observation) error {
 	return rec.keep(errors.Join(err, w.Close()))
 }
 
-// closeMeasurements ends samples and ledger.
+// closeMeasurements ends samples and ledger. What is still to be written is not much.
 func (rec *record) closeMeasurements() {
-	rec.keep(errors.Join(rec.samples.Close(), rec.ledger.Close()))
+	rec.keep(errors.Join(rec.samples.Close(), rec.ledger.Close(), freeReserve(rec.run.Dir)))
 }
 
 // close lets go of everything; the lock last.
 func (rec *record) close() error {
 	var errs []error
+	if rec.run.Dir != "" {
+		errs = append(errs, freeReserve(rec.run.Dir))
+	}
 	if rec.journal != nil {
 		errs = append(errs, rec.journal.Close())
 	}

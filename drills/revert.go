@@ -84,6 +84,9 @@ func (r *Reverter) revert(ctx context.Context, dir, by string) (*Reverted, error
 // openJournal returns nil if the record cannot be written: reverting is more important than its record.
 func (r *Reverter) openJournal(dir string) *journal.Journal {
 	path := filepath.Join(dir, RevertFile)
+	if err := freeReserve(dir); err != nil { // of a run that was killed
+		r.Log.Warn("free the reserve", "err", err)
+	}
 	j, err := journal.Create(path)
 	if errors.Is(err, fs.ErrExist) {
 		j, _, err = journal.Open(path)

@@ -120,6 +120,9 @@ func (d *drill) run(ctx context.Context) error {
 		d.meter.stop()
 	}
 	d.closeMeasurements()
+	if hole := d.failed(); hole != nil { // also one that came after the verdict was in sight: what else is not there, nobody knows
+		d.note(entryAbort, AbortFact{Cause: AbortError, Reason: "evidence cannot be written: " + hole.Error()})
+	}
 	d.note(entryClock, clockFact{Drift: d.drift().Seconds()})
 	d.note(entryEnd, endFact{Clean: d.faults.clean()})
 	if d.guard != nil && d.faults.clean() {

@@ -224,28 +224,30 @@ func (v *watching) mark(at time.Duration) {
 	v.screens.tell(WatchEvent{At: at, Mark: true})
 }
 
-// arm ends the baseline: what is slow is known from here on.
+// arm ends the baseline: what is slow is known from here on. Attempts go on meanwhile, and none may wait for it.
 func (v *watching) arm(now time.Duration) {
 	v.mu.Lock()
-	defer v.mu.Unlock()
+	early := v.early
 	if v.armed || now < v.baseline.To {
+		v.mu.Unlock()
 		return
 	}
-	limits := probes.Limits(v.early, v.baseline.From, v.baseline.To)
+	v.armed, v.early = true, nil
+	v.mu.Unlock()
+	limits := probes.Limits(early, v.baseline.From, v.baseline.To)
 	v.detector.SetLimits(limits)
 	for _, p := range v.points {
 		p.detector.SetLimits(limits)
 	}
 	v.screens.tell(WatchEvent{At: now, Armed: true})
-	if doubt := v.doubt(); doubt != "" {
+	if doubt := v.doubt(early); doubt != "" {
 		v.screens.tell(WatchEvent{At: now, Warning: doubt})
 	}
-	v.armed, v.early = true, nil
 }
 
 // doubt returns why the baseline is of no use to a judge, or "".
-func (v *watching) doubt() string {
-	estimates := probes.EstimateAll(v.Plan.series(), v.early, probes.Window{From: v.baseline.From, Inject: v.baseline.To, Stable: v.Plan.Stable})
+func (v *watching) doubt(early []probes.Sample) string {
+	estimates := probes.EstimateAll(v.Plan.series(), early, probes.Window{From: v.baseline.From, Inject: v.baseline.To, Stable: v.Plan.Stable})
 	for _, f := range (probes.Guards{Baseline: v.Plan.Baseline}).Check(estimates) {
 		if f.Guard == probes.GuardBaseline {
 			return f.String()

@@ -36,7 +36,7 @@ func (w *world) stalled(s Series, stall interval) []Sample {
 		if a.Done >= stall.from && a.Done < stall.to {
 			a.Done = stall.to
 		}
-		if late > s.Interval/2 {
+		if late > s.MaxLate() {
 			a.Class, a.Done = Unknown, a.Sent
 		}
 		a.Series = s.Name

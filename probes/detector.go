@@ -125,20 +125,26 @@ func (w *watched) add(s Sample) {
 		w.started = true
 		w.start = s.Due - time.Duration(s.Seq)*w.series.Interval
 	}
-	w.waiting[s.Seq] = s
-	for {
-		s, ok := w.waiting[w.next]
-		if !ok {
-			return
+	if s.Seq != w.next {
+		w.waiting[s.Seq] = s
+		return
+	}
+	for more := true; more; {
+		w.take(&s)
+		if s, more = w.waiting[w.next]; more {
+			delete(w.waiting, w.next)
 		}
-		delete(w.waiting, w.next)
-		w.next++
-		w.tracker.addSample(&s)
-		o := judge(&s, w.tracker.limit)
-		w.made.add(s.Due, o != unsure)
-		if o != unsure {
-			w.baseline.add(s.Due, o == good)
-		}
+	}
+}
+
+// take takes the next attempt.
+func (w *watched) take(s *Sample) {
+	w.next++
+	w.tracker.addSample(s)
+	o := judge(s, w.tracker.limit)
+	w.made.add(s.Due, o != unsure)
+	if o != unsure {
+		w.baseline.add(s.Due, o == good)
 	}
 }
 

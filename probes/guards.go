@@ -109,8 +109,8 @@ func (g Guards) checkSeries(e Estimate) []Finding {
 	if q.BaselineOK < baselineOK {
 		add(GuardBaseline, "%.2f%% ok, %.1f%% is the least", 100*q.BaselineOK, 100*baselineOK)
 	}
-	if q.LagP99 >= e.Series.Interval/2 {
-		add(GuardLag, "attempts were sent late: p99 %s, half an interval is %s", round(q.LagP99), e.Series.Interval/2)
+	if late := e.Series.MaxLate(); q.LagP99 >= late {
+		add(GuardLag, "attempts were sent late: p99 %s, %s is the limit", round(q.LagP99), late)
 	}
 	if q.Unknown > 0 {
 		add(GuardUnknown, "%d attempts were not made at the edges of the outage", q.Unknown)

@@ -129,7 +129,7 @@ func (r *ledgerRun) change(ctx context.Context, seq int64, due time.Duration) {
 	if err == nil {
 		time.Sleep(due - time.Since(r.T0))
 		e.Sent = time.Since(r.T0)
-		if late := e.Sent - due; late > r.Every/2 {
+		if late := e.Sent - due; late > r.Series().MaxLate() {
 			err = fmt.Errorf("late by %s", late)
 		}
 	}

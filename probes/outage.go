@@ -87,10 +87,18 @@ func EstimateAll(series []Series, samples []Sample, w Window) []Estimate {
 	return all
 }
 
+// bySeries returns copies of the samples of each series, in their order and no larger than need be: there may be millions.
 func bySeries(samples []Sample) map[string][]Sample {
-	of := map[string][]Sample{}
-	for _, s := range samples {
-		of[s.Series] = append(of[s.Series], s)
+	counts := map[string]int{}
+	for i := range samples {
+		counts[samples[i].Series]++
+	}
+	of := make(map[string][]Sample, len(counts))
+	for name, n := range counts {
+		of[name] = make([]Sample, 0, n)
+	}
+	for i := range samples {
+		of[samples[i].Series] = append(of[samples[i].Series], samples[i])
 	}
 	return of
 }

@@ -10,8 +10,8 @@ import (
 )
 
 // Prober sends one request again and again, open loop: attempt i is due at start + phase + i × Series.Interval whatever
-// became of earlier attempts, where phase is random in [0, Interval). An attempt that could not start within half an
-// interval of its due time, or for which there was no free slot, is Unknown and is not sent.
+// became of earlier attempts, where phase is random in [0, Interval). An attempt that could not start in time (Series.MaxLate),
+// or for which there was no free slot, is Unknown and is not sent.
 type Prober struct {
 	Series  Series
 	Request Request
@@ -89,7 +89,7 @@ func (r *proberRun) work(ctx context.Context) {
 // attempt sends s if it is still on time, and reports it.
 func (r *proberRun) attempt(ctx context.Context, s Sample) {
 	s.Sent = time.Since(r.T0)
-	if late := s.Sent - s.Due; late > r.Series.Interval/2 {
+	if late := s.Sent - s.Due; late > r.Series.MaxLate() {
 		s.Done, s.Class, s.Error = s.Sent, Unknown, "late by "+late.String()
 		r.emit(s)
 		return

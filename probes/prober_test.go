@@ -116,6 +116,28 @@ func TestAnAttemptWithoutASlotIsNotMade(t *testing.T) {
 	})
 }
 
+func TestAnAttemptThatIsTooLateIsNotMade(t *testing.T) {
+	for interval, most := range map[time.Duration]time.Duration{ms / 10: 5 * ms, 10 * ms: 5 * ms, 20 * ms: 10 * ms, time.Second: 500 * ms} {
+		synctest.Test(t, func(t *testing.T) {
+			series := Series{Name: "orders", Interval: interval, Timeout: 2 * time.Second}
+			sender, err := newSender(Request{URL: "http://gateway", dial: serveMemory(t, echo).dial})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer sender.close()
+			var classes []Class
+			r := proberRun{sender: sender, Prober: &Prober{Series: series, T0: time.Now(), Out: func(s Sample) { classes = append(classes, s.Class) }}}
+			time.Sleep(time.Second)
+			for _, late := range []time.Duration{0, most, most + 1} {
+				r.attempt(t.Context(), Sample{Due: time.Since(r.T0) - late})
+			}
+			if !slices.Equal(classes, []Class{OK, OK, Unknown}) {
+				t.Errorf("every %v: %v, want late by more than %v to be unknown, and nothing else", interval, classes, most)
+			}
+		})
+	}
+}
+
 func TestByDefaultThereIsASlotForEveryHungAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hang := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }

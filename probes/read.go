@@ -22,29 +22,39 @@ const (
 
 // ReadSamples reads samples.jsonl.zst. With an error that wraps ErrTorn all that could be read is returned; any other error
 // says that the record is damaged.
-func ReadSamples(r io.Reader) ([]Sample, error) { return readRecord[Sample](r) }
+func ReadSamples(r io.Reader) ([]Sample, error) {
+	texts := interned{}
+	return readRecord(r, func(s *Sample) {
+		s.Series, s.Class, s.Error = texts.one(s.Series), Class(texts.one(string(s.Class))), texts.one(s.Error)
+		s.Instance, s.Region = texts.one(s.Instance), texts.one(s.Region)
+	})
+}
 
 // ReadEntries reads ledger.jsonl.zst as ReadSamples does.
-func ReadEntries(r io.Reader) ([]Entry, error) { return readRecord[Entry](r) }
+func ReadEntries(r io.Reader) ([]Entry, error) { return readRecord(r, func(*Entry) {}) }
 
 // ReadObservations reads readback.jsonl.zst as ReadSamples does.
-func ReadObservations(r io.Reader) ([]Observation, error) { return readRecord[Observation](r) }
+func ReadObservations(r io.Reader) ([]Observation, error) {
+	return readRecord(r, func(*Observation) {})
+}
 
-func readRecord[T any](r io.Reader) ([]T, error) {
-	d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+// readRecord reads the lines, and gives each to keep before it is kept.
+func readRecord[T any](r io.Reader, keep func(*T)) ([]T, error) {
+	var all []T
+	if n := countLines(r); n > 0 {
+		all = make([]T, 0, n)
+	}
+	lines, end, err := recordLines(r)
 	if err != nil {
 		return nil, fmt.Errorf("read record: %w", err)
 	}
-	defer d.Close()
-	var all []T
-	lines := bufio.NewScanner(d)
-	lines.Buffer(nil, maxRecordLine)
-	lines.Split(wholeLines)
+	defer end()
 	for lines.Scan() {
 		var v T
 		if err := json.Unmarshal(lines.Bytes(), &v); err != nil {
 			return all, fmt.Errorf("read record: line %d: %w", len(all)+1, err)
 		}
+		keep(&v)
 		all = append(all, v)
 	}
 	if err := lines.Err(); errors.Is(err, io.ErrUnexpectedEOF) {
@@ -53,6 +63,57 @@ func readRecord[T any](r io.Reader) ([]T, error) {
 		return all, fmt.Errorf("read record: line %d: %w", len(all)+1, err)
 	}
 	return all, nil
+}
+
+func recordLines(r io.Reader) (lines *bufio.Scanner, end func(), err error) {
+	d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+	if err != nil {
+		return nil, nil, err
+	}
+	lines = bufio.NewScanner(d)
+	lines.Buffer(nil, maxRecordLine)
+	lines.Split(wholeLines)
+	return lines, d.Close, nil
+}
+
+// maxCounted bounds the room that is made for lines that were only counted.
+const maxCounted = 1 << 24
+
+// countLines reads a file twice, for a slice of millions that grows by itself takes three times its room. It returns 0 for what
+// cannot be read twice, and counts until the first error, which the second reading finds.
+func countLines(r io.Reader) (n int) {
+	again, ok := r.(io.Seeker)
+	if !ok {
+		return 0
+	}
+	start, err := again.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return 0
+	}
+	if lines, end, err := recordLines(r); err == nil {
+		for n < maxCounted && lines.Scan() {
+			n++
+		}
+		end()
+	}
+	_, _ = again.Seek(start, io.SeekStart) // it could a moment ago; if not, there is nothing to read
+	return n
+}
+
+// interned holds one copy of each text.
+type interned map[string]string
+
+// maxInterned bounds what is remembered of texts that are never the same twice, as errors with a port are.
+const maxInterned = 1 << 12
+
+func (t interned) one(text string) string {
+	if one, ok := t[text]; ok {
+		return one
+	}
+	if len(t) < maxInterned {
+		t[text] = text
+	}
+	return text
 }
 
 // wholeLines splits at newlines and says that a last line without one is torn.

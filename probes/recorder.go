@@ -25,6 +25,7 @@ type Recorder struct {
 	zstd   *zstd.Encoder
 	lines  []byte
 	frame  []byte
+	size   int64 // of the whole frames
 	err    error // the first; nothing is written after it
 	done   chan struct{}
 	ticker sync.WaitGroup
@@ -60,6 +61,9 @@ func (r *Recorder) Append(v any) error {
 func (r *Recorder) Write(lines []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.err != nil {
+		return 0, r.err
+	}
 	r.lines = append(r.lines, lines...)
 	if len(r.lines) >= flushSize {
 		r.flush()
@@ -108,15 +112,19 @@ func (r *Recorder) flushRegularly() {
 	}
 }
 
-// flush writes the pending lines as a frame.
+// flush writes the pending lines as a frame, all of it or nothing: what was written before a disk was full stays whole.
 func (r *Recorder) flush() {
 	if r.err != nil || len(r.lines) == 0 {
 		return
 	}
 	r.frame = r.zstd.EncodeAll(r.lines, r.frame[:0])
 	r.lines = r.lines[:0]
-	_, err := r.file.Write(r.frame)
-	r.fail(err)
+	n, err := r.file.Write(r.frame)
+	if err != nil {
+		r.fail(errors.Join(err, r.file.Truncate(r.size)))
+		return
+	}
+	r.size += int64(n)
 }
 
 func (r *Recorder) fail(err error) {

@@ -101,6 +101,13 @@ type Series struct {
 	Control  bool          `json:"control,omitempty"` // a control target that no fault touches: judged as a guard only
 }
 
+// minLate is what every series allows: half an interval of a fast one is less than a machine takes to wake up. A quarter of the
+// least L: lateness is part of the time since an attempt was due, which L bounds, so that no bracket depends on it.
+const minLate = MinLimit / 4
+
+// MaxLate is how late an attempt may be sent: half an interval, and at least 5 ms.
+func (s Series) MaxLate() time.Duration { return max(s.Interval/2, minLate) }
+
 // Outage is one interval in which a series was down: from the first affected attempt to the first ok attempt after the
 // last affected one. Start and End are due times since t0; Low and High bracket its length.
 type Outage struct {

@@ -60,7 +60,8 @@ func (w *world) down(at time.Duration) (interval, bool) {
 	return interval{}, false
 }
 
-// samples makes every attempt of the schedule. An attempt that is not affected ends within the limit.
+// samples makes every attempt of the schedule, as late as a prober may be. An attempt that is not affected ends within the limit
+// of being due, late or not: that is all that the brackets take for granted.
 func (w *world) samples() []Sample {
 	var all []Sample
 	for seq := int64(0); ; seq++ {
@@ -68,10 +69,21 @@ func (w *world) samples() []Sample {
 		if due >= w.end {
 			return all
 		}
-		late := time.Duration(w.noise.Int64N(int64(min(w.series.Interval/2, w.limit/2))))
-		service := time.Duration(1 + w.noise.Int64N(int64(w.limit/2-1)))
+		late := w.upTo(min(w.series.MaxLate(), w.limit-1))
+		service := 1 + w.upTo(w.limit-late-1)
 		all = append(all, w.attempt(seq, due, late, service))
 	}
+}
+
+// upTo returns a time in [0, most]; often one of the two, where brackets are at their worst.
+func (w *world) upTo(most time.Duration) time.Duration {
+	switch w.noise.IntN(4) {
+	case 0:
+		return 0
+	case 1:
+		return most
+	}
+	return time.Duration(w.noise.Int64N(int64(most) + 1))
 }
 
 func (w *world) attempt(seq int64, due, late, service time.Duration) Sample {
@@ -103,7 +115,7 @@ func (w *world) attempt(seq int64, due, late, service time.Duration) Sample {
 func drawWorld(t *rapid.T) *world {
 	w := &world{
 		series: Series{Name: "orders", Plane: DataPlane, Interval: rapid.SampledFrom(
-			[]time.Duration{2 * ms, 5 * ms, 20 * ms, 33 * ms, 100 * ms}).Draw(t, "interval"), Timeout: 2 * time.Second},
+			[]time.Duration{ms / 10, 2 * ms, 5 * ms, 20 * ms, 33 * ms, 100 * ms}).Draw(t, "interval"), Timeout: 2 * time.Second},
 		limit: rapid.SampledFrom([]time.Duration{20 * ms, 45 * ms, 300 * ms}).Draw(t, "limit"),
 		how:   breakage(rapid.IntRange(0, 3).Draw(t, "how")),
 	}

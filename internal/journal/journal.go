@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -29,9 +30,10 @@ type Entry struct {
 type Journal struct {
 	mu   sync.Mutex
 	file *os.File
+	size int64 // of the entries
 	seq  int64
 	head string
-	err  error // after a failed write nothing may follow: the tail is unknown
+	err  error // after it nothing may follow: the tail is unknown
 }
 
 // Create makes a new journal at path, readable by its owner only. The error wraps fs.ErrExist if there is a file.
@@ -60,7 +62,7 @@ func Open(path string) (*Journal, []Entry, error) {
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("open journal: %w", err), f.Close())
 	}
-	return &Journal{file: f, seq: int64(len(c.entries)), head: c.head}, c.entries, nil
+	return &Journal{file: f, size: c.size, seq: int64(len(c.entries)), head: c.head}, c.entries, nil
 }
 
 func cut(f *os.File, size int64) error {
@@ -71,7 +73,8 @@ func cut(f *os.File, size int64) error {
 }
 
 // Append writes an entry and returns when it is safe on disk. offset is the monotonic time since t0; data is anything
-// that encoding/json can write, or nil. After an error from the disk every further Append returns that error.
+// that encoding/json can write, or nil. An entry that a full disk did not take is not there, and the next one may be. After any
+// other error from the disk every further Append returns that error.
 func (j *Journal) Append(kind string, offset time.Duration, data any) error {
 	raw, err := encode(data)
 	if err != nil {
@@ -86,11 +89,16 @@ func (j *Journal) Append(kind string, offset time.Duration, data any) error {
 		Seq: j.seq + 1, At: time.Now().UTC(), OffsetS: offset.Seconds(), Type: kind, Data: raw, Prev: j.head,
 	}
 	if err := j.write(entry); err != nil {
-		j.err = fmt.Errorf("append %s to journal: %w", kind, err)
-		return j.err
+		err = fmt.Errorf("append %s to journal: %w", kind, err)
+		if !isFull(err) || cut(j.file, j.size) != nil {
+			j.err = err
+		}
+		return err
 	}
 	return nil
 }
+
+func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
 
 func encode(data any) (json.RawMessage, error) {
 	if data == nil {
@@ -110,7 +118,7 @@ func (j *Journal) write(e Entry) error {
 	if err := j.file.Sync(); err != nil {
 		return err
 	}
-	j.seq, j.head = e.Seq, hash(line)
+	j.seq, j.head, j.size = e.Seq, hash(line), j.size+int64(len(line))+1
 	return nil
 }
 

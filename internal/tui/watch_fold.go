@@ -24,7 +24,7 @@ type watchLine struct {
 	series  drills.WatchSeries
 	strip   strip
 	classes map[probes.Class]int
-	problem string // of the last attempt that was not ok
+	problem string // of the last attempt that was affected
 	course  probes.Course
 }
 
@@ -69,7 +69,7 @@ func (s *watchState) line(name string) *watchLine {
 
 func (l *watchLine) sample(a probes.Sample) {
 	l.classes[a.Class]++
-	if a.Class != probes.OK {
+	if a.Class.Affected() {
 		l.problem = oneLine(string(a.Class) + ": " + a.Error)
 	}
 	c := l.strip.at(a.Due)

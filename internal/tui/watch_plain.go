@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -83,9 +84,9 @@ func (p *plainWatch) course(at time.Duration, c probes.Course) {
 	}
 	switch {
 	case now.down && !before.down:
-		problem := ""
+		problem := "answers are slow"
 		if l := p.state.line(name); l != nil {
-			problem = l.problem
+			problem = cmp.Or(l.problem, problem)
 		}
 		p.line(at, "down", name, "since "+seconds(o.Start)+", "+problem)
 	case now.back && !before.back:
