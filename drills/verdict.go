@@ -125,7 +125,7 @@ func (j *judgement) doubt(r *ObjectiveResult) {
 		r.Value, r.Verdict = fmt.Sprintf("%s, %d could not be read back", r.Value, j.loss.Unread), Inconclusive
 	}
 	if len(j.unread) > 0 {
-		r.Value, r.Verdict = fmt.Sprintf("%s, %s not read back after the revert", r.Value, strings.Join(j.unread, ", ")), Inconclusive
+		r.Value, r.Verdict = fmt.Sprintf("%s; not read back: %s", r.Value, strings.Join(j.unread, ", ")), Inconclusive
 	}
 }
 

@@ -32,6 +32,7 @@ type LossItem struct {
 	ID     string        `json:"id"`
 	Got    int64         `json:"got"`               // version that was there; 0 absent
 	Done   time.Duration `json:"done_ns,omitempty"` // when it was acknowledged, since t0
+	Object bool          `json:"object,omitempty"`  // seen at the object's own address, not in the list
 	Data   bool          `json:"data,omitempty"`    // seen at the data plane
 	Hole   bool          `json:"hole,omitempty"`    // a change survived that was sent later, before the fault
 }

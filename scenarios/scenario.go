@@ -127,7 +127,7 @@ type Answer struct {
 // Ledger says how often the change ledger makes a change, and of which kinds, in turn.
 type Ledger struct {
 	Every Duration `yaml:"every" json:"every"`
-	Kinds []string `yaml:"kinds" json:"kinds"` // route, spec, key, revoke
+	Kinds []string `yaml:"kinds" json:"kinds"` // of probes.ChangeKinds
 }
 
 // Recovered is the predicate that ends the observation.

@@ -1,0 +1,102 @@
+package drills
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"gwdr/probes"
+)
+
+// afterRevert marks the regions of the final read-back.
+const afterRevert = " after the revert"
+
+// compareLedger judges the loss by both read-backs: with the faults still in effect, and in the end, when whatever came
+// back may have taken something away again. Each change counts by the worst that either shows.
+func (j *judgement) compareLedger(inject time.Duration) {
+	f := &j.facts
+	seen := slices.Clone(f.Survivors)
+	for _, o := range f.Final {
+		o.Region += afterRevert
+		seen = append(seen, o)
+	}
+	loss := probes.EstimateLoss(f.Ledger, seen, inject)
+	if before := gone(probes.EstimateLoss(f.Ledger, f.Survivors, inject)); len(f.Survivors) > 0 && gone(loss) > before {
+		j.finding("the revert took away what had survived the fault: %d changes were lost before it, %d after", before, gone(loss))
+	}
+	j.loss = loss
+	j.unread = j.regionsUnread()
+	j.result.RPA = newRPA(loss)
+	for _, u := range f.Unread {
+		region := u.Region
+		if u.Stage == Reconciling {
+			region += afterRevert
+		} else {
+			j.unread = append(j.unread, u.Region+" with the fault in effect")
+		}
+		j.result.RPA.UnreadRegions = append(j.result.RPA.UnreadRegions, region)
+		j.finding("region %s could not be read back, and is not counted: %s", region, u.Error)
+	}
+	j.result.Findings = append(j.result.Findings, lossFindings(loss)...)
+}
+
+// regionsUnread names the regions that were there before the fault and are missing from the final read-back.
+func (j *judgement) regionsUnread() []string {
+	var missing []string
+	for _, d := range j.facts.Digests {
+		read := func(o probes.Observation) bool { return o.Region == d.Region }
+		if d.Stage == Preflight && !slices.ContainsFunc(j.facts.Final, read) {
+			missing = append(missing, d.Region+afterRevert)
+		}
+	}
+	return missing
+}
+
+// newRPA is the loss as a result tells it.
+func newRPA(l probes.Loss) RPA {
+	r := RPA{LowS: l.RPA.Low.Seconds(), HighS: l.RPA.High.Seconds(), Open: l.RPA.Open, Acked: l.Acked, Checked: l.Checked,
+		Lost: l.Lost + l.Corrupt, Corrupt: l.Corrupt, Stale: l.Stale, Resurrected: l.Resurrected, Phantom: l.Phantom, Duplicate: l.Duplicate,
+		Rejected: l.Rejected, Indeterminate: l.Indeterminate, Recovered: l.Recovered, ByKind: map[string]int{}, ByRegion: l.ByRegion,
+		Changes: l.Items, Statement: l.Statement}
+	for kind, n := range l.ByKind {
+		r.ByKind[string(kind)] = n
+	}
+	if f := l.Fork; f != nil {
+		r.Fork = &Fork{FirstS: f.First.Seconds(), LastS: f.Last.Seconds(), Count: f.Count}
+	}
+	return r
+}
+
+// lossFindings says what is odd about a loss, beside its size.
+func lossFindings(l probes.Loss) (all []string) {
+	add := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
+	if l.Holes > 0 {
+		add("what survived is no state of one instant: %d changes are lost although later ones survived", l.Holes)
+	}
+	if l.Fork != nil {
+		add("fork window: %d changes that were acknowledged after the fault did not survive", l.Fork.Count)
+	}
+	if l.Phantom > 0 {
+		add("%d changes are there although they were rejected or never sent", l.Phantom)
+	}
+	if l.Duplicate > 0 {
+		add("%d changes are there twice", l.Duplicate)
+	}
+	return all
+}
+
+func gone(l probes.Loss) int { return l.Lost + l.Stale + l.Resurrected + l.Corrupt }
+
+// convergence returns how long after the revert all regions agreed, if there are several.
+func (j *judgement) convergence() *Convergence {
+	regions := map[string]bool{}
+	for _, d := range j.facts.Digests {
+		regions[d.Region] = true
+	}
+	s := j.facts.Settled
+	if len(regions) < 2 || s == nil || s.Agreed == nil {
+		return nil
+	}
+	a := s.Agreed
+	return &Convergence{LowS: (a.Low - a.Healed).Seconds(), HighS: (a.High - a.Healed).Seconds()}
+}
