@@ -67,6 +67,7 @@ measurement short: the code is 130, or 3 if the objective is missed already.`,
 		RunE:              func(cmd *cobra.Command, args []string) error { return runProbe(cmd.Context(), a, args, opts) },
 	}
 	opts.addFlags(cmd)
+	cmd.AddCommand(newProbeLedgerCommand(a))
 	return cmd
 }
 

@@ -38,10 +38,9 @@ type judgement struct {
 	scenario  *scenarios.Scenario
 	facts     Facts
 	estimates []probes.Estimate
-	loss      probes.Loss
-	unread    []string // regions that were not read back, and when
-	guards    []probes.Finding
-	result    *Result
+	losses
+	guards []probes.Finding
+	result *Result
 }
 
 func (j *judgement) finding(format string, args ...any) {

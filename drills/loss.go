@@ -3,10 +3,17 @@ package drills
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"gwdr/probes"
 )
+
+// losses is what a ledger and its read-back show, and what they do not.
+type losses struct {
+	loss   probes.Loss
+	unread []string // regions that were not read back, and when
+}
 
 // afterRevert marks the regions of the final read-back.
 const afterRevert = " after the revert"
@@ -99,4 +106,47 @@ func (j *judgement) convergence() *Convergence {
 	}
 	a := s.Agreed
 	return &Convergence{LowS: (a.Low - a.Healed).Seconds(), HighS: (a.High - a.Healed).Seconds()}
+}
+
+// judgeRPA judges the bracket of the recovery point against the promise.
+func (j *losses) judgeRPA(r *ObjectiveResult, target time.Duration) {
+	l := j.loss
+	r.LowS, r.HighS = l.RPA.Low.Seconds(), l.RPA.High.Seconds()
+	defer j.doubt(r)
+	switch lost := gone(l); {
+	case l.Checked == 0 && lost == 0:
+		r.Value, r.Verdict = "not measured", Inconclusive
+	case lost == 0:
+		r.Value, r.Verdict = fmt.Sprintf("0 of %d changes lost", l.Checked), Pass
+	case l.RPA.Open:
+		r.Value = fmt.Sprintf("at least %s, %d of %d changes lost", round(l.RPA.Low), lost, l.Checked)
+		r.Verdict = verdictUnless(l.RPA.Low > target, Fail)
+	default:
+		r.Value = fmt.Sprintf("%s (%s to %s), %d of %d changes lost", round(l.RPA.Point), round(l.RPA.Low), round(l.RPA.High), lost, l.Checked)
+		r.Verdict = within(l.RPA.Low, l.RPA.High, target)
+	}
+}
+
+// judgeResurrected judges how many revocations are undone.
+func (j *losses) judgeResurrected(r *ObjectiveResult, want int64) {
+	l := j.loss
+	r.Value = fmt.Sprintf("%d of %d revocations", l.Resurrected, l.Revoked)
+	r.Verdict = verdictIf(int64(l.Resurrected) == want)
+	if r.Verdict == Pass && l.Revoked == 0 { // nothing could have come back
+		r.Verdict = Inconclusive
+	}
+	j.doubt(r)
+}
+
+// doubt takes a pass back that rests on less than all of what was acknowledged: what was not read may be lost.
+func (j *losses) doubt(r *ObjectiveResult) {
+	if r.Verdict != Pass {
+		return
+	}
+	if j.loss.Unread > 0 {
+		r.Value, r.Verdict = fmt.Sprintf("%s, %d could not be read back", r.Value, j.loss.Unread), Inconclusive
+	}
+	if len(j.unread) > 0 {
+		r.Value, r.Verdict = fmt.Sprintf("%s; not read back: %s", r.Value, strings.Join(j.unread, ", ")), Inconclusive
+	}
 }

@@ -15,10 +15,12 @@ import (
 
 // Watch measures targets that somebody else breaks: a drill's measurement and evidence, without a fault of its own.
 type Watch struct {
-	Plan     WatchPlan
-	Probes   []Probe // one for each series of the plan
-	Evidence string  // directory of all runs and watches
-	Tool     string  // what writes the evidence
+	Plan   WatchPlan
+	Probes []Probe // one for each series of the plan, but that of the ledger
+	// Admin makes the changes of the plan's ledger, and reads them back. Only needed if it has one.
+	Admin    probes.Admin
+	Evidence string // directory of all runs and watches
+	Tool     string // what writes the evidence
 	// Marks brings the instants at which somebody breaks something, with their monotonic reading. RTA runs from the first.
 	// Optional.
 	Marks  <-chan time.Time
@@ -36,6 +38,7 @@ type WatchPlan struct {
 	For      time.Duration `json:"for_ns,omitempty"` // 0: until it is interrupted
 	RTO      time.Duration `json:"rto_ns,omitempty"` // promised; 0: no promise
 	SLO      float64       `json:"slo,omitempty"`    // promised share of good attempts, as 0.999; 0: no promise
+	Ledger   *WatchLedger  `json:"ledger,omitempty"` // nil: no changes are made
 }
 
 // WatchTarget is what a series asks. Neither a credential nor the value of a header is part of it.
@@ -90,6 +93,7 @@ func (w *Watch) Run(ctx context.Context) (*WatchResult, error) {
 		return nil, err
 	}
 	v.measure(ctx)
+	v.keep(v.readBack(ctx))
 	err = v.end(ctx)
 	v.screens.close()
 	if err != nil {
@@ -113,6 +117,8 @@ type watching struct {
 	t0       time.Time
 	journal  *journal.Journal
 	samples  *probes.Recorder
+	entries  *probes.Recorder // of the ledger; nil if there is none
+	ledger   *probes.Ledger   // nil if there is none
 	baseline Span
 	detector *probes.Detector
 	screens  *stream[WatchEvent]
@@ -123,6 +129,7 @@ type watching struct {
 	err   error           // the first failure to write evidence
 	early []probes.Sample // of the baseline
 	armed bool
+	made  []probes.Change // of the ledger
 }
 
 // begin makes the evidence directory and writes down what will be watched.
@@ -144,6 +151,9 @@ func (w *Watch) begin(t0 time.Time) (_ *watching, err error) {
 		return nil, err
 	}
 	if v.samples, err = probes.CreateRecorder(filepath.Join(v.dir, SamplesFile)); err != nil {
+		return nil, err
+	}
+	if err := v.openLedger(); err != nil {
 		return nil, err
 	}
 	start := watchStart{Schema: WatchSchema, ID: id, Tool: w.Tool, Evidence: v.dir, T0: t0.UTC(), PID: os.Getpid()}
@@ -184,6 +194,9 @@ func (v *watching) measure(ctx context.Context) {
 	for _, p := range v.Probes {
 		v.probing.Go(func() { v.keep(p.Run(probing, v.t0, v.sample)) })
 	}
+	if v.ledger != nil {
+		v.probing.Go(func() { v.keep(v.ledger.Run(probing)) })
+	}
 	v.look(ctx)
 	end()
 	v.probing.Wait()
@@ -199,6 +212,7 @@ func (v *watching) look(ctx context.Context) {
 			return
 		case at := <-v.Marks:
 			v.mark(at.Sub(v.t0))
+			v.cut(ctx)
 		case <-tick.C:
 			now := v.offset()
 			v.arm(now)
@@ -275,7 +289,7 @@ func (v *watching) end(ctx context.Context) error {
 	if v.Plan.For > 0 && ctx.Err() != nil {
 		err = v.journal.Append(entryAbort, v.offset(), AbortFact{Cause: AbortSignal, Reason: "interrupted before its time was over"})
 	}
-	err = errors.Join(err, v.samples.Close()) // before the end is written: a record with an end is whole
+	err = errors.Join(err, v.closeRecords()) // before the end is written: a record with an end is whole
 	if err == nil {
 		err = errors.Join(v.journal.Append(entryClock, v.offset(), clockFact{Drift: drift.Seconds()}),
 			v.journal.Append(entryEnd, v.offset(), endFact{Clean: true}))
@@ -283,11 +297,20 @@ func (v *watching) end(ctx context.Context) error {
 	return errors.Join(err, v.journal.Close())
 }
 
-// close lets go of what begin opened.
-func (v *watching) close() (err error) {
+// closeRecords ends samples and ledger.
+func (v *watching) closeRecords() (err error) {
 	if v.samples != nil {
 		err = v.samples.Close()
 	}
+	if v.entries != nil {
+		err = errors.Join(err, v.entries.Close())
+	}
+	return err
+}
+
+// close lets go of what begin opened.
+func (v *watching) close() (err error) {
+	err = v.closeRecords()
 	if v.journal != nil {
 		err = errors.Join(err, v.journal.Close())
 	}

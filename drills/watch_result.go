@@ -20,6 +20,7 @@ type WatchResult struct {
 	Objectives  []ObjectiveResult `json:"objectives"`
 	RTA         *RTA              `json:"rta,omitempty"` // from the mark on, of the worst series; only if there is a mark
 	Series      []WatchedSeries   `json:"series"`
+	Ledger      *WatchedLedger    `json:"ledger,omitempty"`
 	Findings    []string          `json:"findings"` // guards that did not hold
 	Tool        string            `json:"tool"`
 	Evidence    string            `json:"evidence"` // directory

@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -53,4 +54,27 @@ func list(ids []string) string {
 		return fmt.Sprintf("%s and %s more: see %s", strings.Join(ids[:maxNamed], ", "), grouped(more), drills.ReportFile)
 	}
 	return strings.Join(ids, ", ")
+}
+
+// watchedLedgerLines are lossLines of a watch, with what the recovery point is counted back from.
+func watchedLedgerLines(l *drills.WatchedLedger) [][2]string {
+	if l == nil {
+		return nil
+	}
+	lines := lossLines(l.RPA)
+	if l.Lost+l.Stale+l.Resurrected > 0 {
+		from := map[string]string{"mark": "the mark", "first-unacknowledged": "the first change that was not acknowledged", "end": "the last change"}[l.RPAFrom]
+		rpa := bracket(l.LowS, l.HighS)
+		if l.Open {
+			rpa = "at least " + human(l.LowS)
+		}
+		lines = append(lines, [2]string{"RPA", rpa + " before " + from})
+	}
+	for _, kind := range slices.Sorted(maps.Keys(l.Uncovered)) {
+		lines = append(lines, [2]string{"no ledger", fmt.Sprintf("of %s: %s", kind, l.Uncovered[kind])})
+	}
+	for _, f := range l.Findings {
+		lines = append(lines, [2]string{"finding", f})
+	}
+	return lines
 }
