@@ -61,7 +61,7 @@ func (j *judgement) regionsUnread() []string {
 
 // newRPA is the loss as a result tells it.
 func newRPA(l probes.Loss) RPA {
-	r := RPA{LowS: l.RPA.Low.Seconds(), HighS: l.RPA.High.Seconds(), Open: l.RPA.Open, Acked: l.Acked, Checked: l.Checked,
+	r := RPA{LowS: l.RPA.Low.Seconds(), HighS: l.RPA.High.Seconds(), Open: l.RPA.Open, Acked: l.Acked, Checked: l.Checked, Unseen: l.Unseen,
 		Lost: l.Lost + l.Corrupt, Corrupt: l.Corrupt, Stale: l.Stale, Resurrected: l.Resurrected, Phantom: l.Phantom, Duplicate: l.Duplicate,
 		Rejected: l.Rejected, Indeterminate: l.Indeterminate, Recovered: l.Recovered, ByKind: map[string]int{}, ByRegion: l.ByRegion,
 		Changes: l.Items, Statement: l.Statement}
@@ -114,15 +114,15 @@ func (j *losses) judgeRPA(r *ObjectiveResult, target time.Duration) {
 	r.LowS, r.HighS = l.RPA.Low.Seconds(), l.RPA.High.Seconds()
 	defer j.doubt(r)
 	switch lost := gone(l); {
-	case l.Checked == 0 && lost == 0:
+	case l.Shown() == 0 && lost == 0:
 		r.Value, r.Verdict = "not measured", Inconclusive
 	case lost == 0:
-		r.Value, r.Verdict = fmt.Sprintf("0 of %d changes lost", l.Checked), Pass
+		r.Value, r.Verdict = fmt.Sprintf("0 of %d changes lost", l.Shown()), Pass
 	case l.RPA.Open:
-		r.Value = fmt.Sprintf("at least %s, %d of %d changes lost", round(l.RPA.Low), lost, l.Checked)
+		r.Value = fmt.Sprintf("at least %s, %d of %d changes lost", round(l.RPA.Low), lost, l.Shown())
 		r.Verdict = verdictUnless(l.RPA.Low > target, Fail)
 	default:
-		r.Value = fmt.Sprintf("%s (%s to %s), %d of %d changes lost", round(l.RPA.Point), round(l.RPA.Low), round(l.RPA.High), lost, l.Checked)
+		r.Value = fmt.Sprintf("%s (%s to %s), %d of %d changes lost", round(l.RPA.Point), round(l.RPA.Low), round(l.RPA.High), lost, l.Shown())
 		r.Verdict = within(l.RPA.Low, l.RPA.High, target)
 	}
 }

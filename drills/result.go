@@ -94,7 +94,8 @@ type RPA struct {
 	ByKind        map[string]int `json:"by_kind"`   // lost + stale + resurrected, by kind of change
 	Statement     string         `json:"statement"` // never a bare "RPO 0"
 
-	Checked   int `json:"checked"` // acknowledged changes that were read back in every region: the n of "0 of n"
+	Checked   int `json:"checked"` // acknowledged changes that were read back in every region
+	Unseen    int `json:"unseen"`  // those of Checked that were made and deleted again: no part of the n of "0 of n"
 	Corrupt   int `json:"corrupt"` // those of Lost that are there in a form that nobody wrote
 	Rejected  int `json:"rejected"`
 	Recovered int `json:"recovered"` // those of Indeterminate that are there
