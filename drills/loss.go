@@ -61,7 +61,7 @@ func (j *judgement) regionsUnread() []string {
 
 // newRPA is the loss as a result tells it.
 func newRPA(l probes.Loss) RPA {
-	r := RPA{LowS: l.RPA.Low.Seconds(), HighS: l.RPA.High.Seconds(), Open: l.RPA.Open, Acked: l.Acked, Checked: l.Checked, Unseen: l.Unseen,
+	r := RPA{LowS: l.RPA.Low.Seconds(), HighS: l.RPA.High.Seconds(), Open: l.RPA.Open, Acked: l.Acked, Checked: l.Checked, Unseen: l.Unseen, Unread: l.Unread,
 		Lost: l.Lost + l.Corrupt, Corrupt: l.Corrupt, Stale: l.Stale, Resurrected: l.Resurrected, Phantom: l.Phantom, Duplicate: l.Duplicate,
 		Rejected: l.Rejected, Indeterminate: l.Indeterminate, Recovered: l.Recovered, ByKind: map[string]int{}, ByRegion: l.ByRegion,
 		Changes: l.Items, Statement: l.Statement}

@@ -96,6 +96,7 @@ type RPA struct {
 
 	Checked   int `json:"checked"` // acknowledged changes that were read back in every region
 	Unseen    int `json:"unseen"`  // those of Checked that were made and deleted again: no part of the n of "0 of n"
+	Unread    int `json:"unread"`  // acknowledged changes that were not, for their object gave no answer
 	Corrupt   int `json:"corrupt"` // those of Lost that are there in a form that nobody wrote
 	Rejected  int `json:"rejected"`
 	Recovered int `json:"recovered"` // those of Indeterminate that are there

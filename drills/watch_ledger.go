@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"gwdr/probes"
@@ -64,7 +65,7 @@ func (v *watching) cut(ctx context.Context) {
 	}
 }
 
-// readBack reads what all regions have of the changes, once all of them can be read, or the time to settle is over. That the
+// readBack reads what all regions have of the changes, once all of it can be read, or the time to settle is over. That the
 // watch was interrupted is no reason to know less.
 func (v *watching) readBack(ctx context.Context) error {
 	if v.ledger == nil {
@@ -75,7 +76,8 @@ func (v *watching) readBack(ctx context.Context) error {
 	until := time.Now().Add(v.Plan.Ledger.Settle)
 	for {
 		all, unread, err := observe(ctx, v.Admin, v.made)
-		if err == nil && len(unread) == 0 || time.Now().After(until) || ctx.Err() != nil {
+		holes := len(unread) > 0 || slices.ContainsFunc(all, func(o probes.Observation) bool { return o.Error != "" })
+		if err == nil && !holes || time.Now().After(until) || ctx.Err() != nil {
 			if err != nil {
 				unread = append(unread, UnreadFact{Region: "any", Error: err.Error()})
 			}

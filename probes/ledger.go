@@ -14,7 +14,8 @@ import (
 // AdminSeries is the name of the series that a Ledger yields: each change is an attempt at the control plane.
 const AdminSeries = "admin"
 
-// Intent is where a Ledger writes what it is about to do: outside of what the drill breaks. *Recorder and *os.File are such.
+// Intent is where a Ledger writes what it is about to do: outside of what the drill breaks. It is safe for concurrent use;
+// *Recorder and *os.File are such.
 type Intent interface {
 	io.Writer
 	Sync() error
