@@ -47,12 +47,13 @@ type front struct {
 	left    int    // acknowledged changes until it shuts; only if doomed
 	cut     int    // answers that are lost as soon as it is about to shut
 	journal []told
+	unknown map[string]bool // deletes without a clear answer, by kind/id: what is absent after one is no loss that anybody can know
 }
 
 var ledgerMark = regexp.MustCompile(`(ledger-[0-9a-f]{6}-[0-9]+):([0-9]+)`)
 
 func newFront(t *testing.T, seed uint64) *front {
-	f := &front{random: rand.New(rand.NewPCG(seed, 1)), cut: 3}
+	f := &front{random: rand.New(rand.NewPCG(seed, 1)), cut: 3, unknown: map[string]bool{}}
 	f.Server = httptest.NewServer(f)
 	t.Cleanup(func() { f.CloseClientConnections(); f.Close() })
 	return f
@@ -68,7 +69,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if f.shut {
-		drop(w)
+		f.drop(w, c)
 		return
 	}
 	status, header, answer := f.forward(r, body)
@@ -83,7 +84,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.cut--
 		f.shut = f.cut <= 0
 		f.journal = append(f.journal, c)
-		drop(w)
+		f.drop(w, c)
 		return
 	}
 	if c.acked = status/100 == 2; c.acked && f.doomed {
@@ -113,9 +114,12 @@ func changeOf(r *http.Request, body string) (c told, ok bool) {
 }
 
 // drop ends the connection without an answer.
-func drop(w http.ResponseWriter) {
-	if c, _, err := w.(http.Hijacker).Hijack(); err == nil {
-		c.Close()
+func (f *front) drop(w http.ResponseWriter, c told) {
+	if c.version == "" {
+		f.unknown[c.kind+"/"+c.id] = true
+	}
+	if conn, _, err := w.(http.Hijacker).Hijack(); err == nil {
+		conn.Close()
 	}
 }
 
@@ -170,7 +174,8 @@ func (f *front) lost(final map[string]string) (all []string) {
 	for _, c := range f.journal {
 		body, there := final[c.kind+"/"+c.id]
 		end := last[c.kind+"/"+c.id]
-		if !c.acked || !c.doomed || there == (end.version != "") && body == end.body && there || end.version == "" && !there {
+		intact := there && end.version != "" && body == end.body || !there && (end.version == "" || f.unknown[c.kind+"/"+c.id])
+		if !c.acked || !c.doomed || intact {
 			continue
 		}
 		class, kind := "stale", c.kind
