@@ -139,12 +139,14 @@ func (rec *record) note(kind string, data any) error {
 
 func (rec *record) sample(s probes.Sample) { rec.keep(rec.samples.Append(s)) }
 
-// keep remembers the first failure to write evidence.
+// keep remembers the first failure to write evidence: all that follow say the same.
 func (rec *record) keep(err error) error {
 	if err != nil {
 		rec.mu.Lock()
 		defer rec.mu.Unlock()
-		rec.err = errors.Join(rec.err, err)
+		if rec.err == nil {
+			rec.err = err
+		}
 	}
 	return err
 }
