@@ -30,6 +30,7 @@ type probeLedgerOptions struct {
 	RPO       time.Duration
 	Upstream  string
 	Keep      bool
+	Stop      bool
 	Evidence  string
 }
 
@@ -49,7 +50,8 @@ acknowledged changes are lost, stale, or undone. A revoked key that works again 
 the run (code 3), and so does a recovery point beyond --rpo.
 
 Send SIGUSR1, or press m, right before you break something: the recovery point is counted
-back from there, else from the first change that was not acknowledged.
+back from there, else from the first change that was not acknowledged. With --stop-at-mark
+no changes are made from there on: 'gwdr restore' wants a gateway that nobody writes to.
 
 It makes objects on the gateway whose ids begin with 'ledger-', and takes them away in
 the end; revocations stay, as they are for good. Keys that it issues are never shown, and
@@ -78,6 +80,7 @@ func (o *probeLedgerOptions) addFlags(cmd *cobra.Command) {
 	f.DurationVar(&o.Settle, "settle", time.Minute, "`time` that all regions may take in the end until they can be read")
 	f.DurationVar(&o.RPO, "rpo", 0, "judge: the recovery point lies at most this `time` back")
 	f.StringVar(&o.Upstream, "upstream", "", "`id` of an upstream for the routes (default: one of its own)")
+	f.BoolVar(&o.Stop, "stop-at-mark", false, "make no more changes from the mark on")
 	f.BoolVar(&o.Keep, "keep", false, "leave the objects on the gateway")
 	f.StringVar(&o.Evidence, "evidence", "", "`directory` for the evidence (default: as configured, or ./evidence)")
 	for _, flag := range []string{"gateway", "region", "every", "for", "timeout", "baseline", "stable-for", "settle", "rpo", "upstream"} {
@@ -160,7 +163,7 @@ func runProbeLedger(ctx context.Context, a *app, opts probeLedgerOptions) (err e
 
 // watch plans the series of the changes, and that of a control target.
 func (o *probeLedgerOptions) watch(site *ledgerSite, control string) (*drills.Watch, error) {
-	ledger := &drills.WatchLedger{Every: o.Every, Prefix: site.prefix, Timeout: o.Timeout, Settle: o.Settle, RPO: o.RPO}
+	ledger := &drills.WatchLedger{Every: o.Every, Prefix: site.prefix, Timeout: o.Timeout, StopAtMark: o.Stop, Settle: o.Settle, RPO: o.RPO}
 	var kinds []probes.ChangeKind
 	for _, k := range o.Kinds {
 		kinds = append(kinds, probes.ChangeKind(k))

@@ -20,8 +20,10 @@ type WatchLedger struct {
 	Prefix  string              `json:"prefix"`     // begins the id of every object
 	// Uncovered says which kinds were asked for and cannot be ledgered on this gateway, and why.
 	Uncovered map[probes.ChangeKind]string `json:"uncovered,omitempty"`
-	Settle    time.Duration                `json:"settle_ns"`        // for so long all regions may take to be readable
-	RPO       time.Duration                `json:"rpo_ns,omitempty"` // promised; 0: no promise
+	// StopAtMark ends the changes at the first mark: what is restored then meets a gateway that nobody writes to.
+	StopAtMark bool          `json:"stop_at_mark,omitempty"`
+	Settle     time.Duration `json:"settle_ns"`        // for so long all regions may take to be readable
+	RPO        time.Duration `json:"rpo_ns,omitempty"` // promised; 0: no promise
 }
 
 // WatchedLedger is what became of the changes. Each Fork is counted from RPAFrom, too.
@@ -58,9 +60,22 @@ func (v *watching) change(e probes.Entry) {
 	v.made = append(v.made, e.Change)
 }
 
+// startLedger makes changes until ctx ends, if the plan has a ledger.
+func (v *watching) startLedger(ctx context.Context) {
+	if v.ledger == nil {
+		return
+	}
+	ctx, v.stopLedger = context.WithCancel(ctx)
+	v.probing.Go(func() { v.keep(v.ledger.Run(ctx)) })
+}
+
 // cut leaves the objects alone that are there now: a later change would hide what is lost from here on.
 func (v *watching) cut(ctx context.Context) {
-	if v.ledger != nil {
+	switch {
+	case v.ledger == nil:
+	case v.Plan.Ledger.StopAtMark:
+		v.stopLedger()
+	default:
 		v.probing.Go(func() { v.ledger.Cut(ctx) })
 	}
 }
