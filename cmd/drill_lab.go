@@ -109,8 +109,7 @@ func (a *app) labSite(ctx context.Context, s *scenarios.Scenario, lab *process.L
 	}
 	return &drills.Site{
 		Fleet: lab, Probes: all, Backup: backups.fresh, Guard: guard.Start, Fronts: edge.fronts, Health: edge.health,
-		Admin: &ledgerAdmin{writer: admin, token: lab.AdminToken(), instances: lab.Instances, http: &http.Client{
-			Transport: &http.Transport{MaxIdleConnsPerHost: ledgerParallel}}},
+		Admin:    newLedgerAdmin(admin, lab.AdminToken(), &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: ledgerParallel}}, lab.Instances),
 		Recovery: drills.Recovery{Promote: operator.promote, Restore: operator.restore, Leader: operator.leader},
 	}, nil
 }

@@ -2,104 +2,68 @@ package cmd
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"net/http"
-	"strconv"
-	"strings"
 	"sync"
-	"syscall"
 	"time"
 
-	"gwdr/fleet"
 	"gwdr/gateway"
-	"gwdr/gateway/native"
 	"gwdr/probes"
 )
 
-// The seeded objects that the ledger's changes rest on.
+// The seeded objects of the lab that the ledger's changes rest on.
 const (
-	ledgerUpstream = "echo"
-	ledgerKeyRoute = "/orders" // wants a key
+	labLedgerUpstream = "echo"    // repeats X-Gwdr-Revision
+	labLedgerKeyPath  = "/orders" // wants a key
 )
 
-// ledgerAdmin makes the numbered changes of a drill on the bundled gateway and reads them back: probes.Admin. A route's
-// version is a header that it sets on its requests, a spec's an extension, a key's a scope. Tokens of its keys are only
-// ever in memory.
+// ledgerAdmin makes the numbered changes of a ledger on a gateway and reads them back: probes.Admin. Each body carries its
+// object's id and the change's number. Tokens of its keys are only ever in memory.
 type ledgerAdmin struct {
-	writer    *native.Client // as administrators reach the gateway
-	token     string         // for the regions' own admin listeners
-	instances func(ctx context.Context) ([]fleet.Instance, error)
-	http      *http.Client
+	writer  ledgerWriter                                            // as administrators reach the gateway
+	regions func(context.Context) (map[string]*ledgerRegion, error) // those that are to be read
+	http    *http.Client                                            // for the data planes
+
+	upstream string // of the routes that are made
+	echoes   bool   // it repeats X-Gwdr-Revision, so that a route's answer tells its version
+	keyPath  string // of a route that wants a key; empty: keys are not tried
 
 	mu   sync.Mutex
 	keys map[string]gateway.Token // by the change's object id
+	sent map[int64][]byte         // bodies, by number
 }
 
 var _ probes.Admin = (*ledgerAdmin)(nil)
 
 // Make makes the change through the front door.
 func (l *ledgerAdmin) Make(ctx context.Context, c probes.Change) error {
-	e := l.entity(c)
-	var err error
+	ref := l.ref(c)
 	if c.Delete {
-		_, err = l.writer.Delete(ctx, e.Ref, gateway.Condition{})
-	} else {
-		_, err = l.writer.Put(ctx, e, gateway.Condition{})
+		return l.writer.Delete(ctx, ref)
 	}
-	if errors.Is(err, gateway.ErrNotFound) && c.Delete {
-		return nil
+	body := ledgerBody(c, l.upstream, l.hash(c), time.Now().UTC())
+	l.mu.Lock()
+	if l.sent == nil {
+		l.sent = map[int64][]byte{}
 	}
-	if didNotHappen(err) {
-		return &probes.RejectedError{Err: err}
-	}
-	return err
+	l.sent[c.Seq] = body
+	l.mu.Unlock()
+	return l.writer.Put(ctx, gateway.Entity{Ref: ref, Body: body})
 }
-
-// didNotHappen reports whether the error says for certain that nothing was changed.
-func didNotHappen(err error) bool {
-	answer := (*native.Error)(nil)
-	if errors.As(err, &answer) {
-		return answer.Status/100 == 4
-	}
-	return errors.Is(err, syscall.ECONNREFUSED)
-}
-
-// entity is what the change leaves behind.
-func (l *ledgerAdmin) entity(c probes.Change) gateway.Entity {
-	version := strconv.FormatInt(c.Seq, 10)
-	e := gateway.Entity{Ref: l.ref(c)}
-	switch c.Kind {
-	case probes.RouteChange:
-		e.Body = gateway.Encode(gateway.RouteBody{Path: ledgerPath(c.ID), Upstream: ledgerUpstream, Auth: gateway.AuthNone,
-			Headers: map[string]string{"X-Gwdr-Revision": version}})
-	case probes.SpecChange:
-		e.Body = gateway.Encode(map[string]any{"openapi": "3.1.0", "info": map[string]string{"title": c.ID, "version": version},
-			"paths": map[string]any{}, "x-gwdr-revision": c.Seq})
-	case probes.KeyChange:
-		e.Body = gateway.Encode(gateway.KeyBody{Hash: l.key(c.ID).Hash(), Created: time.Now().UTC(), Scopes: []string{ledgerScope + version}})
-	case probes.RevokeChange:
-		e.Body = gateway.Encode(gateway.RevocationBody{At: time.Now().UTC(), Reason: "gwdr change ledger " + version})
-	}
-	return e
-}
-
-const ledgerScope = "gwdr-ledger:"
-
-func ledgerPath(id string) string { return "/ledger/" + id }
 
 // ref names the entity of the change's object. The gateway knows a key by the id of its token.
 func (l *ledgerAdmin) ref(c probes.Change) gateway.Ref {
-	switch c.Kind {
-	case probes.RouteChange:
-		return gateway.Ref{Kind: gateway.Route, ID: c.ID}
-	case probes.SpecChange:
-		return gateway.Ref{Kind: gateway.Spec, ID: c.ID}
-	case probes.KeyChange:
-		return gateway.Ref{Kind: gateway.Key, ID: l.key(c.ID).ID}
-	default:
-		return gateway.Ref{Kind: gateway.Revocation, ID: l.key(c.ID).ID}
+	r := gateway.Ref{Kind: ledgerKind(c.Kind), ID: c.ID}
+	if r.Kind == gateway.Key || r.Kind == gateway.Revocation {
+		r.ID = l.key(c.ID).ID
 	}
+	return r
+}
+
+func (l *ledgerAdmin) hash(c probes.Change) string {
+	if c.Kind != probes.KeyChange {
+		return ""
+	}
+	return l.key(c.ID).Hash()
 }
 
 // key returns the token of the key that the ledger calls id.
@@ -115,31 +79,18 @@ func (l *ledgerAdmin) key(id string) gateway.Token {
 	return l.keys[id]
 }
 
-// ledgerVersion reads the number of the change that made the body; -1 if there is none in it: it is not the ledger's.
-func ledgerVersion(kind probes.ChangeKind, body []byte) int64 {
-	var text string
-	switch kind {
-	case probes.RouteChange:
-		var b gateway.RouteBody
-		if json.Unmarshal(body, &b) == nil {
-			text = b.Headers["X-Gwdr-Revision"]
-		}
-	case probes.SpecChange:
-		var b struct {
-			Revision json.Number `json:"x-gwdr-revision"`
-		}
-		if json.Unmarshal(body, &b) == nil {
-			text = b.Revision.String()
-		}
-	case probes.KeyChange:
-		var b gateway.KeyBody
-		if json.Unmarshal(body, &b) == nil && len(b.Scopes) == 1 {
-			text = strings.TrimPrefix(b.Scopes[0], ledgerScope)
-		}
-	}
-	version, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || version <= 0 {
+// version returns the number of the change that left this body behind; -1 if none of that object did: somebody else wrote it,
+// or it was changed since.
+func (l *ledgerAdmin) version(e gateway.Entity, id string) int64 {
+	mark, ok := readLedgerMark(e.Kind, e.Body)
+	if !ok || mark.ID != id {
 		return -1
 	}
-	return version
+	l.mu.Lock()
+	sent, known := l.sent[mark.Version]
+	l.mu.Unlock()
+	if known && !gateway.SameContent(e.Kind, sent, e.Body) {
+		return -1
+	}
+	return mark.Version
 }

@@ -2,16 +2,15 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
-	"net/http"
+	"maps"
 	"slices"
-	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"gwdr/fleet"
 	"gwdr/gateway"
 	"gwdr/gateway/native"
 	"gwdr/probes"
@@ -21,53 +20,32 @@ import (
 const (
 	ledgerAskTimeout = time.Second     // for a region to say whether it is there
 	ledgerSyncWait   = 5 * time.Second // for a region's data plane to have what its control plane has
-	ledgerGetTimeout = 2 * time.Second // for one request at the data plane
+	ledgerGetTimeout = 2 * time.Second // for one request
 	ledgerParallel   = 8               // requests at once
+	ledgerPause      = 50 * time.Millisecond
 )
 
 // ledgerRegion is a region that can be asked.
 type ledgerRegion struct {
-	control *native.Client
-	data    []*native.Client // of the data instances that run
-	url     string           // of the first data plane
+	control gateway.Source   // lists everything; asked for each object, too, if it is a ledgerGetter
+	data    []*native.Client // of the data instances whose admin listener can be asked
+	url     string           // of a data plane; empty: not asked
 }
 
-// regions returns the regions whose control plane is up and not blank.
-func (l *ledgerAdmin) regions(ctx context.Context) (map[string]*ledgerRegion, error) {
-	instances, err := l.instances(ctx)
-	if err != nil {
-		return nil, err
-	}
-	all := map[string]*ledgerRegion{}
-	for _, in := range (fleet.Selector{Role: fleet.Control}).Select(instances) {
-		client := &native.Client{URL: in.AdminURL, Token: l.token}
-		ask, cancel := context.WithTimeout(ctx, ledgerAskTimeout)
-		status, err := client.Brief(ask)
-		cancel()
-		if in.Running && err == nil && status.Mode != gateway.ModeBlank {
-			all[in.Region] = &ledgerRegion{control: client}
-		}
-	}
-	for _, in := range (fleet.Selector{Role: fleet.Data}).Select(instances) {
-		if r := all[in.Region]; r != nil && in.Running {
-			r.data = append(r.data, &native.Client{URL: in.AdminURL, Token: l.token})
-			if r.url == "" {
-				r.url = in.URL
-			}
-		}
-	}
-	return all, nil
+// ledgerGetter is a gateway that also gives one entity by itself. The error wraps gateway.ErrNotFound if it is not there.
+type ledgerGetter interface {
+	Get(ctx context.Context, r gateway.Ref) (gateway.Item, error)
 }
 
-// Regions lists the regions that can be read back.
+// ledgerStatus is a gateway that knows its digest without being read.
+type ledgerStatus interface {
+	Status(ctx context.Context) (gateway.Status, error)
+}
+
+// Regions lists the regions that are to be read back.
 func (l *ledgerAdmin) Regions(ctx context.Context) ([]string, error) {
 	all, err := l.regions(ctx)
-	var names []string
-	for name := range all {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names, err
+	return slices.Sorted(maps.Keys(all)), err
 }
 
 func (l *ledgerAdmin) region(ctx context.Context, name string) (*ledgerRegion, error) {
@@ -88,7 +66,7 @@ func (l *ledgerAdmin) Digest(ctx context.Context, name string) (string, error) {
 }
 
 func (r *ledgerRegion) digest(ctx context.Context) (string, error) {
-	control, err := r.control.Status(ctx)
+	want, err := r.controlDigest(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -97,121 +75,146 @@ func (r *ledgerRegion) digest(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if data.Digest != control.Digest {
-			return "", fmt.Errorf("%s has not loaded the configuration of %s", data.Instance, control.Instance)
+		if data.Digest != want {
+			return "", fmt.Errorf("%s has not loaded the configuration of its control plane", data.Instance)
 		}
 	}
-	return control.Digest, nil
+	return want, nil
 }
 
-// Observe reads the region's control plane, and asks one of its data planes about every object.
+func (r *ledgerRegion) controlDigest(ctx context.Context) (string, error) {
+	if s, ok := r.control.(ledgerStatus); ok {
+		status, err := s.Status(ctx)
+		return status.Digest, err
+	}
+	e, err := r.control.Export(ctx)
+	if err != nil {
+		return "", err
+	}
+	return e.State.Digest(), nil
+}
+
+// Observe lists the region's control plane, asks it for every object by itself, and asks one of its data planes.
 func (l *ledgerAdmin) Observe(ctx context.Context, name string, changes []probes.Change) ([]probes.Observation, error) {
 	r, err := l.region(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	r.await(ctx)
-	_, state, err := r.control.State(ctx)
+	listed, err := r.control.Export(ctx)
 	if err != nil {
 		return nil, err
 	}
-	seen := l.observations(name, state, changes)
+	seen := l.observations(name, listed, changes)
+	until := time.Now().Add(ledgerSyncWait)
 	var group errgroup.Group
 	group.SetLimit(ledgerParallel)
 	for i := range seen {
-		group.Go(func() error { l.askData(ctx, r.url, &seen[i]); return nil })
+		group.Go(func() error {
+			l.askObject(ctx, r, &seen[i])
+			l.askData(ctx, r, &seen[i], until)
+			return nil
+		})
 	}
-	return seen, group.Wait()
+	group.Wait()
+	return append(seen, l.strangers(name, listed.State, changes)...), ctx.Err()
 }
 
 // await gives the data planes the time to load what the control plane has; what they lack after it is seen at them.
 func (r *ledgerRegion) await(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, ledgerSyncWait)
 	defer cancel()
-	for {
+	for len(r.data) > 0 {
 		if _, err := r.digest(ctx); err == nil || ctx.Err() != nil {
 			return
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(50 * time.Millisecond):
+		case <-time.After(ledgerPause):
 		}
 	}
 }
 
-// observations says what the state has of each object of the changes.
-func (l *ledgerAdmin) observations(region string, state *gateway.State, changes []probes.Change) []probes.Observation {
-	type object struct {
-		kind probes.ChangeKind
-		id   string
+// ledgerObject is what changes are of: a revocation is seen at its key.
+func ledgerObject(c probes.Change) probes.Change {
+	if c.Kind == probes.RevokeChange {
+		c.Kind = probes.KeyChange
 	}
-	seen := map[object]bool{}
+	return probes.Change{Kind: c.Kind, ID: c.ID}
+}
+
+// observations says what the list has of each object of the changes.
+func (l *ledgerAdmin) observations(region string, listed *gateway.Export, changes []probes.Change) []probes.Observation {
+	seen := map[probes.Change]bool{}
 	var all []probes.Observation
 	for _, c := range changes {
-		if c.Kind == probes.RevokeChange {
-			c.Kind = probes.KeyChange
-		}
-		if seen[object{c.Kind, c.ID}] {
+		object := ledgerObject(c)
+		if seen[object] {
 			continue
 		}
-		seen[object{c.Kind, c.ID}] = true
-		o := probes.Observation{Region: region, Kind: c.Kind, ID: c.ID, Data: -1}
-		ref := l.ref(c)
-		if body, ok := state.Get(ref); ok {
-			o.Version = ledgerVersion(c.Kind, body)
+		seen[object] = true
+		o := probes.Observation{Region: region, Kind: object.Kind, ID: object.ID, Data: -1}
+		ref := l.ref(object)
+		if slices.Contains(listed.Unreachable, ref.Kind) {
+			o.Error = "the gateway does not give its entities of kind " + string(ref.Kind)
 		}
-		if c.Kind == probes.KeyChange {
-			_, o.Revoked = state.Get(gateway.Ref{Kind: gateway.Revocation, ID: ref.ID})
+		if body, ok := listed.State.Get(ref); ok {
+			o.Version = l.version(gateway.Entity{Ref: ref, Body: body}, object.ID)
+		}
+		if ref.Kind == gateway.Key {
+			_, o.Revoked = listed.State.Get(gateway.Ref{Kind: gateway.Revocation, ID: ref.ID})
 		}
 		all = append(all, o)
 	}
 	return all
 }
 
-// askData asks the data plane: the route's answer tells its version, a key's whether it is refused. A spec has no answer.
-func (l *ledgerAdmin) askData(ctx context.Context, url string, o *probes.Observation) {
-	if o.Kind == probes.SpecChange || url == "" {
+// strangers finds what bears the mark of this ledger although no change made it.
+func (l *ledgerAdmin) strangers(region string, s *gateway.State, changes []probes.Change) (all []probes.Observation) {
+	runs, known := map[string]bool{}, map[gateway.Ref]bool{}
+	for _, c := range changes {
+		runs[ledgerRunOf(c.ID)] = true
+		known[l.ref(c)] = true
+	}
+	for e := range s.All() {
+		mark, ok := readLedgerMark(e.Kind, e.Body)
+		if !ok || known[e.Ref] || e.Kind == gateway.Revocation || !runs[ledgerRunOf(mark.ID)] {
+			continue
+		}
+		all = append(all, probes.Observation{Region: region, Kind: probes.ChangeKind(e.Kind), ID: mark.ID, Version: mark.Version, Data: -1})
+	}
+	return all
+}
+
+// ledgerRunOf returns what the ids of all objects of one ledger begin with.
+func ledgerRunOf(id string) string { return id[:strings.LastIndexByte(id, '-')+1] }
+
+// askObject asks for the object by itself, and for the revocation of a key that has one.
+func (l *ledgerAdmin) askObject(ctx context.Context, r *ledgerRegion, o *probes.Observation) {
+	getter, ok := r.control.(ledgerGetter)
+	if !ok || o.Error != "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, ledgerGetTimeout)
 	defer cancel()
-	path := ledgerPath(o.ID)
-	if o.Kind == probes.KeyChange {
-		path = ledgerKeyRoute
+	ref := l.ref(probes.Change{Kind: o.Kind, ID: o.ID})
+	version := int64(0)
+	item, err := getter.Get(ctx, ref)
+	if err == nil {
+		version = l.version(item.Entity, o.ID)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+path, nil)
+	if errors.Is(err, gateway.ErrNotFound) {
+		err = nil
+	}
+	if err == nil && o.Revoked {
+		_, err = getter.Get(ctx, gateway.Ref{Kind: gateway.Revocation, ID: ref.ID})
+		if errors.Is(err, gateway.ErrNotFound) {
+			o.Revoked, err = false, nil
+		}
+	}
 	if err != nil {
 		o.Error = err.Error()
 		return
 	}
-	if o.Kind == probes.KeyChange {
-		request.Header.Set("Authorization", "Bearer "+l.key(o.ID).Reveal())
-	}
-	response, err := l.http.Do(request)
-	if err != nil {
-		o.Error = err.Error()
-		return
-	}
-	defer response.Body.Close()
-	io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10))
-	o.Data, o.Refused, err = readAnswer(o, response)
-	if err != nil {
-		o.Error = err.Error()
-	}
-}
-
-func readAnswer(o *probes.Observation, response *http.Response) (version int64, refused bool, err error) {
-	status := response.StatusCode
-	switch {
-	case o.Kind == probes.KeyChange && status == http.StatusOK:
-		return o.Version, false, nil
-	case o.Kind == probes.KeyChange && status == http.StatusUnauthorized:
-		return 0, true, nil
-	case o.Kind == probes.RouteChange && status == http.StatusOK:
-		version, err = strconv.ParseInt(response.Header.Get("X-Gwdr-Revision"), 10, 64)
-		return version, false, err
-	case o.Kind == probes.RouteChange && status == http.StatusNotFound:
-		return 0, false, nil
-	}
-	return -1, false, fmt.Errorf("data plane answered %s", response.Status)
+	o.Object = &version
 }

@@ -66,8 +66,7 @@ func oneRegion(t *testing.T) *ledgerAdmin {
 		{ID: "control", Region: "here", Role: fleet.Control, Running: true, AdminURL: control.URL},
 		{ID: "data-1", Region: "here", Role: fleet.Data, Running: true, AdminURL: dataAdmin.URL, URL: front.URL},
 	}
-	return &ledgerAdmin{writer: client, http: front.Client(),
-		instances: func(context.Context) ([]fleet.Instance, error) { return instances, nil }}
+	return newLedgerAdmin(client, "", front.Client(), func(context.Context) ([]fleet.Instance, error) { return instances, nil })
 }
 
 // reporter tells of a data plane what the admin API wants to know.
@@ -81,15 +80,21 @@ func (r reporter) Report() (gateway.Status, any) {
 func TestLedgerObserves(t *testing.T) {
 	l := oneRegion(t)
 	changes := []probes.Change{
-		{Seq: 1, Kind: probes.RouteChange, ID: "r1"},
-		{Seq: 2, Kind: probes.RouteChange, ID: "r2"},
-		{Seq: 3, Kind: probes.SpecChange, ID: "s1"},
-		{Seq: 4, Kind: probes.KeyChange, ID: "k1"},
-		{Seq: 5, Kind: probes.KeyChange, ID: "k2"},
-		{Seq: 6, Kind: probes.RouteChange, ID: "r1"},
-		{Seq: 7, Kind: probes.RouteChange, ID: "r2", Delete: true},
-		{Seq: 8, Kind: probes.RevokeChange, ID: "k2"},
-		{Seq: 9, Kind: probes.RouteChange, ID: "r2", Delete: true}, // again: gone is gone
+		{Seq: 1, Kind: probes.RouteChange, ID: "x-r1"},
+		{Seq: 2, Kind: probes.RouteChange, ID: "x-r2"},
+		{Seq: 3, Kind: probes.SpecChange, ID: "x-s1"},
+		{Seq: 4, Kind: probes.KeyChange, ID: "x-k1"},
+		{Seq: 5, Kind: probes.KeyChange, ID: "x-k2"},
+		{Seq: 6, Kind: probes.RouteChange, ID: "x-r1"},
+		{Seq: 7, Kind: probes.RouteChange, ID: "x-r2", Delete: true},
+		{Seq: 8, Kind: probes.RevokeChange, ID: "x-k2"},
+		{Seq: 9, Kind: probes.RouteChange, ID: "x-r2", Delete: true}, // again: gone is gone
+		{Seq: 10, Kind: probes.UpstreamChange, ID: "x-u"},
+		{Seq: 11, Kind: probes.UpstreamChange, ID: "x-u"},
+		{Seq: 12, Kind: probes.ConsumerChange, ID: "x-c"},
+		{Seq: 13, Kind: probes.CertChange, ID: "x-t"},
+		{Seq: 14, Kind: probes.SettingChange, ID: "x-s"},
+		{Seq: 15, Kind: probes.SettingChange, ID: "x-s", Delete: true},
 	}
 	for _, c := range changes {
 		if err := l.Make(t.Context(), c); err != nil {
@@ -100,18 +105,22 @@ func TestLedgerObserves(t *testing.T) {
 	if diff := cmp.Diff([]string{"here"}, regions); diff != "" || err != nil {
 		t.Fatalf("regions (-want +got):\n%s%v", diff, err)
 	}
-	lost := probes.Change{Seq: 10, Kind: probes.KeyChange, ID: "never-made"}
+	lost := probes.Change{Seq: 20, Kind: probes.KeyChange, ID: "never-made"}
 	seen, err := l.Observe(t.Context(), "here", append(changes, lost))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []probes.Observation{
-		{Region: "here", Kind: probes.RouteChange, ID: "r1", Version: 6, Data: 6},
-		{Region: "here", Kind: probes.RouteChange, ID: "r2"},
-		{Region: "here", Kind: probes.SpecChange, ID: "s1", Version: 3, Data: -1},
-		{Region: "here", Kind: probes.KeyChange, ID: "k1", Version: 4, Data: 4},
-		{Region: "here", Kind: probes.KeyChange, ID: "k2", Version: 5, Revoked: true, Refused: true},
-		{Region: "here", Kind: probes.KeyChange, ID: "never-made", Refused: true},
+		{Region: "here", Kind: probes.RouteChange, ID: "x-r1", Version: 6, Object: new(int64(6)), Data: 6},
+		{Region: "here", Kind: probes.RouteChange, ID: "x-r2", Object: new(int64(0))},
+		{Region: "here", Kind: probes.SpecChange, ID: "x-s1", Version: 3, Object: new(int64(3)), Data: -1},
+		{Region: "here", Kind: probes.KeyChange, ID: "x-k1", Version: 4, Object: new(int64(4)), Data: 4},
+		{Region: "here", Kind: probes.KeyChange, ID: "x-k2", Version: 5, Object: new(int64(5)), Revoked: true, Refused: true},
+		{Region: "here", Kind: probes.UpstreamChange, ID: "x-u", Version: 11, Object: new(int64(11)), Data: -1},
+		{Region: "here", Kind: probes.ConsumerChange, ID: "x-c", Version: 12, Object: new(int64(12)), Data: -1},
+		{Region: "here", Kind: probes.CertChange, ID: "x-t", Version: 13, Object: new(int64(13)), Data: -1},
+		{Region: "here", Kind: probes.SettingChange, ID: "x-s", Object: new(int64(0)), Data: -1},
+		{Region: "here", Kind: probes.KeyChange, ID: "never-made", Object: new(int64(0)), Refused: true},
 	}
 	if diff := cmp.Diff(want, seen); diff != "" {
 		t.Errorf("observations (-want +got):\n%s", diff)
@@ -142,14 +151,14 @@ func TestLedgerResults(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(test.status) }))
 			defer s.Close()
-			l := &ledgerAdmin{writer: &native.Client{URL: s.URL, HTTP: s.Client()}}
+			l := &ledgerAdmin{writer: nativeWriter{&native.Client{URL: s.URL, HTTP: s.Client()}}}
 			err := l.Make(t.Context(), probes.Change{Seq: 1, Kind: probes.KeyChange, ID: "k"})
 			if rejected := (*probes.RejectedError)(nil); err == nil || errors.As(err, &rejected) != test.rejected {
 				t.Errorf("%d is %v", test.status, err)
 			}
 		})
 	}
-	l := &ledgerAdmin{writer: &native.Client{URL: "http://127.0.0.1:1"}}
+	l := &ledgerAdmin{writer: nativeWriter{&native.Client{URL: "http://127.0.0.1:1"}}}
 	if err := l.Make(t.Context(), probes.Change{Seq: 1, Kind: probes.RouteChange, ID: "r"}); !errors.As(err, new(*probes.RejectedError)) {
 		t.Errorf("refused connection is %v", err)
 	}

@@ -95,6 +95,7 @@ measurement short: the code is 130, or 3 if the objective is missed already.
 	opts.addFlags(cmd)
 	opts.vantageOptions.addFlags(cmd)
 	cmd.AddCommand(newProbeAgentCommand(a))
+	cmd.AddCommand(newProbeLedgerCommand(a))
 	return cmd
 }
 
@@ -146,6 +147,12 @@ func runProbe(ctx context.Context, a *app, urls []string, opts probeOptions) err
 	if err != nil {
 		return usageError(err)
 	}
+	if err := raisePriority(); err != nil {
+		a.Log.Info("a busy machine may disturb the measurement", "err", err)
+	}
+	if err := a.addVantages(ctx, &opts, w); err != nil {
+		return err
+	}
 	if opts.Metrics != "" {
 		metrics := telemetry.NewProbe(version(), w.Plan)
 		stop, err := a.serveMetrics(opts.Metrics, metrics)
@@ -154,12 +161,6 @@ func runProbe(ctx context.Context, a *app, urls []string, opts probeOptions) err
 		}
 		defer stop()
 		w.Observe = metrics.Observe
-	}
-	if err := raisePriority(); err != nil {
-		a.Log.Info("a busy machine may disturb the measurement", "err", err)
-	}
-	if err := a.addVantages(ctx, &opts, w); err != nil {
-		return err
 	}
 	w.Evidence, w.Tool = a.Config.Evidence, "gwdr "+version()
 	w.Report = func(dir string, r *drills.WatchResult) error { return report.WriteWatch(dir, r, keys.Signer) }

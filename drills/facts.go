@@ -25,6 +25,7 @@ const (
 	entryAbort     = "abort"          // AbortFact
 	entrySettled   = "settled"        // SettledFact
 	entryDigest    = "digest"         // DigestFact
+	entryUnread    = "unread"         // UnreadFact
 	entryLeftovers = "leftovers"      // leftoversFact
 	entryOutlook   = "outlook"        // Outlook
 	entryHealth    = "health"         // HealthFact
@@ -61,6 +62,7 @@ type Facts struct {
 	Aborts     []AbortFact
 	Settled    *SettledFact
 	Digests    []DigestFact
+	Unread     []UnreadFact
 	Leftovers  []string
 	Scanned    bool          // a scan for leftovers was made, after the last revert
 	Drift      time.Duration // monotonic against wall clock
@@ -159,6 +161,7 @@ type SettledFact struct {
 	OK     bool          `json:"ok"`
 	At     time.Duration `json:"at_ns"`
 	Detail string        `json:"detail,omitempty"` // what was still missing
+	Agreed *AgreedFact   `json:"agreed,omitempty"` // nil: the regions did not agree while it was waited for
 }
 
 // DigestFact is the configuration digest of a region.

@@ -38,10 +38,9 @@ type judgement struct {
 	scenario  *scenarios.Scenario
 	facts     Facts
 	estimates []probes.Estimate
-	loss      probes.Loss
-	unread    []string // regions that were not read back in the end
-	guards    []probes.Finding
-	result    *Result
+	losses
+	guards []probes.Finding
+	result *Result
 }
 
 func (j *judgement) finding(format string, args ...any) {
@@ -102,6 +101,7 @@ func (j *judgement) measure(inject time.Duration) {
 	}
 	j.traffic(inject)
 	j.brownouts(w)
+	j.result.Convergence = j.convergence()
 	if len(f.Ledger) > 0 {
 		j.compareLedger(inject)
 	}
@@ -168,57 +168,6 @@ func latency(samples []probes.Sample, from, to time.Duration) Latency {
 	l := probes.LatencyOf(samples, from, to)
 	return Latency{P50S: l.P50.Seconds(), P99S: l.P99.Seconds(), P999S: l.P999.Seconds()}
 }
-
-// afterRevert marks the regions of the final read-back.
-const afterRevert = " after the revert"
-
-// compareLedger judges the loss by both read-backs: with the faults still in effect, and in the end, when whatever came
-// back may have taken something away again. Each change counts by the worst that either shows.
-func (j *judgement) compareLedger(inject time.Duration) {
-	f := &j.facts
-	seen := slices.Clone(f.Survivors)
-	for _, o := range f.Final {
-		o.Region += afterRevert
-		seen = append(seen, o)
-	}
-	loss := probes.EstimateLoss(f.Ledger, seen, inject)
-	if before := gone(probes.EstimateLoss(f.Ledger, f.Survivors, inject)); len(f.Survivors) > 0 && gone(loss) > before {
-		j.finding("the revert took away what had survived the fault: %d changes were lost before it, %d after", before, gone(loss))
-	}
-	j.loss = loss
-	j.unread = j.regionsUnread()
-	j.result.RPA = RPA{LowS: loss.RPA.Low.Seconds(), HighS: loss.RPA.High.Seconds(), Open: loss.RPA.Open, Acked: loss.Acked, Lost: loss.Lost + loss.Corrupt,
-		Stale: loss.Stale, Resurrected: loss.Resurrected, Indeterminate: loss.Indeterminate, ByKind: map[string]int{}, Statement: loss.Statement}
-	for kind, n := range loss.ByKind {
-		j.result.RPA.ByKind[string(kind)] = n
-	}
-	if loss.Holes > 0 {
-		j.finding("what survived is no state of one instant: %d changes are lost although later ones survived", loss.Holes)
-	}
-	if loss.Fork != nil {
-		j.finding("fork window: %d changes that were acknowledged after the fault did not survive", loss.Fork.Count)
-	}
-	if loss.Phantom > 0 {
-		j.finding("%d changes are there although they were rejected or never sent", loss.Phantom)
-	}
-	if loss.Duplicate > 0 {
-		j.finding("%d changes are there twice", loss.Duplicate)
-	}
-}
-
-// regionsUnread lists the regions that were there before the fault and are missing from the final read-back.
-func (j *judgement) regionsUnread() []string {
-	var missing []string
-	for _, d := range j.facts.Digests {
-		read := func(o probes.Observation) bool { return o.Region == d.Region }
-		if d.Stage == Preflight && !slices.ContainsFunc(j.facts.Final, read) {
-			missing = append(missing, d.Region)
-		}
-	}
-	return missing
-}
-
-func gone(l probes.Loss) int { return l.Lost + l.Stale + l.Resurrected + l.Corrupt }
 
 // targets returns the smallest promised recovery time of each plane.
 func (j *judgement) targets() map[probes.Plane]time.Duration {

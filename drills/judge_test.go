@@ -114,7 +114,10 @@ func TestJudge(t *testing.T) {
 		}, Inconclusive, "1 could not be read back", false},
 		"a region was not read back in the end": {func(_ *scenarios.Scenario, f *Facts) {
 			f.Digests = []DigestFact{{Stage: Preflight, Region: "us-west"}, {Stage: Preflight, Region: "us-east"}}
-		}, Inconclusive, "us-east not read back after the revert", false},
+		}, Inconclusive, "not read back: us-east after the revert", false},
+		"a region could not be read back in time": {func(_ *scenarios.Scenario, f *Facts) {
+			f.Unread = []UnreadFact{{Sustain, "us-east", "timeout"}}
+		}, Inconclusive, "not read back: us-east with the fault in effect", false},
 		"not verified": {func(_ *scenarios.Scenario, f *Facts) { f.Faults[0].Verified = false }, Inconclusive, "verified", false},
 		"not settled": {func(_ *scenarios.Scenario, f *Facts) { f.Settled = &SettledFact{Detail: "us-east-1 is not running"} },
 			Fail, "us-east-1 is not running", false},

@@ -7,15 +7,11 @@ import (
 	"slices"
 	"time"
 
-	"gwdr/probes"
 	"gwdr/scenarios"
 )
 
-// readBackPatience bounds the read-back of all regions, scanPatience the scan for leftovers.
-const (
-	readBackPatience = 30 * time.Second
-	scanPatience     = 10 * time.Second
-)
+// scanPatience bounds the scan for leftovers.
+const scanPatience = 10 * time.Second
 
 // aborting records why the drill did not come to its end.
 func (d *drill) aborting(ctx context.Context, err error) {
@@ -58,10 +54,14 @@ func (d *drill) revert(ctx context.Context) bool {
 
 // settle waits until the steady state is back: all instances run, all regions agree, and no series is affected.
 func (d *drill) settle(ctx context.Context) {
+	convergence := newConvergence(d.offset())
 	d.meter.quiesce()
 	since := d.offset()
 	err := poll(ctx, d.Scenario.Revert.Settle.D(), askEvery, func(ctx context.Context) error {
-		if err := d.inOrder(ctx); err != nil {
+		asked := d.offset()
+		err := d.inOrder(ctx)
+		convergence.saw(err == nil, asked, d.offset())
+		if err != nil {
 			return err
 		}
 		if !d.meter.data.RecoveredSince(since, d.offset()) {
@@ -69,7 +69,7 @@ func (d *drill) settle(ctx context.Context) {
 		}
 		return nil
 	})
-	fact := SettledFact{OK: err == nil, At: d.offset()}
+	fact := SettledFact{OK: err == nil, At: d.offset(), Agreed: convergence.agreed}
 	if err != nil {
 		fact.Detail = err.Error()
 	}
@@ -95,37 +95,6 @@ func (d *drill) failBack(ctx context.Context) {
 	}
 	d.noteStep(fact)
 	d.settle(ctx)
-}
-
-// reconcile reads back what all regions have in the end.
-func (d *drill) reconcile(ctx context.Context) {
-	if err := d.readBack(ctx, Reconciling, FinalFile); err != nil {
-		d.Log.Error("read back", "err", err)
-	}
-}
-
-// readBack quiesces the writers and reads every region that can be read.
-func (d *drill) readBack(ctx context.Context, stage Phase, file string) error {
-	if d.Admin == nil {
-		return nil
-	}
-	d.meter.quiesce()
-	ctx, cancel := context.WithTimeout(ctx, readBackPatience)
-	defer cancel()
-	regions, err := d.Admin.Regions(ctx)
-	if err != nil {
-		return fmt.Errorf("read back: %w", err)
-	}
-	changes := d.meter.changes()
-	var all []probes.Observation
-	for _, region := range regions {
-		seen, err := d.Admin.Observe(ctx, region, changes)
-		if err != nil {
-			return fmt.Errorf("read back %s: %w", region, err)
-		}
-		all = append(all, seen...)
-	}
-	return errors.Join(d.observations(file, all), d.noteDigests(ctx, stage))
 }
 
 // scan looks for faults that are still in effect.

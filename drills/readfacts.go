@@ -184,8 +184,10 @@ func (f *Facts) add(e journal.Entry) error {
 		return gather(e, &f.Aborts)
 	case entryDigest:
 		return gather(e, &f.Digests)
+	case entryUnread:
+		return gather(e, &f.Unread)
 	case entrySettled:
-		return json.Unmarshal(e.Data, &f.Settled)
+		return take(e, f.settle)
 	case entryLeftovers:
 		return take(e, func(l leftoversFact) { f.Leftovers, f.Scanned = l.IDs, l.Error == "" })
 	case entryClock:
@@ -212,6 +214,14 @@ func gather[T any](e journal.Entry, all *[]T) error {
 func (f *Facts) start(s startFact) {
 	f.RunNo, f.Tool, f.Fleet, f.Evidence, f.Previous, f.Started = s.RunNo, s.Tool, s.Fleet, s.Evidence, s.Previous, s.T0
 	f.calibrated, f.Definitions = s.Calibration, s.Definitions
+}
+
+// settle takes what became of the steady state. The regions converge after the revert: a later failback is no heal.
+func (f *Facts) settle(s SettledFact) {
+	if f.Settled != nil {
+		s.Agreed = f.Settled.Agreed
+	}
+	f.Settled = &s
 }
 
 // phase adds a transition; a second entry for the phase that the drill is in adds only detail.

@@ -51,6 +51,9 @@ type Result struct {
 	Breakdown      []Moment                  `json:"breakdown,omitempty"` // in the order of their time
 	Predicted      map[string]Predicted      `json:"predicted,omitempty"` // by plane
 	Findings       []string                  `json:"findings,omitempty"`  // guards that did not hold, relapses, what surprised
+	// Convergence is the time from the revert to the same configuration in all regions; nil where there is one region, or
+	// they did not agree in time.
+	Convergence *Convergence `json:"convergence,omitempty"`
 	// Calibration says what was known of the prober on this host when the drill began; empty if nothing was.
 	Calibration string `json:"calibration,omitempty"`
 	Previous    string `json:"previous,omitempty"` // sha256 of the previous run's report.json
@@ -97,7 +100,8 @@ func (r RTA) Bracket() Measured {
 	return Measured{LowS: r.LowS, HighS: r.HighS}
 }
 
-// RPA is the achieved recovery point, with the ledger's counts.
+// RPA is the achieved recovery point, with the ledger's counts. A change counts once in each number, by its worst class in any
+// region.
 type RPA struct {
 	LowS          float64        `json:"low_s"`
 	HighS         float64        `json:"high_s"`
@@ -109,6 +113,41 @@ type RPA struct {
 	Indeterminate int            `json:"indeterminate"`
 	ByKind        map[string]int `json:"by_kind"`   // lost + stale + resurrected, by kind of change
 	Statement     string         `json:"statement"` // never a bare "RPO 0"
+
+	*LossDetail // nil in reports of builds that did not know of it
+}
+
+// LossDetail is what else the ledger shows, and by which changes.
+type LossDetail struct {
+	Checked   int `json:"checked"` // acknowledged changes that were read back in every region
+	Unseen    int `json:"unseen"`  // those of Checked that were made and deleted again: no part of the n of "0 of n"
+	Unread    int `json:"unread"`  // acknowledged changes that were not, for their object gave no answer
+	Corrupt   int `json:"corrupt"` // those of Lost that are there in a form that nobody wrote
+	Rejected  int `json:"rejected"`
+	Recovered int `json:"recovered"` // those of Indeterminate that are there
+	Phantom   int `json:"phantom"`   // there, though rejected or never sent
+	Duplicate int `json:"duplicate"` // listed twice
+	// ByRegion counts each class in each region; a region is named once more for the read-back after the revert.
+	ByRegion map[string]map[probes.LossClass]int `json:"by_region,omitempty"`
+	// Changes names every change that did not fare as acknowledged, in each region that shows it.
+	Changes []probes.LossItem `json:"changes,omitempty"`
+	// Fork is the time after the injection in which a stale leader acknowledged changes that did not survive.
+	Fork *Fork `json:"fork,omitempty"`
+	// UnreadRegions could not be read back, and count for nothing.
+	UnreadRegions []string `json:"unread_regions,omitempty"`
+}
+
+// Fork is when the first and the last of those changes were acknowledged, since t0.
+type Fork struct {
+	FirstS float64 `json:"first_s"`
+	LastS  float64 `json:"last_s"`
+	Count  int     `json:"count"`
+}
+
+// Convergence is how long after the heal all regions had the same configuration: the truth lies in [LowS, HighS].
+type Convergence struct {
+	LowS  float64 `json:"low_s"`
+	HighS float64 `json:"high_s"`
 }
 
 // Requests counts the attempts of all series that are not control targets.

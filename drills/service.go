@@ -13,7 +13,7 @@ import (
 )
 
 // definitions counts up what a result consists of, so that evidence of older builds gives what those reported: 1 adds
-// unavailability, brown-outs, full service, the breakdown and the prediction.
+// unavailability, brown-outs, full service, the breakdown, the prediction and the detail of what was lost.
 const definitions = 1
 
 // service measures what clients had of each plane, beyond how long it took until it was back.

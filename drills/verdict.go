@@ -24,7 +24,7 @@ func (j *judgement) promises() {
 		case scenarios.MetricRTA:
 			j.judgeRTA(&r, o)
 		case scenarios.MetricRPA:
-			j.judgeRPA(&r, o)
+			j.judgeRPA(&r, o.LE.D())
 		case scenarios.MetricResurrected:
 			j.judgeResurrected(&r, *o.EQ)
 		case scenarios.MetricFailed:
@@ -86,47 +86,6 @@ func verdictUnless(certain bool, v Verdict) Verdict {
 
 func (j *judgement) sawDeadline() bool {
 	return slices.ContainsFunc(j.facts.Aborts, func(a AbortFact) bool { return a.Cause == AbortDeadline })
-}
-
-func (j *judgement) judgeRPA(r *ObjectiveResult, o scenarios.Objective) {
-	l := j.loss
-	r.LowS, r.HighS = l.RPA.Low.Seconds(), l.RPA.High.Seconds()
-	defer j.doubt(r)
-	switch lost := gone(l); {
-	case l.Checked == 0 && lost == 0:
-		r.Value, r.Verdict = "not measured", Inconclusive
-	case lost == 0:
-		r.Value, r.Verdict = fmt.Sprintf("0 of %d changes lost", l.Checked), Pass
-	case l.RPA.Open:
-		r.Value = fmt.Sprintf("at least %s, %d of %d changes lost", round(l.RPA.Low), lost, l.Checked)
-		r.Verdict = verdictUnless(l.RPA.Low > o.LE.D(), Fail)
-	default:
-		r.Value = fmt.Sprintf("%s (%s to %s), %d of %d changes lost", round(l.RPA.Point), round(l.RPA.Low), round(l.RPA.High), lost, l.Checked)
-		r.Verdict = within(l.RPA.Low, l.RPA.High, o.LE.D())
-	}
-}
-
-func (j *judgement) judgeResurrected(r *ObjectiveResult, want int64) {
-	l := j.loss
-	r.Value = fmt.Sprintf("%d of %d revocations", l.Resurrected, l.Revoked)
-	r.Verdict = verdictIf(int64(l.Resurrected) == want)
-	if r.Verdict == Pass && l.Revoked == 0 { // nothing could have come back
-		r.Verdict = Inconclusive
-	}
-	j.doubt(r)
-}
-
-// doubt takes a pass back that rests on less than all of what was acknowledged: what was not read may be lost.
-func (j *judgement) doubt(r *ObjectiveResult) {
-	if r.Verdict != Pass {
-		return
-	}
-	if j.loss.Unread > 0 {
-		r.Value, r.Verdict = fmt.Sprintf("%s, %d could not be read back", r.Value, j.loss.Unread), Inconclusive
-	}
-	if len(j.unread) > 0 {
-		r.Value, r.Verdict = fmt.Sprintf("%s, %s not read back after the revert", r.Value, strings.Join(j.unread, ", ")), Inconclusive
-	}
 }
 
 // verdict folds everything into one word and its reason. What makes the drill itself worthless comes before what it found,

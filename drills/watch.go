@@ -16,8 +16,10 @@ import (
 // Watch measures targets that somebody else breaks: a drill's measurement and evidence, without a fault of its own.
 type Watch struct {
 	Plan     WatchPlan
-	Probes   []Probe // one for each series of the plan that is not a vantage point's
+	Probes   []Probe // one for each series of the plan that is neither a vantage point's nor the ledger's
 	Vantages []Vantage
+	// Admin makes the changes of the plan's ledger, and reads them back. Only needed if it has one.
+	Admin    probes.Admin
 	Evidence string // directory of all runs and watches
 	Tool     string // what writes the evidence
 	// Marks brings the instants at which somebody breaks something, with their monotonic reading. RTA runs from the first.
@@ -41,6 +43,7 @@ type WatchPlan struct {
 	For      time.Duration  `json:"for_ns,omitempty"` // 0: until it is interrupted
 	RTO      time.Duration  `json:"rto_ns,omitempty"` // promised; 0: no promise
 	SLO      float64        `json:"slo,omitempty"`    // promised share of good attempts, as 0.999; 0: no promise
+	Ledger   *WatchLedger   `json:"ledger,omitempty"` // nil: no changes are made
 }
 
 // WatchSeries is a series with the target that it asks.
@@ -75,6 +78,7 @@ func (w *Watch) Run(ctx context.Context) (*WatchResult, error) {
 		return nil, err
 	}
 	v.measure(ctx)
+	v.keep(v.readBack(ctx))
 	err = v.end(ctx)
 	v.screens.close()
 	if err != nil {
@@ -94,21 +98,25 @@ func (w *Watch) Run(ctx context.Context) (*WatchResult, error) {
 // watching is one run of a Watch.
 type watching struct {
 	*Watch
-	dir      string
-	t0       time.Time
-	journal  *journal.Journal
-	samples  *probes.Recorder
-	baseline Span
-	detector *probes.Detector // of the series that are probed from here
-	points   []*vantagePoint
-	screens  *stream[WatchEvent]
-	probing  sync.WaitGroup
-	stop     context.CancelFunc // of the measurement: evidence cannot be written
+	dir        string
+	t0         time.Time
+	journal    *journal.Journal
+	samples    *probes.Recorder
+	entries    *probes.Recorder // of the ledger; nil if there is none
+	ledger     *probes.Ledger   // nil if there is none
+	stopLedger context.CancelFunc
+	baseline   Span
+	detector   *probes.Detector // of the series that are probed from here
+	points     []*vantagePoint
+	screens    *stream[WatchEvent]
+	probing    sync.WaitGroup
+	stop       context.CancelFunc // of the measurement: evidence cannot be written
 
 	mu    sync.Mutex
 	err   error           // the first failure to write evidence
 	early []probes.Sample // of the baseline
 	armed bool
+	made  []probes.Change // of the ledger
 }
 
 // begin makes the evidence directory and writes down what will be watched.
@@ -130,6 +138,9 @@ func (w *Watch) begin(t0 time.Time) (_ *watching, err error) {
 		return nil, err
 	}
 	if v.samples, err = probes.CreateRecorder(filepath.Join(v.dir, SamplesFile)); err != nil {
+		return nil, err
+	}
+	if err := v.openLedger(); err != nil {
 		return nil, err
 	}
 	start := watchStart{Schema: WatchSchema, ID: id, Tool: w.Tool, Evidence: v.dir, T0: t0.UTC(), PID: os.Getpid(), Definitions: definitions}
@@ -187,6 +198,7 @@ func (v *watching) measure(ctx context.Context) {
 	for _, p := range v.points {
 		v.probing.Go(func() { p.run(probing) })
 	}
+	v.startLedger(probing)
 	v.look(ctx)
 	end()
 	v.probing.Wait()
@@ -202,6 +214,7 @@ func (v *watching) look(ctx context.Context) {
 			return
 		case at := <-v.Marks:
 			v.mark(at.Sub(v.t0))
+			v.cut(ctx)
 		case <-tick.C:
 			now := v.offset()
 			v.arm(now)
@@ -298,7 +311,7 @@ func (v *watching) end(ctx context.Context) error {
 	if v.Plan.For > 0 && ctx.Err() != nil {
 		err = v.journal.Append(entryAbort, v.offset(), AbortFact{Cause: AbortSignal, Reason: "interrupted before its time was over"})
 	}
-	err = errors.Join(err, v.samples.Close()) // before the end is written: a record with an end is whole
+	err = errors.Join(err, v.closeRecords()) // before the end is written: a record with an end is whole
 	if err == nil {
 		err = errors.Join(v.journal.Append(entryClock, v.offset(), clockFact{Drift: drift.Seconds()}),
 			v.journal.Append(entryEnd, v.offset(), endFact{Clean: true}))
@@ -306,11 +319,20 @@ func (v *watching) end(ctx context.Context) error {
 	return errors.Join(err, v.journal.Close())
 }
 
-// close lets go of what begin opened.
-func (v *watching) close() (err error) {
+// closeRecords ends samples and ledger.
+func (v *watching) closeRecords() (err error) {
 	if v.samples != nil {
 		err = v.samples.Close()
 	}
+	if v.entries != nil {
+		err = errors.Join(err, v.entries.Close())
+	}
+	return err
+}
+
+// close lets go of what begin opened.
+func (v *watching) close() (err error) {
+	err = v.closeRecords()
 	if v.journal != nil {
 		err = errors.Join(err, v.journal.Close())
 	}

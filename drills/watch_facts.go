@@ -60,6 +60,9 @@ type WatchFacts struct {
 	Complete    bool                     // the record has an end
 	Samples     []probes.Sample          // those of a vantage point are on its clock
 	Vantages    map[string]*VantageFacts // by name
+	Ledger      []probes.Entry
+	Final       []probes.Observation // what was read back
+	Unread      []UnreadFact
 }
 
 // Watches lists the ids of the watches in an evidence directory, the oldest first.
@@ -115,8 +118,10 @@ func (f *WatchFacts) read(dir string) error {
 			return fmt.Errorf("%w: series %q is of a vantage point that was not planned", ErrEvidence, s.Name)
 		}
 	}
-	f.Samples, err = readRecord(f.Complete, filepath.Join(dir, SamplesFile), probes.ReadSamples)
-	return err
+	if f.Samples, err = readRecord(f.Complete, filepath.Join(dir, SamplesFile), probes.ReadSamples); err != nil {
+		return err
+	}
+	return f.readLedger(dir)
 }
 
 func (f *WatchFacts) add(e journal.Entry) error {
@@ -132,6 +137,8 @@ func (f *WatchFacts) add(e journal.Entry) error {
 		return json.Unmarshal(e.Data, &f.Baseline)
 	case entryMark:
 		return take(e, func(m markFact) { f.Marks = append(f.Marks, m.At) })
+	case entryUnread:
+		return gather(e, &f.Unread)
 	case entryAbort:
 		f.Interrupted = true
 	case entryClock:

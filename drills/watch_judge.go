@@ -24,6 +24,7 @@ func JudgeWatch(f WatchFacts) *WatchResult {
 	j.measure()
 	j.promises()
 	j.warnings()
+	j.compareLedger()
 	j.result.Verdict, j.result.Reason = j.verdict()
 	if j.result.Interrupted && len(j.result.Objectives) > 0 && j.result.Verdict != Fail {
 		j.result.Verdict, j.result.Reason = Aborted, "interrupted before its time was over"
@@ -264,6 +265,9 @@ func (j *watchJudgement) verdict() (Verdict, string) {
 	}
 	if len(j.result.Objectives) == 0 {
 		return "", j.summary()
+	}
+	if lost := j.lostForSure(); len(lost) > 0 {
+		return Fail, "objectives missed: " + strings.Join(lost, ", ")
 	}
 	if len(j.result.Findings) > 0 {
 		return Inconclusive, "the measurement cannot be trusted: " + j.result.Findings[0]

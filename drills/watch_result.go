@@ -21,6 +21,7 @@ type WatchResult struct {
 	RTA         *RTA              `json:"rta,omitempty"` // from the mark on, of the worst series; only if there is a mark
 	Series      []WatchedSeries   `json:"series"`
 	Vantages    []WatchedVantage  `json:"vantages,omitempty"`
+	Ledger      *WatchedLedger    `json:"ledger,omitempty"`
 	Findings    []string          `json:"findings"`           // guards that did not hold
 	Warnings    []string          `json:"warnings,omitempty"` // what to see to, though nothing here depends on it
 	Tool        string            `json:"tool"`

@@ -4,8 +4,14 @@ package probes
 type fate struct {
 	class LossClass // "" is nothing bad
 	got   int64
-	data  bool // seen at the data plane
+	sight
 	shown bool // the change, or a later one of the same object, is there
+}
+
+// sight is where something was seen: in the list, or at one of these.
+type sight struct {
+	object bool // the object's own address
+	data   bool // the data plane
 }
 
 // fates compares one observation with the history of its object.
@@ -18,40 +24,43 @@ type fates struct {
 
 func compare(h *history, o Observation) *fates {
 	f := &fates{history: h, seen: o, of: map[int64]fate{}}
-	f.version(o.Version, false)
+	f.version(o.Version, sight{})
+	if o.Object != nil && *o.Object != o.Version {
+		f.version(*o.Object, sight{object: true})
+	}
 	switch {
 	case h.kind == KeyChange:
 		f.key()
 	case o.Data != -1 && o.Data != o.Version:
-		f.version(o.Data, true)
+		f.version(o.Data, sight{data: true})
 	}
 	return f
 }
 
 // version judges the changes of the object by the version that was there.
-func (f *fates) version(v int64, data bool) {
+func (f *fates) version(v int64, at sight) {
 	if v == 0 {
-		f.absent(data)
+		f.absent(at)
 		return
 	}
 	for _, e := range f.history.changes {
 		if e.Change.Seq == v && e.Result != Rejected && !e.Change.Delete {
-			f.present(e, data)
+			f.present(e, at)
 			return
 		}
 	}
-	f.wrong(v, data)
+	f.wrong(v, at)
 }
 
 // absent: after a delete, or after the revocation of a key, there is nothing to see. Otherwise all that was acknowledged
 // is lost.
-func (f *fates) absent(data bool) {
+func (f *fates) absent(at sight) {
 	for _, e := range f.history.changes {
 		switch {
 		case !e.Change.Delete || e.Result == Rejected:
 			continue
 		case e.Result == Indeterminate:
-			f.mark(e, fate{class: Recovered, data: data})
+			f.mark(e, fate{class: Recovered, sight: at})
 		}
 		return
 	}
@@ -60,15 +69,15 @@ func (f *fates) absent(data bool) {
 	}
 	for _, e := range f.history.changes {
 		if e.Result == Acked {
-			f.mark(e, fate{class: Lost, data: data})
+			f.mark(e, fate{class: Lost, sight: at})
 		}
 	}
 }
 
 // present: the object is as change e left it.
-func (f *fates) present(e Entry, data bool) {
+func (f *fates) present(e Entry, at sight) {
 	if e.Result == Indeterminate {
-		f.mark(e, fate{class: Recovered, got: e.Change.Seq, data: data})
+		f.mark(e, fate{class: Recovered, got: e.Change.Seq, sight: at})
 	}
 	for _, c := range f.history.changes {
 		switch {
@@ -76,14 +85,14 @@ func (f *fates) present(e Entry, data bool) {
 		case c.Change.Seq <= e.Change.Seq:
 			f.mark(c, fate{shown: true})
 		default: // an undone delete too: what is there is older than what was acknowledged
-			f.mark(c, fate{class: Stale, got: e.Change.Seq, data: data})
+			f.mark(c, fate{class: Stale, got: e.Change.Seq, sight: at})
 		}
 	}
 }
 
 // wrong: the version is of a rejected change, of another object or of nothing that was ever sent. The newest change that
 // was acknowledged is not there.
-func (f *fates) wrong(v int64, data bool) {
+func (f *fates) wrong(v int64, at sight) {
 	var newest, rejected *Entry
 	for i, e := range f.history.changes {
 		if e.Result == Acked {
@@ -94,10 +103,10 @@ func (f *fates) wrong(v int64, data bool) {
 		}
 	}
 	if newest != nil {
-		f.mark(*newest, fate{class: Corrupt, got: v, data: data})
+		f.mark(*newest, fate{class: Corrupt, got: v, sight: at})
 	}
 	if rejected != nil {
-		f.mark(*rejected, fate{class: Phantom, got: v, data: data})
+		f.mark(*rejected, fate{class: Phantom, got: v, sight: at})
 	} else if newest == nil {
 		f.stranger(f.history.kind, v)
 	}
@@ -110,7 +119,7 @@ func (f *fates) key() {
 	if asked && o.Refused && !known(revokes) {
 		for _, e := range f.history.changes {
 			if e.Result == Acked {
-				f.mark(e, fate{class: Lost, data: true})
+				f.mark(e, fate{class: Lost, sight: sight{data: true}})
 			}
 		}
 	}
@@ -134,7 +143,7 @@ func (f *fates) key() {
 func (f *fates) revocation(works bool) fate {
 	switch o := f.seen; {
 	case works || (o.Version != 0 && !o.Revoked):
-		return fate{class: Resurrected, got: o.Version, data: works}
+		return fate{class: Resurrected, got: o.Version, sight: sight{data: works}}
 	case !o.Revoked:
 		return fate{class: Lost}
 	default:

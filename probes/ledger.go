@@ -14,7 +14,8 @@ import (
 // AdminSeries is the name of the series that a Ledger yields: each change is an attempt at the control plane.
 const AdminSeries = "admin"
 
-// Intent is where a Ledger writes what it is about to do: outside of what the drill breaks. *Recorder and *os.File are such.
+// Intent is where a Ledger writes what it is about to do: outside of what the drill breaks. It is safe for concurrent use;
+// *Recorder and *os.File are such.
 type Intent interface {
 	io.Writer
 	Sync() error
@@ -29,10 +30,11 @@ type Ledger struct {
 	Admin   Admin
 	Every   time.Duration
 	Timeout time.Duration // of a change, from its due time; 0 is 2 s
-	Kinds   []ChangeKind  // in turn; empty is all four
+	Kinds   []ChangeKind  // in turn; empty is routes, specs, keys and revocations
 	// Prefix begins the id of every object; empty is "ledger-" with a random part, so that no two runs share an id.
 	Prefix string
-	// Intent gets a line of JSON for each change, an Entry without Result, safe on disk before the change is sent.
+	// Intent gets a line of JSON for each change, an Entry without Result, safe on disk before the change is sent. Where Out
+	// writes to the same file, the next intent makes a result safe, too, before another change is sent.
 	Intent Intent
 	// Out gets the Entry with its Result, and Sample the same change as an attempt of AdminSeries. Either may be nil. They
 	// are called one call at a time and must not block.

@@ -32,6 +32,7 @@ type LossItem struct {
 	ID     string        `json:"id"`
 	Got    int64         `json:"got"`               // version that was there; 0 absent
 	Done   time.Duration `json:"done_ns,omitempty"` // when it was acknowledged, since t0
+	Object bool          `json:"object,omitempty"`  // seen at the object's own address, not in the list
 	Data   bool          `json:"data,omitempty"`    // seen at the data plane
 	Hole   bool          `json:"hole,omitempty"`    // a change survived that was sent later, before the fault
 }
@@ -43,6 +44,7 @@ type Loss struct {
 	Indeterminate int `json:"indeterminate"`
 	Checked       int `json:"checked"` // acknowledged changes that were read back in every region observed
 	Unread        int `json:"unread"`  // acknowledged changes that were not
+	Unseen        int `json:"unseen"`  // Checked of objects that were made and deleted: gone either way, they show nothing
 	Revoked       int `json:"revoked"` // acknowledged revocations among Checked
 
 	Lost        int `json:"lost"`
@@ -107,6 +109,16 @@ func EstimateLoss(entries []Entry, observations []Observation, inject time.Durat
 	return l
 }
 
+// Shown is how many acknowledged changes show whether they survived: the n of "0 of n".
+func (l *Loss) Shown() int { return l.Checked - l.Unseen }
+
+// WithUnseen returns the loss with those that show nothing in the n, as builds counted that knew no better.
+func (l Loss) WithUnseen() Loss {
+	l.Unseen = 0
+	l.Statement = l.statement()
+	return l
+}
+
 func (c LossClass) isLoss() bool { return c == Resurrected || c == Lost || c == Corrupt || c == Stale }
 
 // merge returns one entry for each change, by Seq.
@@ -138,6 +150,9 @@ func (l *Loss) countResults(changes []Entry, r *reading) {
 			l.Acked++
 			if r.read(e) {
 				l.Checked++
+				if !r.worst[e.subject()].isLoss() && !r.evident(e) {
+					l.Unseen++
+				}
 				if e.Change.Kind == RevokeChange {
 					l.Revoked++
 				}
@@ -231,15 +246,17 @@ func (l *Loss) markHoles(gone, kept []Entry, inject time.Duration) {
 func (l *Loss) statement() string {
 	var b strings.Builder
 	gone := l.Lost + l.Stale + l.Resurrected + l.Corrupt
-	switch {
-	case l.Checked == 0 && gone == 0:
+	switch n := l.Shown(); {
+	case n == 0 && gone == 0:
 		b.WriteString("no acknowledged change was read back: loss is not known")
 	case gone == 0:
-		fmt.Fprintf(&b, "0 of %d acknowledged changes lost (loss fraction < 3/%[1]d = %.2g%% at 95 %%)",
-			l.Checked, 300/float64(l.Checked))
+		fmt.Fprintf(&b, "0 of %d acknowledged changes lost (loss fraction < 3/%[1]d = %.2g%% at 95 %%)", n, 300/float64(n))
 	default:
 		fmt.Fprintf(&b, "%d of %d acknowledged changes lost (%d absent, %d stale, %d resurrected, %d corrupt)",
-			gone, l.Checked, l.Lost, l.Stale, l.Resurrected, l.Corrupt)
+			gone, n, l.Lost, l.Stale, l.Resurrected, l.Corrupt)
+	}
+	if l.Unseen > 0 {
+		fmt.Fprintf(&b, "; %d more made and deleted again, which leaves nothing to see", l.Unseen)
 	}
 	if l.Unread > 0 {
 		fmt.Fprintf(&b, "; %d could not be read back", l.Unread)

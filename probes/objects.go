@@ -21,7 +21,7 @@ type objects struct {
 // freeze is for how long after a cut no object is used again: the fault that the cut is for comes in that time.
 const freeze = 2 * time.Second
 
-// object is a route, a spec or a key of a Ledger.
+// object is whatever a Ledger makes and changes: a revocation is a change of its key.
 type object struct {
 	kind  ChangeKind
 	id    string

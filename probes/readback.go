@@ -111,7 +111,7 @@ func (r *reading) object(h *history, o Observation) {
 		if fate.class != "" {
 			item := LossItem{
 				Class: fate.class, Region: o.Region, Seq: e.Change.Seq, Kind: e.Change.Kind, ID: h.id, Got: fate.got,
-				Data: fate.data,
+				Object: fate.object, Data: fate.data,
 			}
 			if e.Result == Acked {
 				item.Done = e.Done

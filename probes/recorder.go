@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -41,9 +42,21 @@ func CreateRecorder(path string) (*Recorder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create recorder: %w", err)
 	}
+	if err := syncDir(filepath.Dir(path)); err != nil {
+		return nil, fmt.Errorf("create recorder: %w", errors.Join(err, f.Close()))
+	}
 	r := &Recorder{file: f, zstd: encoder, done: make(chan struct{})}
 	r.ticker.Go(r.flushRegularly)
 	return r, nil
+}
+
+// syncDir makes the names in a directory safe: without them, what is synced into a new file is nowhere after a power cut.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // Append adds v as a line. It is on disk at the latest a second later, unless the returned error says that writing failed,

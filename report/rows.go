@@ -93,9 +93,8 @@ type kindRow struct {
 }
 
 func (b *Bundle) kindRows() []kindRow {
-	kinds := []probes.ChangeKind{probes.RouteChange, probes.SpecChange, probes.KeyChange, probes.RevokeChange}
 	var rows []kindRow
-	for _, kind := range kinds {
+	for _, kind := range probes.ChangeKinds() {
 		row := kindRow{Kind: kind, Wrong: b.Result.RPA.ByKind[string(kind)]}
 		for _, e := range b.Facts.Ledger {
 			row.count(e)

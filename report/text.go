@@ -101,8 +101,9 @@ func textLines(r *drills.Result) [][2]string {
 		lines = append(lines, [2]string{"requests", fmt.Sprintf("%s of clients: %s ok, %s slow, %s failed; %s not sent in time",
 			grouped(q.Sent), grouped(q.OK), grouped(q.Slow), grouped(q.Failed), grouped(q.Unknown))})
 	}
-	if r.RPA.Statement != "" {
-		lines = append(lines, [2]string{"changes", r.RPA.Statement})
+	lines = append(lines, lossLines(r.RPA)...)
+	if c := r.Convergence; c != nil {
+		lines = append(lines, [2]string{"agreed", fmt.Sprintf("all regions had the same configuration %s after the revert", human(c.HighS))})
 	}
 	lines = append(lines, serviceLines(r)...)
 	for _, f := range r.Findings {

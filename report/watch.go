@@ -164,6 +164,7 @@ func watchLines(r *drills.WatchResult) [][2]string {
 	if r.RTA != nil {
 		lines = append(lines, [2]string{"RTA", rtaLine(*r.RTA)})
 	}
+	lines = append(lines, watchedLedgerLines(r.Ledger)...)
 	for _, f := range r.Findings {
 		lines = append(lines, [2]string{"finding", f})
 	}

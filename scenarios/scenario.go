@@ -166,7 +166,7 @@ func (a Answer) Expectation() (want probes.Expectation, err error) {
 // Ledger says how often the change ledger makes a change, and of which kinds, in turn.
 type Ledger struct {
 	Every Duration `yaml:"every" json:"every"`
-	Kinds []string `yaml:"kinds" json:"kinds"` // route, spec, key, revoke
+	Kinds []string `yaml:"kinds" json:"kinds"` // of probes.ChangeKinds
 }
 
 // Recovered is the predicate that ends the observation.

@@ -30,7 +30,6 @@ var (
 	metrics      = []string{MetricRTA, MetricRPA, MetricResurrected, MetricFailed}
 	planes       = []string{string(probes.DataPlane), string(probes.ControlPlane)}
 	probeKeys    = []string{LiveKey, RevokedKey, NoKey}
-	changeKinds  = []string{string(probes.RouteChange), string(probes.SpecChange), string(probes.KeyChange), string(probes.RevokeChange)}
 	roles        = []string{string(fleet.Control), string(fleet.Data)}
 	faults       = []string{string(fleet.Kill), string(fleet.StoreWipe)}
 	recoveries   = []string{Promote, Restore}
@@ -179,6 +178,10 @@ func (v *validator) steadyState(s *Scenario) {
 		return
 	}
 	v.between("steadyState.ledger.every", st.Ledger.Every, 5*time.Millisecond, time.Minute)
+	var changeKinds []string
+	for _, k := range probes.ChangeKinds() {
+		changeKinds = append(changeKinds, string(k))
+	}
 	v.check(len(st.Ledger.Kinds) > 0, "steadyState.ledger.kinds", "are required; allowed: %s", strings.Join(changeKinds, ", "))
 	for i, k := range st.Ledger.Kinds {
 		v.oneOf(fmt.Sprintf("steadyState.ledger.kinds[%d]", i), k, changeKinds)
