@@ -67,7 +67,7 @@ func (o *agentOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.Cert, "cert", "", "`file` with the certificate chain (PEM)")
 	f.StringVar(&o.Key, "key", "", "`file` with the certificate's key (PEM)")
 	f.StringArrayVar(&o.Allow, "allow", nil, "probe this `host` only: NAME, NAME:PORT or *.DOMAIN; may be repeated (default: any)")
-	f.Float64Var(&o.MaxRate, "max-rate", maxRate, "attempts a second that are the most, of all series together")
+	f.Float64Var(&o.MaxRate, "max-rate", maxRate, "attempts a second that are the most, of all series together but that of the agent's own control target")
 	f.DurationVar(&o.MaxFor, "max-for", 24*time.Hour, "the longest `time` to probe for one controller")
 	f.DurationVar(&o.Lease, "lease", 10*time.Second, "stop probing when nothing was heard of the controller for this `time`")
 	f.StringVar(&o.ReadyFile, "ready-file", "", "`file` to write {\"listen\",\"pid\"} to once controllers can connect")

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"gwdr/drills"
+	"gwdr/probes"
 )
 
 // flaky is a server that answers as it is told.
@@ -54,7 +56,8 @@ func (u *user) probing(args ...string) (cmd *exec.Cmd, dir string, out *strings.
 		}
 		dir = filepath.Dir(found[0])
 		facts, err := drills.ReadWatch(dir)
-		return err == nil && len(facts.Samples) > 150 // more than a baseline of three series
+		late := func(s probes.Sample) bool { return s.Series == "control" && s.Due > 3*time.Second } // long after the baseline
+		return err == nil && slices.ContainsFunc(facts.Samples, late)
 	})
 	return cmd, dir, out
 }

@@ -369,7 +369,7 @@ func TestVantageRefused(t *testing.T) {
 	eu := u.agent("eu", "", "--allow", "api.example.com", "--max-rate", "100")
 	args := []string{"probe", server.URL, "--vantage", "eu=" + eu.url, "--for", "1s", "--baseline", "500ms"}
 	contains(t, u.want(7, args...).stderr, "vantage point eu: ", "127.0.0.1", "is none of the hosts that it may probe")
-	contains(t, u.want(7, append(args, "--rate", "50")...).stderr, "150 attempts a second, 100 is the most")
+	contains(t, u.want(7, append(args, "--rate", "60")...).stderr, "120 attempts a second, 100 is the most")
 	wrong := u.write("wrong", "s3cr3t-of-somebody-else")
 	r := u.want(7, append(args, "--vantage-token-file", wrong)...)
 	contains(t, r.stderr, "vantage point eu: ", "the token is not the agent's", "hint: ")

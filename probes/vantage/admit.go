@@ -41,11 +41,13 @@ func (a *Agent) admit(p *Plan) error {
 	return nil
 }
 
-// rateOf is how many attempts a second a plan makes.
+// rateOf is how many attempts a second a plan makes at its targets.
 func rateOf(p *Plan) float64 {
 	rate := 0.0
 	for _, s := range p.Series {
-		rate += float64(time.Second) / float64(s.Interval)
+		if s.Target != nil {
+			rate += float64(time.Second) / float64(s.Interval)
+		}
 	}
 	return rate
 }
@@ -54,6 +56,9 @@ func rateOf(p *Plan) float64 {
 func waitingOf(p *Plan) float64 {
 	waiting := 0.0
 	for _, s := range p.Series {
+		if s.Target == nil {
+			continue
+		}
 		waiting += float64(s.Timeout) / float64(s.Interval)
 	}
 	return waiting

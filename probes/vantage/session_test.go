@@ -168,13 +168,13 @@ func TestRefusals(t *testing.T) {
 		}
 	})
 	t.Run("too much", func(t *testing.T) {
-		_, server := newAgent(t, func(a *Agent) { a.MaxRate = 150; a.MaxFor = time.Minute; a.Allow = []string{"*.example.com"} })
+		_, server := newAgent(t, func(a *Agent) { a.MaxRate = 90; a.MaxFor = time.Minute; a.Allow = []string{"*.example.com"} })
 		p := newPlan(target.URL)
-		refused(t, open(t, server.URL, token, p), http.StatusForbidden, "200 attempts a second, 150 is the most")
+		refused(t, open(t, server.URL, token, p), http.StatusForbidden, "100 attempts a second, 90 is the most")
 		p.Series[0].Interval, p.For = time.Second, time.Hour
 		refused(t, open(t, server.URL, token, p), http.StatusForbidden, "to probe for 1h0m0s, 1m0s is the longest")
 		p.For, p.Series[0].Timeout, p.Series[0].Interval = 0, time.Minute, 50*time.Millisecond
-		refused(t, open(t, server.URL, token, p), http.StatusForbidden, "attempts that wait for an answer at once, 750 are the most")
+		refused(t, open(t, server.URL, token, p), http.StatusForbidden, "attempts that wait for an answer at once, 450 are the most")
 		p.Series[0].Timeout = time.Second
 		refused(t, open(t, server.URL, token, p), http.StatusForbidden, "is none of the hosts that it may probe")
 	})

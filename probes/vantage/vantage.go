@@ -125,6 +125,8 @@ func (s *Series) validate() error {
 		return fmt.Errorf("the name of a series has %d bytes, not 1 to %d", len(s.Name), maxName)
 	case s.Interval < time.Second/maxSeriesHz:
 		return fmt.Errorf("series %q: an attempt each %s is more than %d a second", s.Name, s.Interval, maxSeriesHz)
+	case s.Control && s.Interval < probes.MinLimit/4: // nobody plans that: see probes.ControlSeries
+		return fmt.Errorf("series %q: an attempt each %s is more than a control target is for", s.Name, s.Interval)
 	case s.Interval > time.Hour || s.Timeout <= 0 || s.Timeout > time.Minute:
 		return fmt.Errorf("series %q: interval %s or timeout %s is out of bounds", s.Name, s.Interval, s.Timeout)
 	case (s.Target == nil) != s.Control:
