@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 
@@ -49,10 +50,26 @@ func exportTrace(ctx context.Context, collector *url.URL, patience time.Duration
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err := telemetry.Export(ctx, version(), f, r)
-	if path := strings.Trim(collector.EscapedPath(), "/"); err != nil && path != "" {
-		err = errors.New(strings.ReplaceAll(err.Error(), path, "***"))
+	if err != nil {
+		err = errors.New(withoutPath(err.Error(), strings.Trim(collector.EscapedPath(), "/") != ""))
 	}
 	return err
+}
+
+// pathOfURL finds a URL that has a path.
+var pathOfURL = regexp.MustCompile(`(https?://[^/\s"]+)/[^\s"]*[^\s":]`)
+
+// withoutPath takes what a collector answered off the text of an error, which may be long and repeat what it was asked, and the
+// paths of all URLs if they are secret: the exporter writes them in its own way.
+func withoutPath(text string, secret bool) string {
+	text, _, cut := strings.Cut(text, "body: ")
+	if cut {
+		text = strings.TrimRight(text, " (:")
+	}
+	if secret {
+		text = pathOfURL.ReplaceAllString(text, "$1/***")
+	}
+	return text
 }
 
 // traceEndpoint returns where traces go, by the variables of OpenTelemetry; nil if they go nowhere. No error shows the URL,

@@ -59,6 +59,15 @@ func exitWith(code int, err error) error { return &codedError{code: code, err: e
 
 func usageError(err error) error { return exitWith(exitUsage, err) }
 
+// besideResult returns the end of a command, with what went wrong after it: that is told even where the result alone said why
+// the command ends as it does.
+func besideResult(end, later error) error {
+	if coded := (*codedError)(nil); later != nil && errors.As(end, &coded) && coded.err == nil {
+		return exitWith(coded.code, later)
+	}
+	return errors.Join(end, later)
+}
+
 // hintedError carries the next step for the person who reads the error.
 type hintedError struct {
 	err  error

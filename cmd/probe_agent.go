@@ -20,6 +20,13 @@ import (
 // agentGoodbye bounds how long an agent that is ended waits for its controller to fetch the rest.
 const agentGoodbye = 5 * time.Second
 
+// The attempts a second that an agent makes, of all series together: by itself, and at the very most. More than the first is for
+// whoever owns its host to allow.
+const (
+	agentRate    = 1000
+	maxAgentRate = 64 * agentRate
+)
+
 // agentOptions are the flags of gwdr probe agent.
 type agentOptions struct {
 	Listen    string
@@ -67,7 +74,7 @@ func (o *agentOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.Cert, "cert", "", "`file` with the certificate chain (PEM)")
 	f.StringVar(&o.Key, "key", "", "`file` with the certificate's key (PEM)")
 	f.StringArrayVar(&o.Allow, "allow", nil, "probe this `host` only: NAME, NAME:PORT or *.DOMAIN; may be repeated (default: any)")
-	f.Float64Var(&o.MaxRate, "max-rate", maxRate, "attempts a second that are the most, of all series together but that of the agent's own control target")
+	f.Float64Var(&o.MaxRate, "max-rate", agentRate, "attempts a second that are the most, of all series together but that of its own control target")
 	f.DurationVar(&o.MaxFor, "max-for", 24*time.Hour, "the longest `time` to probe for one controller")
 	f.DurationVar(&o.Lease, "lease", 10*time.Second, "stop probing when nothing was heard of the controller for this `time`")
 	f.StringVar(&o.ReadyFile, "ready-file", "", "`file` to write {\"listen\",\"pid\"} to once controllers can connect")
@@ -87,8 +94,8 @@ func (o *agentOptions) check() error {
 	case !isLoopback(o.Listen) && o.Cert == "":
 		return withHint(fmt.Errorf("--listen %s is reachable from other machines: that needs --cert and --key", o.Listen),
 			"or listen on 127.0.0.1, and come through an SSH tunnel")
-	case !(o.MaxRate > 0 && o.MaxRate <= 64*maxRate):
-		return fmt.Errorf("--max-rate %v is not between 0 and %d attempts a second", o.MaxRate, 64*maxRate)
+	case !(o.MaxRate > 0 && o.MaxRate <= maxAgentRate):
+		return fmt.Errorf("--max-rate %v is not between 0 and %d attempts a second", o.MaxRate, maxAgentRate)
 	case o.MaxFor <= 0:
 		return errors.New("--max-for must be positive")
 	case o.Lease < time.Second || o.Lease > 10*time.Minute:

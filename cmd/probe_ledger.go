@@ -141,7 +141,7 @@ func runProbeLedger(ctx context.Context, a *app, opts probeLedgerOptions) (err e
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, site.close(ctx)) }()
+	defer func() { err = besideResult(err, site.close(ctx)) }()
 	w, err := opts.watch(site, control.url)
 	if err != nil {
 		return err

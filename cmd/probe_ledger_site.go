@@ -41,6 +41,9 @@ func (a *app) openLedger(ctx context.Context, opts probeLedgerOptions) (*ledgerS
 	if err != nil {
 		return nil, err
 	}
+	if err := opts.checkFor(o); err != nil {
+		return nil, usageError(err)
+	}
 	s := &ledgerSite{prefix: fmt.Sprintf("ledger-%06x-", rand.N(1<<24)), source: o.Target, keep: opts.Keep, name: "the gateway", echo: func() {}}
 	if s.before, err = o.Target.Export(ctx); err != nil {
 		return nil, err
@@ -63,6 +66,19 @@ func (a *app) openLedger(ctx context.Context, opts probeLedgerOptions) (*ledgerS
 		return nil, errors.Join(err, s.close(ctx))
 	}
 	return s, nil
+}
+
+// checkFor returns an error for a flag that the gateway has no use for: whoever gave it believes that it is heeded.
+func (o *probeLedgerOptions) checkFor(g *opened) error {
+	switch {
+	case len(o.Regions) > 0 && g.Lab != nil:
+		return errors.New("--region: all regions of the lab are read back, and no others")
+	case len(o.Regions) > 0 && g.Admin == nil:
+		return errors.New("--region is for a bundled gateway; of another one only itself can be read back")
+	case o.Upstream != "" && g.Lab != nil:
+		return errors.New("--upstream: the lab has one for the routes of a ledger")
+	}
+	return nil
 }
 
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

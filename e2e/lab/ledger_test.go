@@ -273,8 +273,9 @@ func forceLoss(t *testing.T, seed uint64, forced int) {
 	s.start()
 	f := newFront(t, seed)
 	f.to = "http://" + s.admin_
+	// Nothing is given up that waits for the gateway to start again, however busy the machine is: the front counts its answer.
 	cmd := u.command("probe", "ledger", "--gateway", "gwdr+"+f.URL, "--every", "20ms", "--baseline", "1s", "--stable-for", "1s",
-		"--settle", "20s", "--keep", "--json", "-q")
+		"--settle", "20s", "--timeout", "1m", "--keep", "--json", "-q")
 	var out, errs strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Start(); err != nil {

@@ -45,16 +45,13 @@ func (a *Agent) Handler() http.Handler {
 	mux.HandleFunc("DELETE /v1/sessions/{id}", a.with((*session).remove))
 	want := sha256.Sum256([]byte(a.Token))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Nothing but a stream takes long, and the server waits for the rest of a body even where nobody reads it.
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(askLimit)) // every server of ours can
 		token, _ := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		given := sha256.Sum256([]byte(token))
 		if a.Token == "" || subtle.ConstantTimeCompare(given[:], want[:]) != 1 {
 			refuse(w, http.StatusUnauthorized, errors.New("the token is not the agent's"))
 			return
-		}
-		if r.Method != http.MethodGet { // a stream goes on, but nothing else takes long to arrive
-			control := http.NewResponseController(w)
-			_ = control.SetReadDeadline(time.Now().Add(askLimit)) // every server of ours can
-			defer func() { _ = control.SetReadDeadline(time.Time{}) }()
 		}
 		mux.ServeHTTP(w, r)
 	})

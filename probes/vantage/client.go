@@ -21,6 +21,7 @@ const (
 	dialLimit   = 5 * time.Second
 	askLimit    = 10 * time.Second
 	beatEvery   = 2 * time.Second
+	leastBeat   = 100 * time.Millisecond // an agent cannot ask for more
 	beatLimit   = 2 * time.Second
 	firstReads  = 8 // of the clock, before anything is measured
 	maxResponse = 64 << 10

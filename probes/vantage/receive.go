@@ -146,13 +146,18 @@ func (r *receiver) take(b Batch) {
 
 // beats keeps the lease, acknowledges samples and reads the clock.
 func (r *receiver) beats(ctx context.Context, t0 time.Time) {
-	for pause(ctx, beatEvery) {
+	for pause(ctx, r.beatEvery()) {
 		reading, err := r.read(ctx, r.taken.Load())
 		if err != nil {
 			continue // the stream tells whether the agent is gone
 		}
 		r.sink.Read(reading.exchange(t0), reading.clock.Drift)
 	}
+}
+
+// beatEvery is so short that a lease outlives a beat that is lost.
+func (r *receiver) beatEvery() time.Duration {
+	return min(beatEvery, max(r.opened.Lease/4, leastBeat))
 }
 
 // dismiss makes the agent stop, and reports whether it was told.

@@ -125,6 +125,7 @@ func (s *session) stream(w http.ResponseWriter, r *http.Request) {
 	ctx := s.takeOver(r.Context())
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	control, lines := http.NewResponseController(w), json.NewEncoder(w)
+	_ = control.SetReadDeadline(time.Time{}) // a stream goes on
 	tick := time.NewTicker(flushEvery)
 	defer tick.Stop()
 	defer func() { _ = control.SetWriteDeadline(time.Time{}) }() // the connection may be used again

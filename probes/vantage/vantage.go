@@ -26,7 +26,7 @@ const Schema = "gwdr/vantage/v1"
 const (
 	maxSeries   = 64
 	maxName     = 128
-	maxSeriesHz = 1000 // attempts a second of one series, as for gwdr probe
+	maxSeriesHz = 1000 // attempts a second of one series: few, as somebody else pays for them
 	maxPlan     = 1 << 20
 )
 
