@@ -118,6 +118,14 @@ func TestJudge(t *testing.T) {
 		"a region could not be read back in time": {func(_ *scenarios.Scenario, f *Facts) {
 			f.Unread = []UnreadFact{{Sustain, "us-east", "timeout"}}
 		}, Inconclusive, "not read back: us-east with the fault in effect", false},
+		"a region that was not there before could not be read back in the end": {func(_ *scenarios.Scenario, f *Facts) {
+			f.Unread = []UnreadFact{{Reconciling, "us-north", "timeout"}}
+		}, Inconclusive, "not read back: us-north after the revert", false},
+		"the record of the control target has a gap at an edge": {func(_ *scenarios.Scenario, f *Facts) {
+			f.Samples = slices.DeleteFunc(f.Samples, func(s probes.Sample) bool {
+				return s.Series == "echo" && s.Due >= 5180*ms && s.Due < 5240*ms
+			})
+		}, Inconclusive, "missing: echo: the record lacks 3 attempts", false},
 		"not verified": {func(_ *scenarios.Scenario, f *Facts) { f.Faults[0].Verified = false }, Inconclusive, "verified", false},
 		"not settled": {func(_ *scenarios.Scenario, f *Facts) { f.Settled = &SettledFact{Detail: "us-east-1 is not running"} },
 			Fail, "us-east-1 is not running", false},

@@ -41,7 +41,9 @@ func (j *judgement) compareLedger(inject time.Duration) {
 	for _, u := range f.Unread {
 		region := u.Region
 		if u.Stage == Reconciling {
-			region += afterRevert
+			if region += afterRevert; !slices.Contains(j.unread, region) { // one that was not there before the fault
+				j.unread = append(j.unread, region)
+			}
 		} else {
 			j.unread = append(j.unread, u.Region+" with the fault in effect")
 		}

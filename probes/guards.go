@@ -84,8 +84,11 @@ func (g Guards) Check(estimates []Estimate) []Finding {
 }
 
 // checkControl holds a control target to the definition of up: it was never down, and at least 99 % ok; and more where the
-// bounds of the others come from.
+// bounds of the others come from. What the record lacks may have been just there.
 func (g Guards) checkControl(e Estimate, estimates []Estimate) []Finding {
+	if n := e.Quality.Missing; n > 0 && !g.Older {
+		return []Finding{{Guard: GuardMissing, Series: e.Series.Name, Text: fmt.Sprintf("the record lacks %d attempts", n)}}
+	}
 	if !e.Quality.Down && e.Quality.OK >= controlOK {
 		for _, other := range estimates {
 			if disturbed := g.checkEdges(e, other); disturbed != nil {
