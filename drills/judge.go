@@ -91,7 +91,8 @@ func (j *judgement) offset(p Phase) time.Duration {
 // measure computes what was achieved.
 func (j *judgement) measure(inject time.Duration) {
 	f := &j.facts
-	w := probes.Window{From: f.Baseline.From, Inject: inject, Until: j.offset(Reverting), Stable: j.scenario.Recovered.StableFor.D()}
+	w := probes.Window{From: f.Baseline.From, Inject: inject, Until: j.offset(Reverting), Stable: j.scenario.Recovered.StableFor.D(),
+		Older: f.Definitions == 0}
 	j.estimates = probes.EstimateAll(f.Series, slices.Clone(f.Samples), w)
 	for _, plane := range []probes.Plane{probes.DataPlane, probes.ControlPlane} {
 		if rta, ok := probes.Worst(j.estimates, plane); ok {
@@ -110,7 +111,8 @@ func (j *judgement) measure(inject time.Duration) {
 		j.predict(inject)
 		j.breakdown(inject)
 	}
-	j.guards = probes.Guards{Baseline: j.scenario.SteadyState.Baseline.D(), Targets: j.targets(), Drift: f.Drift}.Check(j.estimates)
+	j.guards = probes.Guards{Baseline: j.scenario.SteadyState.Baseline.D(), Targets: j.targets(), Drift: f.Drift,
+		Older: f.Definitions == 0}.Check(j.estimates)
 	for _, g := range j.guards {
 		j.finding("%s", g)
 	}

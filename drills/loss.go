@@ -13,6 +13,7 @@ import (
 type losses struct {
 	loss   probes.Loss
 	unread []string // regions that were not read back, and when
+	older  bool     // say it as builds before definitions 1 did
 }
 
 // afterRevert marks the regions of the final read-back.
@@ -34,13 +35,15 @@ func (j *judgement) compareLedger(inject time.Duration) {
 	if f.Definitions == 0 {
 		loss = loss.WithUnseen()
 	}
-	j.loss = loss
+	j.loss, j.older = loss, f.Definitions == 0
 	j.unread = j.regionsUnread()
 	j.result.RPA = newRPA(loss)
 	for _, u := range f.Unread {
 		region := u.Region
 		if u.Stage == Reconciling {
-			region += afterRevert
+			if region += afterRevert; !slices.Contains(j.unread, region) { // one that was not there before the fault
+				j.unread = append(j.unread, region)
+			}
 		} else {
 			j.unread = append(j.unread, u.Region+" with the fault in effect")
 		}
@@ -156,7 +159,10 @@ func (j *losses) doubt(r *ObjectiveResult) {
 	if j.loss.Unread > 0 {
 		r.Value, r.Verdict = fmt.Sprintf("%s, %d could not be read back", r.Value, j.loss.Unread), Inconclusive
 	}
-	if len(j.unread) > 0 {
+	if len(j.unread) > 0 && j.older {
+		names := strings.ReplaceAll(strings.Join(j.unread, ", "), afterRevert, "")
+		r.Value, r.Verdict = fmt.Sprintf("%s, %s not read back after the revert", r.Value, names), Inconclusive
+	} else if len(j.unread) > 0 {
 		r.Value, r.Verdict = fmt.Sprintf("%s; not read back: %s", r.Value, strings.Join(j.unread, ", ")), Inconclusive
 	}
 }

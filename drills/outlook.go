@@ -3,6 +3,7 @@ package drills
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -43,6 +44,19 @@ type Past struct {
 	Quickest time.Duration `json:"quickest_ns"`
 	Mean     time.Duration `json:"mean_ns"`
 	Slowest  time.Duration `json:"slowest_ns"`
+}
+
+// check refuses what nothing can be predicted from.
+func (o *Outlook) check() error {
+	if o == nil {
+		return nil
+	}
+	for _, f := range o.Fronts {
+		if f.Retries < 0 || f.Broken < 0 {
+			return fmt.Errorf("front %q repeats or counts less than nothing", f.Name)
+		}
+	}
+	return nil
 }
 
 // pastRuns is how many earlier runs of a scenario are looked at.

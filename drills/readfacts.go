@@ -165,7 +165,7 @@ func (f *Facts) add(e journal.Entry) error {
 	case entryPhase:
 		return take(e, func(p phaseFact) { f.phase(e, p) })
 	case entrySeries:
-		return json.Unmarshal(e.Data, &f.Series)
+		return errors.Join(json.Unmarshal(e.Data, &f.Series), f.checkSeries())
 	case entryBaseline:
 		return json.Unmarshal(e.Data, &f.Baseline)
 	case entryIntent, entryInjected, entryVerified, entryReverted:
@@ -177,7 +177,7 @@ func (f *Facts) add(e journal.Entry) error {
 	case entryStep:
 		return take(e, func(s StepFact) { s.At = seconds(e.OffsetS); f.Steps = append(f.Steps, s) })
 	case entryOutlook:
-		return json.Unmarshal(e.Data, &f.Outlook)
+		return errors.Join(json.Unmarshal(e.Data, &f.Outlook), f.Outlook.check())
 	case entryHealth:
 		return gather(e, &f.Health)
 	case entryAbort:
@@ -194,6 +194,16 @@ func (f *Facts) add(e journal.Entry) error {
 		return take(e, func(c clockFact) { f.Drift = time.Duration(c.Drift * float64(time.Second)) })
 	case entryEnd:
 		f.Complete = true
+	}
+	return nil
+}
+
+// checkSeries refuses series that nobody can have probed.
+func (f *Facts) checkSeries() error {
+	for _, s := range f.Series {
+		if s.Interval <= 0 {
+			return fmt.Errorf("series %q has no interval", s.Name)
+		}
 	}
 	return nil
 }

@@ -109,6 +109,20 @@ func (f *WatchFacts) read(dir string) error {
 			return fmt.Errorf("%w: journal entry %d: %w", ErrEvidence, e.Seq, err)
 		}
 	}
+	if err := f.check(); err != nil {
+		return err
+	}
+	if f.Samples, err = readRecord(f.Complete, filepath.Join(dir, SamplesFile), probes.ReadSamples); err != nil {
+		return err
+	}
+	return f.readLedger(dir)
+}
+
+// check refuses a plan that no watch has.
+func (f *WatchFacts) check() error {
+	if len(f.Plan.Series) > 0 && f.Plan.Stable <= 0 { // none is in a watch that was killed at once
+		return fmt.Errorf("%w: no time shows that a series is up", ErrEvidence)
+	}
 	for _, s := range f.Plan.Series {
 		if s.Target < 0 || s.Target >= len(f.Plan.Targets) || s.Interval <= 0 {
 			return fmt.Errorf("%w: series %q has no target or no interval", ErrEvidence, s.Name)
@@ -118,10 +132,7 @@ func (f *WatchFacts) read(dir string) error {
 			return fmt.Errorf("%w: series %q is of a vantage point that was not planned", ErrEvidence, s.Name)
 		}
 	}
-	if f.Samples, err = readRecord(f.Complete, filepath.Join(dir, SamplesFile), probes.ReadSamples); err != nil {
-		return err
-	}
-	return f.readLedger(dir)
+	return nil
 }
 
 func (f *WatchFacts) add(e journal.Entry) error {

@@ -66,7 +66,7 @@ func (j *watchJudgement) measure() {
 			limit = probes.MaxLimit
 		}
 		from := j.points[s.Vantage]
-		w := probes.Window{From: f.Baseline.From, Inject: inject, Stable: f.Plan.Stable, Limit: limit}
+		w := probes.Window{From: f.Baseline.From, Inject: inject, Stable: f.Plan.Stable, Limit: limit, Older: f.Definitions == 0}
 		e := probes.EstimateOutage(s.Series, of[s.Name], from.window(w, j.marked))
 		if from != nil && j.marked {
 			e.RTA = from.widen(e.RTA)

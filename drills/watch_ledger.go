@@ -148,12 +148,21 @@ func (j *watchJudgement) compareLedger() {
 		j.result.Objectives = append(j.result.Objectives, o)
 	}
 	if plan.RPO > 0 {
-		promise("rpo", scenarios.MetricRPA, "<= "+plan.RPO.String(), func(o *ObjectiveResult) { l.judgeRPA(o, plan.RPO) })
+		promise("rpo", scenarios.MetricRPA, "<= "+plan.RPO.String(), func(o *ObjectiveResult) { l.judgeRPA(o, plan.RPO); j.doubtFrom(o, l.loss) })
 	}
 	for _, kind := range plan.Kinds {
 		if kind == probes.RevokeChange {
 			promise("no-resurrection", scenarios.MetricResurrected, "== 0", func(o *ObjectiveResult) { l.judgeResurrected(o, 0) })
 		}
+	}
+}
+
+// doubtFrom takes a pass back where nobody gave the mark and changes are lost that were acknowledged after the first one that was
+// not: whatever took them came later, and so reaches further back.
+func (j *watchJudgement) doubtFrom(o *ObjectiveResult, l probes.Loss) {
+	if !j.marked && l.Fork != nil && o.Verdict == Pass {
+		o.Value += fmt.Sprintf("; %d of them were acknowledged later than this is counted from: give the mark", l.Fork.Count)
+		o.Verdict = Inconclusive
 	}
 }
 
@@ -165,7 +174,7 @@ func (j *watchJudgement) recoveryFrom() (word string, at time.Duration) {
 	first, last := time.Duration(-1), time.Duration(0)
 	for _, e := range j.facts.Ledger {
 		last = max(last, e.Done)
-		unacknowledged := e.Result == probes.Indeterminate || e.Result == probes.Rejected
+		unacknowledged := e.Result == probes.Indeterminate || e.Result == probes.Rejected && !e.Unsent()
 		if unacknowledged && e.Sent >= j.facts.Baseline.To && (first < 0 || e.Sent < first) {
 			first = e.Sent
 		}

@@ -96,3 +96,25 @@ func TestWatchLedgerNamesRegions(t *testing.T) {
 		}
 	})
 }
+
+// TestWatchLedgerWithoutMark has a single change that was not acknowledged long before the gateway was rolled back by 2.5 s: that is
+// not where the loss may be counted back from, and a change that the ledger did not even send tells nothing.
+func TestWatchLedgerWithoutMark(t *testing.T) {
+	for name, c := range map[string]struct {
+		odd     probes.Entry
+		from    string
+		verdict Verdict
+	}{
+		"not sent":  {probes.Entry{Result: probes.Rejected, Error: "not sent: late by 21ms"}, "end", Fail},
+		"one error": {probes.Entry{Result: probes.Indeterminate, Error: "503"}, "first-unacknowledged", Inconclusive},
+	} {
+		_, f := recorded(t)
+		c.odd.Change = probes.Change{Seq: 900, Kind: probes.RouteChange, ID: "odd"}
+		c.odd.Due, c.odd.Sent, c.odd.Done = 1500*ms, 1510*ms, 1510*ms
+		r := JudgeWatch(WatchFacts{Complete: true, Baseline: Span{To: sec}, Ledger: append(f.Ledger[:100:100], c.odd), Final: absent(f.Survivors[:100], 50),
+			Plan: WatchPlan{Stable: sec, Ledger: &WatchLedger{RPO: sec}}})
+		if o := r.Objectives[0]; r.Ledger.RPAFrom != c.from || o.Verdict != c.verdict || r.Ledger.Lost != 50 {
+			t.Errorf("%s: from %s: %+v", name, r.Ledger.RPAFrom, o)
+		}
+	}
+}

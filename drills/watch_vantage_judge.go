@@ -201,7 +201,7 @@ func (j *watchJudgement) guards() {
 	for i, s := range j.facts.Plan.Series {
 		groups[s.Vantage] = append(groups[s.Vantage], j.estimates[i])
 	}
-	g := probes.Guards{Baseline: j.facts.Plan.Baseline, Drift: j.facts.Drift}
+	g := probes.Guards{Baseline: j.facts.Plan.Baseline, Drift: j.facts.Drift, Older: j.facts.Definitions == 0}
 	if j.facts.Plan.RTO > 0 {
 		g.Targets = map[probes.Plane]time.Duration{probes.DataPlane: j.facts.Plan.RTO}
 	}

@@ -2,6 +2,7 @@ package probes
 
 import (
 	"context"
+	"strings"
 	"time"
 )
 
@@ -55,6 +56,12 @@ type Entry struct {
 	Result Result        `json:"result,omitempty"`
 	Error  string        `json:"error,omitempty"`
 }
+
+// notSent begins the Error of a change that was not sent, as it would have been too late, or its intent not safe.
+const notSent = "not sent: "
+
+// Unsent reports whether the change was rejected by the ledger itself: that tells nothing of the gateway.
+func (e Entry) Unsent() bool { return e.Result == Rejected && strings.HasPrefix(e.Error, notSent) }
 
 // Observation is what one region showed of one object after the recovery: a line of readback.jsonl.zst.
 type Observation struct {

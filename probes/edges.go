@@ -35,11 +35,28 @@ func (a stretch) disturbed(control Estimate, limit time.Duration) bool {
 
 // checkEdges wants a control target to be answered quickly where the bounds come from: one attempt in a hundred may be late
 // elsewhere, but a stall there makes an attempt slow that the gateway would have answered in time.
-func checkEdges(control, e Estimate) []Finding {
+func (g Guards) checkEdges(control, e Estimate) []Finding {
+	if g.Older {
+		return checkOlderEdges(control, e)
+	}
 	for _, edge := range e.edges {
 		if edge.disturbed(control, e.Limit) {
 			return []Finding{{Guard: GuardControl, Series: control.Series.Name, Text: fmt.Sprintf(
 				"disturbed at an edge of the outage of %s, though no fault touches it: so was the prober", e.Series.Name)}}
+		}
+	}
+	return nil
+}
+
+// checkOlderEdges is checkEdges of builds before definitions 1: they wanted a control target to be ok there, by its own L.
+func checkOlderEdges(control, e Estimate) []Finding {
+	for _, edge := range e.edges {
+		met := func(s Sample) bool {
+			return judge(&s, control.Limit) != good && edge.meets(stretch{s.Due, s.Done})
+		}
+		if slices.ContainsFunc(control.attempts, met) {
+			return []Finding{{Guard: GuardControl, Series: control.Series.Name, Text: fmt.Sprintf(
+				"not ok at an edge of the outage of %s, though no fault touches it: the prober itself was disturbed", e.Series.Name)}}
 		}
 	}
 	return nil

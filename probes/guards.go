@@ -31,6 +31,7 @@ type Guards struct {
 	Baseline time.Duration           // how long the baseline must have been
 	Targets  map[Plane]time.Duration // the smallest promised RTA of each plane that has one
 	Drift    time.Duration           // of the monotonic against the wall clock during the drill
+	Older    bool                    // hold to, and say, what builds before definitions 1 did: their reports stay verifiable
 }
 
 // The names of the guards.
@@ -83,11 +84,14 @@ func (g Guards) Check(estimates []Estimate) []Finding {
 }
 
 // checkControl holds a control target to the definition of up: it was never down, and at least 99 % ok; and more where the
-// bounds of the others come from.
+// bounds of the others come from. What the record lacks may have been just there.
 func (g Guards) checkControl(e Estimate, estimates []Estimate) []Finding {
+	if n := e.Quality.Missing; n > 0 && !g.Older {
+		return []Finding{{Guard: GuardMissing, Series: e.Series.Name, Text: fmt.Sprintf("the record lacks %d attempts", n)}}
+	}
 	if !e.Quality.Down && e.Quality.OK >= controlOK {
 		for _, other := range estimates {
-			if disturbed := checkEdges(e, other); disturbed != nil {
+			if disturbed := g.checkEdges(e, other); disturbed != nil {
 				return disturbed
 			}
 		}
@@ -109,7 +113,10 @@ func (g Guards) checkSeries(e Estimate) []Finding {
 	if q.BaselineOK < baselineOK {
 		add(GuardBaseline, "%.2f%% ok, %.1f%% is the least", 100*q.BaselineOK, 100*baselineOK)
 	}
-	if late := e.Series.MaxLate(); q.LagP99 >= late {
+	if late := e.Series.Interval / 2; g.Older && q.LagP99 >= late {
+		add(GuardLag, "attempts were sent late: p99 %s, half an interval is %s", round(q.LagP99), late)
+	}
+	if late := e.Series.MaxLate(); !g.Older && q.LagP99 >= late {
 		add(GuardLag, "attempts were sent late: p99 %s, %s is the limit", round(q.LagP99), late)
 	}
 	if q.Unknown > 0 {
@@ -132,12 +139,13 @@ func qualityOf(s Series, samples []Sample, w Window, r RTA) Quality {
 	q := Quality{
 		BaselineOK: share(made(unmet(baseline, w)), ok), Unknown: unknownAtEdges(samples, w, r), Missing: missing(samples),
 	}
-	if s.Control {
+	q.Down, q.OK = len(outages(s, all, w)) > 0, share(all, ok)
+	if s.Control && !w.Older {
 		q.Down = stalled(outages(s, all, w))
 		q.OK = share(all, func(a *Sample) bool { return calm(a, s.Interval, w.Limit) })
-		q.OK *= madeShare(s, all, w) // an attempt that the record lacks at its end, or altogether, was not ok either
-	} else {
-		q.Down, q.OK = len(outages(s, all, w)) > 0, share(all, ok)
+	}
+	if s.Control { // an attempt that the record lacks at its end, or altogether, was not ok either
+		q.OK *= madeShare(s, all, w)
 	}
 	if n := len(baseline); n > 0 {
 		q.Baseline = baseline[n-1].Due - baseline[0].Due + 2*s.Interval

@@ -137,7 +137,7 @@ func (r *ledgerRun) change(ctx context.Context, seq int64, due time.Duration) {
 	}
 	s := Sample{Series: AdminSeries, Seq: seq, Due: due}
 	if err != nil {
-		e.Done, e.Result, e.Error = time.Since(r.T0), Rejected, "not sent: "+err.Error()
+		e.Done, e.Result, e.Error = time.Since(r.T0), Rejected, notSent+err.Error()
 		e.Sent, s.Class = e.Done, Unknown
 	} else {
 		s.Class = r.send(ctx, &e)

@@ -13,6 +13,7 @@ type Window struct {
 	Until  time.Duration // the end of the fault, or of the observation: what is due later tells nothing of RTA; 0 is never
 	Stable time.Duration // for so long ok attempts show that a series is up
 	Limit  time.Duration // L; 0 takes each series' own from its baseline [From, Inject)
+	Older  bool          // the quality of a control target is that of builds before definitions 1
 }
 
 // RTA is the achieved recovery time of one series, or of the worst of several: the time from Inject until the first ok

@@ -23,7 +23,7 @@ func (w *sliding) add(due time.Duration, ok bool) {
 		w.ok++
 	}
 	gone := 0
-	for ; w.marks[gone].due <= due-w.length; gone++ {
+	for ; gone < len(w.marks)-1 && w.marks[gone].due <= due-w.length; gone++ { // of foreign evidence the time may overflow
 		if w.marks[gone].ok {
 			w.ok--
 		}
