@@ -60,27 +60,33 @@ func (j *watchJudgement) measure() {
 		}
 	}
 	j.result.ObservedS = j.observed.Seconds()
+	w := probes.Window{From: f.Baseline.From, Inject: inject, Stable: f.Plan.Stable, Older: f.Definitions == 0}
 	for _, s := range f.Plan.Series {
-		limit, ok := probes.Limits(of[s.Name], f.Baseline.From, min(f.Baseline.To, inject))[s.Name]
-		if !ok {
-			limit = probes.MaxLimit
+		from, samples := j.points[s.Vantage], of[s.Name]
+		var ok bool
+		if w.Limit, ok = probes.Limits(samples, f.Baseline.From, min(f.Baseline.To, inject))[s.Name]; !ok {
+			w.Limit = probes.MaxLimit
 		}
-		from := j.points[s.Vantage]
-		w := probes.Window{From: f.Baseline.From, Inject: inject, Stable: f.Plan.Stable, Limit: limit, Older: f.Definitions == 0}
-		e := probes.EstimateOutage(s.Series, of[s.Name], from.window(w, j.marked))
+		e := probes.EstimateOutage(s.Series, samples, from.window(w, j.marked))
 		if from != nil && j.marked {
 			e.RTA = from.widen(e.RTA)
 		}
 		j.estimates = append(j.estimates, e)
-		j.result.Series = append(j.result.Series, j.series(s, e, of[s.Name]))
 		if !s.Control {
-			j.unseen = max(j.unseen, longestGap(s.Interval, of[s.Name])+limit)
+			j.unseen = max(j.unseen, longestGap(s.Interval, samples)+w.Limit)
 		}
 	}
 	for _, v := range f.Plan.Vantages {
 		j.result.Vantages = append(j.result.Vantages, j.points[v.Name].result(inject))
 	}
-	j.guards()
+	j.guards() // what a brown-out hides is no fault of the instrument
+	for i, s := range f.Plan.Series {
+		e := &j.estimates[i]
+		if w.Limit = e.Limit; f.Definitions > 0 && !s.Control {
+			j.brownouts(e, probes.Brownouts(s.Series, of[s.Name], j.points[s.Vantage].window(w, j.marked)))
+		}
+		j.result.Series = append(j.result.Series, j.series(s, *e, of[s.Name]))
+	}
 	if j.marked {
 		if rta, ok := probes.Worst(j.estimates, probes.DataPlane); ok {
 			j.result.RTA = watchRTA(rta)
