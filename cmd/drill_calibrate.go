@@ -65,6 +65,9 @@ func runCalibrate(ctx context.Context, a *app, opts calibrateOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := calibration.Prepare(a.Config.CalibrationsDir()); err != nil { // before minutes are spent on it
+		return err
+	}
 	if err := raisePriority(); err != nil { // as a drill does
 		a.Log.Info("a busy machine may disturb the measurement", "err", err)
 	}
@@ -149,8 +152,11 @@ func writeCalibration(out io.Writer, d calibration.Document, path string) error 
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprint(w, "outage\tconnections\tn\tbias\tsd\tmax\t1/R + L\tRTA over by\tinside\tinconclusive\t\n")
 	for _, r := range d.Rows {
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%d/%d\t%d\t\n", r.Kind, r.Series, r.N, milli(r.BiasS), milli(r.SDS), milli(r.MaxS),
-			milli(r.BoundS), milli(r.OverS), r.Inside, r.Inside+r.Outside, r.Inconclusive)
+		figures := "–\t–\t–\t–\t–" // nothing was claimed
+		if r.Inside+r.Outside > 0 {
+			figures = strings.Join([]string{milli(r.BiasS), milli(r.SDS), milli(r.MaxS), milli(r.BoundS), milli(r.OverS)}, "\t")
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%d/%d\t%d\t\n", r.Kind, r.Series, r.N, figures, r.Inside, r.Inside+r.Outside, r.Inconclusive)
 	}
 	if err := w.Flush(); err != nil {
 		return err

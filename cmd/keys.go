@@ -112,14 +112,23 @@ func (a *app) keyFiles(ctx context.Context) (backup.KeyFiles, error) {
 	if isTerminal(a.Stdin) && isTerminal(a.Stderr) {
 		files.Ask = func(question string, secret bool) (string, error) { return a.question(ctx, question, secret) }
 	}
-	if len(c.Recipients) > 0 || len(c.Identity) > 0 || c.Signing != "" || c.Trusted != "" {
+	if a.keysNamed() {
 		return files, nil
 	}
 	if !a.labLocations() {
 		return backup.KeyFiles{}, withHint(usageError(errors.New("no keys are configured")), "'gwdr init' makes keys and a configuration that names them")
 	}
-	return labKeys(filepath.Join(a.Config.State, "keys"))
+	return labKeys(a.labKeysDir())
 }
+
+// keysNamed reports whether the configuration names keys.
+func (a *app) keysNamed() bool {
+	c := a.Config.Keys
+	return len(c.Recipients) > 0 || len(c.Identity) > 0 || c.Signing != "" || c.Trusted != ""
+}
+
+// labKeysDir is where the lab's keys are, once they were needed.
+func (a *app) labKeysDir() string { return filepath.Join(a.Config.State, "keys") }
 
 const (
 	// identityHint is the next step of whoever has not got the identity that opens the snapshots.

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"gwdr/drills"
+	"gwdr/internal/sshsig"
 	"gwdr/internal/telemetry"
 	"gwdr/internal/tui"
 	"gwdr/probes"
@@ -162,8 +163,13 @@ func runProbe(ctx context.Context, a *app, urls []string, opts probeOptions) err
 		defer stop()
 		w.Observe = metrics.Observe
 	}
+	return a.runWatch(ctx, w, keys.Signer)
+}
+
+// runWatch measures, leaves the evidence with a signed report, and shows what came out.
+func (a *app) runWatch(ctx context.Context, w *drills.Watch, signer *sshsig.Signer) error {
 	w.Evidence, w.Tool = a.Config.Evidence, "gwdr "+version()
-	w.Report = func(dir string, r *drills.WatchResult) error { return report.WriteWatch(dir, r, keys.Signer) }
+	w.Report = func(dir string, r *drills.WatchResult) error { return report.WriteWatch(dir, r, signer) }
 	result, err := a.watch(ctx, w)
 	if err != nil {
 		return evidenceFailed(err)
@@ -222,7 +228,10 @@ func (a *app) watchScreen(ctx context.Context, plan drills.WatchPlan, mark func(
 		if err := run(); err != nil {
 			a.Log.Warn("screen", "err", err)
 		}
-		for range events { // the measurement goes on without it
+		for e := range events { // the measurement goes on without it
+			if e.Warning != "" {
+				a.progress("%s", e.Warning)
+			}
 		}
 	}()
 	return func(e drills.WatchEvent) { events <- e }, func() { close(events); <-done }

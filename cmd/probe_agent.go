@@ -75,7 +75,7 @@ func (o *agentOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.Key, "key", "", "`file` with the certificate's key (PEM)")
 	f.StringArrayVar(&o.Allow, "allow", nil, "probe this `host` only: NAME, NAME:PORT or *.DOMAIN; may be repeated (default: any)")
 	f.Float64Var(&o.MaxRate, "max-rate", agentRate, "attempts a second that are the most, of all series together but that of its own control target")
-	f.DurationVar(&o.MaxFor, "max-for", 24*time.Hour, "the longest `time` to probe for one controller")
+	f.DurationVar(&o.MaxFor, "max-for", 24*time.Hour+sessionSlack, "the longest `time` to probe for one controller")
 	f.DurationVar(&o.Lease, "lease", 10*time.Second, "stop probing when nothing was heard of the controller for this `time`")
 	f.StringVar(&o.ReadyFile, "ready-file", "", "`file` to write {\"listen\",\"pid\"} to once controllers can connect")
 	for _, flag := range []string{"listen", "allow", "max-rate", "max-for", "lease"} {

@@ -13,7 +13,6 @@ import (
 
 	"gwdr/drills"
 	"gwdr/probes"
-	"gwdr/report"
 )
 
 // probeLedgerOptions are the flags of gwdr probe ledger.
@@ -149,16 +148,7 @@ func runProbeLedger(ctx context.Context, a *app, opts probeLedgerOptions) (err e
 	for kind, why := range w.Plan.Ledger.Uncovered {
 		a.progress("not covered: changes of kind %s: %s", kind, why)
 	}
-	w.Evidence, w.Tool = a.Config.Evidence, "gwdr "+version()
-	w.Report = func(dir string, r *drills.WatchResult) error { return report.WriteWatch(dir, r, keys.Signer) }
-	result, err := a.watch(ctx, w)
-	if err != nil {
-		return evidenceFailed(err)
-	}
-	if err := a.showWatch(result); err != nil {
-		return err
-	}
-	return watchEnd(result)
+	return a.runWatch(ctx, w, keys.Signer)
 }
 
 // watch plans the series of the changes, and that of a control target.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -167,13 +166,17 @@ func runReportVerify(ctx context.Context, a *app, run, trustedFile string) error
 		return withHint(exitWith(exitIntegrity, errors.New("the configuration does not trust the key that signed the run")),
 			"signed by this machine's lab key: --trusted %s", shellWord(file))
 	}
+	if v.SignedBy == "" && trustedFile == "" {
+		return withHint(exitWith(exitIntegrity, errors.New("nobody who is trusted here signed it")),
+			"--trusted FILE names an allowed_signers file with the keys that may sign, if they are others")
+	}
 	return exitWith(exitIntegrity, nil) // the checks say why
 }
 
 // labSigned returns the allowed_signers file of the lab on this machine if that trusts who signed the run, or else "":
 // drills from before 'gwdr init' are signed so.
 func (a *app) labSigned(dir string) string {
-	files, err := backup.FindKeys(filepath.Join(a.Config.State, "keys"))
+	files, err := backup.FindKeys(a.labKeysDir())
 	if err != nil {
 		return ""
 	}
@@ -189,11 +192,14 @@ func (a *app) labSigned(dir string) string {
 
 // trustedSigners reads the keys that may sign from the file or, if none is named, as configured.
 func (a *app) trustedSigners(ctx context.Context, file string) (sshsig.Trusted, error) {
-	if file == "" {
-		keys, err := a.openReaderKeys(ctx)
-		return keys.Trusted, err
+	if file != "" {
+		return readTrusted(file)
 	}
-	return readTrusted(file)
+	if _, err := os.Stat(a.labKeysDir()); !a.keysNamed() && a.labLocations() && errors.Is(err, fs.ErrNotExist) {
+		return sshsig.Trusted{}, nil // nobody is trusted here yet, and who only reads makes no keys
+	}
+	keys, err := a.openReaderKeys(ctx)
+	return keys.Trusted, err
 }
 
 func readTrusted(file string) (sshsig.Trusted, error) {

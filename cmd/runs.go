@@ -23,7 +23,7 @@ func (a *app) findRun(name string) (string, error) {
 	}
 	if name == "" {
 		if len(runs) == 0 {
-			return "", withHint(fmt.Errorf("no run in %s", a.Config.Evidence), "make one with 'gwdr drill run region-loss'")
+			return "", a.noRun()
 		}
 		return runs[len(runs)-1].Dir, nil
 	}
@@ -41,6 +41,15 @@ func (a *app) findRun(name string) (string, error) {
 	}
 	return "", withHint(fmt.Errorf("no run %s in %s", name, a.Config.Evidence),
 		"'gwdr drill list' shows the numbers and ids of all runs; you may also name a run's directory")
+}
+
+// noRun says that there is no run of a drill, and what there is.
+func (a *app) noRun() error {
+	err := fmt.Errorf("no run in %s", a.Config.Evidence)
+	if probes, _ := drills.Watches(a.Config.Evidence); len(probes) > 0 {
+		return withHint(err, "'gwdr report %s' shows what 'gwdr probe' recorded last", probes[len(probes)-1])
+	}
+	return withHint(err, "make one with 'gwdr drill run region-loss'")
 }
 
 // matching returns the runs with that number or, if there is none, those whose ids begin so.

@@ -1,11 +1,13 @@
 package drills
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"gwdr/probes"
@@ -89,7 +91,7 @@ func (v *watching) readBack(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), v.Plan.Ledger.Settle+readBackPatience)
 	defer cancel()
 	until := time.Now().Add(v.Plan.Ledger.Settle)
-	for {
+	for try := 0; ; try++ {
 		all, unread, err := observe(ctx, v.Admin, v.made)
 		holes := len(unread) > 0 || slices.ContainsFunc(all, func(o probes.Observation) bool { return o.Error != "" })
 		if err == nil && !holes || time.Now().After(until) || ctx.Err() != nil {
@@ -98,8 +100,21 @@ func (v *watching) readBack(ctx context.Context) error {
 			}
 			return v.writeReadBack(all, unread)
 		}
+		if try == 0 {
+			v.screens.tell(WatchEvent{At: v.offset(), Warning: fmt.Sprintf("%s cannot be read back yet: waiting for up to %s, then what can be read is what counts",
+				unreadable(unread), v.Plan.Ledger.Settle)})
+		}
 		sleep(ctx, readAgain)
 	}
+}
+
+// unreadable names the regions that are still to be read.
+func unreadable(unread []UnreadFact) string {
+	var names []string
+	for _, u := range unread {
+		names = append(names, u.Region)
+	}
+	return cmp.Or(strings.Join(names, ", "), "some of the changes")
 }
 
 func (v *watching) writeReadBack(all []probes.Observation, unread []UnreadFact) error {

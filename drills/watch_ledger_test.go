@@ -83,8 +83,17 @@ func TestWatchLedgerNamesRegions(t *testing.T) {
 		w := newLedgerWatch(t, world)
 		w.Admin = mute{world, "us-east"}
 		w.Plan.For = 6 * sec
+		var warnings []string
+		w.Events = func(e WatchEvent) {
+			if e.Warning != "" {
+				warnings = append(warnings, e.Warning)
+			}
+		}
 		began := time.Now()
 		r := watch(t, t.Context(), w)
+		if want := "us-east cannot be read back yet: waiting for up to 5s, then what can be read is what counts"; !slices.Equal(warnings, []string{want}) {
+			t.Errorf("told %q, want %q", warnings, want)
+		}
 		if took := time.Since(began); took < 11*sec || took > 13*sec {
 			t.Errorf("waited until %s, want 6s of changes and 5s to settle", took)
 		}

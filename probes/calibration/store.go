@@ -50,6 +50,18 @@ func (d Document) Check() error {
 // suffix ends the name of a calibration's file; its time comes before it.
 const suffix = ".json"
 
+// Prepare makes the directory that Save will write to, and tries to write there.
+func Prepare(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("keep calibrations: %w", err)
+	}
+	f, err := os.CreateTemp(dir, ".writable-*")
+	if err != nil {
+		return fmt.Errorf("keep calibrations: %w", err)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
 // Save writes the document to a file of its own in dir, and returns its path.
 func Save(dir string, d Document) (string, error) {
 	var b bytes.Buffer

@@ -16,6 +16,24 @@ func document(host string, started time.Time) Document {
 	return d
 }
 
+// TestPrepareTriesToWrite leaves nothing where it can write, and says so where it cannot.
+func TestPrepareTriesToWrite(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state", "calibrations")
+	if err := Prepare(dir); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left %v, %v", left, err)
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Prepare(filepath.Join(file, "calibrations")); err == nil {
+		t.Error("a directory in a file is said to be fine")
+	}
+}
+
 func TestNewestIsOfThisHost(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "calibrations")
 	if got, err := Newest(dir, "here"); got != nil || err != nil {
