@@ -1,13 +1,12 @@
 package drills
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strings"
+	"sync"
 	"time"
 
 	"gwdr/probes"
@@ -39,8 +38,11 @@ type WatchedLedger struct {
 	Findings  []string                     `json:"findings,omitempty"`
 }
 
-// readAgain is the pause between two tries to read all regions.
-const readAgain = 500 * time.Millisecond
+// readAgain is the pause between two tries to read all regions, and readSlow how long it takes until somebody who waits is told.
+const (
+	readAgain = 500 * time.Millisecond
+	readSlow  = time.Second
+)
 
 // openLedger prepares the ledger of the plan, if it has one.
 func (v *watching) openLedger() (err error) {
@@ -90,8 +92,9 @@ func (v *watching) readBack(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), v.Plan.Ledger.Settle+readBackPatience)
 	defer cancel()
+	defer v.tellIfSlow()()
 	until := time.Now().Add(v.Plan.Ledger.Settle)
-	for try := 0; ; try++ {
+	for {
 		all, unread, err := observe(ctx, v.Admin, v.made)
 		holes := len(unread) > 0 || slices.ContainsFunc(all, func(o probes.Observation) bool { return o.Error != "" })
 		if err == nil && !holes || time.Now().After(until) || ctx.Err() != nil {
@@ -100,21 +103,23 @@ func (v *watching) readBack(ctx context.Context) error {
 			}
 			return v.writeReadBack(all, unread)
 		}
-		if try == 0 {
-			v.screens.tell(WatchEvent{At: v.offset(), Warning: fmt.Sprintf("%s cannot be read back yet: waiting for up to %s, then what can be read is what counts",
-				unreadable(unread), v.Plan.Ledger.Settle)})
-		}
 		sleep(ctx, readAgain)
 	}
 }
 
-// unreadable names the regions that are still to be read.
-func unreadable(unread []UnreadFact) string {
-	var names []string
-	for _, u := range unread {
-		names = append(names, u.Region)
-	}
-	return cmp.Or(strings.Join(names, ", "), "some of the changes")
+// tellIfSlow says after a moment what is waited for, unless end is called before.
+func (v *watching) tellIfSlow() (end func()) {
+	var telling sync.WaitGroup
+	done := make(chan struct{})
+	telling.Go(func() {
+		select {
+		case <-done:
+		case <-time.After(readSlow):
+			v.screens.tell(WatchEvent{At: v.offset(), Warning: fmt.Sprintf("not all changes can be read back yet: waiting for up to %s, then what can be read is what counts",
+				v.Plan.Ledger.Settle)})
+		}
+	})
+	return func() { close(done); telling.Wait() }
 }
 
 func (v *watching) writeReadBack(all []probes.Observation, unread []UnreadFact) error {
