@@ -85,13 +85,8 @@ func planAction(a scenarios.Action) plannedAction {
 }
 
 func undoWords(kind fleet.FaultKind) string {
-	switch kind {
-	case fleet.Kill:
-		return "start again, and wait until it serves"
-	case fleet.StoreWipe:
-		return "start again, and wait until it serves what was restored"
-	}
-	return "revert"
+	k, _ := fleet.KindOf(kind) // validated
+	return k.Undo
 }
 
 func promise(o scenarios.Objective) string {

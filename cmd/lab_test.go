@@ -86,8 +86,9 @@ func TestLabIsAFleet(t *testing.T) {
 			}
 			return again
 		},
-		Faults: map[fleet.FaultKind]fleet.Selector{
-			fleet.Kill: {Region: "east"}, fleet.StoreWipe: {Instance: "east-control"},
+		Faults: map[fleet.FaultKind]fleettest.Case{
+			fleet.Kill:      {Selector: fleet.Selector{Region: "east"}},
+			fleet.StoreWipe: {Selector: fleet.Selector{Instance: "east-control"}},
 		},
 	})
 }

@@ -187,7 +187,7 @@ func (d *drill) arm(ctx context.Context) (err error) {
 }
 
 func (d *drill) prepareFault(ctx context.Context, a scenarios.Action, instances []fleet.Instance) (fleet.Undo, error) {
-	fault := fleet.Fault{ID: a.Step.ID, Kind: fleet.FaultKind(a.Step.Fault), Lease: d.Scenario.Safety.Lease.D()}
+	fault := fleet.Fault{ID: a.Step.ID, Kind: fleet.FaultKind(a.Step.Fault), With: a.Step.With, Lease: d.Scenario.Safety.Lease.D()}
 	targets := slices.DeleteFunc(slices.Clone(instances), func(in fleet.Instance) bool { return !slices.Contains(a.Targets, in.ID) })
 	if len(targets) != len(a.Targets) {
 		return fleet.Undo{}, fmt.Errorf("fault %s: targets have changed since the plan", fault.ID)

@@ -18,6 +18,9 @@ const (
 	Control Role = "control" // the region's control plane: store and admin API
 	Data    Role = "data"    // serves API traffic
 	Edge    Role = "edge"    // in front of the regions; belongs to none
+
+	Upstream Role = "upstream" // a service behind the gateway; belongs to no region
+	Location Role = "location" // keeps backups; belongs to no region
 )
 
 // Instance is one running or stopped part of a gateway.
@@ -31,19 +34,11 @@ type Instance struct {
 	AdminURL string `json:"admin_url,omitempty"` // where its admin and health endpoints are, directly
 }
 
-// FaultKind names what is broken.
-type FaultKind string
-
-// The kinds of fault.
-const (
-	Kill      FaultKind = "kill"       // SIGKILL, no goodbye; stays down until reverted
-	StoreWipe FaultKind = "store-wipe" // kill a control plane, take its store away, start it without
-)
-
 // Fault is one thing to break. It is data: it says nothing of how.
 type Fault struct {
 	ID    string        `json:"id"` // unique in the drill; [a-z0-9-]
 	Kind  FaultKind     `json:"kind"`
+	With  Params        `json:"with,omitzero"`
 	Lease time.Duration `json:"lease_ns"` // the injection point heals the fault by itself when it was not renewed for so long
 }
 

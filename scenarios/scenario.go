@@ -204,13 +204,14 @@ type Safety struct {
 
 // Step either injects Fault into Target, or makes a recovery action.
 type Step struct {
-	ID      string `yaml:"id" json:"id"`
-	Fault   string `yaml:"fault,omitempty" json:"fault,omitempty"`     // a fleet.FaultKind
-	Target  string `yaml:"target,omitempty" json:"target,omitempty"`   // a name of Targets
-	Hold    string `yaml:"hold,omitempty" json:"hold,omitempty"`       // until-recovered (default), until-recovered+5s
-	Recover string `yaml:"recover,omitempty" json:"recover,omitempty"` // promote or restore
-	To      string `yaml:"to,omitempty" json:"to,omitempty"`           // a region
-	When    string `yaml:"when,omitempty" json:"when,omitempty"`       // a delay after the first injection; recover: detected (default)
+	ID      string       `yaml:"id" json:"id"`
+	Fault   string       `yaml:"fault,omitempty" json:"fault,omitempty"`     // a fleet.FaultKind
+	With    fleet.Params `yaml:"with,omitempty" json:"with,omitzero"`        // how much of the fault
+	Target  string       `yaml:"target,omitempty" json:"target,omitempty"`   // a name of Targets
+	Hold    string       `yaml:"hold,omitempty" json:"hold,omitempty"`       // until-recovered (default), until-recovered+5s
+	Recover string       `yaml:"recover,omitempty" json:"recover,omitempty"` // promote or restore
+	To      string       `yaml:"to,omitempty" json:"to,omitempty"`           // a region
+	When    string       `yaml:"when,omitempty" json:"when,omitempty"`       // a delay after the first injection; recover: detected (default)
 }
 
 // Revert says how the faults end.

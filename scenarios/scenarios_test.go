@@ -79,9 +79,9 @@ func TestParseErrors(t *testing.T) {
 	for _, test := range []struct{ old, new, want string }{
 		{"kind: Scenario", "kind: Scenery", `s.yaml:2: kind: "Scenery" is none of Scenario`},
 		{"fleet: lab", "flet: lab", "s.yaml:17: flet: unknown field; allowed: apiVersion, kind, metadata, fleet"},
-		{"fault: kill", "fault: nuke", `steps[0].fault: "nuke" is none of kill, store-wipe`},
+		{"fault: kill", "fault: nuke", `steps[0].fault: "nuke" is none of kill, pause, restart-loop`},
 		{"target: east", "target: north", `steps[0].target: "north" is none of east`},
-		{"target: east, ", "target: east, colour: red, ", "steps[0].colour: unknown field; allowed: id, fault, target"},
+		{"target: east, ", "target: east, colour: red, ", "steps[0].colour: unknown field; allowed: id, fault, with, target"},
 		{"class: ict-failure", "class: bad-luck", `metadata.class: "bad-luck" is none of cyber`},
 		{"name: region-loss", "name: Region Loss", `metadata.name: "Region Loss" must be`},
 		{"replication: async", "replication: sync", `topology.replication: "sync" is none of none, async`},

@@ -30,8 +30,7 @@ var (
 	metrics      = []string{MetricRTA, MetricRPA, MetricResurrected, MetricFailed}
 	planes       = []string{string(probes.DataPlane), string(probes.ControlPlane)}
 	probeKeys    = []string{LiveKey, RevokedKey, NoKey}
-	roles        = []string{string(fleet.Control), string(fleet.Data)}
-	faults       = []string{string(fleet.Kill), string(fleet.StoreWipe)}
+	roles        = []string{string(fleet.Control), string(fleet.Data), string(fleet.Upstream), string(fleet.Location)}
 	recoveries   = []string{Promote, Restore}
 	failbacks    = []string{"measure"}
 	formats      = []string{"html", "json", "text"}
@@ -227,7 +226,7 @@ func (v *validator) steps(s *Scenario) {
 }
 
 func (v *validator) faultStep(s *Scenario, field string, step Step) {
-	v.oneOf(field+".fault", step.Fault, faults)
+	v.fault(s, field, step)
 	v.oneOf(field+".target", step.Target, slices.Sorted(maps.Keys(s.Targets)))
 	v.check(step.To == "", field+".to", "is for recover only")
 	if _, err := parseHold(step.Hold); err != nil {
@@ -238,9 +237,28 @@ func (v *validator) faultStep(s *Scenario, field string, step Step) {
 	}
 }
 
+// fault checks the kind, its parameters, and whether it can be injected into what the target selects by role.
+func (v *validator) fault(s *Scenario, field string, step Step) {
+	var known []string
+	for _, k := range fleet.Kinds() {
+		known = append(known, string(k.Kind))
+	}
+	v.oneOf(field+".fault", step.Fault, known)
+	kind, ok := fleet.KindOf(fleet.FaultKind(step.Fault))
+	if !ok {
+		return
+	}
+	step.With.Check(kind.Kind, func(name, problem string) {
+		v.fail(strings.TrimSuffix(field+".with."+name, "."), "%s", problem)
+	})
+	if role := s.Targets[step.Target].Select.Role; role != "" {
+		v.check(slices.Contains(kind.Roles, role), field+".target", "fault %s cannot be injected into role %s", kind.Kind, role)
+	}
+}
+
 func (v *validator) recoverStep(s *Scenario, field string, step Step) {
 	v.oneOf(field+".recover", step.Recover, recoveries)
-	v.check(step.Target == "" && step.Hold == "", field, "target and hold are for a fault only")
+	v.check(step.Target == "" && step.Hold == "" && step.With == fleet.Params{}, field, "target, with and hold are for a fault only")
 	if _, err := step.Delay(); err != nil && step.When != Detected {
 		v.fail(field+".when", "%q is neither detected nor a delay such as 2s", step.When)
 	}

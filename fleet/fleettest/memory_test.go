@@ -17,6 +17,6 @@ func TestMemory(t *testing.T) {
 			return m
 		},
 		Reopen: func(*testing.T, fleet.Undo) fleet.Fleet { return m },
-		Faults: map[fleet.FaultKind]fleet.Selector{fleet.Kill: {Region: "east"}},
+		Faults: map[fleet.FaultKind]Case{fleet.Kill: {Selector: fleet.Selector{Region: "east"}}},
 	})
 }

@@ -20,8 +20,14 @@ type Suite struct {
 	Open func(t *testing.T) fleet.Fleet
 	// Reopen returns the fleet that u was prepared for, as a process would that knows nothing but u.
 	Reopen func(t *testing.T, u fleet.Undo) fleet.Fleet
-	// Faults are the kinds that the driver can inject, and into which instances.
-	Faults map[fleet.FaultKind]fleet.Selector
+	// Faults are the kinds that the driver can inject.
+	Faults map[fleet.FaultKind]Case
+}
+
+// Case is how a kind of fault is tested: into which instances it is injected, and how much of it.
+type Case struct {
+	fleet.Selector
+	With fleet.Params
 }
 
 const (
@@ -33,7 +39,7 @@ const (
 
 // Run runs the suite.
 func Run(t *testing.T, s Suite) {
-	for kind, selector := range s.Faults {
+	for kind, c := range s.Faults {
 		t.Run(string(kind), func(t *testing.T) {
 			for name, test := range map[string]func(*testing.T, *subject){
 				"PrepareTouchesNothing":     prepareTouchesNothing,
@@ -49,13 +55,14 @@ func Run(t *testing.T, s Suite) {
 				"AnotherDriversUndo":        anotherDriversUndo,
 				"FaultIDIsUniqueInTheFleet": faultIDIsUnique,
 			} {
-				t.Run(name, func(t *testing.T) { test(t, open(t, s, kind, selector)) })
+				t.Run(name, func(t *testing.T) { test(t, open(t, s, kind, c)) })
 			}
 		})
 	}
 	t.Run("UnsupportedKind", func(t *testing.T) {
-		for _, selector := range s.Faults {
-			unsupportedKind(t, open(t, s, "heat-death", selector))
+		for _, c := range s.Faults {
+			c.With = fleet.Params{}
+			unsupportedKind(t, open(t, s, "heat-death", c))
 			break
 		}
 	})
@@ -65,16 +72,16 @@ func Run(t *testing.T, s Suite) {
 type subject struct {
 	fleet.Fleet
 	suite   Suite
-	kind    fleet.FaultKind
+	fault   fleet.Fault // with an id and no lease
 	targets []fleet.Instance
 }
 
-func open(t *testing.T, s Suite, kind fleet.FaultKind, selector fleet.Selector) *subject {
+func open(t *testing.T, s Suite, kind fleet.FaultKind, c Case) *subject {
 	t.Helper()
-	f := &subject{Fleet: s.Open(t), suite: s, kind: kind}
-	f.targets = selector.Select(f.instances(t))
+	f := &subject{Fleet: s.Open(t), suite: s, fault: fleet.Fault{ID: "broken", Kind: kind, With: c.With}}
+	f.targets = c.Select(f.instances(t))
 	if len(f.targets) == 0 {
-		t.Fatalf("selector %+v matches nothing", selector)
+		t.Fatalf("selector %+v matches nothing", c.Selector)
 	}
 	return f
 }
@@ -110,9 +117,15 @@ func (f *subject) leftovers(t *testing.T) []string {
 	return left
 }
 
+func (f *subject) leased(lease time.Duration) fleet.Fault {
+	fault := f.fault
+	fault.Lease = lease
+	return fault
+}
+
 func (f *subject) prepare(t *testing.T, lease time.Duration) fleet.Undo {
 	t.Helper()
-	u, err := f.Prepare(t.Context(), fleet.Fault{ID: "broken", Kind: f.kind, Lease: lease}, f.targets)
+	u, err := f.Prepare(t.Context(), f.leased(lease), f.targets)
 	if err != nil {
 		t.Fatalf("prepare: %v", err)
 	}
@@ -265,7 +278,7 @@ func renewOfAHealedFaultFails(t *testing.T, f *subject) {
 
 func noTarget(t *testing.T, f *subject) {
 	none := fleet.Selector{}.Select(f.instances(t))
-	_, err := f.Prepare(t.Context(), fleet.Fault{ID: "broken", Kind: f.kind, Lease: long}, none)
+	_, err := f.Prepare(t.Context(), f.leased(long), none)
 	if !errors.Is(err, fleet.ErrNoTarget) {
 		t.Errorf("prepare without targets: %v, want ErrNoTarget", err)
 	}
@@ -275,7 +288,7 @@ func noTarget(t *testing.T, f *subject) {
 func unknownTarget(t *testing.T, f *subject) {
 	target := f.targets[0]
 	target.ID = "nowhere"
-	_, err := f.Prepare(t.Context(), fleet.Fault{ID: "broken", Kind: f.kind, Lease: long}, []fleet.Instance{target})
+	_, err := f.Prepare(t.Context(), f.leased(long), []fleet.Instance{target})
 	if err == nil || !strings.Contains(err.Error(), "nowhere") {
 		t.Errorf("prepare with an unknown target: %v, want an error that names it", err)
 	}
@@ -303,8 +316,8 @@ func faultIDIsUnique(t *testing.T, f *subject) {
 }
 
 func unsupportedKind(t *testing.T, f *subject) {
-	_, err := f.Prepare(t.Context(), fleet.Fault{ID: "broken", Kind: f.kind, Lease: long}, f.targets)
-	if !errors.Is(err, fleet.ErrUnsupported) || !strings.Contains(err.Error(), string(f.kind)) {
+	_, err := f.Prepare(t.Context(), f.leased(long), f.targets)
+	if !errors.Is(err, fleet.ErrUnsupported) || !strings.Contains(err.Error(), string(f.fault.Kind)) {
 		t.Errorf("prepare of an unsupported fault: %v, want ErrUnsupported and its name", err)
 	}
 	f.healthy(t)

@@ -55,10 +55,7 @@ func (s *supervisor) inject(ctx context.Context, u fleet.Undo) error {
 	s.mu.Unlock()
 	s.log.Warn("inject fault", "fault", u.Fault.ID, "kind", u.Fault.Kind, "targets", u.Targets, "lease", u.Fault.Lease)
 	f.renew(func() { s.heal(ctx, f) })
-	if u.Fault.Kind == fleet.StoreWipe {
-		return s.wipe(ctx, f)
-	}
-	return s.killAll(ctx, f)
+	return injectors()[u.Fault.Kind].inject(s, ctx, f)
 }
 
 // check reports why the fault cannot be injected now, although it could when it was prepared.
@@ -91,13 +88,7 @@ func (s *supervisor) revert(ctx context.Context, id string) error {
 	if f == nil {
 		return fmt.Errorf("revert fault %s: %w", id, errUnknownFault)
 	}
-	var err error
-	if f.undo.Fault.Kind == fleet.StoreWipe {
-		err = s.unwipe(ctx, f)
-	} else {
-		err = s.restart(ctx, f)
-	}
-	if err != nil {
+	if err := injectors()[f.undo.Fault.Kind].revert(s, ctx, f); err != nil {
 		err = fmt.Errorf("revert fault %s: %w", id, err)
 		f.fail(err)
 		return err

@@ -32,8 +32,9 @@ func TestConformance(t *testing.T) {
 			}
 			return other
 		},
-		Faults: map[fleet.FaultKind]fleet.Selector{
-			fleet.Kill: {Region: "us-east"}, fleet.StoreWipe: {Instance: "us-east-control"},
+		Faults: map[fleet.FaultKind]fleettest.Case{
+			fleet.Kill:      {Selector: fleet.Selector{Region: "us-east"}},
+			fleet.StoreWipe: {Selector: fleet.Selector{Instance: "us-east-control"}},
 		},
 	})
 }

@@ -75,13 +75,13 @@ func (l *Lab) Verify(ctx context.Context, u fleet.Undo) (string, error) {
 	if !data.Lab.alive() {
 		return "", fmt.Errorf("verify fault %s: %w", u.Fault.ID, l.gone())
 	}
-	look := l.lookDown
-	if u.Fault.Kind == fleet.StoreWipe {
-		look = l.lookBlank
+	injector, ok := injectors()[u.Fault.Kind]
+	if !ok {
+		return "", fmt.Errorf("verify fault %s: %s: %w", u.Fault.ID, u.Fault.Kind, fleet.ErrUnsupported)
 	}
 	var seen []string
 	for _, t := range data.Targets {
-		what, err := look(ctx, t)
+		what, err := injector.look(l, ctx, t)
 		if err != nil {
 			return "", fmt.Errorf("verify fault %s: %w", u.Fault.ID, err)
 		}

@@ -25,20 +25,17 @@ type targetID struct {
 
 var faultPattern = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
 
-// kinds are the faults that a lab knows, and whether they can be injected into an instance with the role.
-var kinds = map[fleet.FaultKind]func(fleet.Role) bool{
-	fleet.Kill:      isGateway,
-	fleet.StoreWipe: func(r fleet.Role) bool { return r == fleet.Control },
-}
-
 // isGateway tells the gateway's instances from the lab's other processes.
 func isGateway(r fleet.Role) bool { return r == fleet.Control || r == fleet.Data || r == fleet.Edge }
 
 // checkFault reports why the lab cannot inject f into targets.
 func checkFault(f fleet.Fault, targets []Process) error {
-	can := kinds[f.Kind]
-	if can == nil {
-		return fmt.Errorf("fault %s: %w (the lab has %s and %s)", f.Kind, fleet.ErrUnsupported, fleet.Kill, fleet.StoreWipe)
+	injector, ok := injectors()[f.Kind]
+	if !ok {
+		return fmt.Errorf("fault %s: %w (the lab has %s)", f.Kind, fleet.ErrUnsupported, supported())
+	}
+	if err := f.With.Err(f.Kind); err != nil {
+		return fmt.Errorf("fault %s: %w", f.ID, err)
 	}
 	if len(targets) == 0 {
 		return fmt.Errorf("fault %s: %w", f.ID, fleet.ErrNoTarget)
@@ -51,7 +48,7 @@ func checkFault(f fleet.Fault, targets []Process) error {
 	}
 	for i, t := range targets {
 		switch {
-		case !can(t.Role):
+		case !slices.Contains(injector.roles, t.Role):
 			return fmt.Errorf("fault %s of %s, a %s instance: %w", f.Kind, t.ID, t.Role, fleet.ErrUnsupported)
 		case slices.ContainsFunc(targets[:i], func(other Process) bool { return other.ID == t.ID }):
 			return fmt.Errorf("fault %s: target %s is there twice", f.ID, t.ID)

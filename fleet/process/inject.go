@@ -1,0 +1,60 @@
+package process
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"gwdr/fleet"
+)
+
+// injector is how the lab does one kind of fault. It knows nothing of leases: those are the same for all.
+type injector struct {
+	roles []fleet.Role // of the instances that it can be injected into
+	// inject breaks the targets, all of them, in the supervisor. After an error parts may be broken.
+	inject func(s *supervisor, ctx context.Context, f *fault) error
+	// revert makes the targets as they were. It may be called again after an error, and of what was only broken in part.
+	revert func(s *supervisor, ctx context.Context, f *fault) error
+	// look sees from outside, by a path that is not the injection's, that the target is broken, and says what it saw.
+	look func(l *Lab, ctx context.Context, t targetID) (string, error)
+}
+
+// injectors returns what the lab has for each kind of fault that it supports.
+func injectors() map[fleet.FaultKind]injector {
+	all := map[fleet.FaultKind]injector{}
+	for _, family := range []map[fleet.FaultKind]injector{processFaults(), storeFaults()} {
+		maps.Copy(all, family)
+	}
+	return all
+}
+
+// supported names the kinds of fault that the lab has.
+func supported() string {
+	var names []string
+	for kind := range injectors() {
+		names = append(names, string(kind))
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
+}
+
+// processFaults are those of processes.
+func processFaults() map[fleet.FaultKind]injector {
+	return map[fleet.FaultKind]injector{
+		fleet.Kill: {
+			roles:  []fleet.Role{fleet.Control, fleet.Data, fleet.Edge},
+			inject: (*supervisor).killAll, revert: (*supervisor).restart, look: (*Lab).lookDown,
+		},
+	}
+}
+
+// storeFaults are those of what a control plane keeps.
+func storeFaults() map[fleet.FaultKind]injector {
+	return map[fleet.FaultKind]injector{
+		fleet.StoreWipe: {
+			roles:  []fleet.Role{fleet.Control},
+			inject: (*supervisor).wipe, revert: (*supervisor).unwipe, look: (*Lab).lookBlank,
+		},
+	}
+}
