@@ -151,6 +151,8 @@ const (
 	AbortLease     AbortCause = "lease"     // the lease of a fault could not be renewed
 	AbortInject    AbortCause = "inject"    // a fault could not be injected
 	AbortVerify    AbortCause = "verify"    // a fault was not in effect
+	AbortRevert    AbortCause = "revert"    // a fault did not end when it was to
+	AbortHealth    AbortCause = "health"    // too few regions were healthy for the next fault
 	AbortDeadline  AbortCause = "deadline"  // not recovered in time: an objective missed, not the drill's failure
 	AbortRefused   AbortCause = "refused"   // not ready, before anything was injected
 	AbortError     AbortCause = "error"     // the drill itself failed

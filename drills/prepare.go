@@ -3,6 +3,7 @@ package drills
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -46,6 +47,9 @@ func (d *drill) validate(ctx context.Context) error {
 	for _, a := range d.plan.Actions {
 		fact.Targets[a.Step.ID] = a.Targets
 	}
+	for _, in := range d.plan.Injections {
+		fact.Targets[in.ID] = in.Targets
+	}
 	return d.note(entryPlan, fact)
 }
 
@@ -59,6 +63,9 @@ func (d *drill) preflight(ctx context.Context) error {
 		return fmt.Errorf("faults are in effect: %s", strings.Join(left, ", "))
 	}
 	if err := poll(ctx, preflightPatience, askEvery, d.inOrder); err != nil {
+		return err
+	}
+	if err := d.undoable(ctx); err != nil {
 		return err
 	}
 	if err := d.findLeader(ctx); err != nil {
@@ -118,10 +125,8 @@ func (d *drill) takeBackup(ctx context.Context, maxAge time.Duration) error {
 // announcement says what is going to happen, and how to stop it.
 func (d *drill) announcement() string {
 	var targets []string
-	for _, a := range d.plan.Actions {
-		if a.Step.Fault != "" {
-			targets = append(targets, a.Step.Fault+" "+strings.Join(a.Targets, ", "))
-		}
+	for _, in := range d.plan.Injections {
+		targets = append(targets, string(in.Kind)+" "+strings.Join(in.Targets, ", "))
 	}
 	return fmt.Sprintf("[DRILL] %s: %s; at most %s; to abort, interrupt it or create %s",
 		d.Scenario.Metadata.Name, strings.Join(targets, "; "), d.plan.Worst, filepath.Join(d.Evidence, stopFile))
@@ -159,17 +164,8 @@ func (d *drill) baseline(ctx context.Context) error {
 
 // arm proves that every fault can be undone, and starts the guard.
 func (d *drill) arm(ctx context.Context) (err error) {
-	instances, err := d.Fleet.Instances(ctx)
-	if err != nil {
+	if err := d.undoable(ctx); err != nil {
 		return err
-	}
-	d.prepared = map[string]fleet.Undo{}
-	for _, a := range d.plan.Actions {
-		if a.Step.Fault != "" {
-			if d.prepared[a.Step.ID], err = d.prepareFault(ctx, a, instances); err != nil {
-				return err
-			}
-		}
 	}
 	if d.undo, err = createUndoLog(d.record.run.Dir); err != nil {
 		return err
@@ -186,11 +182,30 @@ func (d *drill) arm(ctx context.Context) (err error) {
 	return d.meter.arm()
 }
 
-func (d *drill) prepareFault(ctx context.Context, a scenarios.Action, instances []fleet.Instance) (fleet.Undo, error) {
-	fault := fleet.Fault{ID: a.Step.ID, Kind: fleet.FaultKind(a.Step.Fault), With: a.Step.With, Lease: d.Scenario.Safety.Lease.D()}
-	targets := slices.DeleteFunc(slices.Clone(instances), func(in fleet.Instance) bool { return !slices.Contains(a.Targets, in.ID) })
-	if len(targets) != len(a.Targets) {
+// undoable shows that the fleet can inject every fault of the plan, and undo it. Nothing is touched.
+func (d *drill) undoable(ctx context.Context) error {
+	instances, err := d.Fleet.Instances(ctx)
+	if err != nil {
+		return err
+	}
+	for _, in := range d.plan.Injections {
+		if _, err := d.prepareFault(ctx, in, instances); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *drill) prepareFault(ctx context.Context, in scenarios.Injection, instances []fleet.Instance) (fleet.Undo, error) {
+	fault := fleet.Fault{ID: in.ID, Kind: in.Kind, With: in.With, Lease: d.Scenario.Safety.Lease.D()}
+	targets := slices.DeleteFunc(slices.Clone(instances), func(one fleet.Instance) bool { return !slices.Contains(in.Targets, one.ID) })
+	if len(targets) != len(in.Targets) {
 		return fleet.Undo{}, fmt.Errorf("fault %s: targets have changed since the plan", fault.ID)
+	}
+	for _, target := range targets {
+		if target.PID == os.Getpid() {
+			return fleet.Undo{}, fmt.Errorf("fault %s: %s is this drill itself", fault.ID, target.ID)
+		}
 	}
 	u, err := d.Fleet.Prepare(ctx, fault, targets)
 	if err != nil {

@@ -98,16 +98,15 @@ type drill struct {
 	*Runner
 	*record
 	*Site
-	screens  *stream[Event]
-	meter    *meter
-	plan     *scenarios.Plan
-	leader   string                // the region that led before the drill, if a step promotes another
-	prepared map[string]fleet.Undo // by step
-	guard    Guard
-	heart    *heart
-	patrol   *patrol
-	faults   faults
-	abort    context.CancelCauseFunc // ends what happens between arming and reverting
+	screens *stream[Event]
+	meter   *meter
+	plan    *scenarios.Plan
+	leader  string // the region that led before the drill, if a step promotes another
+	guard   Guard
+	heart   *heart
+	patrol  *patrol
+	faults  faults
+	abort   context.CancelCauseFunc // ends what happens between arming and reverting
 }
 
 // run is the lifecycle. An error says that nothing was injected.
@@ -181,10 +180,8 @@ func (d *drill) breakAndMend(ctx context.Context) error {
 
 // breakIt goes from Injecting to Sustain.
 func (d *drill) breakIt(ctx context.Context) error {
-	for _, a := range d.plan.Actions {
-		if err := d.act(ctx, a); err != nil {
-			return err
-		}
+	if err := newCourse(d).run(ctx); err != nil {
+		return err
 	}
 	for _, s := range []stage{
 		{Observing, d.awaitRecovery},

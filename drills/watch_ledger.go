@@ -90,7 +90,7 @@ func (v *watching) readBack(ctx context.Context) error {
 	if v.ledger == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), v.Plan.Ledger.Settle+readBackPatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), v.Plan.Ledger.Settle+scenarios.ReadBackLimit)
 	defer cancel()
 	defer v.tellIfSlow()()
 	until := time.Now().Add(v.Plan.Ledger.Settle)
