@@ -49,12 +49,18 @@ func (j *judgement) finding(format string, args ...any) {
 
 // injected returns the instant just before the first injector call, if there was one.
 func (j *judgement) injected() (time.Duration, bool) {
+	first, any := j.firstFault()
+	return first.Injected, any
+}
+
+// firstFault returns the fault whose injector was called first.
+func (j *judgement) firstFault() (first FaultFacts, any bool) {
 	for _, f := range j.facts.Faults {
-		if !f.InjectedAt.IsZero() {
-			return f.Injected, true
+		if !f.InjectedAt.IsZero() && (!any || f.Injected < first.Injected) {
+			first, any = f, true
 		}
 	}
-	return 0, false
+	return first, any
 }
 
 // clean reports whether every fault that was meant to be injected is proven gone, and a scan found none.
@@ -102,6 +108,7 @@ func (j *judgement) measure(inject time.Duration) {
 	}
 	j.traffic(inject)
 	j.brownouts(w)
+	j.ended()
 	j.result.Convergence = j.convergence()
 	if len(f.Ledger) > 0 {
 		j.compareLedger(inject)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"gwdr/fleet"
@@ -76,6 +77,7 @@ type Recovery struct {
 // failed, aborted and dirty ones too, are results without an error, unless evidence could not be written.
 func (r *Runner) Run(ctx context.Context) (*Result, error) {
 	t0 := time.Now()
+	r.Scenario.DrawSeeds(func() uint64 { return 1 + rand.Uint64N(1<<53-1) }) // which every reader of JSON can hold
 	rec, err := createRecord(r, t0)
 	if err != nil {
 		return nil, err

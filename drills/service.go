@@ -184,11 +184,8 @@ func (j *judgement) breakdown(inject time.Duration) {
 		j.result.Breakdown = append(j.result.Breakdown, Moment{Moment: moment, Plane: string(plane), At: j.facts.Started.Add(at),
 			SinceS: (at - inject).Seconds(), What: fmt.Sprintf(format, args...)})
 	}
-	for _, f := range j.facts.Faults {
-		if !f.InjectedAt.IsZero() {
-			tell(MomentInject, "", f.Injected, "%s: %s", f.ID, f.Kind)
-			break
-		}
+	if f, any := j.firstFault(); any {
+		tell(MomentInject, "", f.Injected, "%s: %s", f.ID, f.Kind)
 	}
 	for _, plane := range planesInOrder {
 		rta := j.result.RTA[string(plane)]

@@ -74,6 +74,10 @@ func (j *judgement) judgeRTA(r *ObjectiveResult, o scenarios.Objective) {
 		r.Verdict = within(rta.Low, rta.High, o.LE.D())
 	}
 	r.LowS, r.HighS = rta.Low.Seconds(), rta.High.Seconds()
+	if ids := j.outlasted(probes.Plane(o.Plane)); rta.Recovered && len(ids) > 0 && !o.AfterFault {
+		r.Value += ", only after " + strings.Join(ids, ", ") + " had ended"
+		r.Verdict = verdictUnless(r.Verdict == Fail, Fail)
+	}
 }
 
 // verdictUnless returns v if it is certain, else Inconclusive.

@@ -32,6 +32,7 @@ type world struct {
 	renewErr             error
 	noFailover           bool
 	undoData             string // of its undo records
+	unsupported          fleet.FaultKind
 	reverts              int
 }
 
@@ -71,6 +72,9 @@ func (w *world) Prepare(_ context.Context, f fleet.Fault, targets []fleet.Instan
 	}
 	if len(targets) == 0 {
 		return u, fleet.ErrNoTarget
+	}
+	if f.Kind == w.unsupported {
+		return u, fmt.Errorf("%s: %w", f.Kind, fleet.ErrUnsupported)
 	}
 	return u, nil
 }

@@ -90,6 +90,8 @@ type Objective struct {
 	Plane  string    `yaml:"plane,omitempty" json:"plane,omitempty"`
 	LE     *Duration `yaml:"le,omitempty" json:"le,omitempty"` // rta, rpa
 	EQ     *int64    `yaml:"eq,omitempty" json:"eq,omitempty"` // resurrected, failed (idempotent requests that failed)
+	// AfterFault takes it for a recovery, too, if the plane comes back only after a fault has ended by itself; rta.
+	AfterFault bool `yaml:"afterFault,omitempty" json:"afterFault,omitempty"`
 }
 
 // SLO is what clients were promised of every day: the drill says how much of its error budget it spent. It is not judged.

@@ -155,6 +155,7 @@ func (v *validator) objectives(s *Scenario) {
 				"must be above 0 and no more than recovered.deadline, %s", s.Recovered.Deadline)
 		} else {
 			v.check(o.Plane == "", field+".plane", "is for metric rta only")
+			v.check(!o.AfterFault, field+".afterFault", "is for metric rta only")
 		}
 		needsLedger := o.Metric == MetricRPA || o.Metric == MetricResurrected || o.Plane == string(probes.ControlPlane)
 		v.check(!needsLedger || s.SteadyState.Ledger.Every > 0, field, "needs steadyState.ledger")
