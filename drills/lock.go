@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"time"
@@ -54,11 +55,19 @@ func takeLock(evidence, holder string) (*lock, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(l.file.Truncate(0), writeAt(l.file, fmt.Sprintf("%s, process %d\n", holder, os.Getpid()))); err != nil {
+	if err := errors.Join(l.file.Truncate(0), writeAt(l.file, fmt.Sprintf("%s of %s since %s, process %d\n", holder, owner(), time.Now().UTC().Format("2006-01-02 15:04:05 UTC"), os.Getpid()))); err != nil {
 		l.file.Close()
 		return nil, fmt.Errorf("lock directory: %w", err)
 	}
 	return l, nil
+}
+
+// owner names who runs this process, for people.
+func owner() string {
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		return u.Username
+	}
+	return fmt.Sprintf("user %d", os.Getuid())
 }
 
 // openLock tries once; how is LOCK_EX, or LOCK_SH for those who only look.

@@ -99,3 +99,9 @@ func (d *drill) scan(ctx context.Context) {
 	d.faults.scanned(err != nil || len(ids) > 0)
 	d.note(entryLeftovers, fact)
 }
+
+// warn tells people of what does not stop the drill.
+func (d *drill) warn(text string) {
+	d.Log.Warn(text)
+	d.screens.tell(Event{At: d.offset(), Warning: text})
+}

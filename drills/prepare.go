@@ -2,6 +2,7 @@ package drills
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -40,10 +41,13 @@ func (d *drill) validate(ctx context.Context) error {
 			return fmt.Errorf("guardrail %s cannot be watched: nothing is probed for it", r.name)
 		}
 	}
-	fact := planFact{Targets: map[string][]string{}, Worst: d.plan.Worst}
-	if fact.SHA256, err = d.writePlan(d.plan); err != nil {
+	if err := d.withinBounds(instances); err != nil {
 		return err
 	}
+	if d.hash, err = d.writePlan(d.plan); err != nil {
+		return err
+	}
+	fact := planFact{SHA256: d.hash, Targets: map[string][]string{}, Worst: d.plan.Worst}
 	for _, a := range d.plan.Actions {
 		fact.Targets[a.Step.ID] = a.Targets
 	}
@@ -51,6 +55,22 @@ func (d *drill) validate(ctx context.Context) error {
 		fact.Targets[in.ID] = in.Targets
 	}
 	return d.note(entryPlan, fact)
+}
+
+// withinBounds holds the plan against what no drill may cross, now and until its end.
+func (d *drill) withinBounds(instances []fleet.Instance) error {
+	touched := map[string]bool{}
+	for _, in := range d.plan.Injections {
+		for _, id := range in.Targets {
+			touched[id] = true
+		}
+	}
+	for _, b := range []scenarios.Bounds{d.Scenario.Safety.Bounds, d.Bounds} {
+		if err := errors.Join(b.Admits(time.Now(), d.plan.Worst), b.Guards(instances, touched)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // preflight wants every instance to run, all regions to agree, no fault in effect, and a fresh verified backup.
@@ -124,12 +144,30 @@ func (d *drill) takeBackup(ctx context.Context, maxAge time.Duration) error {
 
 // announcement says what is going to happen, and how to stop it.
 func (d *drill) announcement() string {
-	var targets []string
-	for _, in := range d.plan.Injections {
-		targets = append(targets, string(in.Kind)+" "+strings.Join(in.Targets, ", "))
-	}
 	return fmt.Sprintf("[DRILL] %s: %s; at most %s; to abort, interrupt it or create %s",
-		d.Scenario.Metadata.Name, strings.Join(targets, "; "), d.plan.Worst, filepath.Join(d.Evidence, stopFile))
+		d.Scenario.Metadata.Name, d.toBreak(), d.plan.Worst, filepath.Join(d.Evidence, stopFile))
+}
+
+// toBreak says what is going to be injected.
+func (d *drill) toBreak() string {
+	var all []string
+	for _, in := range d.plan.Injections {
+		all = append(all, string(in.Kind)+" "+strings.Join(in.Targets, ", "))
+	}
+	return strings.Join(all, "; ")
+}
+
+// announce wants the plan to be approved, and somebody to be told. The preflight may have taken long: there must be time left.
+func (d *drill) announce(ctx context.Context) error {
+	if d.Approve != nil {
+		if err := d.Approve(ctx, d.plan, d.hash); err != nil {
+			return err
+		}
+	}
+	if err := d.withinBounds(nil); err != nil {
+		return err
+	}
+	return d.notices.announce(ctx, fmt.Sprintf("begins with the baseline, then %s; at most %s", d.toBreak(), d.plan.Worst))
 }
 
 // baseline starts the measurement and waits until the steady state was held for the scenario's time.

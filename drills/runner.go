@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"path/filepath"
 	"time"
 
 	"gwdr/fleet"
@@ -31,8 +32,16 @@ type Runner struct {
 	// Calibration is the newest calibration of this host, a document that calibration.Parse accepts. It is kept with the
 	// evidence, and quoted in the result. Optional.
 	Calibration []byte
-	Patience    Patience
-	Log         *slog.Logger
+	// Bounds hold besides those of the scenario. Optional.
+	Bounds scenarios.Bounds
+	// Approve returns nil if somebody wants exactly this plan to be carried out, whose hash is that of its file. It is called
+	// before anything is measured. Optional.
+	Approve func(ctx context.Context, p *scenarios.Plan, hash string) error
+	// Notify tells somebody what happens, within a time of its own. What it returns refuses a drill that was only announced,
+	// and is a warning later. It is never called twice at the same time. Optional.
+	Notify   func(ctx context.Context, n Notice) error
+	Patience Patience
+	Log      *slog.Logger
 }
 
 // Site is where a drill takes place.
@@ -83,6 +92,7 @@ func (r *Runner) Run(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	d := &drill{Runner: r, record: rec, screens: newStream(r.Events, r.Observe)}
+	d.notices = newNotices(d)
 	refusal := d.run(ctx)
 	err = errors.Join(d.failed(), d.leave())
 	result, judged := d.judge()
@@ -90,6 +100,7 @@ func (r *Runner) Run(ctx context.Context) (*Result, error) {
 		judged = errors.Join(judged, r.Report(d.record.run.Dir, result))
 	}
 	err = errors.Join(err, judged, d.close())
+	d.notices.end(result)
 	d.screens.tell(Event{At: d.offset(), Result: result})
 	d.screens.close()
 	return result, errors.Join(refusal, err)
@@ -101,6 +112,8 @@ type drill struct {
 	*record
 	*Site
 	screens *stream[Event]
+	notices *notices
+	hash    string // of the plan
 	meter   *meter
 	plan    *scenarios.Plan
 	leader  string // the region that led before the drill, if a step promotes another
@@ -138,13 +151,15 @@ type stage struct {
 	do    func(context.Context) error
 }
 
-// prepare goes from Planned to Armed, without touching anything.
+// prepare goes from Planned to Armed, without touching anything. A STOP file ends it at once.
 func (d *drill) prepare(ctx context.Context) error {
+	watched, stop := d.untilStopped(ctx)
+	defer stop()
 	for _, s := range []stage{
-		{Planned, d.begin},
+		{Planned, func(context.Context) error { return d.begin(ctx) }}, // what is opened lasts longer than this
 		{Validated, d.validate},
 		{Preflight, d.preflight},
-		{Announced, func(context.Context) error { return nil }},
+		{Announced, d.announce},
 		{Baseline, d.baseline},
 		{Armed, d.arm},
 	} {
@@ -154,13 +169,32 @@ func (d *drill) prepare(ctx context.Context) error {
 		}
 		err := d.enter(s.phase, detail)
 		if err == nil {
-			err = s.do(ctx)
+			err = s.do(watched)
+		}
+		if err == nil {
+			err = context.Cause(watched)
+		}
+		if err != nil && watched.Err() != nil {
+			err = context.Cause(watched) // whatever failed, failed because of it
 		}
 		if err != nil {
 			return d.refuse(ctx, s.phase, err)
 		}
 	}
 	return nil
+}
+
+// untilStopped returns a context that ends with a StopError when a STOP file is there.
+func (d *drill) untilStopped(ctx context.Context) (watched context.Context, stop func()) {
+	watched, cancel := context.WithCancelCause(ctx)
+	go func() {
+		for sleep(watched, patrolEvery) == nil {
+			if stopped(d.Evidence) {
+				cancel(&StopError{filepath.Join(d.Evidence, stopFile)})
+			}
+		}
+	}()
+	return watched, func() { cancel(nil) }
 }
 
 // breakAndMend goes from Injecting to Clean or Dirty. Whatever happens in between, what was injected is reverted.
@@ -220,6 +254,7 @@ func (d *drill) mend(ctx context.Context) {
 func (d *drill) enter(p Phase, detail string) error {
 	err := d.note(entryPhase, phaseFact{Phase: p, Detail: detail})
 	d.screens.tell(Event{At: d.offset(), Phase: &PhaseEvent{Phase: p, Detail: detail}})
+	d.notices.phase(p, detail)
 	return err
 }
 

@@ -411,7 +411,7 @@ func TestTwoAtOnce(t *testing.T) {
 			if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), "another drill (region-loss)") || r != nil {
 				t.Errorf("second drill: %v", err)
 			}
-			if who, err := AtWork(l.Evidence); !strings.HasPrefix(who, "another drill (region-loss), process ") || err != nil {
+			if who, err := AtWork(l.Evidence); !strings.HasPrefix(who, "another drill (region-loss) of ") || !strings.Contains(who, " since 2") || err != nil {
 				t.Errorf("at work: %q, %v", who, err)
 			}
 			if left, err := Orphans(l.Evidence); len(left) > 0 || err != nil {

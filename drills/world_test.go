@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -112,6 +113,15 @@ func (w *world) crash(id string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.setRunning([]string{id}, false)
+}
+
+// ownPID makes an instance one that this process is.
+func (w *world) ownPID(id string) {
+	for i := range w.instances {
+		if w.instances[i].ID == id {
+			w.instances[i].PID = os.Getpid()
+		}
+	}
 }
 
 // fail makes one of the world's errors happen from now on.
