@@ -34,12 +34,6 @@ func Claim(dir, scenario string) (release func() error, err error) {
 // drillHolder names a drill for those who find its lock.
 func drillHolder(scenario string) string { return "another drill (" + scenario + ")" }
 
-// StopError says that somebody put a STOP file there: it blocks all drills.
-type StopError struct{ Path string }
-
-// Error names the file.
-func (e *StopError) Error() string { return e.Path + " blocks all drills" }
-
 // ErrLocked is wrapped, besides ErrRefused, by the errors of a drill that finds another at work.
 var ErrLocked = errors.New("directory is in use")
 
@@ -103,10 +97,4 @@ func readHolder(f *os.File) string {
 func writeAt(f *os.File, text string) error {
 	_, err := f.WriteAt([]byte(text), 0)
 	return err
-}
-
-// stopped reports whether somebody put a STOP file into the evidence directory: it ends every drill and blocks new ones.
-func stopped(evidence string) bool {
-	_, err := os.Lstat(filepath.Join(evidence, stopFile))
-	return err == nil
 }
