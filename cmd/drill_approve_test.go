@@ -138,8 +138,10 @@ func TestNotify(t *testing.T) {
 
 // TestNotifyHasAnEnd: a command that goes on, and what it has started, is ended; so is a webhook that does not answer.
 func TestNotifyHasAnEnd(t *testing.T) {
-	silent := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	over := make(chan struct{})
+	silent := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-over }))
 	defer silent.Close()
+	defer close(over)
 	for name, c := range map[string]NotifyConfig{
 		"command": {Exec: []string{"sh", "-c", "sleep 1000 & sleep 1000"}, Timeout: 100 * time.Millisecond},
 		"webhook": {URL: silent.URL, Timeout: 100 * time.Millisecond},
