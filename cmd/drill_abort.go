@@ -109,7 +109,7 @@ func (a *app) awaitEnd(ctx context.Context, patience time.Duration) (running str
 	defer cancel()
 	tick := time.NewTicker(abortEvery)
 	defer tick.Stop()
-	told := ""
+	toldWho, toldPhase := "", drills.Phase("")
 	for {
 		who, err := drills.AtWork(a.Config.Evidence)
 		if err != nil || who == "" {
@@ -119,10 +119,13 @@ func (a *app) awaitEnd(ctx context.Context, patience time.Duration) (running str
 		if running == "" {
 			running = id
 		}
-		if now := fmt.Sprintf("%s: %s", who, phase); now != told {
-			told = now
-			a.progress("waiting for %s", now)
+		if who != toldWho {
+			a.progress("waiting for %s", who)
 		}
+		if phase != toldPhase {
+			a.progress("  %s", phase)
+		}
+		toldWho, toldPhase = who, phase
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -201,6 +201,21 @@ func TestEndedFaultsClaimNothing(t *testing.T) {
 	}
 }
 
+// TestFullServiceIsOfTheLastFault shows that what was well between two faults is not taken for the end.
+func TestFullServiceIsOfTheLastFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		l.compose(kill("a", "us-east-1", "1s"), scenarios.Step{ID: "b", Fault: "kill", Target: "us-west-2", When: "10s", Hold: "until-recovered"})
+		r, err := l.run(t, t.Context())
+		if err != nil || r.Verdict != Pass {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		if full := r.RTA["data"].FullServiceS; full != nil && *full < 10 {
+			t.Errorf("full service after %gs, and the last fault began after 10s", *full)
+		}
+	})
+}
+
 // TestCourseEnds drives composed drills into their other ends.
 func TestCourseEnds(t *testing.T) {
 	long := kill("a", "us-east-1", "10s")

@@ -151,8 +151,15 @@ func (d *drill) announcement() string {
 // toBreak says what is going to be injected.
 func (d *drill) toBreak() string {
 	var all []string
-	for _, in := range d.plan.Injections {
-		all = append(all, string(in.Kind)+" "+strings.Join(in.Targets, ", "))
+	for _, a := range d.plan.Actions {
+		if a.Step.Fault == "" {
+			continue
+		}
+		what := a.Step.Fault + " " + strings.Join(a.Targets, ", ")
+		if n := a.Step.Repeat.Times; n > 1 {
+			what += fmt.Sprintf(" %d times", n)
+		}
+		all = append(all, what)
 	}
 	return strings.Join(all, "; ")
 }
