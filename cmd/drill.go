@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -118,8 +119,8 @@ func runDrill(ctx context.Context, a *app, name string, opts drillRunOptions) er
 		a.Log.Info("a busy machine may disturb the measurement", "err", err)
 	}
 	release := func() error { return nil }
-	if s.Fleet == labFleet { // before the run gets a number, and before anything is announced
-		if release, err = drills.Claim(a.Config.LabDir(), s.Metadata.Name); err != nil {
+	if dir := a.fleetDir(s.Fleet); dir != "" { // before the run gets a number, and before anything is announced
+		if release, err = drills.Claim(dir, s.Metadata.Name); err != nil {
 			return drillError(nil, err)
 		}
 	}
@@ -137,6 +138,17 @@ func runDrill(ctx context.Context, a *app, name string, opts drillRunOptions) er
 		a.sendTrace(ctx, collector, result)
 	}
 	return drillError(result, err)
+}
+
+// fleetDir is where whoever breaks a fleet locks it, wherever the evidence is kept; empty for what cannot be the name of one.
+func (a *app) fleetDir(name string) string {
+	switch {
+	case name == labFleet:
+		return a.Config.LabDir()
+	case plainName(strings.ToLower(name)):
+		return filepath.Join(a.Config.State, "fleets", strings.ToLower(name))
+	}
+	return ""
 }
 
 // useEvidence takes another evidence directory than the configured one, if it is named.

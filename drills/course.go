@@ -171,6 +171,9 @@ func (c *course) finished() {
 // recover does what an operator would: when its turn has come and the outage is seen, or after a delay, and again until it
 // succeeds.
 func (c *course) recover(ctx context.Context, step scenarios.Step) error {
+	if _, err := c.first.wait(ctx); err != nil { // nothing is to be recovered from before
+		return err
+	}
 	start := c.Scenario.Recovery(step)
 	if err := c.awaitStart(ctx, start); err != nil {
 		return err

@@ -115,6 +115,17 @@ func TestCourse(t *testing.T) {
 	}
 }
 
+// TestRecoveryWaitsForTheFirstFault shows that a recovery without a delay does not come before what it recovers from.
+func TestRecoveryWaitsForTheFirstFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		l.Scenario.Steps[1].When = "0s"
+		if r, err := l.run(t, t.Context()); err != nil || !slices.Equal(l.world.calls[:2], []string{"inject power-cut", "promote us-west"}) {
+			t.Errorf("%v: %v, %v", l.world.calls, r.Reason, err)
+		}
+	})
+}
+
 // TestParallel shows that faults which are due at the same time are injected at the same time, with their undo records before.
 func TestParallel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

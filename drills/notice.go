@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -42,12 +43,15 @@ type notices struct {
 	send    func(context.Context, Notice) error
 	about   Notice // of every one
 	abort   string // how to abort the drill
-	failed  func(error)
+	warn    func(string)
 	queue   chan Notice
 	done    chan struct{}
 	told    bool // it was announced
 	started bool
 	last    Phase
+
+	mu   sync.Mutex
+	over bool // the drill has no screens any more
 }
 
 func newNotices(d *drill) *notices {
@@ -57,7 +61,7 @@ func newNotices(d *drill) *notices {
 	if strings.ContainsAny(d.Evidence, " '\"") {
 		n.abort = fmt.Sprintf("to abort: gwdr drill abort --evidence %q", d.Evidence)
 	}
-	n.failed = func(err error) { d.warn(fmt.Sprintf("notification failed: %v", err)) }
+	n.warn = d.warn
 	if n.send == nil {
 		close(n.done)
 		return n
@@ -71,6 +75,15 @@ func newNotices(d *drill) *notices {
 		}
 	}()
 	return n
+}
+
+// failed warns of what was not told, while there is somebody to be warned.
+func (n *notices) failed(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.over {
+		n.warn(fmt.Sprintf("notification failed: %v", err))
+	}
 }
 
 // announce tells what is going to happen. The error says that nobody took it.
@@ -119,6 +132,9 @@ func (n *notices) end(r *Result) {
 		case <-time.After(noticePatience):
 			n.failed(fmt.Errorf("not all were sent within %s", noticePatience))
 		}
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.over = true
 	}()
 	defer close(n.queue)
 	if !n.told {

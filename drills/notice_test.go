@@ -62,6 +62,7 @@ func TestNobodyIsTold(t *testing.T) {
 		"never again": {func(_ context.Context, n Notice) error {
 			if n.Event != NoticeAnnounced {
 				time.Sleep(time.Hour)
+				return errors.New("no answer") // when nobody can be warned any more
 			}
 			return nil
 		}, false},
