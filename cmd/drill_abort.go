@@ -122,7 +122,7 @@ func (a *app) awaitEnd(ctx context.Context, patience time.Duration) (running str
 		if who != toldWho {
 			a.progress("waiting for %s", who)
 		}
-		if phase != toldPhase {
+		if phase != toldPhase && phase != "" {
 			a.progress("  %s", phase)
 		}
 		toldWho, toldPhase = who, phase
@@ -141,12 +141,12 @@ func (a *app) awaitEnd(ctx context.Context, patience time.Duration) (running str
 func (a *app) atWork() (id string, phase drills.Phase) {
 	runs, err := drills.Runs(a.Config.Evidence)
 	if err != nil || len(runs) == 0 || runs[len(runs)-1].Ended {
-		return "", "beginning"
+		return "", "" // it has yet to begin one, or is writing its report
 	}
 	last := runs[len(runs)-1]
 	death, err := drills.Autopsy(last.Dir)
-	if err != nil || death.Phase == "" {
-		return last.ID, "beginning"
+	if err != nil {
+		return last.ID, ""
 	}
 	return last.ID, death.Phase
 }
