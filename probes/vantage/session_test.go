@@ -100,6 +100,14 @@ func TestTheEndsOfASession(t *testing.T) {
 		contains(t, <-r.done, "terminated")
 		r.checkWhole(t, "eu: fresh")
 	})
+	t.Run("somebody else stops it", func(t *testing.T) {
+		agent, server := newAgent(t, nil)
+		r := run(t, server.URL, newPlan(target.URL))
+		r.until(t, "samples", func() bool { return len(r.samples) > 20 })
+		agent.session.stop(Stopped)
+		contains(t, <-r.done, "was stopped, though nobody here asked")
+		r.checkWhole(t, "eu: fresh")
+	})
 	t.Run("its time is over", func(t *testing.T) {
 		_, server := newAgent(t, nil)
 		p := newPlan(target.URL)
