@@ -167,11 +167,6 @@ func (r *receiver) beats(ctx context.Context, t0 time.Time) {
 	}
 }
 
-// beatEvery is so short that a lease outlives a beat that is lost.
-func (r *receiver) beatEvery() time.Duration {
-	return min(beatEvery, max(r.opened.Lease/4, leastBeat))
-}
-
 // dismiss makes the agent stop, and reports whether it was told.
 func (r *receiver) dismiss(ctx context.Context) bool {
 	for range 3 {
