@@ -186,6 +186,16 @@ func TestRefusals(t *testing.T) {
 		p.Series[0].Timeout = time.Second
 		refused(t, open(t, server.URL, token, p), http.StatusForbidden, "is none of the hosts that it may probe")
 	})
+	t.Run("more connections than there are ports", func(t *testing.T) {
+		_, server := newAgent(t, func(a *Agent) { a.MaxRate = 10_000 })
+		p := newPlan(target.URL)
+		p.Series[0].Interval = 2 * time.Millisecond
+		refused(t, open(t, server.URL, token, p), http.StatusBadRequest, "more than 400 new connections a second")
+		p.Series[0].Target = &Target{URL: "tcp://" + strings.TrimPrefix(target.URL, "http://")}
+		refused(t, open(t, server.URL, token, p), http.StatusBadRequest, "more than 400 new connections a second")
+		p.Series[0].Target = &Target{URL: target.URL}
+		contains(t, open(t, server.URL, token, p), "it took the plan")
+	})
 	t.Run("malformed", func(t *testing.T) {
 		_, server := newAgent(t, nil)
 		p := newPlan("http://me:s3cr3t@localhost/?key=s3cr3t")
