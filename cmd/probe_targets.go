@@ -22,12 +22,8 @@ import (
 	"gwdr/probes"
 )
 
-// maxRate bounds the attempts a second of a series: more is a load test. maxFreshRate is for those that connect each time: there
-// are 28,000 ports to connect from, and one that was used may not be free again for a minute.
-const (
-	maxRate      = 10000
-	maxFreshRate = 400
-)
+// maxRate bounds the attempts a second of a series: more is a load test.
+const maxRate = 10000
 
 func (o *probeOptions) check() error {
 	switch {
@@ -112,8 +108,8 @@ func (o *probeOptions) series(name string) probes.Series {
 
 // addSeries plans a series of the target that is to be added next.
 func (o *probeOptions) addSeries(w *drills.Watch, r probes.Request, s probes.Series) {
-	if r.Fresh {
-		s.Interval = max(s.Interval, time.Second/maxFreshRate)
+	if r.Connects() {
+		s.Interval = max(s.Interval, time.Second/probes.MaxFreshRate)
 	}
 	w.Plan.Series = append(w.Plan.Series, drills.WatchSeries{Series: s, Target: len(w.Plan.Targets), Fresh: r.Fresh})
 	w.Probes = append(w.Probes, drills.Probe{Series: s, Run: runProber(s, r)})

@@ -23,6 +23,10 @@ const clockShare = 20
 // nearby is how many readings on either side of an instant correct what people are told of it.
 const nearby = 16
 
+// endSlack is by how much a host that told everything may have stopped earlier than this one: it may have been late with its
+// last attempts.
+const endSlack = 500 * time.Millisecond
+
 // maxUnheard bounds the attempts of a series that are made up as unknown.
 const maxUnheard = 1 << 20
 
@@ -84,23 +88,38 @@ func (j *watchJudgement) bySeries() map[string][]probes.Sample {
 	return of
 }
 
-// fill adds an unknown attempt wherever one was due of which nothing was told: between those that were, and after them up to
-// end unless the other host told everything.
+// fill adds an unknown attempt wherever one was due of which nothing was told: from the start on, between those that were
+// told, and after them up to end.
 func (p *placed) fill(s probes.Series, samples []probes.Sample, from, end time.Duration) []probes.Sample {
 	slices.SortStableFunc(samples, func(a, b probes.Sample) int { return cmp.Compare(a.Seq, b.Seq) })
 	var all []probes.Sample
 	next := probes.Sample{Due: from} // that is expected
-	for _, a := range samples {
-		if len(all) > 0 {
-			all = p.unknown(s, all, next, a.Seq-next.Seq)
+	for i, a := range samples {
+		if i == 0 {
+			before := max(0, min(a.Seq, int64((a.Due-from)/s.Interval)))
+			next = probes.Sample{Seq: a.Seq - before, Due: a.Due - time.Duration(before)*s.Interval}
 		}
-		all = append(all, a)
+		all = append(p.unknown(s, all, next, a.Seq-next.Seq), a)
 		next = probes.Sample{Seq: a.Seq + 1, Due: a.Due + s.Interval}
 	}
-	if p.facts.Ended && p.facts.Reason == "" && len(all) > 0 {
-		return all
+	return p.unknown(s, all, next, p.owed(s, next, end))
+}
+
+// owed is how many attempts up to end are missing, of which next is the first. Of a host that says it told everything only
+// those count that are missing for sure, as the two ends are on two clocks.
+func (p *placed) owed(s probes.Series, next probes.Sample, end time.Duration) int64 {
+	if p.facts.Ended && p.facts.Reason == "" && next.Seq > 0 {
+		if p.err != nil {
+			return 0 // which is a finding already
+		}
+		all := p.facts.Readings
+		o, err := probes.OffsetAt(all[max(0, len(all)-nearby):], end)
+		if err != nil {
+			return 0 // not where all of them agree
+		}
+		end -= o.High - p.offset.Middle() + endSlack
 	}
-	return p.unknown(s, all, next, int64((end-next.Due)/s.Interval))
+	return int64((end - next.Due) / s.Interval)
 }
 
 // unknown adds n attempts, the first of which is next.

@@ -8,10 +8,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
 )
 
 func recorded(t *testing.T, n, flushAt int) (path string, want []Sample) {
@@ -105,6 +107,28 @@ func TestNoDamageChangesWhatIsRead(t *testing.T) {
 		got, err := ReadSamples(bytes.NewReader(forged))
 		if err == nil && !slices.Equal(want, got) {
 			t.Fatalf("byte %d was changed, and %d samples were read without an error", i, len(got))
+		}
+	}
+}
+
+// TestAFewBytesTakeLittleMemory, whatever they unpack to: the record may be a stranger's.
+func TestAFewBytesTakeLittleMemory(t *testing.T) {
+	encoder, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer encoder.Close()
+	for name, lines := range map[string][]byte{
+		"many lines": bytes.Repeat([]byte("{}\n"), 4<<20),
+		"long lines": bytes.Repeat([]byte(`{"error":"`+strings.Repeat("x", 1<<19)+"\"}\n"), 1<<8),
+	} {
+		bomb := encoder.EncodeAll(lines, nil)
+		got, err := ReadSamples(bytes.NewReader(bomb))
+		if err == nil || !strings.Contains(err.Error(), "64 MiB and 64 times the size of the file") {
+			t.Errorf("%s: %d bytes: %v", name, len(bomb), err)
+		}
+		if most := (denseFree + denseTimes*len(bomb)) / lineRoom; len(got) > most || cap(got) > most+1 {
+			t.Errorf("%s: %d bytes made room for %d samples", name, len(bomb), cap(got))
 		}
 	}
 }

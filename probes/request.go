@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -37,6 +38,17 @@ type Request struct {
 	HTTP2  bool              // HTTP/2 and nothing else: over TLS for https, without for http
 	TLS    *tls.Config       // nil is the system's trust
 	dial   func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// MaxFreshRate bounds the attempts a second that connect each time: there are 28,000 ports to connect from, and one that was
+// used may not be free again for a minute.
+const MaxFreshRate = 400
+
+// Connects reports whether each attempt makes a connection of its own.
+func (r Request) Connects() bool {
+	scheme, _, _ := strings.Cut(r.URL, ":")
+	kind, ok := SchemeOf(strings.ToLower(scheme))
+	return r.Fresh || ok && !kind.KeepAlive
 }
 
 // maxBody bounds what is read of an answer, in bytes. A longer body is not read on, and its connection not used again.
