@@ -31,7 +31,7 @@ func newDrillCalibrateCommand(a *app) *cobra.Command {
 	opts := calibrateOptions{rounds: 5, rate: 50}
 	cmd := &cobra.Command{
 		Use:   "calibrate",
-		Short: "Make outages of known length, and show how wrong the measurement is on this machine",
+		Short: "Show how wrong the measurement is, by outages of known length",
 		Long: `Calibrate measures outages whose length is known from the clock of whoever makes them, with the prober, the estimates and the
 guards of a drill, and compares: refused connections, a black hole, requests that are held and answered later, a one-way
 link, and a brown-out of every second request. It touches nothing but a target of its own on free loopback ports.
