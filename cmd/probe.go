@@ -235,7 +235,7 @@ func (a *app) watchScreen(ctx context.Context, plan drills.WatchPlan, mark func(
 		}
 		for e := range events { // the measurement goes on without it
 			if e.Warning != "" {
-				a.progress("%s", e.Warning)
+				a.progress("%s", printable(e.Warning))
 			}
 		}
 	}()
