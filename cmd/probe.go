@@ -175,6 +175,9 @@ func runProbe(ctx context.Context, a *app, urls []string, opts probeOptions) err
 func (a *app) runWatch(ctx context.Context, w *drills.Watch, signer *sshsig.Signer) error {
 	w.Evidence, w.Tool = a.Config.Evidence, "gwdr "+version()
 	w.Report = func(dir string, r *drills.WatchResult) error { return report.WriteWatch(dir, r, signer) }
+	if short := shortFor(w.Plan); short != "" {
+		a.progress("warning: %s", short)
+	}
 	result, err := a.watch(ctx, w)
 	if err != nil {
 		return evidenceFailed(err)

@@ -131,6 +131,8 @@ func runProbeAgent(ctx context.Context, a *app, o agentOptions) error {
 	if err != nil {
 		return err
 	}
+	a.warnReadable(o.TokenFile)
+	a.warnReadable(o.Key)
 	if o.Cert != "" {
 		if _, err := tls.LoadX509KeyPair(o.Cert, o.Key); err != nil {
 			return usageError(fmt.Errorf("read certificate: %w", err))
