@@ -13,8 +13,9 @@ import (
 )
 
 // definitions counts up what a result consists of, so that evidence of older builds gives what those reported: 1 adds
-// unavailability, brown-outs, full service, the breakdown, the prediction and the detail of what was lost.
-const definitions = 1
+// unavailability, brown-outs, full service, the breakdown, the prediction and the detail of what was lost; 2 lets no objective
+// pass where the run ended in an error, or a watch was interrupted.
+const definitions = 2
 
 // service measures what clients had of each plane, beyond how long it took until it was back.
 func (j *judgement) service(w probes.Window) {
