@@ -107,12 +107,7 @@ func (g Guards) checkSeries(e Estimate) []Finding {
 		all = append(all, Finding{Guard: guard, Series: e.Series.Name, Text: fmt.Sprintf(format, args...)})
 	}
 	q := e.Quality
-	if q.Baseline < g.Baseline || q.Baseline == 0 {
-		add(GuardBaseline, "observed for %s, not %s", round(q.Baseline), g.Baseline)
-	}
-	if q.BaselineOK < baselineOK {
-		add(GuardBaseline, "%.2f%% ok, %.1f%% is the least", 100*q.BaselineOK, 100*baselineOK)
-	}
+	all = append(all, g.checkBaseline(e.Series.Name, q)...)
 	if late := e.Series.Interval / 2; g.Older && q.LagP99 >= late {
 		add(GuardLag, "attempts were sent late: p99 %s, half an interval is %s", round(q.LagP99), late)
 	}
@@ -127,6 +122,19 @@ func (g Guards) checkSeries(e Estimate) []Finding {
 	}
 	if target, ok := g.Targets[e.Series.Plane]; ok && e.RTA.Error > target/coarseShare {
 		add(GuardResolution, "1/R + L is %s: too coarse for a promise of %s", round(e.RTA.Error), target)
+	}
+	return all
+}
+
+func (g Guards) checkBaseline(series string, q Quality) []Finding {
+	var all []Finding
+	if q.Baseline < g.Baseline || q.Baseline == 0 {
+		text := fmt.Sprintf("observed for %s, not %s", round(q.Baseline), g.Baseline)
+		all = append(all, Finding{Guard: GuardBaseline, Series: series, Text: text})
+	}
+	if q.BaselineOK < baselineOK {
+		text := fmt.Sprintf("%.2f%% ok, %.1f%% is the least", 100*q.BaselineOK, 100*baselineOK)
+		all = append(all, Finding{Guard: GuardBaseline, Series: series, Text: text})
 	}
 	return all
 }

@@ -41,7 +41,10 @@ func Limit(baseline []Sample) time.Duration { return limitOf(baseline, forever) 
 
 // limitOf returns the Limit of those attempts that had ended before inject: the fault delayed the others.
 func limitOf(baseline []Sample, inject time.Duration) time.Duration {
-	h := okHistogram(baseline, inject)
+	return limitFrom(okHistogram(baseline, inject))
+}
+
+func limitFrom(h *hdrhistogram.Histogram) time.Duration {
 	if h.TotalCount() == 0 {
 		return MaxLimit
 	}
