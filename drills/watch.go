@@ -68,8 +68,8 @@ type WatchEvent struct {
 // looks is the time between two looks at how all series fare.
 const looks = 100 * time.Millisecond
 
-// startSlack is how long all probes may take until their first attempt.
-const startSlack = 100 * time.Millisecond
+// startSlack is how long all probes may take until their first attempt, half of it to make connections.
+const startSlack = 2 * probes.WarmUp
 
 // Run measures until ctx ends or Plan.For is over, and judges what was recorded. The end of ctx is no error. An error says
 // that there is no evidence, or not all of it.

@@ -34,8 +34,9 @@ func (p *Prober) Run(ctx context.Context) error {
 	}
 	defer sender.close()
 	r := proberRun{Prober: p, sender: sender, idle: make(chan Sample)}
-	start := time.Since(p.T0) + rand.N(p.Series.Interval)
 	attempts := context.WithoutCancel(ctx) // those in flight when ctx ends come to their own end
+	r.warmUp(ctx, attempts)
+	start := time.Since(p.T0) + rand.N(p.Series.Interval)
 	schedule{t0: p.T0, start: start, interval: p.Series.Interval}.run(ctx, func(seq int64, due time.Duration) {
 		r.begin(attempts, Sample{Series: p.Series.Name, Seq: seq, Due: due})
 	})
