@@ -6,7 +6,8 @@ import "time"
 type sliding struct {
 	length time.Duration
 	shared []mark // of a fork: what it had from the other one, which goes on using it
-	marks  []mark // younger than those
+	marks  []mark // younger than those; the end of what is used of room
+	room   []mark
 	ok     int
 }
 
@@ -16,6 +17,9 @@ type mark struct {
 }
 
 func (w *sliding) add(due time.Duration, ok bool) {
+	if len(w.marks) == cap(w.marks) {
+		w.makeRoom()
+	}
 	w.marks = append(w.marks, mark{due, ok})
 	if ok {
 		w.ok++
@@ -32,6 +36,15 @@ func (w *sliding) add(due time.Duration, ok bool) {
 	}
 }
 
+// makeRoom moves the attempts to the front of the room, which must be more than twice what they need, so that this is rare.
+func (w *sliding) makeRoom() {
+	n := len(w.marks)
+	if cap(w.room) <= 2*n {
+		w.room = make([]mark, 0, 3*n+recentSize)
+	}
+	w.marks = append(w.room[:0], w.marks...)
+}
+
 func (w *sliding) size() int { return len(w.shared) + len(w.marks) }
 
 // oldest returns the first attempt. There must be one.
@@ -42,8 +55,8 @@ func (w *sliding) oldest() mark {
 	return w.marks[0]
 }
 
-// fork returns one that can be fed without changing w. It copies nothing: at 10,000 attempts a second that would be megabytes,
-// while attempts wait for it. The fork of a fork is not supported.
+// fork returns one that can be fed without changing w, until w is fed. It copies nothing: at 10,000 attempts a second that would be
+// megabytes, while attempts wait for it. There is no fork of a fork.
 func (w *sliding) fork() sliding { return sliding{length: w.length, shared: w.marks, ok: w.ok} }
 
 // steady reports whether all of the window lies after since and at least the share least of its attempts are ok. An
