@@ -277,21 +277,22 @@ func (v *watching) doubt() string {
 }
 
 func (v *watching) sample(s probes.Sample) {
-	v.keep(v.samples.Append(s))
-	v.show(s, v.detector)
+	v.keep(v.samples.Append(&s))
+	v.show(&s, v.detector)
 }
 
 // show hands a sample, whose instants are on our clock, to everybody who looks while it is measured.
-func (v *watching) show(s probes.Sample, detector *probes.Detector) {
-	detector.Add(s)
-	v.screens.offer(WatchEvent{At: s.Done, Sample: &s})
+// They keep it: it must not be changed any more.
+func (v *watching) show(s *probes.Sample, detector *probes.Detector) {
+	detector.Add(*s)
+	v.screens.offer(WatchEvent{At: s.Done, Sample: s})
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.armed {
 		return
 	}
 	if i := slices.IndexFunc(v.early, func(b probes.Baseline) bool { return b.Series.Name == s.Series }); i >= 0 {
-		v.early[i].Add(&s)
+		v.early[i].Add(s)
 	}
 }
 
