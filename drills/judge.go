@@ -27,8 +27,8 @@ func Judge(s *scenarios.Scenario, f Facts) *Result {
 		j.promises()
 	}
 	j.result.Verdict, j.result.Reason = j.verdict()
-	if j.result.Verdict == Aborted {
-		j.cutShort()
+	if v := j.result.Verdict; v == Aborted || v == Errored && (f.Definitions > 1 || !f.Complete) { // who was killed reported nothing
+		cutShort(j.result.Objectives, v)
 	}
 	return j.result
 }

@@ -13,9 +13,9 @@ import (
 )
 
 // definitions counts up what a result consists of, so that evidence of older builds gives what those reported: 1 adds
-// unavailability, brown-outs, full service, the breakdown, the prediction and the detail of what was lost; 2 looks for full service
-// only once the last fault is in effect.
-const definitions = 2
+// unavailability, brown-outs, full service, the breakdown, the prediction and the detail of what was lost; 2 lets no objective
+// pass where the run ended in an error, or a watch was interrupted; 3 looks for full service only once the last fault is in effect.
+const definitions = 3
 
 // service measures what clients had of each plane, beyond how long it took until it was back.
 func (j *judgement) service(w probes.Window) {
@@ -24,7 +24,7 @@ func (j *judgement) service(w probes.Window) {
 		of[s.Series] = append(of[s.Series], s)
 	}
 	whole, from := of, w // of full service: before the last fault it would be one that did not last
-	if last := j.lastFault(); j.facts.Definitions > 1 && last > w.Inject {
+	if last := j.lastFault(); j.facts.Definitions > 2 && last > w.Inject {
 		whole, from.Inject = without(of, w.Inject, last), last
 	}
 	j.result.Unavailability = map[string]Unavailability{}
