@@ -81,7 +81,7 @@ func (l *Lab) Verify(ctx context.Context, u fleet.Undo) (string, error) {
 	}
 	var seen []string
 	for _, t := range data.Targets {
-		what, err := injector.look(l, ctx, t)
+		what, err := injector.look(l, ctx, u.Fault, t)
 		if err != nil {
 			return "", fmt.Errorf("verify fault %s: %w", u.Fault.ID, err)
 		}
@@ -91,7 +91,7 @@ func (l *Lab) Verify(ctx context.Context, u fleet.Undo) (string, error) {
 }
 
 // lookDown sees that the process is gone and that nothing listens on its ports.
-func (l *Lab) lookDown(ctx context.Context, t targetID) (string, error) {
+func (l *Lab) lookDown(ctx context.Context, _ fleet.Fault, t targetID) (string, error) {
 	if t.alive() {
 		return "", fmt.Errorf("process %d of %s still runs", t.PID, t.ID)
 	}
@@ -104,7 +104,7 @@ func (l *Lab) lookDown(ctx context.Context, t targetID) (string, error) {
 }
 
 // lookBlank sees that the control plane says it has lost its store.
-func (l *Lab) lookBlank(ctx context.Context, t targetID) (string, error) {
+func (l *Lab) lookBlank(ctx context.Context, _ fleet.Fault, t targetID) (string, error) {
 	mode, err := controlMode(ctx, l.http, "http://"+t.Ports[len(t.Ports)-1], l.file.AdminToken)
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", t.ID, err)

@@ -37,6 +37,11 @@ func checkFault(f fleet.Fault, targets []Process) error {
 	if err := f.With.Err(f.Kind); err != nil {
 		return fmt.Errorf("fault %s: %w", f.ID, err)
 	}
+	if injector.refuse != nil {
+		if err := injector.refuse(f); err != nil {
+			return fmt.Errorf("fault %s: %w", f.ID, err)
+		}
+	}
 	if len(targets) == 0 {
 		return fmt.Errorf("fault %s: %w", f.ID, fleet.ErrNoTarget)
 	}
