@@ -33,7 +33,13 @@ func TestConformance(t *testing.T) {
 			return other
 		},
 		Faults: map[fleet.FaultKind]fleettest.Case{
-			fleet.Kill:      {Selector: fleet.Selector{Region: "us-east"}},
+			fleet.Kill:           {Selector: fleet.Selector{Region: "us-east"}},
+			fleet.Pause:          {Selector: fleet.Selector{Instance: "us-east-1"}},
+			fleet.Slow:           {Selector: fleet.Selector{Instance: "us-east-1"}, With: fleet.Params{Share: 0.3}},
+			fleet.RestartLoop:    {Selector: fleet.Selector{Instance: "us-east-1"}, With: fleet.Params{Every: 100 * time.Millisecond}},
+			fleet.CPUPressure:    {Selector: fleet.Selector{Instance: "us-east-1"}, With: fleet.Params{Count: 1}},
+			fleet.MemoryPressure: {Selector: fleet.Selector{Instance: "us-east-1"}, With: fleet.Params{Bytes: 32 << 20}},
+
 			fleet.StoreWipe: {Selector: fleet.Selector{Instance: "us-east-control"}},
 		},
 	})

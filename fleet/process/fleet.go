@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"gwdr/fleet"
 )
 
@@ -79,13 +81,17 @@ func (l *Lab) Verify(ctx context.Context, u fleet.Undo) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("verify fault %s: %s: %w", u.Fault.ID, u.Fault.Kind, fleet.ErrUnsupported)
 	}
-	var seen []string
-	for _, t := range data.Targets {
-		what, err := injector.look(l, ctx, u.Fault, t)
-		if err != nil {
-			return "", fmt.Errorf("verify fault %s: %w", u.Fault.ID, err)
-		}
-		seen = append(seen, t.ID+": "+what)
+	seen := make([]string, len(data.Targets))
+	group, ctx := errgroup.WithContext(ctx)
+	for i, t := range data.Targets { // at once: some looks take half a second each
+		group.Go(func() error {
+			what, err := injector.look(l, ctx, u.Fault, t)
+			seen[i] = t.ID + ": " + what
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return "", fmt.Errorf("verify fault %s: %w", u.Fault.ID, err)
 	}
 	return strings.Join(seen, "; "), nil
 }

@@ -40,23 +40,3 @@ func supported() string {
 	slices.Sort(names)
 	return strings.Join(names, ", ")
 }
-
-// processFaults are those of processes.
-func processFaults() map[fleet.FaultKind]injector {
-	return map[fleet.FaultKind]injector{
-		fleet.Kill: {
-			roles:  []fleet.Role{fleet.Control, fleet.Data, fleet.Edge},
-			inject: (*supervisor).killAll, revert: (*supervisor).restart, look: (*Lab).lookDown,
-		},
-	}
-}
-
-// storeFaults are those of what a control plane keeps.
-func storeFaults() map[fleet.FaultKind]injector {
-	return map[fleet.FaultKind]injector{
-		fleet.StoreWipe: {
-			roles:  []fleet.Role{fleet.Control},
-			inject: (*supervisor).wipe, revert: (*supervisor).unwipe, look: (*Lab).lookBlank,
-		},
-	}
-}

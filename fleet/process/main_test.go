@@ -38,6 +38,7 @@ func runChild(args []string) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	flags := flag.NewFlagSet(args[1], flag.ContinueOnError)
 	dir, topology := flags.String("dir", "", ""), flags.String("topology", "", "")
+	bytes := flags.Int64("bytes", 0, "")
 	file, listen := flags.String("file", "", ""), flags.String("listen", "", "")
 	flags.String("log-level", "", "")
 	owner, untilEOF := flags.Bool("owner-stdin", false, ""), flags.Bool("exit-on-stdin-eof", false, "")
@@ -62,6 +63,8 @@ func runChild(args []string) error {
 		return Supervise(ctx, s)
 	case "links":
 		return RunLinks(ctx, *file, log)
+	case "press":
+		return RunPressure(ctx, *bytes)
 	case "echo":
 		return RunEcho(ctx, *listen)
 	}
