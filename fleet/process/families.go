@@ -20,6 +20,7 @@ func processFaults() map[fleet.FaultKind]injector {
 func storeFaults() map[fleet.FaultKind]injector {
 	control := []fleet.Role{fleet.Control}
 	return map[fleet.FaultKind]injector{
-		fleet.StoreWipe: {roles: control, inject: (*supervisor).wipe, revert: (*supervisor).unwipe, look: (*Lab).lookBlank},
+		fleet.StoreWipe:    {roles: control, inject: (*supervisor).wipe, revert: (*supervisor).unwipe, look: (*Lab).lookBlank},
+		fleet.StoreCorrupt: {roles: control, inject: (*supervisor).corrupt, revert: (*supervisor).uncorrupt, look: (*Lab).lookCorrupt},
 	}
 }

@@ -40,7 +40,8 @@ func TestConformance(t *testing.T) {
 			fleet.CPUPressure:    {Selector: fleet.Selector{Instance: "us-east-1"}, With: fleet.Params{Count: 1}},
 			fleet.MemoryPressure: {Selector: fleet.Selector{Instance: "us-east-1"}, With: fleet.Params{Bytes: 32 << 20}},
 
-			fleet.StoreWipe: {Selector: fleet.Selector{Instance: "us-east-control"}},
+			fleet.StoreCorrupt: {Selector: fleet.Selector{Instance: "us-east-control"}},
+			fleet.StoreWipe:    {Selector: fleet.Selector{Instance: "us-east-control"}},
 		},
 	})
 }

@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -142,7 +143,7 @@ func (s fakeStore) open() error {
 
 func (s fakeStore) restore() error {
 	return errors.Join(os.MkdirAll(filepath.Dir(s.content()), 0o700),
-		os.WriteFile(s.content(), []byte(time.Now().String()), 0o600), os.WriteFile(s.identity(), nil, 0o600))
+		os.WriteFile(s.content(), []byte(time.Now().String()), 0o600), os.WriteFile(s.identity(), []byte(rand.Text()+" 1\n"), 0o600))
 }
 
 func (s fakeStore) mode() string {
