@@ -22,5 +22,6 @@ func storeFaults() map[fleet.FaultKind]injector {
 	return map[fleet.FaultKind]injector{
 		fleet.StoreWipe:    {roles: control, inject: (*supervisor).wipe, revert: (*supervisor).unwipe, look: (*Lab).lookBlank},
 		fleet.StoreCorrupt: {roles: control, inject: (*supervisor).corrupt, revert: (*supervisor).uncorrupt, look: (*Lab).lookCorrupt},
+		fleet.DiskFull:     {roles: control, inject: (*supervisor).fill, revert: (*supervisor).empty, look: (*Lab).lookFull, refuse: refuseFull},
 	}
 }

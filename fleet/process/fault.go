@@ -14,8 +14,9 @@ import (
 type fault struct {
 	undo    fleet.Undo
 	targets []*child
-	beside  []*child // processes that are part of the fault
-	halt    func()   // ends what goes on in the background, and returns when it has ended
+	beside  []*child         // processes that are part of the fault
+	rooms   map[*child]*room // disks of their own; not changed once there
+	halt    func()           // ends what goes on in the background, and returns when it has ended
 
 	mu      sync.Mutex
 	until   time.Time

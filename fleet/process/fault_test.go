@@ -41,6 +41,7 @@ func TestConformance(t *testing.T) {
 			fleet.MemoryPressure: {Selector: fleet.Selector{Instance: "us-east-1"}, With: fleet.Params{Bytes: 32 << 20}},
 
 			fleet.StoreCorrupt: {Selector: fleet.Selector{Instance: "us-east-control"}},
+			fleet.DiskFull:     {Selector: fleet.Selector{Instance: "us-east-control"}},
 			fleet.StoreWipe:    {Selector: fleet.Selector{Instance: "us-east-control"}},
 		},
 	})

@@ -77,6 +77,7 @@ type supervisor struct {
 	held     ports
 	children map[string]*child
 	newChild func(program) *child
+	spawn    spawner
 	http     *http.Client
 	log      *slog.Logger
 	stop     context.CancelFunc
@@ -118,9 +119,10 @@ func newSupervisor(d layout, o Supervision) (*supervisor, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.held.Close())
 	}
-	spawn, env := newSpawner(), childEnv(d, o.Env)
+	s.spawn = newSpawner()
+	env := childEnv(d, o.Env)
 	s.newChild = func(prog program) *child {
-		return &child{program: prog, dir: d, executable: exe, env: env, spawn: spawn, http: s.http, log: o.Log}
+		return &child{program: prog, dir: d, executable: exe, env: env, spawn: s.spawn, http: s.http, log: o.Log}
 	}
 	for _, prog := range s.programs {
 		s.children[prog.ID] = s.newChild(prog)
