@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -177,11 +178,21 @@ func (l *Lab) lookCorrupt(ctx context.Context, f fleet.Fault, t targetID) (strin
 	return fmt.Sprintf("%s, of which %d are there now; the control plane %s", d, left, l.copes(ctx, t)), nil
 }
 
+// lastWords returns the cause of the end in the last lines of a log: the beginning of a panic rather than its stack.
+func lastWords(lines []string) string {
+	for _, line := range slices.Backward(lines) {
+		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
+			return line
+		}
+	}
+	return strings.Join(lines[max(0, len(lines)-1):], "")
+}
+
 // copes says what a control plane does now.
 func (l *Lab) copes(ctx context.Context, t targetID) string {
 	var now identity
 	if readJSON(l.dir.pid(t.ID), &now) != nil || !now.alive() {
-		return "has refused to run: " + strings.Join(tail(l.dir.log(t.ID), 1), "")
+		return "does not run: " + lastWords(tail(l.dir.log(t.ID), 200))
 	}
 	mode, err := controlMode(ctx, l.http, "http://"+t.Ports[len(t.Ports)-1], l.file.AdminToken)
 	if err != nil {
