@@ -85,7 +85,7 @@ func (l *Lab) lookHung(ctx context.Context, _ fleet.Fault, t targetID) (string, 
 	if err := group.Wait(); err != nil {
 		return "", fmt.Errorf("%s: %w", t.ID, err)
 	}
-	return fmt.Sprintf("process %d is stopped; %s accepts connections and answers nothing within %s",
+	return fmt.Sprintf("process %d is stopped; clients connect to %s and get no answer within %s",
 		t.PID, strings.Join(t.Ports, " and "), hangs), nil
 }
 
