@@ -8,15 +8,25 @@ import (
 	"gwdr/fleet"
 )
 
-// clash reports whether two faults of one process cannot be in effect at the same time: one would undo the other.
+// clash reports whether two faults of one process cannot be in effect at the same time: one would undo the other, or they could
+// not be reverted in any order.
 func clash(a, b fleet.FaultKind) bool {
-	pace := []fleet.FaultKind{fleet.Pause, fleet.Slow, fleet.RestartLoop}
-	end := []fleet.FaultKind{fleet.Kill, fleet.StoreWipe, fleet.StoreCorrupt, fleet.DiskFull}
-	loops := func(a, b fleet.FaultKind) bool { return a == fleet.RestartLoop && slices.Contains(end, b) }
-	keeps := func(a, b fleet.FaultKind) bool {
-		return slices.Contains(end[1:], a) && slices.Contains(end[1:], b)
+	paces := func(k fleet.FaultKind) bool { return k == fleet.Pause || k == fleet.Slow || k == fleet.RestartLoop }
+	stores := func(k fleet.FaultKind) bool {
+		return k == fleet.StoreWipe || k == fleet.StoreCorrupt || k == fleet.DiskFull
 	}
-	return slices.Contains(pace, a) && slices.Contains(pace, b) || loops(a, b) || loops(b, a) || keeps(a, b)
+	one := func(a, b fleet.FaultKind) bool {
+		switch a {
+		case fleet.RestartLoop: // starts what another keeps down
+			return b == fleet.Kill || stores(b)
+		case fleet.DiskFull: // needs to stop and continue its target
+			return paces(b) || b == fleet.Kill
+		case fleet.StoreCorrupt: // a target may not start again, while it is in effect
+			return b == fleet.Kill
+		}
+		return false
+	}
+	return paces(a) && paces(b) || stores(a) && stores(b) || one(a, b) || one(b, a)
 }
 
 // clashes returns an error that names a fault in effect with which this one would clash.

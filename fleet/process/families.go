@@ -25,3 +25,11 @@ func storeFaults() map[fleet.FaultKind]injector {
 		fleet.DiskFull:     {roles: control, inject: (*supervisor).fill, revert: (*supervisor).empty, look: (*Lab).lookFull, refuse: refuseFull},
 	}
 }
+
+// impossible says why the lab cannot do some kinds of fault.
+func impossible() map[fleet.FaultKind]string {
+	return map[fleet.FaultKind]string{
+		fleet.QuorumLoss:  "each control plane of the lab has a store of one member, so that there is no majority to lose",
+		fleet.ClockOffset: "the lab's gateways take the time from the machine, and have no clock of their own to set wrong",
+	}
+}

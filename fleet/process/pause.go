@@ -16,13 +16,15 @@ import (
 )
 
 // pause stops every target, and returns when all threads of all have stopped: until then they answer.
-func (s *supervisor) pause(ctx context.Context, f *fault) error {
-	if err := signalAll(f.targets, syscall.SIGSTOP); err != nil {
+func (s *supervisor) pause(ctx context.Context, f *fault) error { return stopAll(ctx, f.targets) }
+
+func stopAll(ctx context.Context, children []*child) error {
+	if err := signalAll(children, syscall.SIGSTOP); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, killTimeout, fmt.Errorf("still running %s after SIGSTOP", killTimeout))
 	defer cancel()
-	for _, c := range f.targets {
+	for _, c := range children {
 		r, _ := c.current()
 		err := poll(ctx, "stop "+c.ID, func() error {
 			if !r.stopped() {

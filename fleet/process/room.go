@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"gwdr/fleet"
@@ -52,11 +53,24 @@ func (s *supervisor) fillOne(ctx context.Context, c *child, f *fault) error {
 	if _, err := s.bring(ctx, c); err != nil {
 		return err
 	}
-	if err := r.shrink(s.store(c)); err != nil {
+	if err := s.takeRoom(ctx, c, r); err != nil {
 		return fmt.Errorf("fill disk of %s: %w", c.ID, err)
 	}
 	c.hold("")
 	return nil
+}
+
+// takeRoom leaves no room on the disk, also where the control plane has reserved some: its log would last for a long time
+// otherwise, and the fault would show much later. The control plane stands still meanwhile, so that nothing is lost.
+func (s *supervisor) takeRoom(ctx context.Context, c *child, r *room) error {
+	err := stopAll(ctx, []*child{c})
+	if err == nil {
+		err = r.squeeze(s.store(c))
+	}
+	if err == nil {
+		err = r.shrink(s.store(c))
+	}
+	return errors.Join(err, c.signal(syscall.SIGCONT))
 }
 
 // empty gives the targets their room back, with all that they have written meanwhile.

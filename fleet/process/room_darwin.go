@@ -21,6 +21,7 @@ func refuseFull(fleet.Fault) error { return fmt.Errorf("%w: %w", fleet.ErrUnsupp
 func openRoom() (*room, error)              { return nil, errNoRoom }
 func (*room) close()                        {}
 func (*room) move(string) error             { return errNoRoom }
+func (*room) squeeze(string) error          { return errNoRoom }
 func (*room) shrink(string) error           { return errNoRoom }
 func (*room) save(_, _ string) error        { return errNoRoom }
 func noRoom(string) error                   { return errNoRoom }

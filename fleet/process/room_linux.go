@@ -51,7 +51,7 @@ func openRoom() (*room, error) {
 		runtime.LockOSThread() // and never unlocked: the thread ends with this function, and its namespace with it
 		err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS)
 		if err == nil {
-			err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+			err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, "")
 		}
 		started <- err
 		for err == nil {
@@ -126,6 +126,33 @@ func (r *room) shrink(store string) error {
 			}
 		}
 		return fmt.Errorf("shrink the disk: %w", err)
+	})
+}
+
+// squeeze takes back what was reserved on the disk and holds only zeros, such as the rest of a log. Nobody may write meanwhile.
+func (r *room) squeeze(store string) error {
+	return r.do(func() error {
+		return filepath.WalkDir(store, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || !entry.Type().IsRegular() {
+				return err
+			}
+			return punch(path)
+		})
+	})
+}
+
+// punch makes holes of all blocks of the file that hold only zeros.
+func punch(path string) error {
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return eachBlock(file, func(at int64, b []byte) error {
+		if !zeros(b) {
+			return nil
+		}
+		return unix.Fallocate(int(file.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, at, int64(len(b)))
 	})
 }
 
