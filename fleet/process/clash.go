@@ -26,7 +26,7 @@ func clash(a, b fleet.FaultKind) bool {
 		}
 		return false
 	}
-	return paces(a) && paces(b) || stores(a) && stores(b) || one(a, b) || one(b, a)
+	return a == fleet.ClockOffset && b == a || paces(a) && paces(b) || stores(a) && stores(b) || one(a, b) || one(b, a)
 }
 
 // clashes returns an error that names a fault in effect with which this one would clash.

@@ -13,6 +13,8 @@ func processFaults() map[fleet.FaultKind]injector {
 		fleet.CPUPressure: {roles: gateways, inject: (*supervisor).press, revert: (*supervisor).relieve, look: (*Lab).lookPressed, refuse: refuseCPU},
 		fleet.MemoryPressure: {roles: gateways, inject: (*supervisor).press, revert: (*supervisor).relieve, look: (*Lab).lookPressed,
 			refuse: refuseMemory},
+		fleet.ClockOffset: {roles: []fleet.Role{fleet.Data}, inject: (*supervisor).shift, revert: (*supervisor).unshift, look: (*Lab).lookClock,
+			refuse: refuseClock},
 	}
 }
 
@@ -29,7 +31,6 @@ func storeFaults() map[fleet.FaultKind]injector {
 // impossible says why the lab cannot do some kinds of fault.
 func impossible() map[fleet.FaultKind]string {
 	return map[fleet.FaultKind]string{
-		fleet.QuorumLoss:  "each control plane of the lab has a store of one member, so that there is no majority to lose",
-		fleet.ClockOffset: "the lab's gateways take the time from the machine, and have no clock of their own to set wrong",
+		fleet.QuorumLoss: "each control plane of the lab has a store of one member, so that there is no majority to lose",
 	}
 }

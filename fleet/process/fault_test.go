@@ -40,6 +40,7 @@ func TestConformance(t *testing.T) {
 			fleet.RestartLoop:    {Selector: fleet.Selector{Instance: "us-east-1"}, With: fleet.Params{Every: 100 * time.Millisecond}},
 			fleet.CPUPressure:    {Selector: fleet.Selector{Instance: "us-east-1"}, With: fleet.Params{Count: 1}},
 			fleet.MemoryPressure: {Selector: fleet.Selector{Instance: "us-east-1"}, With: fleet.Params{Bytes: 32 << 20}},
+			fleet.ClockOffset:    {Selector: fleet.Selector{Instance: "us-east-1"}, With: fleet.Params{Offset: -time.Hour}},
 
 			fleet.StoreWipe:    {Selector: fleet.Selector{Instance: "us-east-control"}},
 			fleet.StoreCorrupt: {Selector: fleet.Selector{Instance: "us-east-control"}},

@@ -93,7 +93,7 @@ func fakeGateway(ctx context.Context, args []string) error {
 	values := map[string]*string{}
 	for _, name := range []string{
 		"role", "data", "admin", "listen", "token-file", "control-token-file", "instance", "region", "replication",
-		"peer", "control", "drain",
+		"peer", "control", "drain", "clock-file",
 	} {
 		values[name] = flags.String(name, "", "")
 	}
@@ -123,9 +123,18 @@ func fakeGateway(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
-		go serveOn(ctx, l, http.NotFoundHandler())
+		go serveOn(ctx, l, fakeClock(*values["clock-file"]))
 	}
 	return serve(ctx, *values["admin"], mux)
+}
+
+// fakeClock answers with the time of a clock that may be set wrong.
+func fakeClock(file string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		text, _ := os.ReadFile(file)
+		offset, _ := time.ParseDuration(string(text))
+		w.Header().Set("Date", time.Now().Add(offset).UTC().Format(http.TimeFormat))
+	}
 }
 
 type fakeStore struct{ dir string }

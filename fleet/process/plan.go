@@ -152,7 +152,8 @@ func (p *plan) addControl(region string, leader bool, admin map[string]string) {
 func (p *plan) addData(region, id string) {
 	listen, admin := p.port(), p.port()
 	through := p.link(edgeTo(id), listen)
-	args := append(p.serve(fleet.Data, id, region, admin), "--listen", listen, "--control", p.Controls[region])
+	args := append(p.serve(fleet.Data, id, region, admin), "--listen", listen, "--control", p.Controls[region],
+		"--clock-file", p.dir.clock(id))
 	p.add(program{
 		Instance: fleet.Instance{
 			ID: id, Region: region, Role: fleet.Data, URL: "http://" + through, AdminURL: "http://" + admin,

@@ -230,7 +230,7 @@ func TestPrepareRefusesTooMuch(t *testing.T) {
 		"at most half of the ":                             {Kind: fleet.MemoryPressure, With: fleet.Params{Bytes: 1 << 40}},
 		"at least 16 MiB":                                  {Kind: fleet.MemoryPressure, With: fleet.Params{Bytes: 1 << 20}},
 		"one member, so that there is no majority to lose": {Kind: fleet.QuorumLoss},
-		"take the time from the machine":                   {Kind: fleet.ClockOffset, With: fleet.Params{Offset: time.Minute}},
+		"at least 5s, fast or slow":                        {Kind: fleet.ClockOffset, With: fleet.Params{Offset: -time.Second}},
 	} {
 		f.ID, f.Lease = "test", time.Hour
 		if _, err := lab.Prepare(t.Context(), f, []fleet.Instance{{ID: "us-east-control"}}); err == nil || !strings.Contains(err.Error(), want) {
