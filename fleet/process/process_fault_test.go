@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -139,6 +140,9 @@ func encoded(t *testing.T, id identity) []byte {
 func TestTargetRestartedWhilePaused(t *testing.T) {
 	lab := up(t, newOptions(t))
 	hang := injected(t, lab, "hang", fleet.Pause, fleet.Params{}, "us-east-1")
+	if p := processes(t, lab)["us-east-1"]; !p.Running || !p.Stopped {
+		t.Errorf("a paused process is listed as %+v", p)
+	}
 	crash := injected(t, lab, "crash", fleet.Kill, fleet.Params{}, "us-east-1")
 	if err := lab.Revert(t.Context(), hang); err == nil || !strings.Contains(err.Error(), "kept down by fault crash") {
 		t.Errorf("revert in the wrong order: %v", err)
@@ -188,6 +192,30 @@ func TestTargetGoneWhilePaused(t *testing.T) {
 	}
 	if now := processes(t, lab)["us-east-1"]; !now.Running || now.PID == p.PID {
 		t.Errorf("after the revert: %+v", now)
+	}
+}
+
+// TestFaultsInALabBehindALink has a directory whose name leads over a symbolic link, as home directories do.
+func TestFaultsInALabBehindALink(t *testing.T) {
+	o := newOptions(t)
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(t.TempDir(), link); err != nil {
+		t.Fatal(err)
+	}
+	o.Dir = filepath.Join(link, "lab")
+	lab := up(t, o)
+	kinds := []fleet.FaultKind{fleet.StoreCorrupt}
+	if refuseFull(fleet.Fault{}) == nil {
+		kinds = append(kinds, fleet.DiskFull)
+	}
+	for _, kind := range kinds {
+		u := injected(t, lab, "test", kind, fleet.Params{}, "us-east-control")
+		if seen, err := lab.Verify(t.Context(), u); err != nil {
+			t.Errorf("%s: %q, %v", kind, seen, err)
+		}
+		if err := lab.Revert(t.Context(), u); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
 	}
 }
 

@@ -160,11 +160,12 @@ func punch(path string) error {
 // again after an error.
 func (r *room) save(store, saved string) error {
 	return r.do(func() error {
-		if !isMountpoint("thread-self", store) {
-			return nil
+		real, err := filepath.EvalSymlinks(store)
+		if err != nil || !isMountpoint("thread-self", real) {
+			return err
 		}
 		part := saved + ".part"
-		err := os.RemoveAll(part)
+		err = os.RemoveAll(part)
 		if err == nil {
 			err = copyTree(store, part)
 		}
@@ -181,7 +182,8 @@ func (r *room) save(store, saved string) error {
 	})
 }
 
-// isMountpoint reports whether something is mounted at the path for the thread, named as below /proc.
+// isMountpoint reports whether something is mounted at the path, which leads over no symbolic links, for the thread, named as
+// below /proc.
 func isMountpoint(thread, path string) bool {
 	mounts, err := os.ReadFile(filepath.Join("/proc", thread, "mountinfo"))
 	if err != nil {
@@ -206,6 +208,10 @@ func unescape(path []byte) string {
 // mountedBy returns the path at which everybody can see what a thread of the process has mounted at path. The error wraps
 // fs.ErrNotExist if no thread has.
 func mountedBy(pid int, path string) (string, error) {
+	path, err := filepath.EvalSymlinks(path) // a link would lead back from below /proc to where everybody is
+	if err != nil {
+		return "", err
+	}
 	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*", pid))
 	if err != nil {
 		return "", err
