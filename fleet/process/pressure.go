@@ -123,9 +123,9 @@ func (l *Lab) lookPressed(ctx context.Context, f fleet.Fault, t targetID) (strin
 		return "", fmt.Errorf("beside %s: %w", t.ID, err)
 	}
 	if used < pressWatch/10 {
-		return "", fmt.Errorf("%d processes beside %s used %s of CPU in %s only", len(ids), t.ID, used, pressWatch)
+		return "", fmt.Errorf("the processes beside %s (%d) used only %s of CPU in %s", t.ID, len(ids), used, pressWatch)
 	}
-	return fmt.Sprintf("%d processes beside it used %s of CPU in %s", len(ids), used, pressWatch), nil
+	return fmt.Sprintf("the processes beside it (%d) used %s of CPU in %s", len(ids), used, pressWatch), nil
 }
 
 // pressWatch is how long the use of CPU is watched: many of the 10 ms in which the system counts it.
