@@ -101,7 +101,7 @@ func (s *supervisor) emptyOne(ctx context.Context, c *child, f *fault) error {
 		return fmt.Errorf("give %s its disk back: %w", c.ID, err)
 	}
 	if _, err := mountedBy(os.Getpid(), store); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("the store of %s is still on another disk (%v)", c.ID, err)
+		return errors.Join(fmt.Errorf("the store of %s is still on another disk", c.ID), err)
 	}
 	if _, err := s.bring(ctx, c); err != nil {
 		return err

@@ -165,7 +165,7 @@ func (r *room) save(store, saved string) error {
 			return err
 		}
 		part := saved + ".part"
-		err = os.RemoveAll(part)
+		err = errors.Join(os.RemoveAll(part), os.RemoveAll(saved)) // what an earlier attempt has left
 		if err == nil {
 			err = copyTree(store, part)
 		}
