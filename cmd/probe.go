@@ -60,7 +60,7 @@ A flag goes to those of the URLs that have a use for it. What is expected is rec
 
 The first seconds (--baseline) must be undisturbed: they tell how slow an answer may be. With --target the longest outage is
 judged, and with --slo the share of good answers. Press m in the live view, or send SIGUSR1, right before something is broken: then
-the recovery time (RTA) is counted from there, and --target judges that one.
+the recovery time (RTA) is counted from there, and --target judges that one. Of several marks the first counts.
 
 A control target that no fault touches tells a stalled prober from a broken target. Without --control it is a server inside of this
 process; name one beyond the same network if the network may be to blame.

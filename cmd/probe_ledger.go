@@ -49,8 +49,8 @@ acknowledged changes are lost, stale, or undone. A revoked key that works again 
 the run (code 3), and so does a recovery point beyond --rpo.
 
 Send SIGUSR1, or press m, right before you break something: the recovery point is counted
-back from there, else from the first change that was not acknowledged. With --stop-at-mark
-no changes are made from there on: 'gwdr restore' wants a gateway that nobody writes to.
+back from there, else from the first change that was not acknowledged. Of several marks
+the first counts. With --stop-at-mark no changes are made from there on: 'gwdr restore' wants a gateway that nobody writes to.
 
 It makes objects on the gateway whose ids begin with 'ledger-', and takes them away in
 the end; revocations stay, as they are for good. Keys that it issues are never shown, and
