@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -49,6 +50,18 @@ func newLabLinksCommand(a *app) *cobra.Command {
 	var file string
 	return a.labChild("links", "Be the lab's links", "file", "`file` that names the links", &file,
 		func(ctx context.Context) error { return process.RunLinks(ctx, file, a.Log) })
+}
+
+func newLabPressCommand(a *app) *cobra.Command {
+	var bytes string
+	return a.labChild("press", "Be pressure on the lab's machine", "bytes", "`number` of bytes of memory to hold; 0 uses up a CPU", &bytes,
+		func(ctx context.Context) error {
+			n, err := strconv.ParseInt(bytes, 10, 64)
+			if err != nil || n < 0 {
+				return usageError(fmt.Errorf("--bytes %q is no number of bytes", bytes))
+			}
+			return process.RunPressure(ctx, n)
+		})
 }
 
 // labChild returns a hidden command with one flag that runs until its parent ends.

@@ -39,6 +39,7 @@ type serveOptions struct {
 	drain                      time.Duration
 	backup                     fromBackup
 	upstreamsAt                string
+	clockFile                  string
 }
 
 func newServeCommand(a *app) *cobra.Command {
@@ -97,6 +98,8 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.readyFile, "ready-file", "", "`file` to write {\"listen\",\"admin\",\"pid\"} to once everything is served")
 	f.BoolVar(&o.exitOnEOF, "exit-on-stdin-eof", false, "stop when stdin ends: with the process that started this one")
 	f.StringVar(&o.upstreamsAt, "upstreams-at", "", "reach every upstream at this `address` (host:port) instead, unencrypted and without health checks: for rehearsals")
+	f.StringVar(&o.clockFile, "clock-file", "", "`file` that says by how much the clock for keys is wrong, such as 5m or -1h: for drills")
+	_ = f.MarkHidden("clock-file")
 	f.DurationVar(&o.drain, "drain", 5*time.Second, "how long a stop waits for requests under way")
 }
 
@@ -145,6 +148,8 @@ func (o *serveOptions) check() error {
 		return errors.New("--upstreams-at is for data planes")
 	case o.upstreamsAt != "" && !isAddress(o.upstreamsAt):
 		return fmt.Errorf("--upstreams-at %q is not of the form host:port", o.upstreamsAt)
+	case o.clockFile != "" && !isLoopback(o.listen):
+		return errors.New("--clock-file is for drills on this machine: --listen must be a loopback address")
 	case !isLoopback(o.admin) && (o.tokenFile == "" || o.tlsCert == ""):
 		return fmt.Errorf("--admin %s is reachable from other machines: that needs --token-file, --tls-cert and --tls-key", o.admin)
 	}

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"slices"
 	"strconv"
 
 	"gwdr/fleet"
@@ -23,17 +24,14 @@ type program struct {
 	fleet.Instance          // ID, Region, Role, URL, AdminURL
 	Args           []string // after the executable
 	Listen         string   // host:port of its data plane, or ""
-	Admin          string   // host:port of its admin API
+	Admin          string   // host:port of its admin API, or ""
 	Started        string   // URL that answers 200 once it serves
 	Ready          string   // URL that answers 200 once it does its work; it may need a configuration first
 }
 
 // ports returns the addresses that the program listens on.
 func (p program) ports() []string {
-	if p.Listen == "" {
-		return []string{p.Admin}
-	}
-	return []string{p.Listen, p.Admin}
+	return slices.DeleteFunc([]string{p.Listen, p.Admin}, func(addr string) bool { return addr == "" })
 }
 
 // plan is the whole lab: which processes, with which arguments, on which ports, over which links.
@@ -154,7 +152,8 @@ func (p *plan) addControl(region string, leader bool, admin map[string]string) {
 func (p *plan) addData(region, id string) {
 	listen, admin := p.port(), p.port()
 	through := p.link(edgeTo(id), listen)
-	args := append(p.serve(fleet.Data, id, region, admin), "--listen", listen, "--control", p.Controls[region])
+	args := append(p.serve(fleet.Data, id, region, admin), "--listen", listen, "--control", p.Controls[region],
+		"--clock-file", p.dir.clock(id))
 	p.add(program{
 		Instance: fleet.Instance{
 			ID: id, Region: region, Role: fleet.Data, URL: "http://" + through, AdminURL: "http://" + admin,

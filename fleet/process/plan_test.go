@@ -49,7 +49,8 @@ func TestPlan(t *testing.T) {
 		"us-west-control: serve --role control --data /lab/nodes/us-west-control --admin 127.0.0.1:4" + common +
 			"us-west-control" + rest + " --region us-west --replication async --peer http://127.0.0.1:7",
 		"us-east-1: serve --role data --data /lab/nodes/us-east-1 --admin 127.0.0.1:10" + common +
-			"us-east-1" + rest + " --region us-east --listen 127.0.0.1:9 --control http://127.0.0.1:3",
+			"us-east-1" + rest + " --region us-east --listen 127.0.0.1:9 --control http://127.0.0.1:3" +
+			" --clock-file /lab/nodes/us-east-1/clock",
 		"edge: serve --role data --data /lab/nodes/edge --admin 127.0.0.1:13" + common +
 			"edge" + rest + " --listen 127.0.0.1:12",
 		"us-east-control--us-west-control: 127.0.0.1:5 -> 127.0.0.1:4",

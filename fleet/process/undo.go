@@ -31,11 +31,19 @@ func isGateway(r fleet.Role) bool { return r == fleet.Control || r == fleet.Data
 // checkFault reports why the lab cannot inject f into targets.
 func checkFault(f fleet.Fault, targets []Process) error {
 	injector, ok := injectors()[f.Kind]
+	if why := impossible()[f.Kind]; why != "" {
+		return fmt.Errorf("fault %s: %w: %s", f.Kind, fleet.ErrUnsupported, why)
+	}
 	if !ok {
 		return fmt.Errorf("fault %s: %w (the lab has %s)", f.Kind, fleet.ErrUnsupported, supported())
 	}
 	if err := f.With.Err(f.Kind); err != nil {
 		return fmt.Errorf("fault %s: %w", f.ID, err)
+	}
+	if injector.refuse != nil {
+		if err := injector.refuse(f); err != nil {
+			return fmt.Errorf("fault %s: %w", f.ID, err)
+		}
 	}
 	if len(targets) == 0 {
 		return fmt.Errorf("fault %s: %w", f.ID, fleet.ErrNoTarget)
