@@ -91,7 +91,7 @@ func (a *app) labSite(ctx context.Context, s *scenarios.Scenario, lab *process.L
 	if err != nil {
 		return nil, err
 	}
-	all, err := labProbes{edge: lab.Edge(), echo: lab.EchoURL(), keys: keys}.all(s, instances)
+	all, err := labProbes{edge: lab.Edge(), control: lab.ControlTarget(), keys: keys}.all(s, instances)
 	if err != nil {
 		return nil, err
 	}

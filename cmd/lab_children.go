@@ -41,9 +41,9 @@ func newLabSuperviseCommand(a *app) *cobra.Command {
 }
 
 func newLabEchoCommand(a *app) *cobra.Command {
-	var listen string
-	return a.labChild("echo", "Be the lab's echo upstream", "listen", "`address` to serve on", &listen,
-		func(ctx context.Context) error { return process.RunEcho(ctx, listen) })
+	var file string
+	return a.labChild("echo", "Be the lab's echo upstream", "file", "`file` that says where", &file,
+		func(ctx context.Context) error { return process.RunEcho(ctx, file) })
 }
 
 func newLabLinksCommand(a *app) *cobra.Command {
