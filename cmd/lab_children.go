@@ -64,6 +64,20 @@ func newLabPressCommand(a *app) *cobra.Command {
 		})
 }
 
+func newLabLoadCommand(a *app) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use: "load", Short: "Be load on the lab", Example: "  gwdr lab load --file FILE",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return process.RunLoad(cmd.Context(), file, a.Stdin) // which ends it, too
+		},
+	}
+	cmd.Flags().StringVar(&file, "file", "", "`file` that says whom to load, and how")
+	return cmd
+}
+
 // labChild returns a hidden command with one flag that runs until its parent ends.
 func (a *app) labChild(name, short, flag, usage string, value *string, run func(context.Context) error) *cobra.Command {
 	var exitOnEOF bool
