@@ -71,7 +71,7 @@ once, and the guard process reverts.
 Where OTEL_EXPORTER_OTLP_ENDPOINT names a collector of OpenTelemetry, it gets the drill as a trace once it has ended.`,
 		Example: `  gwdr drill run region-loss
   gwdr drill run region-loss --dry-run
-  gwdr drill run region-loss --approve 5d2f0c...   # exactly the plan of --dry-run
+  gwdr drill run region-loss --approve 5d2f0c...  # the plan of --dry-run
   gwdr drill run my-scenario.yaml --json --evidence /var/lib/gwdr/evidence
   gwdr drill run region-loss --metrics :9464
   OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 gwdr drill run region-loss`,

@@ -32,7 +32,7 @@ func newDrillAbortCommand(a *app) *cobra.Command {
 	var opts drillAbortOptions
 	cmd := &cobra.Command{
 		Use:   "abort",
-		Short: "End the drill that is running, and wait until its faults are reverted",
+		Short: "End the drill that is running, and wait until all is reverted",
 		Long: `Abort puts a file named STOP into the evidence directory. The drill that is running there sees it within a moment, aborts and
 reverts all its faults; abort waits for that, and says how it ended. Then it removes the file, so that drills may run again.
 

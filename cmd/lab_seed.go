@@ -116,7 +116,7 @@ func awaitSeed(ctx context.Context, lab *process.Lab, digest string) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, in := range instances {
-		if in.Role == fleet.Edge {
+		if in.Role != fleet.Control && in.Role != fleet.Data {
 			continue
 		}
 		client := &native.Client{URL: in.AdminURL, Token: lab.AdminToken()}

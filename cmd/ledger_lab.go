@@ -50,7 +50,7 @@ func askAll(ctx context.Context, instances []fleet.Instance, token string) []*ga
 	statuses := make([]*gateway.Status, len(instances))
 	var asking sync.WaitGroup
 	for i, in := range instances {
-		if !in.Running || in.Role == fleet.Edge {
+		if !in.Running || in.Role != fleet.Control && in.Role != fleet.Data {
 			continue
 		}
 		asking.Go(func() {

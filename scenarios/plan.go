@@ -185,7 +185,7 @@ func Hash(plan []byte) string {
 }
 
 // Instances returns the instances that a lab of this topology has, all running: each region's control plane and data
-// instances, and the edge in front.
+// instances, the edge in front, and the upstream behind.
 func (t Topology) Instances() []fleet.Instance {
 	var all []fleet.Instance
 	for _, r := range t.Regions {
@@ -194,7 +194,7 @@ func (t Topology) Instances() []fleet.Instance {
 			all = append(all, fleet.Instance{ID: fmt.Sprintf("%s-%d", r.Name, i+1), Region: r.Name, Role: fleet.Data, Running: true})
 		}
 	}
-	all = append(all, fleet.Instance{ID: "edge", Role: fleet.Edge, Running: true})
+	all = append(all, fleet.Instance{ID: "edge", Role: fleet.Edge, Running: true}, fleet.Instance{ID: "echo", Role: fleet.Upstream, Running: true})
 	slices.SortFunc(all, func(a, b fleet.Instance) int { return strings.Compare(a.ID, b.ID) })
 	return all
 }

@@ -43,7 +43,10 @@ func TestCatalogue(t *testing.T) {
 			t.Errorf("plan of %s reads as another scenario (-want +got):\n%s", s.Metadata.Name, diff)
 		}
 	}
-	if diff := cmp.Diff([]string{"instance-crash", "instance-hang", "instance-slow", "region-loss", "store-corrupted", "store-wiped"}, names); diff != "" {
+	if diff := cmp.Diff([]string{
+		"bad-config", "connection-flood", "instance-crash", "instance-hang", "instance-slow", "key-store-wiped", "load-spike",
+		"region-loss", "store-corrupted", "store-wiped",
+	}, names); diff != "" {
 		t.Errorf("catalogue (-want +got):\n%s", diff)
 	}
 }

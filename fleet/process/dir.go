@@ -19,6 +19,7 @@ func (d layout) lab() string            { return filepath.Join(string(d), "lab.j
 func (d layout) tokens() string         { return filepath.Join(string(d), "tokens") }        // role:token of the admin APIs
 func (d layout) replicaToken() string   { return filepath.Join(string(d), "replica-token") } // what data planes and followers present
 func (d layout) links() string          { return filepath.Join(string(d), "links.json") }    // linksFile
+func (d layout) echo() string           { return filepath.Join(string(d), "echo.json") }     // echoFile
 func (d layout) keys() string           { return filepath.Join(string(d), "keys.json") }     // tokens of seeded keys
 func (d layout) nodes() string          { return filepath.Join(string(d), "nodes") }
 func (d layout) node(id string) string  { return filepath.Join(d.nodes(), id) } // data directory of a process
@@ -74,7 +75,7 @@ func (d layout) sweep() (found bool, err error) {
 			}
 		}
 	}
-	for _, path := range []string{d.lab(), d.tokens(), d.replicaToken(), d.links(), d.keys(), d.nodes()} {
+	for _, path := range []string{d.lab(), d.tokens(), d.replicaToken(), d.links(), d.echo(), d.keys(), d.nodes()} {
 		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

@@ -31,6 +31,7 @@ func storeFaults() map[fleet.FaultKind]injector {
 // impossible says why the lab cannot do some kinds of fault.
 func impossible() map[fleet.FaultKind]string {
 	return map[fleet.FaultKind]string{
+		fleet.CertExpire: "the lab serves no TLS: there is no certificate to replace",
 		fleet.QuorumLoss: "each control plane of the lab has a store of one member, so that there is no majority to lose",
 	}
 }

@@ -42,6 +42,9 @@ func TestConformance(t *testing.T) {
 			fleet.MemoryPressure: {Selector: fleet.Selector{Instance: "us-east-1"}, With: fleet.Params{Bytes: 32 << 20}},
 			fleet.ClockOffset:    {Selector: fleet.Selector{Instance: "us-east-1"}, With: fleet.Params{Offset: -time.Hour}},
 
+			fleet.UpstreamError: {Selector: fleet.Selector{Role: fleet.Upstream}, With: fleet.Params{Share: 0.5}},
+			fleet.UpstreamSlow:  {Selector: fleet.Selector{Instance: echoID}, With: fleet.Params{Delay: 200 * time.Millisecond}},
+
 			fleet.StoreWipe:    {Selector: fleet.Selector{Instance: "us-east-control"}},
 			fleet.StoreCorrupt: {Selector: fleet.Selector{Instance: "us-east-control"}},
 			fleet.DiskFull:     {Selector: fleet.Selector{Instance: "us-east-control"}},

@@ -18,7 +18,7 @@ import (
 
 var _ fleet.Fleet = (*Lab)(nil)
 
-// Instances lists the instances of the gateway, by id.
+// Instances lists the instances of the gateway and the upstream behind it, by id.
 func (l *Lab) Instances(ctx context.Context) ([]fleet.Instance, error) {
 	processes, err := l.Processes(ctx)
 	if err != nil {
@@ -26,7 +26,7 @@ func (l *Lab) Instances(ctx context.Context) ([]fleet.Instance, error) {
 	}
 	var instances []fleet.Instance
 	for _, p := range processes {
-		if isGateway(p.Role) {
+		if isInstance(p.Role) {
 			instances = append(instances, p.Instance)
 		}
 	}

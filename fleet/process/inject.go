@@ -25,7 +25,7 @@ type injector struct {
 // injectors returns what the lab has for each kind of fault that it supports.
 func injectors() map[fleet.FaultKind]injector {
 	all := map[fleet.FaultKind]injector{}
-	for _, family := range []map[fleet.FaultKind]injector{processFaults(), storeFaults()} {
+	for _, family := range []map[fleet.FaultKind]injector{processFaults(), storeFaults(), upstreamFaults(), trafficFaults(), configFaults()} {
 		maps.Copy(all, family)
 	}
 	return all

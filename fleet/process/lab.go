@@ -90,6 +90,10 @@ func (l *Lab) ControlFromEdge(region string) string {
 // EchoURL returns the base URL of the echo upstream, directly.
 func (l *Lab) EchoURL() string { return l.file.Echo }
 
+// ControlTarget returns the base URL at which the echo answers whatever is done to it as an upstream: for what measures the
+// measurement.
+func (l *Lab) ControlTarget() string { return l.file.Echo + echoControl }
+
 // LinkAddr returns the host:port of the link with the id, or "".
 func (l *Lab) LinkAddr(id string) string { return l.file.endpoints.Links[id] }
 

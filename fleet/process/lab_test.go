@@ -129,6 +129,7 @@ func TestStart(t *testing.T) {
 		got = append(got, instance{in.ID, in.Region, in.Role, in.Running})
 	}
 	if diff := cmp.Diff([]instance{
+		{"echo", "", fleet.Upstream, true},
 		{"edge", "", fleet.Edge, true},
 		{"us-east-1", "us-east", fleet.Data, true},
 		{"us-east-2", "us-east", fleet.Data, true},
@@ -141,7 +142,7 @@ func TestStart(t *testing.T) {
 	}
 	for path, want := range map[string]fs.FileMode{
 		lab.Dir(): 0o700 | fs.ModeDir, lab.dir.lab(): 0o600, lab.dir.tokens(): 0o600, lab.dir.links(): 0o600,
-		lab.dir.replicaToken(): 0o600, lab.LogFile("edge"): 0o600,
+		lab.dir.replicaToken(): 0o600, lab.dir.echo(): 0o600, lab.LogFile("edge"): 0o600,
 	} {
 		if info, err := os.Stat(path); err != nil || info.Mode() != want {
 			t.Errorf("%s: %v, %v; want %v", path, info, err, want)

@@ -40,7 +40,7 @@ func runChild(args []string) error {
 	flags := flag.NewFlagSet(args[1], flag.ContinueOnError)
 	dir, topology := flags.String("dir", "", ""), flags.String("topology", "", "")
 	bytes := flags.Int64("bytes", 0, "")
-	file, listen := flags.String("file", "", ""), flags.String("listen", "", "")
+	file := flags.String("file", "", "")
 	flags.String("log-level", "", "")
 	owner, untilEOF := flags.Bool("owner-stdin", false, ""), flags.Bool("exit-on-stdin-eof", false, "")
 	if args[0] == "serve" {
@@ -67,7 +67,7 @@ func runChild(args []string) error {
 	case "press":
 		return RunPressure(ctx, *bytes)
 	case "echo":
-		return RunEcho(ctx, *listen)
+		return RunEcho(ctx, *file)
 	}
 	return fmt.Errorf("unknown command %q", args)
 }

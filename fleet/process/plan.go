@@ -15,7 +15,6 @@ const (
 	echoID       = "echo"
 	linksID      = "links"
 
-	roleEcho  fleet.Role = "echo"
 	roleLinks fleet.Role = "links"
 )
 
@@ -40,6 +39,7 @@ type plan struct {
 	dir      layout
 	programs []program
 	links    linksFile
+	echo     echoFile
 	endpoints
 
 	take func() (string, error)
@@ -119,10 +119,10 @@ func (p *plan) addLinks() {
 
 func (p *plan) addEcho() {
 	addr := p.port()
-	p.Echo = "http://" + addr
+	p.Echo, p.echo.Listen = "http://"+addr, addr
 	p.add(program{
-		Instance: fleet.Instance{ID: echoID, Role: roleEcho, URL: p.Echo, AdminURL: p.Echo}, Admin: addr,
-		Args:    []string{"lab", "echo", "--listen", addr, "--exit-on-stdin-eof"},
+		Instance: fleet.Instance{ID: echoID, Role: fleet.Upstream, URL: p.Echo, AdminURL: p.Echo + "/.gwdr"}, Admin: addr,
+		Args:    []string{"lab", "echo", "--file", p.dir.echo(), "--exit-on-stdin-eof"},
 		Started: p.Echo + echoReady, Ready: p.Echo + echoReady,
 	})
 }

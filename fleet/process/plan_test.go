@@ -43,7 +43,7 @@ func TestPlan(t *testing.T) {
 	rest := " --exit-on-stdin-eof --drain 1s"
 	if diff := cmp.Diff([]string{
 		"links: lab links --file /lab/links.json --exit-on-stdin-eof",
-		"echo: lab echo --listen 127.0.0.1:2 --exit-on-stdin-eof",
+		"echo: lab echo --file /lab/echo.json --exit-on-stdin-eof",
 		"us-east-control: serve --role control --data /lab/nodes/us-east-control --admin 127.0.0.1:3" + common +
 			"us-east-control" + rest + " --region us-east --replication async --peer http://127.0.0.1:5 --leader",
 		"us-west-control: serve --role control --data /lab/nodes/us-west-control --admin 127.0.0.1:4" + common +

@@ -177,11 +177,12 @@ func (s *supervisor) prepareFiles() error {
 	if err := os.MkdirAll(s.dir.node(edgeID), 0o700); err != nil {
 		return fmt.Errorf("create edge directory: %w", err)
 	}
-	s.links.Token = s.file.LinksToken
+	s.links.Token, s.plan.echo.Token = s.file.LinksToken, rand.Text()
 	return errors.Join(
 		writeFile(s.dir.tokens(), []byte(tokens)),
 		writeFile(s.dir.replicaToken(), []byte(replica+"\n")),
 		writeJSON(s.dir.links(), s.links),
+		writeJSON(s.dir.echo(), s.plan.echo),
 		writeFile(filepath.Join(s.dir.node(edgeID), "last-good.ndjson"), state),
 	)
 }

@@ -53,5 +53,10 @@ func sacrifice() error { return nil }
 // residentBytes is not known.
 func residentBytes(int) int64 { return 0 }
 
+// connectionsTo is not known.
+func connectionsTo(string) (int, error) {
+	return 0, errors.New("macOS does not say how many connections a port has")
+}
+
 // path returns where to find the program.
 func (e *executable) path() string { return e.name }

@@ -2,9 +2,11 @@ package process
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -119,6 +121,31 @@ func residentBytes(pid int) int64 {
 	}
 	pages, _ := strconv.ParseInt(string(fields[1]), 10, 64)
 	return pages * int64(os.Getpagesize())
+}
+
+// connectionsTo returns how many connections are established to addr, host:port of IPv4, at the side that accepted them
+// (proc_pid_net(5), state 01).
+func connectionsTo(addr string) (int, error) {
+	at, err := netip.ParseAddrPort(addr)
+	if err != nil || !at.Addr().Is4() {
+		return 0, fmt.Errorf("%q is no address of IPv4", addr)
+	}
+	table, err := os.ReadFile("/proc/self/net/tcp")
+	if err != nil {
+		return 0, err
+	}
+	ip := at.Addr().As4()
+	return countEstablished(table, fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(ip[:]), at.Port())), nil
+}
+
+// countEstablished counts the lines of a table of connections whose local address is local and whose state is established.
+func countEstablished(table []byte, local string) (n int) {
+	for line := range bytes.Lines(table) {
+		if fields := bytes.Fields(line); len(fields) > 3 && string(fields[1]) == local && string(fields[3]) == "01" {
+			n++
+		}
+	}
+	return n
 }
 
 // path returns where to find the program, also when its file was deleted (as `go run` does) or replaced (by an upgrade).

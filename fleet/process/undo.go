@@ -25,8 +25,8 @@ type targetID struct {
 
 var faultPattern = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
 
-// isGateway tells the gateway's instances from the lab's other processes.
-func isGateway(r fleet.Role) bool { return r == fleet.Control || r == fleet.Data || r == fleet.Edge }
+// isInstance tells the gateway's instances, and the upstream behind them, from the processes that make them a lab.
+func isInstance(r fleet.Role) bool { return r != roleLinks }
 
 // checkFault reports why the lab cannot inject f into targets.
 func checkFault(f fleet.Fault, targets []Process) error {
