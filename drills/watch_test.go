@@ -163,12 +163,18 @@ func TestAnInterruptedWatchEndsCleanly(t *testing.T) {
 				defer cancel()
 				w := newWatch(t, outageAt{3 * sec, 4 * sec})
 				w.Plan.For, w.Plan.RTO = c.length, c.rto
+				if c.rto > 0 {
+					w.Plan.SLO = 0.5
+				}
 				r := watch(t, ctx, w)
 				if r.Verdict != c.verdict || r.Interrupted != c.interrupted || len(r.Series[0].Outages) != 1 {
 					t.Errorf("%q, interrupted %v: %s", r.Verdict, r.Interrupted, r.Reason)
 				}
 				if len(r.Objectives) > 0 && r.Objectives[0].Verdict != c.verdict {
 					t.Errorf("%+v of what is %s", r.Objectives[0], r.Verdict)
+				}
+				if ids := withVerdict(r.Objectives, Pass); len(ids) > 0 && r.Interrupted {
+					t.Errorf("interrupted, and yet these pass: %v", ids)
 				}
 			})
 		})
