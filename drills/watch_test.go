@@ -246,6 +246,8 @@ func TestAWatchEndsWhenItCannotWrite(t *testing.T) {
 		v.measure(t.Context())
 		if err := v.end(t.Context()); err == nil || time.Since(began) > 4*sec {
 			t.Errorf("%v after %s; want an error soon after 3s", err, time.Since(began))
+		} else if strings.Contains(err.Error(), "\n") {
+			t.Errorf("said more than once: %v", err)
 		}
 		v.screens.close()
 	})
