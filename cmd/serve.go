@@ -110,6 +110,9 @@ func runServe(ctx context.Context, a *app, o *serveOptions) error {
 	if err := o.check(); err != nil {
 		return usageError(err)
 	}
+	for _, file := range []string{o.tokenFile, o.controlTokenFile, o.tlsKey} {
+		a.warnReadable(file)
+	}
 	if o.data == "" {
 		o.data = filepath.Join(a.Config.State, "gateway")
 	}

@@ -30,9 +30,14 @@ func flagError(c *cobra.Command, err error) error {
 		return withHint(err, "see '%s --help'", c.CommandPath())
 	case errors.As(err, &unknown):
 		return withHint(err, "see '%s --help'", c.CommandPath())
-	case errors.As(err, &invalid) && invalid.GetFlag().Value.Type() == "duration":
+	case errors.As(err, &invalid):
 		name, value := invalid.GetFlag().Name, invalid.GetValue()
-		return withHint(fmt.Errorf("--%s %q is no time", name, value), "a number and its unit, as 500ms, 30s, 5m or 1h30m")
+		switch invalid.GetFlag().Value.Type() {
+		case "duration":
+			return withHint(fmt.Errorf("--%s %q is no time", name, value), "a number and its unit, as 500ms, 30s, 5m or 1h30m")
+		case "float64", "int":
+			return withHint(fmt.Errorf("--%s %q is no number that it can be", name, value), "see '%s --help'", c.CommandPath())
+		}
 	}
 	return err
 }

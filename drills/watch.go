@@ -315,7 +315,8 @@ func (v *watching) end(ctx context.Context) error {
 	err := v.err
 	v.mu.Unlock()
 	if err != nil {
-		return errors.Join(err, v.close())
+		_ = v.close() // which says the same once more
+		return err
 	}
 	now := time.Now()
 	drift := now.Sub(v.t0) - now.Round(0).Sub(v.t0.Round(0))

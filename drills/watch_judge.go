@@ -29,8 +29,11 @@ func JudgeWatch(f WatchFacts) *WatchResult {
 	if j.result.Interrupted && len(j.result.Objectives) > 0 && j.result.Verdict != Fail {
 		j.result.Verdict, j.result.Reason = Aborted, "interrupted before its time was over"
 	}
-	if v := j.result.Verdict; (v == Aborted || v == Errored) && (f.Definitions > 1 || !f.Complete) { // who was killed reported nothing
-		cutShort(j.result.Objectives, v)
+	switch {
+	case !f.Complete: // who was killed reported nothing, whatever its definitions
+		cutShort(j.result.Objectives, j.result.Verdict)
+	case j.result.Interrupted && f.Definitions > 1: // what is missed stays so, and the rest was not seen to its end
+		cutShort(j.result.Objectives, Aborted)
 	}
 	return j.result
 }

@@ -163,12 +163,18 @@ func TestAnInterruptedWatchEndsCleanly(t *testing.T) {
 				defer cancel()
 				w := newWatch(t, outageAt{3 * sec, 4 * sec})
 				w.Plan.For, w.Plan.RTO = c.length, c.rto
+				if c.rto > 0 {
+					w.Plan.SLO = 0.5
+				}
 				r := watch(t, ctx, w)
 				if r.Verdict != c.verdict || r.Interrupted != c.interrupted || len(r.Series[0].Outages) != 1 {
 					t.Errorf("%q, interrupted %v: %s", r.Verdict, r.Interrupted, r.Reason)
 				}
 				if len(r.Objectives) > 0 && r.Objectives[0].Verdict != c.verdict {
 					t.Errorf("%+v of what is %s", r.Objectives[0], r.Verdict)
+				}
+				if ids := withVerdict(r.Objectives, Pass); len(ids) > 0 && r.Interrupted {
+					t.Errorf("interrupted, and yet these pass: %v", ids)
 				}
 			})
 		})
@@ -240,6 +246,8 @@ func TestAWatchEndsWhenItCannotWrite(t *testing.T) {
 		v.measure(t.Context())
 		if err := v.end(t.Context()); err == nil || time.Since(began) > 4*sec {
 			t.Errorf("%v after %s; want an error soon after 3s", err, time.Since(began))
+		} else if strings.Contains(err.Error(), "\n") {
+			t.Errorf("said more than once: %v", err)
 		}
 		v.screens.close()
 	})

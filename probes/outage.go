@@ -2,6 +2,7 @@ package probes
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 )
@@ -104,31 +105,38 @@ func bySeries(samples []Sample) map[string][]Sample {
 	return of
 }
 
-// Grouped puts the samples of each series together, sorted by their due times. It uses up the slice that it is given: only those
-// that are not of the longest series are copied for a while.
+// Grouped puts the samples of each series together, sorted by their due times: those of the longest series, then the others by name.
+// It uses up the slice that it is given: only what is not of the longest series is copied for a while.
 func Grouped(samples []Sample) []Sample {
-	longest, n := "", 0
-	counts := map[string]int{}
+	counts, next := map[string]int{}, map[string]int{} // next is where in others
 	for i := range samples {
 		counts[samples[i].Series]++
 	}
-	for name, c := range counts {
-		if c > n {
-			longest, n = name, c
+	longest, n := "", 0
+	names := slices.Sorted(maps.Keys(counts))
+	for _, name := range names {
+		if counts[name] > counts[longest] {
+			longest = name
 		}
 	}
-	first, others := samples[:0], make([]Sample, 0, len(samples)-n)
+	for _, name := range names {
+		if name != longest {
+			next[name], n = n, n+counts[name]
+		}
+	}
+	first, others := samples[:0], make([]Sample, n)
 	for i := range samples {
-		if samples[i].Series == longest {
+		if name := samples[i].Series; name == longest {
 			first = append(first, samples[i])
 		} else {
-			others = append(others, samples[i])
+			others[next[name]] = samples[i]
+			next[name]++
 		}
 	}
 	sortByDue(first)
-	slices.SortStableFunc(others, func(a, b Sample) int {
-		return cmp.Or(cmp.Compare(a.Series, b.Series), cmp.Compare(a.Due, b.Due))
-	})
+	for name, end := range next {
+		sortByDue(others[end-counts[name] : end])
+	}
 	return append(first, others...)
 }
 

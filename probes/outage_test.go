@@ -1,6 +1,9 @@
 package probes
 
 import (
+	"maps"
+	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -215,5 +218,31 @@ func TestEstimateAllKeepsSeriesApart(t *testing.T) {
 	got := EstimateAll([]Series{items, orders}, samples, Window{Inject: 50 * tick, Stable: time.Second, Limit: limit})
 	if got[0].RTA.Impact != NoImpact || got[1].RTA.Impact != OutageImpact {
 		t.Errorf("impacts = %s, %s; want none, outage", got[0].RTA.Impact, got[1].RTA.Impact)
+	}
+}
+
+// TestGroupedKeepsEachSeries: whatever the order of the record, those of a series stand together, as if it had been alone in it.
+func TestGroupedKeepsEachSeries(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	names := []string{"b", "a", "c", "a"} // a is the longest
+	for range 100 {
+		var samples, want []Sample
+		for i := range r.IntN(200) {
+			samples = append(samples, Sample{Series: names[r.IntN(len(names))], Seq: int64(i), Due: time.Duration(r.IntN(50))})
+		}
+		of := bySeries(samples)
+		order := slices.Sorted(maps.Keys(of))
+		slices.SortStableFunc(order, func(a, b string) int { return len(of[b]) - len(of[a]) })
+		if len(order) > 1 {
+			slices.Sort(order[1:])
+		}
+		for _, name := range order {
+			alone := slices.Clone(of[name])
+			sortByDue(alone)
+			want = append(want, alone...)
+		}
+		if got := Grouped(slices.Clone(samples)); !slices.Equal(got, want) {
+			t.Fatalf("%v\nwant %v", got, want)
+		}
 	}
 }

@@ -24,11 +24,12 @@ const (
 // lines, so that what was flushed stays readable whatever happens next. Who appends does not wait for that: an attempt that
 // does is late with the next one. It is safe for concurrent use.
 type Recorder struct {
-	mu    sync.Mutex
-	lines []byte // that are in no frame yet
-	err   error  // the first; nothing is written after it
-	full  chan struct{}
-	done  chan struct{}
+	mu     sync.Mutex
+	lines  []byte // that are in no frame yet
+	err    error  // the first; nothing is written after it
+	closed bool   // no more lines are taken
+	full   chan struct{}
+	done   chan struct{}
 
 	writing sync.Mutex // held before mu
 	file    *os.File
@@ -97,8 +98,11 @@ func (r *Recorder) Write(lines []byte) (int, error) {
 func (r *Recorder) add(lines []byte) (pending int, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.err != nil {
+	switch {
+	case r.err != nil:
 		return 0, r.err
+	case r.closed:
+		return 0, fmt.Errorf("record: %w", os.ErrClosed)
 	}
 	r.lines = append(r.lines, lines...)
 	return len(r.lines), nil
@@ -112,19 +116,18 @@ func (r *Recorder) Sync() error {
 	return r.fail(r.file.Sync())
 }
 
-// Close syncs and closes the file. Later lines are lost with an error.
+// Close syncs and closes the file. Later lines are lost with an error; none that was taken is.
 func (r *Recorder) Close() error {
-	err := r.Sync()
 	r.mu.Lock()
-	select {
-	case <-r.done:
+	if r.closed {
 		r.mu.Unlock()
-		return err
-	default:
+		return r.Sync() // which says so
 	}
-	close(r.done)
+	r.closed = true
 	r.mu.Unlock()
+	close(r.done)
 	r.flusher.Wait()
+	err := r.Sync()
 	r.fail(os.ErrClosed)
 	return errors.Join(err, r.file.Close(), r.zstd.Close())
 }

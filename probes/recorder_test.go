@@ -238,6 +238,37 @@ func TestRecorderHoldsBackWhoIsQuickerThanTheDisk(t *testing.T) {
 	}
 }
 
+// TestRecorderKeepsWhatItTook closes while somebody appends: what was no error is in the file.
+func TestRecorderKeepsWhatItTook(t *testing.T) {
+	for range 20 {
+		path := filepath.Join(t.TempDir(), "samples.jsonl.zst")
+		r, err := CreateRecorder(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		taken, begun, ended := 0, make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(ended)
+			for r.Append(Sample{Series: "orders", Seq: int64(taken)}) == nil {
+				if taken++; taken == 50 {
+					close(begun)
+				}
+			}
+		}()
+		<-begun
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		<-ended
+		if _, got, err := readFile(t, path); err != nil || len(got) != taken {
+			t.Fatalf("%d samples, %v; want %d", len(got), err, taken)
+		}
+		if err := r.Close(); !errors.Is(err, os.ErrClosed) {
+			t.Fatalf("closed again: %v", err)
+		}
+	}
+}
+
 func FuzzReadSamples(f *testing.F) {
 	path := filepath.Join(f.TempDir(), "r")
 	r, err := CreateRecorder(path)

@@ -26,7 +26,8 @@ type watchLine struct {
 	series  drills.WatchSeries
 	strip   strip
 	classes map[probes.Class]int
-	problem string // of the last attempt that was affected
+	problem string        // of the last attempt that failed
+	failed  time.Duration // when that one was due
 	course  probes.Course
 }
 
@@ -80,7 +81,7 @@ func (s *watchState) line(name string) *watchLine {
 func (l *watchLine) sample(a probes.Sample) {
 	l.classes[a.Class]++
 	if a.Class.Affected() {
-		l.problem = string(a.Class)
+		l.problem, l.failed = string(a.Class), a.Due
 		if why := brief(a.Error); why != "" {
 			l.problem += ": " + why
 		}

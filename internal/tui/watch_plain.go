@@ -1,7 +1,6 @@
 package tui
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -93,8 +92,8 @@ func (p *plainWatch) course(at time.Duration, c probes.Course) {
 	switch {
 	case now.down && !before.down:
 		problem := "answers are slow"
-		if l := p.state.line(name); l != nil {
-			problem = cmp.Or(l.problem, problem)
+		if l := p.state.line(name); l != nil && l.problem != "" && l.failed >= o.Start { // else it is of an earlier outage
+			problem = l.problem
 		}
 		p.line(at, "down", ansi.Truncate(oneLine(name+": since "+seconds(o.Start)+", "+problem), lineRoom, "…"), "") // the evidence has all of it
 	case now.back && !before.back:

@@ -149,7 +149,7 @@ func TestProblemsAreBrief(t *testing.T) {
 	plan := demoPlan()
 	series := plan.Series[0].Series
 	events := make(chan drills.WatchEvent, 4)
-	events <- drills.WatchEvent{At: ms(100), Sample: &probes.Sample{Series: series.Name, Class: probes.FailBody, Error: strings.Repeat("long ", 60)}}
+	events <- drills.WatchEvent{At: ms(100), Sample: &probes.Sample{Series: series.Name, Due: ms(100), Class: probes.FailBody, Error: strings.Repeat("long ", 60)}}
 	events <- drills.WatchEvent{At: ms(200), Courses: []probes.Course{{Series: series, Outages: []probes.Outage{{Series: series.Name, Start: ms(100)}}}}}
 	events <- drills.WatchEvent{At: ms(300), Mark: true}
 	events <- drills.WatchEvent{At: ms(400), Mark: true}
@@ -165,6 +165,24 @@ func TestProblemsAreBrief(t *testing.T) {
 		if n := ansi.StringWidth(line); n > 80 {
 			t.Errorf("%d columns: %s", n, line)
 		}
+	}
+}
+
+// TestAnOutageIsNotBlamedOnTheLastOne: what is slow now was refused before.
+func TestAnOutageIsNotBlamedOnTheLastOne(t *testing.T) {
+	plan := demoPlan()
+	series := plan.Series[0].Series
+	over := probes.Outage{Series: series.Name, Start: ms(100), End: ms(300)}
+	events := make(chan drills.WatchEvent, 2)
+	events <- drills.WatchEvent{At: ms(100), Sample: &probes.Sample{Series: series.Name, Due: ms(100), Class: probes.FailRefused}}
+	events <- drills.WatchEvent{At: ms(900), Courses: []probes.Course{{Series: series, Outages: []probes.Outage{over, {Series: series.Name, Start: ms(800)}}}}}
+	close(events)
+	var out bytes.Buffer
+	if err := PlainWatch(&out, events, plan); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "since 0.8s, answers are slow") {
+		t.Error(out.String())
 	}
 }
 
