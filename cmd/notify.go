@@ -2,14 +2,11 @@ package cmd
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
-	"net/url"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -30,13 +27,11 @@ func (a *app) notifier() (func(context.Context, drills.Notice) error, error) {
 	c := a.Config.Notify
 	var hook *webhook
 	if c.URL != "" {
-		u, err := url.Parse(c.URL)
-		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return nil, errors.New("notify.url is not of the form https://HOST/PATH")
+		u, err := newSecretURL(c.URL)
+		if err != nil {
+			return nil, fmt.Errorf("notify.url %w", err)
 		}
-		hook = &webhook{url: u, client: &http.Client{
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // which would carry the path elsewhere
-		}}
+		hook = &webhook{u}
 	}
 	if hook == nil && len(c.Exec) == 0 {
 		return nil, nil
@@ -96,38 +91,16 @@ func (w *limitedWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// webhook is a URL of which only String is shown.
-type webhook struct {
-	url    *url.URL
-	client *http.Client
-}
-
-// String returns scheme and host.
-func (h *webhook) String() string { return h.url.Scheme + "://" + h.url.Host }
+// webhook is told of drills.
+type webhook struct{ *secretURL }
 
 func (h *webhook) post(ctx context.Context, n drills.Notice) error {
 	body, err := json.Marshal(n)
-	if err != nil {
-		return err
+	if err == nil {
+		err = h.secretURL.post(ctx, "", "application/json", bytes.NewReader(body))
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, h.url.String(), bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("post to %s: malformed URL", h)
-	}
-	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("User-Agent", "gwdr")
-	response, err := h.client.Do(request)
-	if err != nil {
-		var withURL *url.Error // repeats the whole of it
-		if errors.As(err, &withURL) {
-			err = withURL.Err
-		}
 		return fmt.Errorf("post to %s: %w", h, err)
-	}
-	defer response.Body.Close()
-	io.Copy(io.Discard, io.LimitReader(response.Body, 64<<10))
-	if response.StatusCode/100 != 2 {
-		return fmt.Errorf("post to %s: it answered %s", h, cmp.Or(http.StatusText(response.StatusCode), response.Status))
 	}
 	return nil
 }
