@@ -25,7 +25,7 @@ const labFleet = "lab"
 func (a *app) openSite(s *scenarios.Scenario) func(context.Context) (*drills.Site, error) {
 	return func(ctx context.Context) (*drills.Site, error) {
 		if s.Fleet != labFleet {
-			return nil, fmt.Errorf("%w: fleet %q has no driver that can break it; only the lab can be drilled", drills.ErrRefused, s.Fleet)
+			return nil, noDriver(s.Fleet)
 		}
 		site, end, err := a.openLabSite(ctx, s)
 		if err != nil {

@@ -44,6 +44,15 @@ func (o *probeOptions) check() error {
 	return checkAddress("--metrics", o.Metrics)
 }
 
+// shortFor returns what somebody should know who ends a measurement before its baseline is over, or "".
+func shortFor(p drills.WatchPlan) string {
+	if p.For == 0 || p.For > p.Baseline {
+		return ""
+	}
+	return fmt.Sprintf("--for %s ends before the baseline of %s is over: nothing was to be broken yet; give a longer --for, or a shorter --baseline",
+		p.For, p.Baseline)
+}
+
 // watch plans a fresh and a kept-alive series for each URL, and one for the control target. A target whose connections carry one
 // attempt each has only a fresh one.
 func (o *probeOptions) watch(urls []string, control string, headers map[string]string) (*drills.Watch, error) {
@@ -190,6 +199,9 @@ func (a *app) headerValue(name, value string) (string, error) {
 		content, err := os.ReadFile(last[1:])
 		if err != nil {
 			return "", err
+		}
+		if secretHeader(name) {
+			a.warnReadable(last[1:])
 		}
 		value = value[:at] + strings.TrimSpace(string(content))
 	case strings.HasPrefix(last, "env:"):

@@ -90,6 +90,7 @@ func (a *app) vantageToken(file string) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("read token of the agents: %w", err)
 		}
+		a.warnReadable(file)
 		token = string(b)
 	}
 	if token = strings.TrimSpace(token); token == "" {

@@ -57,18 +57,21 @@ with every revocation known anywhere, and goes after newer ones as they appear. 
 the same command. docs/restore.md is the page for the worst day.
 
 GET /v1 of the admin API lists its endpoints; docs/admin-api.md describes them.`,
-		Example: `  gwdr serve                                              # everything in one process, on this machine only
+		Example: `  gwdr serve      # everything in one process, on this machine only
   gwdr serve --role control --data /var/lib/gwdr --token-file tokens
-  gwdr serve --role data --data /var/lib/gwdr-data --listen :8080 --control http://127.0.0.1:8081 --control-token-file token
+  gwdr serve --role data --data /var/lib/gwdr-data --listen :8080 \
+    --control http://127.0.0.1:8081 --control-token-file token
 
   # the gateway is gone: serve from the backups, at once
-  gwdr serve --from-backup --listen :8080                 # of all locations in gwdr.yaml
+  gwdr serve --from-backup --listen :8080   # of all locations in gwdr.yaml
   gwdr serve --from-backup offsite --listen :8080
-  curl -X POST 127.0.0.1:8081/v1/promote                  # make it the gateway
+  curl -X POST 127.0.0.1:8081/v1/promote    # make it the gateway
 
   # a first route, a key, a call
-  curl -X PUT 127.0.0.1:8081/v1/upstream/hello -d '{"endpoints":[{"url":"http://127.0.0.1:9000"}]}'
-  curl -X PUT 127.0.0.1:8081/v1/route/hello -d '{"path":"/{rest...}","upstream":"hello"}'
+  curl -X PUT 127.0.0.1:8081/v1/upstream/hello \
+    -d '{"endpoints":[{"url":"http://127.0.0.1:9000"}]}'
+  curl -X PUT 127.0.0.1:8081/v1/route/hello \
+    -d '{"path":"/{rest...}","upstream":"hello"}'
   curl -X POST 127.0.0.1:8081/v1/keys -d '{}'
   curl 127.0.0.1:8080/ -H 'Authorization: Bearer gwk_...'`,
 		Args: o.backup.arguments,

@@ -54,11 +54,11 @@ func (f *foresight) predict() Predicted {
 	return Predicted{Unknown: unknown, From: []Input{}}
 }
 
-// staggered reports whether a fault is delayed.
+// staggered reports whether a fault is delayed, or comes in parts.
 func (f *foresight) staggered() bool {
 	return slices.ContainsFunc(f.scenario.Steps, func(s scenarios.Step) bool {
 		delay, _ := s.Delay()
-		return s.Fault != "" && delay > 0
+		return s.Fault != "" && (delay > 0 || s.After != "" || s.Stagger > 0 || s.Repeat.Times > 1)
 	})
 }
 

@@ -64,28 +64,56 @@ func (j *watchJudgement) place(inject time.Duration) {
 }
 
 // bySeries returns the samples of each series on our clock, those of a vantage point sorted and with an unknown attempt
-// wherever nothing was told.
+// wherever nothing was told. The others are those of the facts, where they are sorted already.
 func (j *watchJudgement) bySeries() map[string][]probes.Sample {
 	of := map[string][]probes.Sample{}
-	from := map[string]*placed{}
-	for _, s := range j.facts.Plan.Series {
-		from[s.Name] = j.points[s.Vantage]
+	for rest := j.facts.Samples; len(rest) > 0; {
+		name := rest[0].Series
+		n := slices.IndexFunc(rest, func(s probes.Sample) bool { return s.Series != name })
+		if n < 0 {
+			n = len(rest)
+		}
+		if of[name] == nil {
+			of[name] = rest[:n:n] // so that more would be added to a copy
+		} else {
+			of[name] = append(of[name], rest[:n]...)
+		}
+		rest = rest[n:]
 	}
 	end := j.facts.Baseline.From // of what was probed from here
-	for _, s := range j.facts.Samples {
-		if p := from[s.Series]; p != nil {
-			s = moved(s, p.offset.Middle())
-		} else {
-			end = max(end, s.Due)
+	here := func(name string) bool {
+		return !slices.ContainsFunc(j.facts.Plan.Series, func(s WatchSeries) bool { return s.Name == name && s.Vantage != "" })
+	}
+	for name, samples := range of {
+		if here(name) {
+			of[name] = sorted(samples)
+			end = max(end, lastDue(samples)-1)
 		}
-		of[s.Series] = append(of[s.Series], s)
 	}
 	for _, s := range j.facts.Plan.Series {
 		if p := j.points[s.Vantage]; p != nil {
-			of[s.Name] = p.fill(s.Series, of[s.Name], j.facts.Baseline.From, end)
+			of[s.Name] = p.fill(s.Series, p.ours(of[s.Name]), j.facts.Baseline.From, end)
 		}
 	}
 	return of
+}
+
+// ours returns the samples on our clock.
+func (p *placed) ours(samples []probes.Sample) []probes.Sample {
+	all := make([]probes.Sample, len(samples))
+	for i := range samples {
+		all[i] = moved(samples[i], p.offset.Middle())
+	}
+	return all
+}
+
+// sorted returns samples by their due times: a copy if they are not.
+func sorted(samples []probes.Sample) []probes.Sample {
+	byDue := func(a, b probes.Sample) int { return cmp.Compare(a.Due, b.Due) }
+	if slices.IsSortedFunc(samples, byDue) {
+		return samples
+	}
+	return slices.SortedFunc(slices.Values(samples), byDue)
 }
 
 // fill adds an unknown attempt wherever one was due of which nothing was told: from the start on, between those that were

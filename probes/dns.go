@@ -58,6 +58,19 @@ func dnsType(name string) dnsmessage.Type {
 	}[name]
 }
 
+// rcode returns the name that operators and their tools have for a response code (RFC 1035, RFC 2136, RFC 6895).
+func rcode(c dnsmessage.RCode) string {
+	name, ok := map[dnsmessage.RCode]string{
+		dnsmessage.RCodeFormatError: "FORMERR", dnsmessage.RCodeServerFailure: "SERVFAIL", dnsmessage.RCodeNameError: "NXDOMAIN",
+		dnsmessage.RCodeNotImplemented: "NOTIMP", dnsmessage.RCodeRefused: "REFUSED", 6: "YXDOMAIN", 7: "YXRRSET", 8: "NXRRSET",
+		9: "NOTAUTH", 10: "NOTZONE",
+	}[c]
+	if !ok {
+		return fmt.Sprintf("RCODE %d", c)
+	}
+	return name
+}
+
 func (s *dnsSender) close() {}
 
 func (s *dnsSender) send(ctx context.Context, deadline time.Time, sample *Sample) {
@@ -165,7 +178,7 @@ func (s *dnsSender) parse(text, question []byte) (*dnsmessage.Message, error) {
 // check judges the answer: no records are FailDNS, others than wanted FailBody.
 func (s *dnsSender) check(answer *dnsmessage.Message) error {
 	if answer.RCode != dnsmessage.RCodeSuccess {
-		return &answerError{class: FailDNS, text: "answer is " + strings.TrimPrefix(answer.RCode.String(), "RCode")}
+		return &answerError{class: FailDNS, text: "answer is " + rcode(answer.RCode)}
 	}
 	var got []string
 	for _, r := range answer.Answers {

@@ -175,6 +175,18 @@ func TestDNS(t *testing.T) {
 	}
 }
 
+// TestDNSNamesItsAnswer: operators know these by their names in the standard.
+func TestDNSNamesItsAnswer(t *testing.T) {
+	for code, want := range map[dnsmessage.RCode]string{
+		dnsmessage.RCodeNameError: "answer is NXDOMAIN", dnsmessage.RCodeServerFailure: "answer is SERVFAIL", 11: "answer is RCODE 11",
+	} {
+		server := serveDNS(t, says(code))
+		if s := once(t, Request{URL: "dns://" + server.address + "/api.example"}, 5*time.Second); s.Error != want {
+			t.Errorf("%q, want %q", s.Error, want)
+		}
+	}
+}
+
 // forgedFirst says another id, then another name, then what is right.
 func forgedFirst(q dnsmessage.Message, _ bool) [][]byte {
 	id, name := q, q

@@ -33,22 +33,32 @@ var errDense = fmt.Errorf("its lines take up more than %d MiB and %d times the s
 // says that the record is damaged.
 func ReadSamples(r io.Reader) ([]Sample, error) {
 	texts := interned{}
-	return readRecord(r, func(s *Sample) {
+	return readRecord(r, func(line []byte, s *Sample) error {
+		if texts.parse(line, s) {
+			return nil
+		}
+		*s = Sample{}
+		if err := json.Unmarshal(line, s); err != nil {
+			return err
+		}
 		s.Series, s.Class, s.Error = texts.one(s.Series), Class(texts.one(string(s.Class))), texts.one(s.Error)
 		s.Instance, s.Region = texts.one(s.Instance), texts.one(s.Region)
+		return nil
 	})
 }
 
 // ReadEntries reads ledger.jsonl.zst as ReadSamples does.
-func ReadEntries(r io.Reader) ([]Entry, error) { return readRecord(r, func(*Entry) {}) }
+func ReadEntries(r io.Reader) ([]Entry, error) { return readRecord(r, unmarshal[Entry]) }
 
 // ReadObservations reads readback.jsonl.zst as ReadSamples does.
 func ReadObservations(r io.Reader) ([]Observation, error) {
-	return readRecord(r, func(*Observation) {})
+	return readRecord(r, unmarshal[Observation])
 }
 
-// readRecord reads the lines, and gives each to keep before it is kept.
-func readRecord[T any](r io.Reader, keep func(*T)) ([]T, error) {
+func unmarshal[T any](line []byte, v *T) error { return json.Unmarshal(line, v) }
+
+// readRecord reads the lines, each by decode.
+func readRecord[T any](r io.Reader, decode func(line []byte, v *T) error) ([]T, error) {
 	var all []T
 	if n := countLines(r); n > 0 {
 		all = make([]T, 0, n)
@@ -59,12 +69,11 @@ func readRecord[T any](r io.Reader, keep func(*T)) ([]T, error) {
 	}
 	defer lines.close()
 	for lines.Scan() {
-		var v T
-		if err := json.Unmarshal(lines.Bytes(), &v); err != nil {
-			return all, fmt.Errorf("read record: line %d: %w", len(all)+1, err)
+		all = append(all, *new(T)) // in its place: a copy of each would be garbage as large as the record
+		n := len(all)
+		if err := decode(lines.Bytes(), &all[n-1]); err != nil {
+			return all[:n-1], fmt.Errorf("read record: line %d: %w", n, err)
 		}
-		keep(&v)
-		all = append(all, v)
 	}
 	if err := lines.Err(); errors.Is(err, io.ErrUnexpectedEOF) {
 		return all, fmt.Errorf("read record: %w", ErrTorn)
@@ -147,22 +156,6 @@ func countLines(r io.Reader) (n int) {
 	}
 	_, _ = again.Seek(start, io.SeekStart) // it could a moment ago; if not, there is nothing to read
 	return n
-}
-
-// interned holds one copy of each text.
-type interned map[string]string
-
-// maxInterned bounds what is remembered of texts that are never the same twice, as errors with a port are.
-const maxInterned = 1 << 12
-
-func (t interned) one(text string) string {
-	if one, ok := t[text]; ok {
-		return one
-	}
-	if len(t) < maxInterned {
-		t[text] = text
-	}
-	return text
 }
 
 // wholeLines splits at newlines and says that a last line without one is torn.

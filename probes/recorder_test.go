@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -190,6 +191,50 @@ func TestRecorderSaysWhenItCannotWrite(t *testing.T) {
 	}
 	if err := r.Close(); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("second close = %v, want os.ErrClosed", err)
+	}
+}
+
+// TestRecorderHoldsBackWhoIsQuickerThanTheDisk keeps the file from being written, and wants those who append to wait once there is
+// too much, and what they said to be read back.
+func TestRecorderHoldsBackWhoIsQuickerThanTheDisk(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "samples.jsonl.zst")
+	r, err := CreateRecorder(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.writing.Lock() // as while a write lasts
+	long, n := strings.Repeat("x", 1<<10), 0
+	for pending := 0; pending < maxPending-4<<10; n++ { // none of these may wait
+		if err := r.Append(Sample{Series: "orders", Seq: int64(n), Error: long}); err != nil {
+			t.Fatal(err)
+		}
+		r.mu.Lock()
+		pending = len(r.lines)
+		r.mu.Unlock()
+	}
+	appended := make(chan error)
+	go func() {
+		for i := range 10 {
+			if err := r.Append(Sample{Series: "orders", Seq: int64(n + i), Error: long}); err != nil {
+				appended <- err
+			}
+		}
+		close(appended)
+	}()
+	for waits := false; !waits; runtime.Gosched() {
+		r.mu.Lock()
+		waits = len(r.lines) >= maxPending
+		r.mu.Unlock()
+	}
+	r.writing.Unlock()
+	if err := <-appended; err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, got, err := readFile(t, path); err != nil || len(got) != n+10 || got[n+9].Seq != int64(n+9) {
+		t.Errorf("%d samples, %v; want %d", len(got), err, n+10)
 	}
 }
 

@@ -77,3 +77,13 @@ func newSender(r Request) (sender, error) {
 	}
 	return scheme.open(r, u)
 }
+
+// keepsAlive reports whether one attempt goes over the connection of another.
+func (r *Request) keepsAlive() bool {
+	u, err := url.Parse(r.URL)
+	if err != nil || r.Fresh {
+		return false
+	}
+	s, _ := SchemeOf(u.Scheme)
+	return s.KeepAlive
+}
