@@ -160,7 +160,8 @@ func retriesOf(count int64) int64 {
 func (f loadFile) flood(ctx context.Context) {
 	var holding sync.WaitGroup
 	defer holding.Wait()
-	for range f.Count {
+	for n := int64(0); n < f.Count && ctx.Err() == nil; n++ {
+		sleep(ctx, floodPace)
 		holding.Go(func() {
 			for ctx.Err() == nil {
 				f.hold(ctx)
@@ -171,6 +172,7 @@ func (f loadFile) flood(ctx context.Context) {
 }
 
 const (
+	floodPace   = time.Millisecond       // between two connections at first: a burst would be another fault
 	floodPause  = 100 * time.Millisecond // before a connection that was closed is made again
 	floodHeader = time.Second            // between two bytes of a slow header
 )

@@ -87,7 +87,8 @@ func (s *supervisor) flooded(ctx context.Context, f *fault) error {
 	if f.undo.Fault.Kind != fleet.ConnectionFlood {
 		return nil
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, startTimeout, fmt.Errorf("not so within %s", startTimeout))
+	within := startTimeout + time.Duration(f.undo.Fault.With.Count)*floodPace
+	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("not so within %s", within))
 	defer cancel()
 	for _, c := range f.targets {
 		if err := poll(ctx, "flood "+c.ID, func() error { return floodedAt(c.Listen, f.undo.Fault.With.Count) }); err != nil {
