@@ -159,6 +159,7 @@ func (o *labOperator) restore(ctx context.Context) error {
 		return err
 	}
 	var blank, leader *native.Client
+	var newest int64
 	var silent error
 	var witnesses []restore.RevocationSource
 	for _, in := range instances {
@@ -170,8 +171,8 @@ func (o *labOperator) restore(ctx context.Context) error {
 				silent = err
 			case status.Mode == gateway.ModeBlank:
 				blank = client
-			case status.Mode == gateway.ModeLeader && leader == nil:
-				leader = client
+			case status.Mode == gateway.ModeLeader && status.Epoch > newest: // an old leader says so for a while
+				leader, newest = client, status.Epoch
 			}
 		case fleet.Data:
 			if in.Running {

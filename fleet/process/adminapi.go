@@ -68,6 +68,22 @@ func (a adminAPI) do(ctx context.Context, method, path string, header http.Heade
 	return answer, nil
 }
 
+// role returns what a control plane is, such as modeLeader, and the epoch since when.
+func (a adminAPI) role(ctx context.Context) (mode string, epoch int64, err error) {
+	answer, err := a.do(ctx, http.MethodGet, "/v1/status?brief=true", nil, nil)
+	if err != nil {
+		return "", 0, err
+	}
+	var status struct {
+		Mode  string
+		Epoch int64
+	}
+	if err := json.Unmarshal(answer, &status); err != nil {
+		return "", 0, fmt.Errorf("read status: %w", err)
+	}
+	return status.Mode, status.Epoch, nil
+}
+
 // state returns all entities of a kind by id, at one revision.
 func (a adminAPI) state(ctx context.Context, kind string) (revision int64, all map[string][]byte, err error) {
 	answer, err := a.do(ctx, http.MethodGet, "/v1/state?kind="+url.QueryEscape(kind), nil, nil)

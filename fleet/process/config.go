@@ -59,12 +59,12 @@ func (s *supervisor) another(f *fault) string {
 }
 
 func (s *supervisor) misconfigureOne(ctx context.Context, f fleet.Fault, c *child) error {
-	mode, err := controlMode(ctx, s.http, c.AdminURL, s.file.AdminToken)
+	leader, err := s.leaderOf(ctx, c)
 	if err != nil {
 		return err
 	}
-	if mode != modeLeader {
-		return fmt.Errorf("it says it is %q: only the control plane that leads takes changes", mode)
+	if leader != c {
+		return fmt.Errorf("%s leads: only there are changes taken", leader.ID)
 	}
 	kind, bad := kindKey, []byte(nil)
 	if f.Kind == fleet.BadConfig {
@@ -165,21 +165,26 @@ func (saved *savedConfig) undo(all map[string]map[string][]byte) (changes []chan
 }
 
 // leaderOf returns the control plane that takes changes of the configuration that c has: c itself, or, where the regions copy each
-// other, the one that was promoted since.
-func (s *supervisor) leaderOf(ctx context.Context, c *child) (*child, error) {
+// other, the one that was promoted last. An old leader says for some time that it leads, and what it takes is lost.
+func (s *supervisor) leaderOf(ctx context.Context, c *child) (leader *child, err error) {
 	candidates := []*child{c}
 	if s.topology.Replication != ReplicationNone {
-		candidates = append(candidates, s.all()...)
+		candidates = s.all()
 	}
+	newest := int64(0)
 	for _, other := range candidates {
 		if r, _ := other.current(); other.Role != fleet.Control || !r.running() {
 			continue
 		}
-		if mode, err := controlMode(ctx, s.http, other.AdminURL, s.file.AdminToken); err == nil && mode == modeLeader {
-			return other, nil
+		mode, epoch, err := s.admin(other).role(ctx)
+		if err == nil && mode == modeLeader && epoch > newest {
+			leader, newest = other, epoch
 		}
 	}
-	return nil, errors.New("no control plane takes changes")
+	if leader == nil {
+		return nil, errors.New("no control plane takes changes")
+	}
+	return leader, nil
 }
 
 func (s *supervisor) admin(c *child) adminAPI {

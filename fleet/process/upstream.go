@@ -143,9 +143,10 @@ func (l *Lab) lookLate(ctx context.Context, f fleet.Fault, t targetID) (string, 
 	asked, hit, err := askUpstream(ctx, f, t, func(ctx context.Context, client *http.Client, url string) (bool, error) {
 		patience, cancel := context.WithTimeout(ctx, late)
 		defer cancel()
+		start := time.Now()
 		_, err := statusAt(patience, client, url)
-		if err != nil && ctx.Err() == nil && patience.Err() != nil {
-			return true, nil
+		if ctx.Err() == nil && time.Since(start) >= late {
+			return true, nil // also if the answer came just then
 		}
 		return false, err
 	})
