@@ -116,7 +116,7 @@ func FuzzTrouble(f *testing.F) {
 }
 
 func TestLooksAreSeldomWrong(t *testing.T) {
-	for share, want := range map[float64][2]int{1: {20, 20}, 0.5: {120, 20}, 0.01: {6000, 20}, 0.001: {20_000, 6}} {
+	for share, want := range map[float64][2]int{1: {20, 20}, 0.5: {120, 20}, 0.01: {6000, 20}, 0.001: {8000, 2}} {
 		if asked, least := looks(share); asked != want[0] || least != want[1] {
 			t.Errorf("share %v: %d of %d, want %d of %d", share, least, asked, want[1], want[0])
 		}

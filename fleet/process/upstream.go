@@ -103,11 +103,12 @@ func (s *supervisor) tellEcho(ctx context.Context, method string, f *fault) erro
 	return nil
 }
 
-// How the share of answers that are hit is counted: enough requests for so many of them to be expected, but no more than most.
-// A third of what is expected is what chance leaves in all but one of a hundred thousand looks.
+// How the share of answers that are hit is counted: enough requests for so many of them to be expected, but no more than can be made
+// while a drill waits. A third of the 60 is what chance leaves in all but one of a million looks; of the 8 that are expected of the
+// smallest share, in all but one of three hundred, and a drill looks again.
 const (
 	hitsExpected = 60
-	mostAsked    = 20_000
+	mostAsked    = 8000
 	wholeAsked   = 20 // where all are hit
 	askedAtOnce  = 20
 )
