@@ -45,7 +45,7 @@ func TestCatalogue(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{
 		"bad-config", "connection-flood", "instance-crash", "instance-hang", "instance-slow", "key-store-wiped", "load-spike",
-		"region-loss", "store-corrupted", "store-wiped",
+		"region-loss", "retry-storm", "store-corrupted", "store-wiped", "upstream-brownout", "upstream-down",
 	}, names); diff != "" {
 		t.Errorf("catalogue (-want +got):\n%s", diff)
 	}
