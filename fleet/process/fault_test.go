@@ -35,6 +35,13 @@ func TestConformance(t *testing.T) {
 		Faults: map[fleet.FaultKind]fleettest.Case{
 			fleet.Kill:      {Selector: fleet.Selector{Region: "us-east"}},
 			fleet.StoreWipe: {Selector: fleet.Selector{Instance: "us-east-control"}},
+
+			fleet.Isolate:   {Selector: fleet.Selector{Region: "us-east"}},
+			fleet.Partition: {Selector: fleet.Selector{Instance: "us-east-control"}, With: fleet.Params{Peer: fleet.Selector{Region: "us-west"}}},
+			fleet.Latency:   {Selector: fleet.Selector{Instance: "us-east-1"}, With: fleet.Params{Delay: 50 * time.Millisecond, Jitter: 20 * time.Millisecond}},
+			fleet.Bandwidth: {Selector: fleet.Selector{Role: fleet.Upstream}, With: fleet.Params{Rate: 1 << 20}},
+			fleet.Reset:     {Selector: fleet.Selector{Region: "us-east", Role: fleet.Data}, With: fleet.Params{Peer: fleet.Selector{Role: fleet.Edge}}},
+			fleet.BlackHole: {Selector: fleet.Selector{Role: fleet.Upstream}},
 		},
 	})
 }

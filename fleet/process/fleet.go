@@ -16,7 +16,7 @@ import (
 
 var _ fleet.Fleet = (*Lab)(nil)
 
-// Instances lists the instances of the gateway, by id.
+// Instances lists the instances of the gateway and the upstream behind it, by id.
 func (l *Lab) Instances(ctx context.Context) ([]fleet.Instance, error) {
 	processes, err := l.Processes(ctx)
 	if err != nil {
@@ -24,7 +24,7 @@ func (l *Lab) Instances(ctx context.Context) ([]fleet.Instance, error) {
 	}
 	var instances []fleet.Instance
 	for _, p := range processes {
-		if isGateway(p.Role) {
+		if isInstance(p.Role) {
 			instances = append(instances, p.Instance)
 		}
 	}
@@ -52,7 +52,11 @@ func (l *Lab) Prepare(ctx context.Context, f fleet.Fault, targets []fleet.Instan
 	if err := checkFault(f, chosen); err != nil {
 		return fleet.Undo{}, fmt.Errorf("prepare %w", err)
 	}
-	return encodeUndo(string(l.dir), l.file.identity, f, chosen)
+	u, err := encodeUndo(string(l.dir), l.file.identity, f, chosen)
+	if err != nil {
+		return fleet.Undo{}, err
+	}
+	return l.addCuts(u, processes)
 }
 
 // Inject breaks what u was prepared for; it returns when that is so.

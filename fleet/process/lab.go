@@ -90,6 +90,11 @@ func (l *Lab) ControlFromEdge(region string) string {
 // EchoURL returns the base URL of the echo upstream, directly.
 func (l *Lab) EchoURL() string { return l.file.Echo }
 
+// UpstreamURL returns the base URL at which gateways reach the echo upstream: over a link.
+func (l *Lab) UpstreamURL() string {
+	return "http://" + l.file.endpoints.Links[linkID("gateways", echoID)]
+}
+
 // LinkAddr returns the host:port of the link with the id, or "".
 func (l *Lab) LinkAddr(id string) string { return l.file.endpoints.Links[id] }
 
@@ -165,6 +170,9 @@ func (l *Lab) WaitReady(ctx context.Context) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, in := range instances {
+		if in.AdminURL == "" { // an upstream serves from its start
+			continue
+		}
 		group.Go(func() error {
 			return poll(ctx, "wait for "+in.ID, func() error { return probe(ctx, l.http, in.AdminURL+"/ready") })
 		})

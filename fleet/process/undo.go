@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -20,19 +21,20 @@ type undoData struct {
 type targetID struct {
 	ID       string   `json:"id"`
 	identity          // of its process
-	Ports    []string `json:"ports"` // host:port that it listens on
+	Ports    []string `json:"ports"`           // host:port that it listens on
+	Links    []cut    `json:"links,omitempty"` // what a fault of the network does to which of its links
 }
 
 var faultPattern = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
 
-// isGateway tells the gateway's instances from the lab's other processes.
-func isGateway(r fleet.Role) bool { return r == fleet.Control || r == fleet.Data || r == fleet.Edge }
+// isInstance tells what a drill may break from what it is broken with.
+func isInstance(r fleet.Role) bool { return r != roleLinks }
 
 // checkFault reports why the lab cannot inject f into targets.
 func checkFault(f fleet.Fault, targets []Process) error {
 	injector, ok := injectors()[f.Kind]
 	if !ok {
-		return fmt.Errorf("fault %s: %w (the lab has %s)", f.Kind, fleet.ErrUnsupported, supported())
+		return fmt.Errorf("fault %s: %w (%s)", f.Kind, fleet.ErrUnsupported, cmp.Or(refusals()[f.Kind], "the lab has "+supported()))
 	}
 	if err := f.With.Err(f.Kind); err != nil {
 		return fmt.Errorf("fault %s: %w", f.ID, err)
