@@ -34,10 +34,11 @@ func (look lookAtLink) all(_ *Lab, ctx context.Context, t targetID) (string, err
 	return strings.Join(seen, ", "), err
 }
 
-// How long looks wait for what should not come, and for what should.
+// How long looks wait for what should not come, for what should come late, and for what should come.
 const (
-	silence = 500 * time.Millisecond
-	answer  = 5 * time.Second
+	silence  = 500 * time.Millisecond
+	patience = 3 * time.Second // a drill that waits for a fault to show looks more than once
+	answer   = 5 * time.Second
 )
 
 // request is understood by everything in the lab that links lead to.
@@ -132,50 +133,53 @@ func lookReset(ctx context.Context, c cut) (string, error) {
 	return c.Link + ": a connection was reset", nil
 }
 
-// lookLate compares requests over the link with requests past it. They are made side by side, as a delay may be long.
+// lookLate compares requests over the link with requests past it. They are made side by side, as a delay may be long; one
+// that takes too long to wait for counts as what was waited.
 func lookLate(ctx context.Context, c cut) (string, error) {
 	const samples = 7
-	f := c.State.There
-	limit := 2*(f.Delay+f.Jitter) + answer
 	var through, past [samples]time.Duration
-	group, ctx := errgroup.WithContext(ctx)
+	group, grouped := errgroup.WithContext(ctx)
 	for i := range samples {
-		group.Go(func() (err error) { through[i], err = ask(ctx, c.Addr, "", limit); return err })
-		group.Go(func() (err error) { past[i], err = ask(ctx, c.Far, "", limit); return err })
+		group.Go(func() (err error) {
+			if through[i], err = ask(grouped, c.Addr, "", patience); isTimeout(err) && grouped.Err() == nil {
+				through[i], err = patience, nil
+			}
+			return err
+		})
+		group.Go(func() (err error) { past[i], err = ask(grouped, c.Far, "", patience); return err })
 	}
 	if err := group.Wait(); err != nil {
 		return "", fmt.Errorf("link %s: %w", c.Link, err)
 	}
 	slices.Sort(through[:])
 	slices.Sort(past[:])
-	later := through[samples/2] - past[samples/2]
-	if through[0] < 2*(f.Delay-f.Jitter) || later < f.Delay { // twice the delay, in the middle
+	f, first, later := c.State.There, through[0], through[samples/2]-past[samples/2]
+	if first < min(2*(f.Delay-f.Jitter), patience) || later < min(f.Delay, patience/2) { // twice the delay is in the middle
 		return "", fmt.Errorf("link %s: answers come only %s later, the first after %s",
-			c.Link, later.Round(time.Microsecond), through[0].Round(time.Microsecond))
+			c.Link, later.Round(time.Microsecond), first.Round(time.Microsecond))
 	}
 	return fmt.Sprintf("%s: answers come %s later", c.Link, later.Round(time.Millisecond)), nil
 }
 
-// lookSlow sends requests of which the link carries a known number of bytes in half a second, and takes the time.
+// lookSlow sends requests of which the link carries a known number of bytes in half a second, and takes the time. It
+// shares the rate with all others on the link.
 func lookSlow(ctx context.Context, c cut) (string, error) {
 	rate := c.State.There.Rate
 	size := min(max(rate/2, int64(len(request))), 32<<20)
-	lasts := func(n int64) time.Duration { return time.Duration(float64(n) / float64(rate) * float64(time.Second)) }
-	limit := min(2*lasts(size)+answer, 2*answer)
-	took, sent, err := upload(ctx, c.Addr, size, limit)
-	if isTimeout(err) && ctx.Err() == nil && lasts(size) > limit && alive(ctx, c) == nil {
-		return fmt.Sprintf("%s: a request of %d bytes got no answer for %s", c.Link, size, limit), nil
+	took, sent, err := upload(ctx, c.Addr, size, patience)
+	if isTimeout(err) && ctx.Err() == nil {
+		return fmt.Sprintf("%s: requests of %d bytes got no answer for %s", c.Link, size, patience), alive(ctx, c)
 	}
 	if err != nil {
 		return "", fmt.Errorf("link %s: %w", c.Link, err)
 	}
-	past, _, err := upload(ctx, c.Far, size, limit)
+	past, _, err := upload(ctx, c.Far, size, patience)
 	if err != nil {
 		return "", fmt.Errorf("far end of link %s: %w", c.Link, err)
 	}
-	seen := int64(float64(sent) / took.Seconds())
-	if took < lasts(sent)*9/10 || past > took/2 {
-		return "", fmt.Errorf("link %s: %d bytes per second are carried, %d past it", c.Link, seen, int64(float64(sent)/past.Seconds()))
+	perSecond := func(d time.Duration) int64 { return int64(float64(sent) / d.Seconds()) }
+	if perSecond(took) > rate*11/10 || past > took/2 {
+		return "", fmt.Errorf("link %s: %d bytes per second are carried, %d past it", c.Link, perSecond(took), perSecond(past))
 	}
-	return fmt.Sprintf("%s: %d bytes per second are carried", c.Link, seen), nil
+	return fmt.Sprintf("%s: %d bytes per second are carried", c.Link, perSecond(took)), nil
 }
