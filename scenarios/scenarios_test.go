@@ -43,7 +43,7 @@ func TestCatalogue(t *testing.T) {
 			t.Errorf("plan of %s reads as another scenario (-want +got):\n%s", s.Metadata.Name, diff)
 		}
 	}
-	if diff := cmp.Diff([]string{"instance-crash", "region-loss", "store-wiped"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"instance-crash", "latency-between-regions", "one-way-partition", "region-isolated", "region-loss", "store-wiped"}, names); diff != "" {
 		t.Errorf("catalogue (-want +got):\n%s", diff)
 	}
 }
