@@ -159,6 +159,22 @@ func TestEachDirectionHasItsDelay(t *testing.T) {
 	receive(t, server, "ping")
 }
 
+// TestNothingOfADelayIsLeftAfterIt: what was on the way arrives at once, and in order with what follows.
+func TestNothingOfADelayIsLeftAfterIt(t *testing.T) {
+	f := newFar(t)
+	l := newLink(t, f.Addr().String())
+	client, server := connect(t, l, f)
+	set(t, l, State{Mode: Latency, Delay: time.Hour})
+	send(t, client, "late")
+	nothing(t, server)
+	set(t, l, State{Mode: Shape, There: Flow{Rate: 1}})
+	receive(t, server, "late")
+	send(t, client, strings.Repeat("slow", 1000))
+	set(t, l, State{Mode: Pass})
+	send(t, client, "fast")
+	receive(t, server, strings.Repeat("slow", 1000)+"fast")
+}
+
 func TestJitterIsEven(t *testing.T) {
 	f := Flow{Delay: 100, Jitter: 40}
 	var low, high int

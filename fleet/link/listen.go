@@ -58,7 +58,7 @@ func (l *Link) hears(hangs bool) error {
 	}
 	d.SetDeadline(time.Unix(1, 0))
 	<-d.accepting
-	if err := d.queue(0); err != nil {
+	if err := d.queue(1); err != nil { // of 0, some systems make their default
 		return err
 	}
 	d.fill()
@@ -68,7 +68,7 @@ func (l *Link) hears(hangs bool) error {
 // deep is a queue of as many connections as the kernel allows.
 const deep = 4096
 
-// queue sets how many connections the kernel holds for Accept: one more than n, on Linux.
+// queue sets how many connections the kernel holds for Accept: a few more than n.
 func (d *door) queue(n int) error {
 	raw, err := d.SyscallConn()
 	if err != nil {

@@ -60,13 +60,13 @@ type stream struct {
 	dst, src *net.TCPConn
 	flow     Flow
 	line     *line
-	over     <-chan struct{} // the phase's end: what was read by then goes on without a rate
+	over     <-chan struct{} // the phase's end: what is on the way by then arrives at once
 	way      chan chunk
 	last     time.Time // when the latest piece is due
 }
 
 // shape copies early and then src to dst, late, at the rate, or both. It returns nil at the end of src. What it has read
-// when it is interrupted is still delivered, and in time.
+// when it is interrupted is delivered at once: nothing of a fault is left after its end.
 func (l *Link) shape(dst, src *net.TCPConn, early []byte, now *phase, back bool) error {
 	s := stream{
 		Link: l, dst: dst, src: src, flow: now.flow(back), line: &now.there, over: now.over, way: make(chan chunk, onTheWay),
@@ -122,20 +122,20 @@ func (s *stream) send(data []byte) {
 	s.way <- chunk{s.last, data}
 }
 
-// deliver writes chunks when they are due. After a failure it stops the reader and drops the rest.
+// deliver writes chunks when they are due, or the phase ends. After a failure it stops the reader and drops the rest.
 func (s *stream) deliver() error {
 	var failed error
 	for c := range s.way {
 		if failed != nil {
 			continue
 		}
+		timer := time.NewTimer(time.Until(c.due))
 		select {
-		case <-time.After(time.Until(c.due)):
-			_, failed = s.dst.Write(c.data)
-		case <-s.closing:
-			failed = net.ErrClosed
+		case <-timer.C:
+		case <-s.over:
 		}
-		if failed != nil {
+		timer.Stop()
+		if _, failed = s.dst.Write(c.data); failed != nil {
 			s.src.SetReadDeadline(time.Unix(1, 0))
 		}
 	}

@@ -259,6 +259,7 @@ func FuzzDecodeUndo(f *testing.F) {
 	f.Add(Driver, []byte(u.Data))
 	f.Add("other", []byte(u.Data))
 	f.Add(Driver, []byte(`{"lab":{"pid":-1},"dir":"x","targets":[{}]}`))
+	f.Add(Driver, []byte(`{"lab":{"pid":1},"dir":"x","targets":[{"id":"a","ports":["b"],"links":[{"link":"c","state":{"mode":"shape"}}]}]}`))
 	f.Add(Driver, []byte(`null`))
 	f.Fuzz(func(t *testing.T, driver string, data []byte) {
 		got, err := decodeUndo(fleet.Undo{Driver: driver, Data: data})
