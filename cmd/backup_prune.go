@@ -31,7 +31,8 @@ verified, and whatever a kept point needs stay in any case.
 
 The writer of backups should not be able to delete them. Name the location with credentials that can as 'pruner' in
 gwdr.yaml, where only the machine that prunes sees it; what is locked stays until its lock has run out.`,
-		Example: `  gwdr backup prune --keep-within 7d --keep-within-daily 30d --keep-within-monthly 1y
+		Example: `  gwdr backup prune --keep-within 7d --keep-within-daily 30d \
+    --keep-within-monthly 1y
   gwdr backup prune --keep-within 7d --keep-within-daily 30d --yes -q`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runBackupPrune(cmd.Context(), a, opts) },

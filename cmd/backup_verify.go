@@ -28,7 +28,7 @@ func newBackupVerifyCommand(a *app) *cobra.Command {
 	var opts verifyOptions
 	cmd := &cobra.Command{
 		Use:   "verify",
-		Short: "Read backups back from every location, byte for byte; heal and attest if told to",
+		Short: "Read backups back from every location, and heal them if told to",
 		Long: `Reads the newest point and what it needs (or everything, or a random sample) at every location, byte for byte, once;
 compares it with what was signed, and the locations with each other; follows the log link by link; and decrypts it if an
 identity is configured. It changes nothing, unless told to:

@@ -27,6 +27,8 @@ type Config struct {
 	Fleets    map[string]FleetConfig    `mapstructure:"fleets"`
 	Ping      PingConfig                `mapstructure:"ping"`
 	Probe     ProbeConfig               `mapstructure:"probe"`
+	Safety    SafetyConfig              `mapstructure:"safety"`
+	Notify    NotifyConfig              `mapstructure:"notify"`
 	// MetricsFile is written by each backup, for node_exporter's textfile collector.
 	MetricsFile string `mapstructure:"metrics_file"`
 
@@ -133,6 +135,7 @@ func readConfigFile(v *viper.Viper, file string) error {
 	if err := v.ReadConfig(bytes.NewReader(content)); err != nil {
 		return readError(file, err)
 	}
+	datesAsText(v)
 	for _, key := range []string{"token_file", "state", "evidence", "metrics_file", "keys.identity", "keys.signing", "keys.trusted", "keys.passphrase_file", "probe.keys"} {
 		if v.InConfig(key) {
 			v.Set(key, besideFile(filepath.Dir(file), v.Get(key)))
@@ -176,6 +179,12 @@ func (c *Config) resolve() (err error) {
 	} else if d := min(cmp.Or(p.MaxAge, time.Hour), cmp.Or(p.MaxScrub, time.Hour)); d < time.Second { // a bare number is one of nanoseconds
 		return fmt.Errorf("read configuration: policy.maxAge and maxScrub need a unit, such as 2h: %s is too short", d)
 	}
+	if err := c.Safety.check(); err != nil {
+		return err
+	}
+	if c.Notify.Timeout < time.Second || c.Notify.Timeout > 10*time.Minute {
+		return fmt.Errorf("read configuration: notify.timeout %s must be from 1s to 10m", c.Notify.Timeout)
+	}
 	if c.State, err = filepath.Abs(c.State); err != nil {
 		return fmt.Errorf("resolve state: %w", err)
 	}
@@ -191,6 +200,8 @@ func setDefaults(v *viper.Viper, env func(string) string) {
 		"locations": map[string]any{}, "fleets": map[string]any{}, "ping.url": "", "metrics_file": "", "probe.urls": []string{}, "probe.keys": "",
 		"policy.site": "", "policy.copies": 3, "policy.media": 2, "policy.offsite": 1, "policy.immutable": 0,
 		"policy.maxage": "0s", "policy.maxscrub": "0s",
+		"safety.windows": []any{}, "safety.blackout": []any{}, "safety.protect": []any{},
+		"notify.exec": []string{}, "notify.url": "", "notify.timeout": "10s",
 		"keys.recipients": []string{}, "keys.identity": []string{}, "keys.signing": "", "keys.trusted": "", "keys.passphrase_file": "",
 	} {
 		v.SetDefault(key, value)

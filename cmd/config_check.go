@@ -78,6 +78,10 @@ func (c *configCheck) value(node *yaml.Node, t reflect.Type, path string) {
 			c.keys(node, t, path, map[string]int{})
 		}
 	case reflect.Slice:
+		if t.Elem().Kind() == reflect.Struct {
+			c.list(node, t.Elem(), path)
+			return
+		}
 		fits = isText(node) || node.Kind == yaml.SequenceNode && !slices.ContainsFunc(node.Content, func(n *yaml.Node) bool { return !isText(n) })
 	case reflect.Bool:
 		fits = node.Tag == "!!bool"
@@ -93,6 +97,17 @@ func (c *configCheck) value(node *yaml.Node, t reflect.Type, path string) {
 	}
 	if !fits {
 		c.say(node.Line, "%s%s cannot be used; it takes %s", path, shownNode(node, path), wanted(strings.ToLower(path)))
+	}
+}
+
+// list checks each of several that have keys of their own.
+func (c *configCheck) list(node *yaml.Node, t reflect.Type, path string) {
+	if node.Kind != yaml.SequenceNode {
+		c.say(node.Line, "%s cannot be used; it takes a list, such as [{...}, {...}]", path)
+		return
+	}
+	for i, item := range node.Content {
+		c.value(item, t, fmt.Sprintf("%s[%d]", path, i))
 	}
 }
 

@@ -90,7 +90,7 @@ func undecodable(v *viper.Viper, file string, env func(string) string, err error
 // showable reports whether an error may show the value of a key: only where none can be a secret in the wrong place.
 func showable(key string) bool {
 	section, _, _ := strings.Cut(strings.ToLower(key), ".")
-	return section == "policy" || section == "fleets"
+	return section == "policy" || section == "fleets" || section == "safety"
 }
 
 // shownValue is a value of the configuration for an error about it.

@@ -27,7 +27,7 @@ func (a *app) warnConfig() {
 		}
 	}
 	c := a.Config.Keys
-	for _, file := range append(slices.Clone(c.Identity), c.Signing, c.PassphraseFile, a.Config.Probe.Keys) {
+	for _, file := range append(slices.Clone(c.Identity), c.Signing, c.PassphraseFile, a.Config.Probe.Keys, a.Config.TokenFile) {
 		a.warnReadable(file)
 	}
 }

@@ -37,10 +37,10 @@ Without arguments it shows how the gateway has changed since the newest backup; 
 Bodies are the same if they say the same: layout, the order of keys, how numbers are spelled, defaults, when a key was made
 or revoked, and whether a spec is JSON or YAML make no difference, and are counted under LAYOUT. With --exact every byte
 counts. Diff changes nothing, and shows no secrets.`,
-		Example: `  gwdr diff                                # the gateway against the newest backup
-  gwdr diff backup@1d -v                   # what has changed since yesterday, line by line
-  gwdr diff backup@2d backup@1d            # what was changed the day before yesterday
-  gwdr diff gwdr+http://eu:8081 gwdr+http://us:8081 --only routes,specs,upstreams
+		Example: `  gwdr diff                      # the gateway against the newest backup
+  gwdr diff backup@1d -v         # what has changed since yesterday, by line
+  gwdr diff backup@2d backup@1d  # what was changed the day before yesterday
+  gwdr diff gwdr+http://eu:8081 gwdr+http://us:8081 --only routes,specs
   gwdr diff --json | jq -r '.changes[] | "\(.op) \(.kind)/\(.id)"'`,
 		Args: twoSides,
 		RunE: func(cmd *cobra.Command, args []string) error { return runDiff(cmd.Context(), a, args, opts) },

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -25,20 +28,22 @@ func newDrillCommand(a *app) *cobra.Command {
 		Long: `A drill runs a scenario: it makes sure that all is well and can be undone, breaks something on purpose, times the recovery
 from the clients' side, counts what was lost, reverts every fault, and writes evidence that can be computed again.
 
-A guard process reverts the faults if the drill is killed. A file named STOP in the evidence directory ends every drill
-and blocks new ones.`,
+A guard process reverts the faults if the drill is killed. 'gwdr drill abort' ends a drill from another terminal, and with
+--all blocks new ones.`,
 		Example: `  gwdr drill list
   gwdr drill run region-loss
   gwdr drill run my-scenario.yaml --dry-run
+  gwdr drill abort
   gwdr drill revert`,
 	}
-	cmd.AddCommand(newDrillRunCommand(a), newDrillListCommand(a), newDrillShowCommand(a), newDrillRevertCommand(a), newDrillCalibrateCommand(a), newDrillGuardCommand(a))
+	cmd.AddCommand(newDrillRunCommand(a), newDrillListCommand(a), newDrillShowCommand(a), newDrillAbortCommand(a), newDrillRevertCommand(a), newDrillCalibrateCommand(a), newDrillGuardCommand(a))
 	return cmd
 }
 
 // drillRunOptions are the flags of gwdr drill run.
 type drillRunOptions struct {
 	dryRun   bool
+	approve  string
 	evidence string
 	metrics  string
 }
@@ -54,6 +59,10 @@ afterwards; a running lab of another topology is in its way, and refused. 'gwdr 
 scenario, to begin your own with; docs/scenarios.md explains its fields. Where it is allowed to, it runs at a raised priority,
 so that a busy machine is not taken for a broken gateway.
 
+On every fleet but the lab somebody must approve the plan: at a terminal by typing the scenario's name, elsewhere with
+--approve and the hash that --dry-run shows. In gwdr.yaml, safety: says when drills may run and what none may touch, and
+notify: who is told.
+
 Interrupting it once aborts the drill: every fault is reverted, and gwdr ends with code 5. Interrupting it twice ends gwdr at
 once, and the guard process reverts.
 
@@ -62,6 +71,7 @@ once, and the guard process reverts.
 Where OTEL_EXPORTER_OTLP_ENDPOINT names a collector of OpenTelemetry, it gets the drill as a trace once it has ended.`,
 		Example: `  gwdr drill run region-loss
   gwdr drill run region-loss --dry-run
+  gwdr drill run region-loss --approve 5d2f0c...  # the plan of --dry-run
   gwdr drill run my-scenario.yaml --json --evidence /var/lib/gwdr/evidence
   gwdr drill run region-loss --metrics :9464
   OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 gwdr drill run region-loss`,
@@ -70,6 +80,7 @@ Where OTEL_EXPORTER_OTLP_ENDPOINT names a collector of OpenTelemetry, it gets th
 		RunE:              func(cmd *cobra.Command, args []string) error { return runDrill(cmd.Context(), a, args[0], opts) },
 	}
 	cmd.Flags().BoolVar(&opts.dryRun, "dry-run", false, "show targets, actions, the undo plan and the worst-case duration, and touch nothing")
+	cmd.Flags().StringVar(&opts.approve, "approve", "", "`hash` of the plan that may be run, as --dry-run shows it, and no other")
 	cmd.Flags().StringVar(&opts.evidence, "evidence", "", "`directory` for the evidence of all runs (default: as configured, or ./evidence)")
 	addMetricsFlag(cmd, &opts.metrics)
 	return cmd
@@ -83,18 +94,20 @@ func runDrill(ctx context.Context, a *app, name string, opts drillRunOptions) er
 	if err := checkAddress("--metrics", opts.metrics); err != nil {
 		return usageError(err)
 	}
+	drawn := s.DrawSeeds(func() uint64 { return 1 + rand.Uint64N(1<<53-1) }) // which every reader of JSON can hold
 	if opts.dryRun {
-		return a.dryRun(s)
+		return a.dryRun(s, drawn)
+	}
+	notify, err := a.notifier()
+	if err != nil {
+		return usageError(err)
 	}
 	keys, err := decrypting(a.openKeys(ctx)) // whoever cannot sign the report should hear it before
 	if err != nil {
 		return err
 	}
-	if opts.evidence != "" {
-		a.Config.Evidence = opts.evidence
-		if err := a.Config.resolve(); err != nil {
-			return err
-		}
+	if err := a.useEvidence(opts.evidence); err != nil {
+		return err
 	}
 	collector := a.drillCollector()
 	observe, stop, err := a.observeDrill(s, opts.metrics)
@@ -106,16 +119,18 @@ func runDrill(ctx context.Context, a *app, name string, opts drillRunOptions) er
 		a.Log.Info("a busy machine may disturb the measurement", "err", err)
 	}
 	release := func() error { return nil }
-	if s.Fleet == labFleet { // before the run gets a number, and before anything is announced
-		if release, err = drills.Claim(a.Config.LabDir(), s.Metadata.Name); err != nil {
+	if dir := a.fleetDir(s.Fleet); dir != "" { // before the run gets a number, and before anything is announced
+		if release, err = drills.Claim(dir, s.Metadata.Name); err != nil {
 			return drillError(nil, err)
 		}
 	}
 	defer release() // the kernel would, too
+	approve := a.approval(s, opts.approve, drawn)
+	a.Plain = a.Plain || approve != nil && opts.approve == "" && a.canConfirm() // a live view would have the terminal that it asks at
 	a.live = a.interactive()
 	show, closeScreen := a.drillScreen(ctx, s)
 	r := &drills.Runner{Scenario: s, Open: a.openSite(s), Evidence: a.Config.Evidence, Tool: "gwdr " + version(), Events: show, Observe: observe,
-		Report: reportWriter(keys), Calibration: a.newestCalibration(), Log: a.Log}
+		Report: reportWriter(keys), Calibration: a.newestCalibration(), Bounds: a.Config.Safety.bounds(), Approve: approve, Notify: notify, Log: a.Log}
 	result, err := r.Run(ctx)
 	closeScreen()
 	if result != nil {
@@ -123,6 +138,26 @@ func runDrill(ctx context.Context, a *app, name string, opts drillRunOptions) er
 		a.sendTrace(ctx, collector, result)
 	}
 	return drillError(result, err)
+}
+
+// fleetDir is where whoever breaks a fleet locks it, wherever the evidence is kept; empty for what cannot be the name of one.
+func (a *app) fleetDir(name string) string {
+	switch {
+	case name == labFleet:
+		return a.Config.LabDir()
+	case plainName(strings.ToLower(name)):
+		return filepath.Join(a.Config.State, "fleets", strings.ToLower(name))
+	}
+	return ""
+}
+
+// useEvidence takes another evidence directory than the configured one, if it is named.
+func (a *app) useEvidence(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	a.Config.Evidence = dir
+	return a.Config.resolve()
 }
 
 // reportWriter returns what writes the report of a run into its evidence.
@@ -216,9 +251,9 @@ func drillError(r *drills.Result, err error) error {
 	case errors.As(err, &orphan):
 		return withHint(exitWith(exitRefused, err), "'gwdr drill revert %s' cleans up", orphan.Orphan.ID)
 	case errors.As(err, &stop):
-		return withHint(exitWith(exitRefused, err), "rm %s", stop.Path)
+		return withHint(exitWith(exitRefused, err), "'gwdr drill abort --lift --evidence %s' removes it", shellWord(filepath.Dir(stop.Path)))
 	case errors.Is(err, drills.ErrLocked):
-		return withHint(exitWith(exitRefused, err), "wait for it, or interrupt it")
+		return withHint(exitWith(exitRefused, err), "wait for it, or 'gwdr drill abort'")
 	case errors.Is(err, drills.ErrRefused):
 		return exitWith(exitRefused, err)
 	case errors.Is(err, context.Canceled):

@@ -31,7 +31,7 @@ func newDrillCalibrateCommand(a *app) *cobra.Command {
 	opts := calibrateOptions{rounds: 5, rate: 50}
 	cmd := &cobra.Command{
 		Use:   "calibrate",
-		Short: "Make outages of known length, and show how wrong the measurement is on this machine",
+		Short: "Show how wrong the measurement is, by outages of known length",
 		Long: `Calibrate measures outages whose length is known from the clock of whoever makes them, with the prober, the estimates and the
 guards of a drill, and compares: refused connections, a black hole, requests that are held and answered later, a one-way
 link, and a brown-out of every second request. It touches nothing but a target of its own on free loopback ports.
@@ -146,11 +146,17 @@ func (a *app) showCalibration(d calibration.Document, path string) error {
 	return writeCalibration(a.Stdout, d, path)
 }
 
+// calibrationLegend says what the columns are.
+const calibrationLegend = `
+Lengths in ms: bias, sd and max of the error; over, by how much the RTA that is
+judged overstates. inside: the truth in the bracket. open: inconclusive.
+`
+
 // writeCalibration writes the table for people; lengths are in milliseconds.
 func writeCalibration(out io.Writer, d calibration.Document, path string) error {
 	fmt.Fprintf(out, "%s  %s\n\n", strings.ToUpper(string(d.Verdict)), d.Reason)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(w, "outage\tconnections\tn\tbias\tsd\tmax\t1/R + L\tRTA over by\tinside\tinconclusive\t\n")
+	fmt.Fprint(w, "outage\tconnections\tn\tbias\tsd\tmax\t1/R+L\tover\tinside\topen\t\n")
 	for _, r := range d.Rows {
 		figures := "–\t–\t–\t–\t–" // nothing was claimed
 		if r.Inside+r.Outside > 0 {
@@ -161,6 +167,7 @@ func writeCalibration(out io.Writer, d calibration.Document, path string) error 
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	fmt.Fprint(out, calibrationLegend)
 	for _, line := range doubts(d.Trials) {
 		fmt.Fprintln(out, line)
 	}
@@ -188,4 +195,4 @@ func doubts(trials []calibration.Trial) []string {
 	return lines
 }
 
-func milli(s float64) string { return fmt.Sprintf("%.1fms", 1e3*s) }
+func milli(s float64) string { return fmt.Sprintf("%.1f", 1e3*s) }

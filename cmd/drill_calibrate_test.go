@@ -26,8 +26,11 @@ func TestCalibrationTable(t *testing.T) {
 	}
 	want := `FAIL  the truth lay outside of the bracket in 1 of 19 measurements
 
-  outage  connections   n     bias     sd      max  1/R + L  RTA over by  inside  inconclusive
-    hold        fresh  20  -10.1ms  8.0ms  -31.2ms   40.0ms        9.0ms   18/19             1
+  outage  connections   n   bias   sd    max  1/R+L  over  inside  open
+    hold        fresh  20  -10.1  8.0  -31.2   40.0   9.0   18/19     1
+
+Lengths in ms: bias, sd and max of the error; over, by how much the RTA that is
+judged overstates. inside: the truth in the bracket. open: inconclusive.
 wrong: hold, fresh: true RTA 0.5000s is not in [0.6000s, 0.7000s]
 inconclusive: 1 by lag
 

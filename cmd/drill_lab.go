@@ -25,7 +25,7 @@ const labFleet = "lab"
 func (a *app) openSite(s *scenarios.Scenario) func(context.Context) (*drills.Site, error) {
 	return func(ctx context.Context) (*drills.Site, error) {
 		if s.Fleet != labFleet {
-			return nil, fmt.Errorf("%w: fleet %q has no driver that can break it; only the lab can be drilled", drills.ErrRefused, s.Fleet)
+			return nil, noDriver(s.Fleet)
 		}
 		site, end, err := a.openLabSite(ctx, s)
 		if err != nil {
@@ -91,7 +91,7 @@ func (a *app) labSite(ctx context.Context, s *scenarios.Scenario, lab *process.L
 	if err != nil {
 		return nil, err
 	}
-	all, err := labProbes{edge: lab.Edge(), echo: lab.EchoURL(), keys: keys}.all(s, instances)
+	all, err := labProbes{edge: lab.Edge(), control: lab.ControlTarget(), keys: keys}.all(s, instances)
 	if err != nil {
 		return nil, err
 	}
@@ -165,21 +165,27 @@ func (o *labOperator) leader(ctx context.Context) (string, error) {
 	return "", errors.New("no control plane takes writes")
 }
 
-// restore brings the newest backup back into the control plane that waits for one. The data planes tell which keys were
-// revoked since.
+// restore brings the newest backup back into the control plane that waits for one, or, where all answer and none waits, into the
+// one that leads: what it has may be wrong. The data planes tell which keys were revoked since.
 func (o *labOperator) restore(ctx context.Context) error {
 	instances, err := o.lab.Instances(ctx)
 	if err != nil {
 		return err
 	}
-	var target *native.Client
+	var blank, leader *native.Client
+	var silent error
 	var witnesses []restore.RevocationSource
 	for _, in := range instances {
 		switch in.Role {
 		case fleet.Control:
 			client := o.client(in.AdminURL)
-			if status, err := client.Brief(ctx); err == nil && status.Mode == gateway.ModeBlank {
-				target = client
+			switch status, err := client.Brief(ctx); {
+			case err != nil:
+				silent = err
+			case status.Mode == gateway.ModeBlank:
+				blank = client
+			case status.Mode == gateway.ModeLeader && leader == nil:
+				leader = client
 			}
 		case fleet.Data:
 			if in.Running {
@@ -187,10 +193,15 @@ func (o *labOperator) restore(ctx context.Context) error {
 			}
 		}
 	}
-	if target == nil {
-		return errors.New("no control plane waits for a restore")
+	switch {
+	case blank != nil:
+		return o.backups.restore(ctx, blank, witnesses)
+	case silent != nil:
+		return fmt.Errorf("no control plane is known to wait for a restore: %w", silent)
+	case leader == nil:
+		return errors.New("no control plane waits for a restore, or leads")
 	}
-	return o.backups.restore(ctx, target, witnesses)
+	return o.backups.restore(ctx, leader, witnesses)
 }
 
 // openUndo opens the fleet that the undo record was made by.

@@ -113,7 +113,7 @@ func (a *app) warnOrphans() {
 		a.Log.Warn("look for orphaned runs", "err", err)
 	}
 	for _, o := range left {
-		fmt.Fprintf(a.Stderr, "gwdr: ORPHANED: %s\nhint: 'gwdr drill revert %s' cleans up\n", o, o.ID)
+		fmt.Fprintf(a.Stderr, "gwdr: ORPHANED: %s; 'gwdr drill revert %s' cleans up\n", o, o.ID)
 	}
 }
 

@@ -1,12 +1,17 @@
 package cmd
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"time"
 
+	"gopkg.in/yaml.v3"
+
+	"gwdr/drills"
 	"gwdr/fleet"
 	"gwdr/scenarios"
 )
@@ -18,39 +23,96 @@ type dryRunResult struct {
 	Title      string          `json:"title"`
 	Fleet      string          `json:"fleet"`
 	PlanSHA256 string          `json:"plan_sha256"`
-	Actions    []plannedAction `json:"actions"`
-	Undo       []plannedAction `json:"undo"` // in the order in which it is done
+	Actions    []plannedAction `json:"actions"` // in the order of the steps
+	Undo       []plannedAction `json:"undo"`    // in the order in which it is done; what ends by itself comes when its time is over
 	Promises   []string        `json:"promises"`
 	Guardrails []string        `json:"guardrails"`
+	Bounds     []string        `json:"bounds"`          // when it may run, and what it may not touch
+	Seeds      []string        `json:"seeds,omitempty"` // that were drawn: another plan draws others
 	WorstCaseS float64         `json:"worst_case_s"`
 }
 
 // plannedAction is one thing that the drill would do.
 type plannedAction struct {
 	Step    string   `json:"step"`
+	ID      string   `json:"id"` // of the fault; several of a step have numbers
 	Action  string   `json:"action"`
 	Targets []string `json:"targets,omitempty"`
 	When    string   `json:"when,omitempty"`
+	Until   string   `json:"until,omitempty"`
+	AtS     *float64 `json:"at_s,omitempty"` // when it begins at the earliest, after the first fault; not there if a recovery decides that
+
+	kind  fleet.FaultKind
+	waits string // for what it waits, if AtS alone does not say so
+}
+
+// begins puts what waits for the outage, or for a recovery, last.
+func (p plannedAction) begins() float64 {
+	if p.AtS == nil {
+		return math.Inf(1)
+	}
+	return *p.AtS
+}
+
+// planInstances returns what a plan of the scenario is made of before anything is opened. It asks nobody.
+func planInstances(s *scenarios.Scenario) ([]fleet.Instance, error) {
+	if s.Fleet != labFleet {
+		return nil, noDriver(s.Fleet)
+	}
+	return s.Topology.Instances(), nil
+}
+
+// noDriver says that nobody can break the fleet.
+func noDriver(name string) error {
+	return fmt.Errorf("%w: fleet %q has no driver that can break it; only the lab can be drilled", drills.ErrRefused, name)
 }
 
 // dryRun says what a drill would do. It looks at nothing but the scenario: no lab is started, nothing is asked or written.
-func (a *app) dryRun(s *scenarios.Scenario) error {
-	plan, err := s.Plan(s.Topology.Instances())
+func (a *app) dryRun(s *scenarios.Scenario, drawn []string) error {
+	instances, err := planInstances(s)
 	if err != nil {
 		return exitWith(exitRefused, err)
 	}
-	text, err := plan.YAML()
+	plan, err := s.Plan(instances)
+	if err != nil {
+		return exitWith(exitRefused, err)
+	}
+	r, err := describePlan(plan, a.Config.Safety.bounds(), drawn)
 	if err != nil {
 		return err
 	}
-	r := dryRunResult{Schema: "gwdr/plan/v1", Scenario: s.Metadata.Name, Title: s.Metadata.Title, Fleet: s.Fleet,
-		PlanSHA256: scenarios.Hash(text), Actions: []plannedAction{}, Undo: []plannedAction{}, Guardrails: []string{}, WorstCaseS: plan.Worst.Seconds()}
-	for _, action := range plan.Actions {
-		r.Actions = append(r.Actions, planAction(action))
+	if a.JSON {
+		return a.writeJSON(r)
 	}
-	for _, action := range slices.Backward(plan.Actions) {
-		if action.Step.Fault != "" {
-			r.Undo = append(r.Undo, plannedAction{Step: action.Step.ID, Action: undoWords(fleet.FaultKind(action.Step.Fault)), Targets: action.Targets})
+	_, err = fmt.Fprintf(a.Stdout, "DRY RUN  %s: %s\nNothing was touched.\n\n%s", r.Scenario, r.Title, r.text())
+	return err
+}
+
+// describePlan says what a plan is, for people and as a document.
+func describePlan(plan *scenarios.Plan, general scenarios.Bounds, drawn []string) (*dryRunResult, error) {
+	s := plan.Scenario
+	text, err := plan.YAML()
+	if err != nil {
+		return nil, err
+	}
+	r := &dryRunResult{Schema: "gwdr/plan/v1", Scenario: s.Metadata.Name, Title: s.Metadata.Title, Fleet: s.Fleet, PlanSHA256: scenarios.Hash(text),
+		Actions: []plannedAction{}, Undo: []plannedAction{}, Guardrails: []string{}, Bounds: append(boundsWords(s.Safety.Bounds), boundsWords(general)...),
+		WorstCaseS: plan.Worst.Seconds()}
+	for _, step := range s.Steps {
+		if step.Recover != "" {
+			r.Actions = append(r.Actions, plannedAction{Step: step.ID, ID: step.ID, When: startWords(s.Recovery(step)),
+				Action: strings.TrimSpace(step.Recover + " " + step.To)})
+		}
+		for _, in := range plan.Injections {
+			if in.Step == step.ID {
+				r.Actions = append(r.Actions, planInjection(plan, in))
+			}
+		}
+	}
+	slices.SortStableFunc(r.Actions, func(a, b plannedAction) int { return cmp.Compare(a.begins(), b.begins()) })
+	for _, action := range slices.Backward(r.Actions) {
+		if len(action.Targets) > 0 {
+			r.Undo = append(r.Undo, plannedAction{Step: action.Step, ID: action.ID, Action: undoWords(action.kind), Targets: action.Targets})
 		}
 	}
 	for _, o := range s.Objectives {
@@ -59,29 +121,84 @@ func (a *app) dryRun(s *scenarios.Scenario) error {
 	for _, g := range s.Guardrails {
 		r.Guardrails = append(r.Guardrails, guardrail(g))
 	}
-	if a.JSON {
-		return a.writeJSON(r)
+	for _, name := range drawn {
+		r.Seeds = append(r.Seeds, fmt.Sprintf("targets.%s.pick.seed: %d", name, s.Targets[name].Pick.Seed))
 	}
-	return writeDryRun(a.Stdout, r)
+	return r, nil
 }
 
-func planAction(a scenarios.Action) plannedAction {
-	p := plannedAction{Step: a.Step.ID, Targets: a.Targets, When: a.Step.When}
-	switch {
-	case a.Step.Fault != "":
-		p.Action = a.Step.Fault
-		if p.When == "" {
-			p.When = "after the baseline"
+func planInjection(plan *scenarios.Plan, in scenarios.Injection) plannedAction {
+	p := plannedAction{Step: in.Step, ID: in.ID, Action: string(in.Kind) + paramWords(in.With), Targets: in.Targets, When: startWords(in.Start), kind: in.Kind}
+	if at, known := plan.Begins(in); known {
+		s := at.Seconds()
+		p.AtS, p.When = &s, "+"+at.String()
+		switch {
+		case in.Start.Behind != "":
+			p.waits = "not before " + in.Start.Behind + " has ended"
+		case in.Start.After != "":
+			p.waits = fmt.Sprintf("%s after %s has ended", in.Start.Delay, in.Start.After)
 		}
-	case a.Step.To != "":
-		p.Action = a.Step.Recover + " " + a.Step.To
-	default:
-		p.Action = a.Step.Recover
 	}
-	if p.When == scenarios.Detected {
-		p.When = "once the outage is detected"
+	switch {
+	case !in.End.Recovered:
+		p.Until = fmt.Sprintf("for %s", in.End.Hold)
+	case in.End.Hold > 0:
+		p.Until = fmt.Sprintf("until recovered + %s", in.End.Hold)
+	default:
+		p.Until = "until recovered"
 	}
 	return p
+}
+
+// startWords says when something begins whose instant nobody knows, or what begins with the first fault.
+func startWords(s scenarios.Start) string {
+	switch {
+	case s.After != "" && s.Detected:
+		return "outage after " + s.After
+	case s.After != "":
+		return fmt.Sprintf("%s + %s", s.After, s.Delay)
+	case s.Detected:
+		return "outage detected"
+	}
+	return fmt.Sprintf("+%s", s.Delay)
+}
+
+// paramWords writes the parameters of a fault that are set, as a scenario does.
+func paramWords(p fleet.Params) string {
+	node := yaml.Node{}
+	if (p == fleet.Params{}) || node.Encode(p) != nil {
+		return ""
+	}
+	node.Style = yaml.FlowStyle
+	text, err := yaml.Marshal(&node)
+	if err != nil {
+		return ""
+	}
+	return " " + strings.TrimSpace(string(text))
+}
+
+// boundsWords says when a drill may run, and what none may touch.
+func boundsWords(b scenarios.Bounds) []string {
+	all := []string{}
+	for _, w := range b.Windows {
+		all = append(all, "only "+w.String())
+	}
+	for _, day := range b.Blackout {
+		all = append(all, fmt.Sprintf("never from %s to %s (%s)", day.From, day.To, day.Zone))
+	}
+	for _, p := range b.Protect {
+		all = append(all, strings.TrimSpace(fmt.Sprintf("never touches %s", strings.Join(selectorWords(p), ", "))))
+	}
+	return all
+}
+
+func selectorWords(s fleet.Selector) (all []string) {
+	for _, field := range [][2]string{{"region", s.Region}, {"role", string(s.Role)}, {"instance", s.Instance}} {
+		if field[1] != "" {
+			all = append(all, field[0]+" "+field[1])
+		}
+	}
+	return all
 }
 
 func undoWords(kind fleet.FaultKind) string {
@@ -104,38 +221,78 @@ func guardrail(g scenarios.Guardrail) string {
 	return fmt.Sprintf("%s: success below %v for %s", g.Name, g.Success.LT, g.Success.For)
 }
 
-func writeDryRun(w io.Writer, r dryRunResult) error {
+// text is the plan for people: a timeline that counts from the first fault, and what is undone, judged and watched.
+func (r *dryRunResult) text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "DRY RUN  %s: %s\nNothing was touched.\n\n", r.Scenario, r.Title)
-	fmt.Fprintf(&b, "Would do\n")
-	for _, a := range r.Actions {
-		b.WriteString(a.line())
-	}
-	fmt.Fprintf(&b, "Would undo, whatever happens\n")
-	for _, a := range r.Undo {
-		b.WriteString(a.line())
-	}
+	fmt.Fprintf(&b, "Would do, from the first fault on\n%s", actionLines(r.Actions))
+	fmt.Fprintf(&b, "Would undo, whatever happens\n%s", actionLines(r.Undo))
 	for _, list := range []struct {
 		title string
 		items []string
-	}{{"Would judge", r.Promises}, {"Would abort when", r.Guardrails}} {
+	}{{"Would judge", r.Promises}, {"Would abort when", r.Guardrails}, {"Runs", r.Bounds}, {"Was drawn; another plan draws others", r.Seeds}} {
 		if len(list.items) > 0 {
 			fmt.Fprintf(&b, "%s\n  %s\n", list.title, strings.Join(list.items, "\n  "))
 		}
 	}
-	fmt.Fprintf(&b, "\n%-10s %s\n", "worst case", time.Duration(r.WorstCaseS*float64(time.Second)))
+	fmt.Fprintf(&b, "\n%-10s %s, from the baseline to settled\n", "worst case", time.Duration(r.WorstCaseS*float64(time.Second)))
 	fmt.Fprintf(&b, "%-10s sha256 %s\n", "plan", r.PlanSHA256)
-	_, err := io.WriteString(w, b.String())
-	return err
+	return b.String()
 }
 
-func (p plannedAction) line() string {
-	line := fmt.Sprintf("  %-12s %s", p.Step, p.Action)
-	if len(p.Targets) > 0 {
-		line += ": " + strings.Join(p.Targets, ", ")
+// actionLines writes actions in columns, what follows the first line below it.
+func actionLines(all []plannedAction) string {
+	when, id := 0, 0
+	for _, p := range all {
+		when, id = max(when, len(p.When)), max(id, len(p.ID))
 	}
-	if p.When != "" {
-		line += " (" + p.When + ")"
+	var b strings.Builder
+	for _, p := range all {
+		lead := "  "
+		if when > 0 {
+			lead += fmt.Sprintf("%-*s  ", when, p.When)
+		}
+		lead += fmt.Sprintf("%-*s  ", id, p.ID)
+		line := p.Action
+		if len(p.Targets) > 0 {
+			line += ": " + strings.Join(p.Targets, ", ")
+		}
+		if p.Until != "" {
+			line += "; " + p.Until
+		}
+		if p.waits != "" {
+			line += "; " + p.waits
+		}
+		b.WriteString(lead + wrapped(line, len(lead), max(80-len(lead), 30)) + "\n")
 	}
-	return line + "\n"
+	return b.String()
+}
+
+// wrapped breaks a line at blanks, and indents what follows.
+func wrapped(line string, indent, width int) string {
+	var b strings.Builder
+	used := 0
+	for i, word := range strings.Fields(line) {
+		switch {
+		case i == 0:
+		case used+1+len(word) > width:
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			used = 0
+		default:
+			b.WriteByte(' ')
+			used++
+		}
+		b.WriteString(word)
+		used += len(word)
+	}
+	return b.String()
+}
+
+// showDrillPlan writes the plan to somebody who is to approve it.
+func (a *app) showDrillPlan(p *scenarios.Plan) error {
+	r, err := describePlan(p, a.Config.Safety.bounds(), nil)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(a.Stderr, fmt.Sprintf("PLAN  %s on %s: %s\n\n%s", r.Scenario, r.Fleet, r.Title, r.text()))
+	return err
 }

@@ -20,7 +20,8 @@ type drillSeries struct {
 	fresh bool // a new connection for each attempt
 }
 
-// The control target is the upstream itself, past the gateway: what disturbs it disturbed the prober.
+// The control target is the upstream's process itself, past the gateway and past what faults do to its answers: what disturbs it
+// disturbed the prober.
 const echoSeries = "control target"
 
 // guardrailEvery is the time between two attempts at an instance that a guardrail watches.
@@ -49,8 +50,8 @@ func probeName(p scenarios.Probe, fresh bool) string {
 
 // labProbes makes the probers of a drill on a lab.
 type labProbes struct {
-	edge, echo string            // base URLs
-	keys       map[string]string // tokens of the seeded keys, by the word in the scenario
+	edge, control string            // base URLs
+	keys          map[string]string // tokens of the seeded keys, by the word in the scenario
 }
 
 // all returns the probers of the scenario: its own, and those of its guardrails.
@@ -59,7 +60,7 @@ func (l labProbes) all(s *scenarios.Scenario, instances []fleet.Instance) ([]dri
 	for _, series := range seriesOf(s) {
 		base := l.edge
 		if series.Control {
-			base = l.echo
+			base = l.control
 		}
 		request, err := l.request(base, series.probe, series.fresh)
 		if err != nil {

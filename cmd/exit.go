@@ -29,7 +29,8 @@ Exit codes:
     0  done, passed
     1  error
     2  usage or configuration
-    3  objective or policy missed: a drill failed, a location failed, 3-2-1 not met, drift
+    3  objective or policy missed: a drill failed, a location failed, 3-2-1 not
+       met, drift
     4  inconclusive
     5  aborted and reverted
     6  dirty: a fault may still be in effect (wins over all others)

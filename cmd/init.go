@@ -49,7 +49,7 @@ host key must be in the file known_hosts (default ~/.ssh/known_hosts). It reads 
   gwdr init --gateway gwdr+http://127.0.0.1:8081 --site dc1 \
     --location local=file:///var/backups/gwdr,media=disk,site=dc1 \
     --location nas=sftp://backup@nas/volume1/gwdr,media=nas,site=dc1 \
-    --location 'offsite=s3://gwdr-prod/eu?region=eu-west-1,media=object,site=eu-west-1,lock=compliance/30d'`,
+    --location 'offsite=s3://gwdr-prod/eu?region=eu-west-1,lock=compliance/30d'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runInit(cmd.Context(), a, opts) },
 	}

@@ -25,7 +25,7 @@ your own user on free loopback ports; they end with the lab, however it ends.`,
   gwdr lab down`,
 	}
 	cmd.AddCommand(newLabUpCommand(a), newLabStatusCommand(a), newLabDownCommand(a))
-	cmd.AddCommand(newLabSuperviseCommand(a), newLabEchoCommand(a), newLabLinksCommand(a))
+	cmd.AddCommand(newLabSuperviseCommand(a), newLabEchoCommand(a), newLabLinksCommand(a), newLabPressCommand(a), newLabLoadCommand(a))
 	return cmd
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -40,15 +41,42 @@ func newLabSuperviseCommand(a *app) *cobra.Command {
 }
 
 func newLabEchoCommand(a *app) *cobra.Command {
-	var listen string
-	return a.labChild("echo", "Be the lab's echo upstream", "listen", "`address` to serve on", &listen,
-		func(ctx context.Context) error { return process.RunEcho(ctx, listen) })
+	var file string
+	return a.labChild("echo", "Be the lab's echo upstream", "file", "`file` that says where", &file,
+		func(ctx context.Context) error { return process.RunEcho(ctx, file) })
 }
 
 func newLabLinksCommand(a *app) *cobra.Command {
 	var file string
 	return a.labChild("links", "Be the lab's links", "file", "`file` that names the links", &file,
 		func(ctx context.Context) error { return process.RunLinks(ctx, file, a.Log) })
+}
+
+func newLabPressCommand(a *app) *cobra.Command {
+	var bytes string
+	return a.labChild("press", "Be pressure on the lab's machine", "bytes", "`number` of bytes of memory to hold; 0 uses up a CPU", &bytes,
+		func(ctx context.Context) error {
+			n, err := strconv.ParseInt(bytes, 10, 64)
+			if err != nil || n < 0 {
+				return usageError(fmt.Errorf("--bytes %q is no number of bytes", bytes))
+			}
+			return process.RunPressure(ctx, n)
+		})
+}
+
+func newLabLoadCommand(a *app) *cobra.Command {
+	var file string
+	cmd := &cobra.Command{
+		Use: "load", Short: "Be load on the lab", Example: "  gwdr lab load --file FILE",
+		Hidden: true,
+		Args:   cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_ = lowerPriority()                                  // so that it presses the gateway, and not who measures it
+			return process.RunLoad(cmd.Context(), file, a.Stdin) // which ends it, too
+		},
+	}
+	cmd.Flags().StringVar(&file, "file", "", "`file` that says whom to load, and how")
+	return cmd
 }
 
 // labChild returns a hidden command with one flag that runs until its parent ends.

@@ -89,6 +89,12 @@ func TestLabIsAFleet(t *testing.T) {
 		Faults: map[fleet.FaultKind]fleettest.Case{
 			fleet.Kill:      {Selector: fleet.Selector{Region: "east"}},
 			fleet.StoreWipe: {Selector: fleet.Selector{Instance: "east-control"}},
+
+			fleet.BadConfig:       {Selector: fleet.Selector{Instance: "east-control"}},
+			fleet.KeyWipe:         {Selector: fleet.Selector{Instance: "east-control"}},
+			fleet.LoadSpike:       {Selector: fleet.Selector{Instance: "east-1"}, With: fleet.Params{Rate: 100}},
+			fleet.RetryStorm:      {Selector: fleet.Selector{Role: fleet.Edge}, With: fleet.Params{Rate: 100}},
+			fleet.ConnectionFlood: {Selector: fleet.Selector{Region: "east", Role: fleet.Data}, With: fleet.Params{Count: 50, Mode: "slow-header"}},
 		},
 	})
 }

@@ -77,6 +77,8 @@ keys   %s
 
 func stateOf(p process.Process) string {
 	switch {
+	case p.Stopped:
+		return "stopped"
 	case p.Running:
 		return "running"
 	case p.Fault != "":

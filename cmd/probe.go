@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -59,7 +60,7 @@ A flag goes to those of the URLs that have a use for it. What is expected is rec
 
 The first seconds (--baseline) must be undisturbed: they tell how slow an answer may be. With --target the longest outage is
 judged, and with --slo the share of good answers. Press m in the live view, or send SIGUSR1, right before something is broken: then
-the recovery time (RTA) is counted from there, and --target judges that one.
+the recovery time (RTA) is counted from there, and --target judges that one. Of several marks the first counts.
 
 A control target that no fault touches tells a stalled prober from a broken target. Without --control it is a server inside of this
 process; name one beyond the same network if the network may be to blame.
@@ -76,14 +77,19 @@ measurement short: the code is 130, or 3 if the objective is missed already.
 
 ` + metricsHelp,
 		Example: `  gwdr probe http://127.0.0.1:8080/health
-  gwdr probe https://api.example.com/v1/ping --header 'Authorization: Bearer env:TOKEN' --for 10m --target 30s
-  gwdr probe https://10.0.0.7/ --host api.example.com --expect 2xx --expect-header 'X-Region: us-east' --expect-body '/"status": *"up"/'
+  gwdr probe https://api.example.com/v1/ping --for 10m --target 30s \
+    --header 'Authorization: Bearer env:TOKEN'
+  gwdr probe https://10.0.0.7/ --host api.example.com --expect 2xx \
+    --expect-header 'X-Region: us-east' --expect-body '/"status": *"up"/'
   gwdr probe tcp://10.0.0.7:6379 --send 'PING\r\n' --expect-body +PONG
-  gwdr probe dns://10.0.0.53/api.example.com --expect-record 203.0.113.7 --target 60s
-  gwdr probe grpc://10.0.0.7:9090/orders https://api.example.com/ dns://10.0.0.53/api.example.com?type=AAAA --for 1h
+  gwdr probe dns://10.0.0.53/api.example.com --expect-record 203.0.113.7
+  gwdr probe grpc://10.0.0.7:9090/orders https://api.example.com/ \
+    'dns://10.0.0.53/api.example.com?type=AAAA' --for 1h
   gwdr probe http://127.0.0.1:8080/ --for 1h --slo 99.9 --json > result.json
   gwdr probe https://api.example.com/v1/ping --metrics :9464
-  gwdr probe https://api.example.com/ping --vantage eu=https://eu.example.com:7070 --vantage us=https://us.example.com:7070`,
+  gwdr probe https://api.example.com/ping \
+    --vantage eu=https://eu.example.com:7070 \
+    --vantage us=https://us.example.com:7070`,
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return withHint(errors.New("'gwdr probe' takes one URL or several"), "gwdr probe https://HOST/PATH")
@@ -163,13 +169,23 @@ func runProbe(ctx context.Context, a *app, urls []string, opts probeOptions) err
 		defer stop()
 		w.Observe = metrics.Observe
 	}
+	unused := make([]byte, opts.unused())
+	defer runtime.KeepAlive(unused)
 	return a.runWatch(ctx, w, keys.Signer)
 }
+
+// unused is how many bytes are asked for and never touched, so that they take no memory: the collector waits until the garbage is
+// as much as the heap, and each time it stops all attempts for a moment. An attempt leaves some 8 KiB; it comes once a second, or
+// less often, and not several times.
+func (o *probeOptions) unused() int { return int(o.Rate) * 8 << 10 }
 
 // runWatch measures, leaves the evidence with a signed report, and shows what came out.
 func (a *app) runWatch(ctx context.Context, w *drills.Watch, signer *sshsig.Signer) error {
 	w.Evidence, w.Tool = a.Config.Evidence, "gwdr "+version()
 	w.Report = func(dir string, r *drills.WatchResult) error { return report.WriteWatch(dir, r, signer) }
+	if short := shortFor(w.Plan); short != "" {
+		a.progress("warning: %s", short)
+	}
 	result, err := a.watch(ctx, w)
 	if err != nil {
 		return evidenceFailed(err)
@@ -230,7 +246,7 @@ func (a *app) watchScreen(ctx context.Context, plan drills.WatchPlan, mark func(
 		}
 		for e := range events { // the measurement goes on without it
 			if e.Warning != "" {
-				a.progress("%s", e.Warning)
+				a.progress("%s", printable(e.Warning))
 			}
 		}
 	}()

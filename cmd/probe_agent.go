@@ -56,10 +56,12 @@ has the token can make this host send requests, but not many, and not anywhere.
 
 SIGTERM or an interrupt ends it; the controller gets the rest.`,
 		Example: `  head -c 32 /dev/urandom | base64 > token; chmod 600 token
-  gwdr probe agent --token-file token                           # on the loopback, reached through an SSH tunnel
-  gwdr probe agent --token-file token --listen :7070 --cert cert.pem --key key.pem --allow api.example.com
+  gwdr probe agent --token-file token   # on the loopback, for an SSH tunnel
+  gwdr probe agent --token-file token --listen :7070 \
+    --cert cert.pem --key key.pem --allow api.example.com
 
-  GWDR_VANTAGE_TOKEN=$(cat token) gwdr probe https://api.example.com/ping --vantage eu=https://agent.eu.example.com:7070`,
+  GWDR_VANTAGE_TOKEN=$(cat token) gwdr probe https://api.example.com/ping \
+    --vantage eu=https://agent.eu.example.com:7070`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runProbeAgent(cmd.Context(), a, o) },
 	}
@@ -129,6 +131,8 @@ func runProbeAgent(ctx context.Context, a *app, o agentOptions) error {
 	if err != nil {
 		return err
 	}
+	a.warnReadable(o.TokenFile)
+	a.warnReadable(o.Key)
 	if o.Cert != "" {
 		if _, err := tls.LoadX509KeyPair(o.Cert, o.Key); err != nil {
 			return usageError(fmt.Errorf("read certificate: %w", err))

@@ -37,7 +37,7 @@ func newProbeLedgerCommand(a *app) *cobra.Command {
 	var opts probeLedgerOptions
 	cmd := &cobra.Command{
 		Use:   "ledger",
-		Short: "Count the changes that are lost while somebody else breaks the gateway",
+		Short: "Count the changes that are lost while somebody breaks the gateway",
 		Long: `Ledger makes numbered changes through the gateway's own admin path: routes, specs and
 other entities are created, updated and deleted, keys issued and revoked. Before each
 change its intent is on this machine's disk. Meanwhile you break the gateway and bring it
@@ -49,14 +49,15 @@ acknowledged changes are lost, stale, or undone. A revoked key that works again 
 the run (code 3), and so does a recovery point beyond --rpo.
 
 Send SIGUSR1, or press m, right before you break something: the recovery point is counted
-back from there, else from the first change that was not acknowledged. With --stop-at-mark
-no changes are made from there on: 'gwdr restore' wants a gateway that nobody writes to.
+back from there, else from the first change that was not acknowledged. Of several marks
+the first counts. With --stop-at-mark no changes are made from there on: 'gwdr restore' wants a gateway that nobody writes to.
 
 It makes objects on the gateway whose ids begin with 'ledger-', and takes them away in
 the end; revocations stay, as they are for good. Keys that it issues are never shown, and
 are revoked in the end. Run it on a machine that does not break with the gateway.`,
 		Example: `  gwdr probe ledger --for 10m --rpo 30s
-  gwdr probe ledger --gateway gwdr+http://10.0.0.5:8081 --region gwdr+http://10.1.0.5:8081
+  gwdr probe ledger --gateway gwdr+http://10.0.0.5:8081 \
+    --region gwdr+http://10.1.0.5:8081
   gwdr probe ledger --kinds route,key,revoke --every 200ms --json > loss.json`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,

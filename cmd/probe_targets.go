@@ -22,12 +22,8 @@ import (
 	"gwdr/probes"
 )
 
-// maxRate bounds the attempts a second of a series: more is a load test. maxFreshRate is for those that connect each time: there
-// are 28,000 ports to connect from, and one that was used may not be free again for a minute.
-const (
-	maxRate      = 10000
-	maxFreshRate = 400
-)
+// maxRate bounds the attempts a second of a series: more is a load test.
+const maxRate = 10000
 
 func (o *probeOptions) check() error {
 	switch {
@@ -46,6 +42,15 @@ func (o *probeOptions) check() error {
 			o.For, o.Baseline, o.StableFor)
 	}
 	return checkAddress("--metrics", o.Metrics)
+}
+
+// shortFor returns what somebody should know who ends a measurement before its baseline is over, or "".
+func shortFor(p drills.WatchPlan) string {
+	if p.For == 0 || p.For > p.Baseline {
+		return ""
+	}
+	return fmt.Sprintf("--for %s ends before the baseline of %s is over: nothing was to be broken yet; give a longer --for, or a shorter --baseline",
+		p.For, p.Baseline)
 }
 
 // watch plans a fresh and a kept-alive series for each URL, and one for the control target. A target whose connections carry one
@@ -112,8 +117,8 @@ func (o *probeOptions) series(name string) probes.Series {
 
 // addSeries plans a series of the target that is to be added next.
 func (o *probeOptions) addSeries(w *drills.Watch, r probes.Request, s probes.Series) {
-	if r.Fresh {
-		s.Interval = max(s.Interval, time.Second/maxFreshRate)
+	if r.Connects() {
+		s.Interval = max(s.Interval, time.Second/probes.MaxFreshRate)
 	}
 	w.Plan.Series = append(w.Plan.Series, drills.WatchSeries{Series: s, Target: len(w.Plan.Targets), Fresh: r.Fresh})
 	w.Probes = append(w.Probes, drills.Probe{Series: s, Run: runProber(s, r)})
@@ -194,6 +199,9 @@ func (a *app) headerValue(name, value string) (string, error) {
 		content, err := os.ReadFile(last[1:])
 		if err != nil {
 			return "", err
+		}
+		if secretHeader(name) {
+			a.warnReadable(last[1:])
 		}
 		value = value[:at] + strings.TrimSpace(string(content))
 	case strings.HasPrefix(last, "env:"):

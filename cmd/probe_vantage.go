@@ -26,7 +26,7 @@ const vantageTokenVariable = "GWDR_VANTAGE_TOKEN"
 // sessionSlack is by how much an agent may probe longer than --for: it begins before, and ends later.
 const sessionSlack = time.Minute
 
-// openLimit is how long all agents together may take to begin. The lease of the first one must not end before.
+// openLimit is how long all agents together may take to begin.
 const openLimit = 7 * time.Second
 
 // vantageOptions are the flags of gwdr probe for other hosts to probe from.
@@ -90,6 +90,7 @@ func (a *app) vantageToken(file string) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("read token of the agents: %w", err)
 		}
+		a.warnReadable(file)
 		token = string(b)
 	}
 	if token = strings.TrimSpace(token); token == "" {
@@ -132,12 +133,12 @@ type openedVantage struct {
 	session *vantage.Session
 }
 
-// openVantages makes all agents begin at once, so that no lease ends while another one is asked.
+// openVantages makes all agents begin at once, and keeps the lease of those that have while another one is asked.
 func (o *probeOptions) openVantages(ctx context.Context, agents []agentSpec, token string, here []drills.WatchSeries) ([]openedVantage, error) {
 	limited, cancel := context.WithTimeout(ctx, openLimit)
 	defer cancel()
 	opened, errs := make([]openedVantage, len(agents)), make([]error, len(agents))
-	var opening sync.WaitGroup
+	var opening, keeping sync.WaitGroup
 	for i, agent := range agents {
 		opening.Go(func() {
 			plan, series, err := o.planFor(agent.name, here)
@@ -148,9 +149,14 @@ func (o *probeOptions) openVantages(ctx context.Context, agents []agentSpec, tok
 			client := &vantage.Client{URL: agent.url, Token: token}
 			session, err := client.Open(limited, plan)
 			opened[i], errs[i] = openedVantage{agent, series, session}, err
+			if err == nil {
+				keeping.Go(func() { session.Keep(limited) })
+			}
 		})
 	}
 	opening.Wait()
+	cancel()
+	keeping.Wait()
 	failed := slices.IndexFunc(errs, func(err error) bool { return err != nil })
 	if failed < 0 {
 		return opened, nil

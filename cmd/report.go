@@ -32,9 +32,9 @@ RUN is the number or the id of a run, or the beginning of its id ('gwdr drill li
 either it is the newest run. What 'gwdr probe' recorded is named by its directory, or by that directory's name.
 
 What the evidence says is not checked here: see 'gwdr report verify'.`,
-		Example: `  gwdr report                                  # the newest run, as text
-  gwdr report --format html -o report.html     # as a page
-  gwdr report verify                           # compute it again from the raw record`,
+		Example: `  gwdr report                               # the newest run, as text
+  gwdr report --format html -o report.html  # as a page
+  gwdr report verify                        # compute it again`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if a.JSON && cmd.Flags().Changed("format") && opts.Format != "json" {
@@ -125,11 +125,12 @@ func newReportVerifyCommand(a *app) *cobra.Command {
 	command := &cobra.Command{
 		Use:               "verify [RUN|DIR]",
 		ValidArgsFunction: a.completeEvidence,
-		Short:             "Compute a report again from the raw record, and check that nothing was changed",
+		Short:             "Compute a report again, and check that nothing was changed",
 		Long: `Hashes every file again, checks the signature, walks the journal's chain and the numbers of all runs, and judges the
 raw samples and the change ledger once more. Any difference ends with exit code 8.`,
-		Example: `  gwdr report verify                                     # the newest run
-  gwdr report verify evidence/20261121T024601Z-region-loss-a1b2 --trusted allowed_signers --json`,
+		Example: `  gwdr report verify                     # the newest run
+  gwdr report verify evidence/20261121T024601Z-region-loss-a1b2 \
+    --trusted allowed_signers --json`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runReportVerify(cmd.Context(), a, first(args), trusted)

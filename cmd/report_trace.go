@@ -23,7 +23,7 @@ func newReportTraceCommand(a *app) *cobra.Command {
 		Long: `Draws the trace of a drill from its record, and sends it by OTLP over HTTP to the collector that the variables of OpenTelemetry
 name: OTEL_EXPORTER_OTLP_ENDPOINT, or OTEL_EXPORTER_OTLP_TRACES_ENDPOINT. 'gwdr drill run' does so by itself; this is for a drill
 that was killed, or that is older than the collector. Its ids come from the record: sent again, it is the same trace.`,
-		Example: `  OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 gwdr report trace      # the newest run`,
+		Example: `  OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 gwdr report trace`,
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runReportTrace(cmd.Context(), a, first(args))

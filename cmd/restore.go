@@ -65,11 +65,11 @@ asks first. docs/restore.md is the page for the worst day.
 --rehearse touches nothing that lives: it restores into a gateway that it starts for this and throws away, whose upstreams
 are all replaced by an echo, replays probes there, times the phases, and puts a signed record to every location. Exit code
 0: passed. 3: the data plane does not serve it. 8: nothing restorable, or the digest differs.`,
-		Example: `  gwdr restore --plan                       # what would happen
-  gwdr restore                              # the newest point, into the configured gateway
-  gwdr restore --at 2h --only routes        # the routes as they were two hours ago
+		Example: `  gwdr restore --plan                 # what would happen
+  gwdr restore                        # the newest point, as configured
+  gwdr restore --at 2h --only routes  # the routes as they were then
   gwdr restore --from offsite --to gwdr+http://127.0.0.1:8081
-  gwdr restore --rehearse                   # the monthly restore test`,
+  gwdr restore --rehearse             # the monthly restore test`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runRestore(cmd.Context(), a, opts) },
 	}

@@ -75,6 +75,9 @@ func run(args []string, p invocation) int {
 		environ: p.environ}
 	root := newRootCommand(a)
 	root.SetArgs(args)
+	if len(args) > 0 && strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) {
+		plainUsages(root)
+	}
 	err := root.ExecuteContext(ctx)
 	if err != nil && !a.started {
 		err = usageError(err)
@@ -90,7 +93,7 @@ func newRootCommand(a *app) *cobra.Command {
 times the recovery from the clients' side, counts what was lost, and writes evidence that an auditor can recompute.
 
 Without any gwdr.yaml everything runs on the lab, a fleet of real gateways on this machine.`,
-		Example: `  gwdr drill run region-loss     # on the lab: breaks a region and measures how it comes back
+		Example: `  gwdr drill run region-loss     # on the lab: breaks a region, and measures
   gwdr init && gwdr backup       # for your own gateway`,
 		Version:           version(),
 		SilenceUsage:      true,
@@ -108,7 +111,8 @@ Without any gwdr.yaml everything runs on the lab, a fleet of real gateways on th
 	flags.StringVar(&a.logLevel, "log-level", "", "`level` of the log on stderr: debug, info, warn or error (default warn)")
 	root.AddCommand(commands(a)...)
 	strict(root)
-	root.SetUsageTemplate(root.UsageTemplate() + exitCodesHelp)
+	fit(root)
+	root.SetFlagErrorFunc(flagError)
 	return root
 }
 

@@ -22,7 +22,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"age-plugin-gwdrtest": func() { os.Exit(backuptest.PluginMain(os.Args, "")) }, "gwdr": func() {
+	testscript.Main(m, map[string]func(){targetProgram: serveTarget, "age-plugin-gwdrtest": func() { os.Exit(backuptest.PluginMain(os.Args, "")) }, "gwdr": func() {
 		executable, err := exec.LookPath("gwdr") // os.Executable would name the test binary
 		if err != nil {
 			panic(err)

@@ -39,6 +39,7 @@ type serveOptions struct {
 	drain                      time.Duration
 	backup                     fromBackup
 	upstreamsAt                string
+	clockFile                  string
 }
 
 func newServeCommand(a *app) *cobra.Command {
@@ -56,18 +57,21 @@ with every revocation known anywhere, and goes after newer ones as they appear. 
 the same command. docs/restore.md is the page for the worst day.
 
 GET /v1 of the admin API lists its endpoints; docs/admin-api.md describes them.`,
-		Example: `  gwdr serve                                              # everything in one process, on this machine only
+		Example: `  gwdr serve      # everything in one process, on this machine only
   gwdr serve --role control --data /var/lib/gwdr --token-file tokens
-  gwdr serve --role data --data /var/lib/gwdr-data --listen :8080 --control http://127.0.0.1:8081 --control-token-file token
+  gwdr serve --role data --data /var/lib/gwdr-data --listen :8080 \
+    --control http://127.0.0.1:8081 --control-token-file token
 
   # the gateway is gone: serve from the backups, at once
-  gwdr serve --from-backup --listen :8080                 # of all locations in gwdr.yaml
+  gwdr serve --from-backup --listen :8080   # of all locations in gwdr.yaml
   gwdr serve --from-backup offsite --listen :8080
-  curl -X POST 127.0.0.1:8081/v1/promote                  # make it the gateway
+  curl -X POST 127.0.0.1:8081/v1/promote    # make it the gateway
 
   # a first route, a key, a call
-  curl -X PUT 127.0.0.1:8081/v1/upstream/hello -d '{"endpoints":[{"url":"http://127.0.0.1:9000"}]}'
-  curl -X PUT 127.0.0.1:8081/v1/route/hello -d '{"path":"/{rest...}","upstream":"hello"}'
+  curl -X PUT 127.0.0.1:8081/v1/upstream/hello \
+    -d '{"endpoints":[{"url":"http://127.0.0.1:9000"}]}'
+  curl -X PUT 127.0.0.1:8081/v1/route/hello \
+    -d '{"path":"/{rest...}","upstream":"hello"}'
   curl -X POST 127.0.0.1:8081/v1/keys -d '{}'
   curl 127.0.0.1:8080/ -H 'Authorization: Bearer gwk_...'`,
 		Args: o.backup.arguments,
@@ -97,6 +101,8 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.readyFile, "ready-file", "", "`file` to write {\"listen\",\"admin\",\"pid\"} to once everything is served")
 	f.BoolVar(&o.exitOnEOF, "exit-on-stdin-eof", false, "stop when stdin ends: with the process that started this one")
 	f.StringVar(&o.upstreamsAt, "upstreams-at", "", "reach every upstream at this `address` (host:port) instead, unencrypted and without health checks: for rehearsals")
+	f.StringVar(&o.clockFile, "clock-file", "", "`file` that says by how much the clock for keys is wrong, such as 5m or -1h: for drills")
+	_ = f.MarkHidden("clock-file")
 	f.DurationVar(&o.drain, "drain", 5*time.Second, "how long a stop waits for requests under way")
 }
 
@@ -145,6 +151,8 @@ func (o *serveOptions) check() error {
 		return errors.New("--upstreams-at is for data planes")
 	case o.upstreamsAt != "" && !isAddress(o.upstreamsAt):
 		return fmt.Errorf("--upstreams-at %q is not of the form host:port", o.upstreamsAt)
+	case o.clockFile != "" && !isLoopback(o.listen):
+		return errors.New("--clock-file is for drills on this machine: --listen must be a loopback address")
 	case !isLoopback(o.admin) && (o.tokenFile == "" || o.tlsCert == ""):
 		return fmt.Errorf("--admin %s is reachable from other machines: that needs --token-file, --tls-cert and --tls-key", o.admin)
 	}

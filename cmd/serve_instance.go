@@ -112,7 +112,7 @@ func (in *instance) openData() (err error) {
 		}
 	}
 	in.proxy, err = proxy.New(proxy.Options{Instance: o.instance, Region: o.region, LastGood: in.lastGood(),
-		UpstreamsAt: o.upstreamsAt, Metrics: in.metrics, Log: in.Log})
+		UpstreamsAt: o.upstreamsAt, Metrics: in.metrics, Log: in.Log, Now: o.clock()})
 	if err != nil {
 		return err
 	}

@@ -12,20 +12,8 @@ import (
 
 const (
 	injectPatience = 30 * time.Second // for one injector call
-	verifyPatience = 5 * time.Second  // until a fault shows
 	recoverPause   = 500 * time.Millisecond
 )
-
-// faults is what became of the faults, in the order in which they were injected.
-type faults struct {
-	first    time.Duration // just before the first injector call
-	undos    []fleet.Undo
-	reverted int  // proven gone, from the last
-	left     bool // a fault may still be in effect
-}
-
-func (f *faults) none() bool  { return len(f.undos) == 0 }
-func (f *faults) clean() bool { return !f.left && f.reverted == len(f.undos) }
 
 // abortError is the cause of an abort.
 type abortError struct{ AbortFact }
@@ -37,49 +25,89 @@ func abortf(cause AbortCause, format string, args ...any) error {
 	return &abortError{AbortFact{Cause: cause, Reason: fmt.Sprintf(format, args...)}}
 }
 
-// act takes one step of the scenario.
-func (d *drill) act(ctx context.Context, a scenarios.Action) error {
-	if a.Step.Fault != "" {
-		return d.inject(ctx, d.prepared[a.Step.ID], a.Step)
-	}
-	return d.recover(ctx, a.Step)
-}
-
-// inject breaks one thing: intent and undo record are safe on disk before, and it counts only once it is verified.
-func (d *drill) inject(ctx context.Context, u fleet.Undo, step scenarios.Step) error {
-	if err := d.awaitDelay(ctx, step); err != nil {
+// inject breaks one thing: intent and undo record are safe on disk before, and it counts only once it is verified. What is to
+// end by itself is reverted before it returns.
+func (c *course) inject(ctx context.Context, in scenarios.Injection) error {
+	if err := c.awaitStart(ctx, in.Start); err != nil {
 		return err
 	}
-	if err := errors.Join(d.meter.cut(ctx), context.Cause(ctx)); err != nil {
+	u, fact, err := c.intend(ctx, in)
+	if err != nil {
 		return err
 	}
-	fact := faultFact{ID: u.Fault.ID, Kind: u.Fault.Kind, Targets: u.Targets, At: d.offset()}
-	if err := errors.Join(d.enter(Injecting, u.Fault.ID), d.undo.append(u)); err != nil {
-		return err // before the intent: nothing is in effect, and nothing on record says so
-	}
-	if err := d.note(entryIntent, fact); err != nil {
-		return err
-	}
-	err := d.callInjector(ctx, u, &fact)
-	if noted := d.note(entryInjected, fact); err != nil || noted != nil {
+	err = c.callInjector(ctx, u, &fact)
+	if noted := c.note(entryInjected, fact); err != nil || noted != nil {
 		return errors.Join(err, noted)
 	}
-	d.tellFault(u, "injected", "")
-	return d.verify(ctx, u)
+	c.tellFault(u, "injected", "")
+	if err := c.verify(ctx, u); err != nil {
+		return err
+	}
+	if in.End.Recovered {
+		c.finished()
+		return c.stops(Injecting)
+	}
+	if err := errors.Join(c.stops(Injecting), sleep(ctx, in.End.Hold), c.endFault(ctx, u)); err != nil {
+		return err
+	}
+	c.finished()
+	c.ended(in)
+	return nil
+}
+
+// intend prepares a fault as things are now, and makes its undo record and the intent safe. One goes after the other, so that
+// each sees what the others are about to take away.
+func (c *course) intend(ctx context.Context, in scenarios.Injection) (u fleet.Undo, fact faultFact, err error) {
+	select {
+	case c.begin <- struct{}{}:
+		defer func() { <-c.begin }()
+	case <-ctx.Done():
+		return u, fact, context.Cause(ctx)
+	}
+	if err := errors.Join(c.meter.cut(ctx), context.Cause(ctx)); err != nil {
+		return u, fact, err
+	}
+	if err := c.keepsHealthy(ctx, in); err != nil {
+		return u, fact, err
+	}
+	if u, err = c.prepareNow(ctx, in); err != nil {
+		return u, fact, err
+	}
+	fact = faultFact{ID: u.Fault.ID, Kind: u.Fault.Kind, Targets: u.Targets, At: c.offset()}
+	if err := errors.Join(c.starts(Injecting, u.Fault.ID), c.undo.append(u)); err != nil {
+		return u, fact, err // before the intent: nothing is in effect, and nothing on record says so
+	}
+	if err := c.note(entryIntent, fact); err != nil {
+		return u, fact, err
+	}
+	fact.At = c.offset()
+	if c.faults.add(u, fact.At) {
+		c.startDeadline(fact.At)
+		c.first.happen(fact.At)
+	}
+	c.patrol.keepAlive(u)
+	return u, fact, nil
+}
+
+// prepareNow prepares a fault for instances that may have been started again since the plan.
+func (c *course) prepareNow(ctx context.Context, in scenarios.Injection) (fleet.Undo, error) {
+	ctx, cancel := context.WithTimeout(ctx, injectPatience)
+	defer cancel()
+	instances, err := c.Fleet.Instances(ctx)
+	if err == nil {
+		var u fleet.Undo
+		if u, err = c.prepareFault(ctx, in, instances); err == nil {
+			return u, nil
+		}
+	}
+	return fleet.Undo{}, abortf(AbortInject, "fault %s could not be injected: %v", in.ID, err)
 }
 
 func (d *drill) callInjector(ctx context.Context, u fleet.Undo, fact *faultFact) error {
 	ctx, cancel := context.WithTimeout(ctx, injectPatience)
 	defer cancel()
 	fact.At = d.offset()
-	if d.faults.none() {
-		d.faults.first = fact.At
-		d.startDeadline(fact.At)
-	}
-	d.faults.undos = append(d.faults.undos, u)
-	d.patrol.keepAlive(u)
-	err := d.Fleet.Inject(ctx, u)
-	if err != nil {
+	if err := d.Fleet.Inject(ctx, u); err != nil {
 		fact.Error = err.Error()
 		return abortf(AbortInject, "fault %s could not be injected: %v", u.Fault.ID, err)
 	}
@@ -89,7 +117,7 @@ func (d *drill) callInjector(ctx context.Context, u fleet.Undo, fact *faultFact)
 // verify shows that the fault is in effect: no impact without that proves nothing.
 func (d *drill) verify(ctx context.Context, u fleet.Undo) error {
 	var seen string
-	err := poll(ctx, verifyPatience, pollEvery, func(ctx context.Context) (err error) {
+	err := poll(ctx, scenarios.VerifyLimit, pollEvery, func(ctx context.Context) (err error) {
 		seen, err = d.Fleet.Verify(ctx, u)
 		return err
 	})
@@ -104,6 +132,41 @@ func (d *drill) verify(ctx context.Context, u fleet.Undo) error {
 	return d.note(entryVerified, faultFact{ID: u.Fault.ID, At: d.offset(), Detail: seen})
 }
 
+// endFault reverts a fault whose time is over, once it has shown that it lasted so long. A revert that is cut short by the end
+// of the drill is made again with the others.
+func (d *drill) endFault(ctx context.Context, u fleet.Undo) error {
+	if err := d.stillOn(ctx, u); err != nil {
+		return err
+	}
+	d.patrol.letGo(u)
+	fact := faultFact{ID: u.Fault.ID, Kind: u.Fault.Kind, Targets: u.Targets, Began: d.offset()}
+	err := revertOne(ctx, d.Fleet, u, d.Patience)
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		fact.Error = err.Error()
+		err = abortf(AbortRevert, "fault %s did not end: %v", u.Fault.ID, err)
+	}
+	return errors.Join(d.noteReverted(ctx, u, fact), err)
+}
+
+// noteReverted keeps what became of a revert.
+func (d *drill) noteReverted(ctx context.Context, u fleet.Undo, fact faultFact) error {
+	what := "reverted"
+	if fact.Error != "" {
+		what = "NOT reverted"
+		d.Log.Error("fault may still be in effect", "fault", u.Fault.ID, "err", fact.Error)
+	} else {
+		d.faults.reverted(u.Fault.ID)
+	}
+	fact.At = d.offset()
+	err := d.note(entryReverted, fact)
+	d.tellFault(u, what, fact.Error)
+	d.tellFleet(ctx)
+	return err
+}
+
 func (d *drill) tellFault(u fleet.Undo, what, detail string) {
 	d.screens.tell(Event{At: d.offset(),
 		Fault: &FaultEvent{ID: u.Fault.ID, Kind: u.Fault.Kind, Targets: u.Targets, What: what, Detail: detail}})
@@ -115,34 +178,6 @@ func (d *drill) tellFleet(ctx context.Context) {
 	defer cancel()
 	if instances, err := d.Fleet.Instances(ctx); err == nil {
 		d.screens.tell(Event{At: d.offset(), Fleet: instances})
-	}
-}
-
-// recover does what an operator would: when the outage is seen, or after a delay, and again until it succeeds.
-func (d *drill) recover(ctx context.Context, step scenarios.Step) error {
-	if err := d.enter(Observing, "until "+step.ID); err != nil {
-		return err
-	}
-	if err := d.awaitTurn(ctx, step); err != nil {
-		return err
-	}
-	fact := StepFact{ID: step.ID, Action: step.Recover, To: step.To}
-	if err := errors.Join(d.enter(Recovering, step.ID), d.noteStep(fact)); err != nil {
-		return err
-	}
-	for {
-		err := d.recoverOnce(ctx, step)
-		if err == nil {
-			fact.Done, fact.Error = true, ""
-			return d.noteStep(fact)
-		}
-		if text := err.Error(); text != fact.Error { // the same failure again says nothing
-			fact.Error = text
-			d.noteStep(fact)
-		}
-		if err := sleep(ctx, recoverPause); err != nil {
-			return err
-		}
 	}
 }
 
@@ -162,11 +197,8 @@ func (d *drill) noteStep(fact StepFact) error {
 	return d.note(entryStep, fact)
 }
 
-// awaitTurn waits until the outage is detected, or for the step's delay.
-func (d *drill) awaitTurn(ctx context.Context, step scenarios.Step) error {
-	if step.When != scenarios.Detected {
-		return d.awaitDelay(ctx, step)
-	}
+// awaitOutage waits until the outage is detected.
+func (d *drill) awaitOutage(ctx context.Context, step scenarios.Step) error {
 	d.patrol.await("no outage was detected that step " + step.ID + " waits for")
 	defer d.patrol.await("")
 	for {
@@ -177,15 +209,6 @@ func (d *drill) awaitTurn(ctx context.Context, step scenarios.Step) error {
 			return err
 		}
 	}
-}
-
-// awaitDelay waits for the step's delay after the first injection.
-func (d *drill) awaitDelay(ctx context.Context, step scenarios.Step) error {
-	delay, err := step.Delay()
-	if err != nil || d.faults.none() {
-		return err
-	}
-	return sleep(ctx, d.faults.first+delay-d.offset())
 }
 
 // awaitRecovery waits until every series was up for the stability window, with the faults still in effect.
@@ -207,23 +230,26 @@ func (d *drill) sustain(ctx context.Context) error {
 	if err := d.readBack(ctx, Sustain, ReadbackFile); err != nil {
 		return err
 	}
-	return d.stillOn(ctx)
+	for _, u := range d.faults.pending() {
+		if err := d.stillOn(ctx, u); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// stillOn shows that the faults were on all the time: neither the guard has reverted them, nor has a lease run out and
-// healed them. What recovers because its fault has ended proves nothing.
-func (d *drill) stillOn(ctx context.Context) error {
+// stillOn shows that the fault was on all the time: neither the guard has reverted it, nor has its lease run out and healed
+// it. What recovers because its fault has ended proves nothing.
+func (d *drill) stillOn(ctx context.Context, u fleet.Undo) error {
 	if err := d.heart.beat(); err != nil {
 		return err
 	}
-	for _, u := range d.faults.undos {
-		err := poll(ctx, verifyPatience, pollEvery, func(ctx context.Context) error { return d.Fleet.Renew(ctx, u) })
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err != nil {
-			return abortf(AbortLease, "fault %s was not in effect to the end: %v", u.Fault.ID, err)
-		}
+	err := poll(ctx, scenarios.VerifyLimit, pollEvery, func(ctx context.Context) error { return d.Fleet.Renew(ctx, u) })
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		return abortf(AbortLease, "fault %s was not in effect to the end: %v", u.Fault.ID, err)
 	}
 	return nil
 }

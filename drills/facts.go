@@ -92,6 +92,7 @@ type FaultFacts struct {
 	Verified       bool
 	VerifiedOffset time.Duration // when it was shown to be in effect
 	Detail         string        // what the verification saw
+	Released       time.Duration // when its own time was over, and its revert began; 0: it was held to the end of the drill
 	Reverted       bool
 	RevertedOffset time.Duration // when it was shown to be gone; 0 if not the drill but somebody else reverted it, by another clock
 	RevertedAt     time.Time
@@ -151,6 +152,8 @@ const (
 	AbortLease     AbortCause = "lease"     // the lease of a fault could not be renewed
 	AbortInject    AbortCause = "inject"    // a fault could not be injected
 	AbortVerify    AbortCause = "verify"    // a fault was not in effect
+	AbortRevert    AbortCause = "revert"    // a fault did not end when it was to
+	AbortHealth    AbortCause = "health"    // too few regions were healthy for the next fault
 	AbortDeadline  AbortCause = "deadline"  // not recovered in time: an objective missed, not the drill's failure
 	AbortRefused   AbortCause = "refused"   // not ready, before anything was injected
 	AbortError     AbortCause = "error"     // the drill itself failed
@@ -207,7 +210,8 @@ type faultFact struct {
 	At      time.Duration   `json:"at_ns"` // when; of an injection just before the injector was called
 	Detail  string          `json:"detail,omitempty"`
 	Error   string          `json:"error,omitempty"`
-	By      string          `json:"by,omitempty"` // who reverted it, if not the drill: guard, revert
+	Began   time.Duration   `json:"began_ns,omitempty"` // a revert in the middle of the drill
+	By      string          `json:"by,omitempty"`       // who reverted it, if not the drill: guard, revert
 }
 
 type leftoversFact struct {

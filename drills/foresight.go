@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"gwdr/fleet"
 	"gwdr/probes"
 	"gwdr/scenarios"
 )
@@ -38,6 +39,8 @@ func (f *foresight) predict() Predicted {
 		unknown = "it is not known who passes requests on, or to whom"
 	case f.staggered():
 		unknown = "the faults come one after another"
+	case f.subtle() != "":
+		unknown = "the model is of instances that are gone, and " + f.subtle() + " leaves all there"
 	case len(lost) == 0:
 		f.input("faults", "touch none of %s", strings.Join(f.front.Serving, ", "))
 		return Predicted{Recovery: &Expected{}, From: f.from}
@@ -51,12 +54,27 @@ func (f *foresight) predict() Predicted {
 	return Predicted{Unknown: unknown, From: []Input{}}
 }
 
-// staggered reports whether a fault is delayed.
+// staggered reports whether a fault is delayed, or comes in parts.
 func (f *foresight) staggered() bool {
 	return slices.ContainsFunc(f.scenario.Steps, func(s scenarios.Step) bool {
 		delay, _ := s.Delay()
-		return s.Fault != "" && delay > 0
+		return s.Fault != "" && (delay > 0 || s.After != "" || s.Stagger > 0 || s.Repeat.Times > 1)
 	})
+}
+
+// subtle returns the kind of a fault that takes no instance away, but changes what one is told, asked, or answered from behind; or "".
+func (f *foresight) subtle() string {
+	i := slices.IndexFunc(f.scenario.Steps, func(s scenarios.Step) bool {
+		switch fleet.FaultKind(s.Fault) {
+		case fleet.BadConfig, fleet.KeyWipe, fleet.UpstreamError, fleet.UpstreamSlow, fleet.LoadSpike, fleet.ConnectionFlood, fleet.RetryStorm:
+			return true
+		}
+		return false
+	})
+	if i < 0 {
+		return ""
+	}
+	return f.scenario.Steps[i].Fault
 }
 
 // effect is how long the injectors took.

@@ -27,8 +27,8 @@ func Judge(s *scenarios.Scenario, f Facts) *Result {
 		j.promises()
 	}
 	j.result.Verdict, j.result.Reason = j.verdict()
-	if j.result.Verdict == Aborted {
-		j.cutShort()
+	if v := j.result.Verdict; v == Aborted || v == Errored && (f.Definitions > 1 || !f.Complete) { // who was killed reported nothing
+		cutShort(j.result.Objectives, v)
 	}
 	return j.result
 }
@@ -49,12 +49,18 @@ func (j *judgement) finding(format string, args ...any) {
 
 // injected returns the instant just before the first injector call, if there was one.
 func (j *judgement) injected() (time.Duration, bool) {
+	first, any := j.firstFault()
+	return first.Injected, any
+}
+
+// firstFault returns the fault whose injector was called first.
+func (j *judgement) firstFault() (first FaultFacts, any bool) {
 	for _, f := range j.facts.Faults {
-		if !f.InjectedAt.IsZero() {
-			return f.Injected, true
+		if !f.InjectedAt.IsZero() && (!any || f.Injected < first.Injected) {
+			first, any = f, true
 		}
 	}
-	return 0, false
+	return first, any
 }
 
 // clean reports whether every fault that was meant to be injected is proven gone, and a scan found none.
@@ -102,6 +108,7 @@ func (j *judgement) measure(inject time.Duration) {
 	}
 	j.traffic(inject)
 	j.brownouts(w)
+	j.ended()
 	j.result.Convergence = j.convergence()
 	if len(f.Ledger) > 0 {
 		j.compareLedger(inject)

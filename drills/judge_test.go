@@ -209,6 +209,9 @@ func TestJudge(t *testing.T) {
 			if r.Verdict != test.verdict || !strings.Contains(r.Reason, test.reason) || r.Clean == test.dirty {
 				t.Errorf("%s: %s, clean %v; want %s: %s, clean %v; %v", r.Verdict, r.Reason, r.Clean, test.verdict, test.reason, !test.dirty, r.Findings)
 			}
+			if ids := withVerdict(r.Objectives, Pass); len(ids) > 0 && (r.Verdict == Errored || r.Verdict == Aborted) {
+				t.Errorf("%s, and yet these pass: %v", r.Verdict, ids)
+			}
 		})
 	}
 }

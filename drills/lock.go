@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"time"
@@ -33,12 +34,6 @@ func Claim(dir, scenario string) (release func() error, err error) {
 // drillHolder names a drill for those who find its lock.
 func drillHolder(scenario string) string { return "another drill (" + scenario + ")" }
 
-// StopError says that somebody put a STOP file there: it blocks all drills.
-type StopError struct{ Path string }
-
-// Error names the file.
-func (e *StopError) Error() string { return e.Path + " blocks all drills" }
-
 // ErrLocked is wrapped, besides ErrRefused, by the errors of a drill that finds another at work.
 var ErrLocked = errors.New("directory is in use")
 
@@ -54,11 +49,19 @@ func takeLock(evidence, holder string) (*lock, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(l.file.Truncate(0), writeAt(l.file, fmt.Sprintf("%s, process %d\n", holder, os.Getpid()))); err != nil {
+	if err := errors.Join(l.file.Truncate(0), writeAt(l.file, fmt.Sprintf("%s of %s since %s, process %d\n", holder, owner(), time.Now().UTC().Format("2006-01-02 15:04:05 UTC"), os.Getpid()))); err != nil {
 		l.file.Close()
 		return nil, fmt.Errorf("lock directory: %w", err)
 	}
 	return l, nil
+}
+
+// owner names who runs this process, for people.
+func owner() string {
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		return u.Username
+	}
+	return fmt.Sprintf("user %d", os.Getuid())
 }
 
 // openLock tries once; how is LOCK_EX, or LOCK_SH for those who only look.
@@ -94,10 +97,4 @@ func readHolder(f *os.File) string {
 func writeAt(f *os.File, text string) error {
 	_, err := f.WriteAt([]byte(text), 0)
 	return err
-}
-
-// stopped reports whether somebody put a STOP file into the evidence directory: it ends every drill and blocks new ones.
-func stopped(evidence string) bool {
-	_, err := os.Lstat(filepath.Join(evidence, stopFile))
-	return err == nil
 }

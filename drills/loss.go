@@ -30,7 +30,7 @@ func (j *judgement) compareLedger(inject time.Duration) {
 	}
 	loss := probes.EstimateLoss(f.Ledger, seen, inject)
 	if before := gone(probes.EstimateLoss(f.Ledger, f.Survivors, inject)); len(f.Survivors) > 0 && gone(loss) > before {
-		j.finding("the revert took away what had survived the fault: %d changes were lost before it, %d after", before, gone(loss))
+		j.finding("the revert took away what had survived the fault: %s lost before it, %d after", changes(before, f.Definitions, "was", "were"), gone(loss))
 	}
 	if f.Definitions == 0 {
 		loss = loss.WithUnseen()
@@ -50,7 +50,7 @@ func (j *judgement) compareLedger(inject time.Duration) {
 		j.result.RPA.UnreadRegions = append(j.result.RPA.UnreadRegions, region)
 		j.finding("region %s could not be read back, and is not counted: %s", region, u.Error)
 	}
-	j.result.Findings = append(j.result.Findings, lossFindings(loss)...)
+	j.result.Findings = append(j.result.Findings, lossFindings(loss, f.Definitions)...)
 	if f.Definitions == 0 {
 		j.result.RPA.LossDetail = nil
 	}
@@ -87,20 +87,28 @@ func newLossDetail(l probes.Loss) *LossDetail {
 	return d
 }
 
+// changes counts them, with the verb that goes with the number. Builds before definitions 2 wrote "1 changes are".
+func changes(n, definitions int, is, are string) string {
+	if n == 1 && definitions > 1 {
+		return "1 change " + is
+	}
+	return fmt.Sprintf("%d changes %s", n, are)
+}
+
 // lossFindings says what is odd about a loss, beside its size.
-func lossFindings(l probes.Loss) (all []string) {
+func lossFindings(l probes.Loss, definitions int) (all []string) {
 	add := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
 	if l.Holes > 0 {
-		add("what survived is no state of one instant: %d changes are lost although later ones survived", l.Holes)
+		add("what survived is no state of one instant: %s lost although later ones survived", changes(l.Holes, definitions, "is", "are"))
 	}
 	if l.Fork != nil {
-		add("fork window: %d changes that were acknowledged after the fault did not survive", l.Fork.Count)
+		add("fork window: %s acknowledged after the fault did not survive", changes(l.Fork.Count, definitions, "that was", "that were"))
 	}
 	if l.Phantom > 0 {
-		add("%d changes are there although they were rejected or never sent", l.Phantom)
+		add("%s rejected or never sent", changes(l.Phantom, definitions, "is there although it was", "are there although they were"))
 	}
 	if l.Duplicate > 0 {
-		add("%d changes are there twice", l.Duplicate)
+		add("%s there twice", changes(l.Duplicate, definitions, "is", "are"))
 	}
 	return all
 }

@@ -32,24 +32,14 @@ func (d *drill) aborting(ctx context.Context, err error) {
 
 // revert ends the faults, the last one first, and reports whether all of them are proven gone.
 func (d *drill) revert(ctx context.Context) bool {
-	for _, u := range slices.Backward(d.faults.undos) {
+	for _, u := range slices.Backward(d.faults.pending()) {
 		fact := faultFact{ID: u.Fault.ID, Kind: u.Fault.Kind, Targets: u.Targets}
 		if err := revertOne(ctx, d.Fleet, u, d.Patience); err != nil {
 			fact.Error = err.Error()
-			d.Log.Error("fault may still be in effect", "fault", u.Fault.ID, "err", err)
-		} else {
-			d.faults.reverted++
 		}
-		fact.At = d.offset()
-		d.note(entryReverted, fact)
-		what := "reverted"
-		if fact.Error != "" {
-			what = "NOT reverted"
-		}
-		d.tellFault(u, what, fact.Error)
+		d.noteReverted(ctx, u, fact)
 	}
-	d.tellFleet(ctx)
-	return d.faults.reverted == len(d.faults.undos)
+	return len(d.faults.pending()) == 0
 }
 
 // settle waits until the steady state is back: all instances run, all regions agree, and no series is affected.
@@ -106,6 +96,12 @@ func (d *drill) scan(ctx context.Context) {
 	if err != nil {
 		fact.Error = err.Error()
 	}
-	d.faults.left = err != nil || len(ids) > 0
+	d.faults.scanned(err != nil || len(ids) > 0)
 	d.note(entryLeftovers, fact)
+}
+
+// warn tells people of what does not stop the drill.
+func (d *drill) warn(text string) {
+	d.Log.Warn(text)
+	d.screens.tell(Event{At: d.offset(), Warning: text})
 }

@@ -2,6 +2,7 @@ package drills
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ type patrol struct {
 type lease struct {
 	undo  fleet.Undo
 	until time.Time // when it ends if it is not renewed
+	over  bool      // the fault is being reverted; under the patrol's mutex
 }
 
 const (
@@ -106,6 +108,23 @@ func (p *patrol) keepAlive(u fleet.Undo) {
 	p.leases = append(p.leases, &lease{undo: u, until: time.Now().Add(injectPatience)}) // it begins with the injection
 }
 
+// letGo renews the lease of a fault no longer, because that is to be reverted.
+func (p *patrol) letGo(u fleet.Undo) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, l := range p.leases {
+		l.over = l.over || l.undo.Fault.ID == u.Fault.ID
+	}
+	p.leases = slices.DeleteFunc(slices.Clone(p.leases), func(l *lease) bool { return l.over })
+}
+
+// ended reports whether the fault of the lease is being reverted.
+func (p *patrol) ended(l *lease) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return l.over
+}
+
 // renewAll renews all leases, three times as often as they would end.
 func (p *patrol) renewAll(ctx context.Context) {
 	length := p.drill.Scenario.Safety.Lease.D()
@@ -130,6 +149,9 @@ func (p *patrol) renewAll(ctx context.Context) {
 }
 
 func (p *patrol) renew(ctx context.Context, l *lease, length time.Duration) error {
+	if p.ended(l) {
+		return nil
+	}
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, length/3)
 	defer cancel()
@@ -137,7 +159,7 @@ func (p *patrol) renew(ctx context.Context, l *lease, length time.Duration) erro
 	switch {
 	case err == nil:
 		l.until = began.Add(length)
-	case ctx.Err() == context.Canceled:
+	case ctx.Err() == context.Canceled, p.ended(l): // in the middle of it
 	case time.Now().After(l.until):
 		return abortf(AbortLease, "the lease of fault %s is lost: %v", l.undo.Fault.ID, err)
 	default:

@@ -2,7 +2,9 @@ package drills
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -39,14 +41,36 @@ func (d *drill) validate(ctx context.Context) error {
 			return fmt.Errorf("guardrail %s cannot be watched: nothing is probed for it", r.name)
 		}
 	}
-	fact := planFact{Targets: map[string][]string{}, Worst: d.plan.Worst}
-	if fact.SHA256, err = d.writePlan(d.plan); err != nil {
+	if err := d.withinBounds(instances); err != nil {
 		return err
 	}
+	if d.hash, err = d.writePlan(d.plan); err != nil {
+		return err
+	}
+	fact := planFact{SHA256: d.hash, Targets: map[string][]string{}, Worst: d.plan.Worst}
 	for _, a := range d.plan.Actions {
 		fact.Targets[a.Step.ID] = a.Targets
 	}
+	for _, in := range d.plan.Injections {
+		fact.Targets[in.ID] = in.Targets
+	}
 	return d.note(entryPlan, fact)
+}
+
+// withinBounds holds the plan against what no drill may cross, now and until its end.
+func (d *drill) withinBounds(instances []fleet.Instance) error {
+	touched := map[string]bool{}
+	for _, in := range d.plan.Injections {
+		for _, id := range in.Targets {
+			touched[id] = true
+		}
+	}
+	for _, b := range []scenarios.Bounds{d.Scenario.Safety.Bounds, d.Bounds} {
+		if err := errors.Join(b.Admits(time.Now(), d.plan.Worst), b.Guards(instances, touched)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // preflight wants every instance to run, all regions to agree, no fault in effect, and a fresh verified backup.
@@ -59,6 +83,9 @@ func (d *drill) preflight(ctx context.Context) error {
 		return fmt.Errorf("faults are in effect: %s", strings.Join(left, ", "))
 	}
 	if err := poll(ctx, preflightPatience, askEvery, d.inOrder); err != nil {
+		return err
+	}
+	if err := d.undoable(ctx); err != nil {
 		return err
 	}
 	if err := d.findLeader(ctx); err != nil {
@@ -117,14 +144,37 @@ func (d *drill) takeBackup(ctx context.Context, maxAge time.Duration) error {
 
 // announcement says what is going to happen, and how to stop it.
 func (d *drill) announcement() string {
-	var targets []string
+	return fmt.Sprintf("[DRILL] %s: %s; at most %s; to abort, interrupt it or create %s",
+		d.Scenario.Metadata.Name, d.toBreak(), d.plan.Worst, filepath.Join(d.Evidence, stopFile))
+}
+
+// toBreak says what is going to be injected.
+func (d *drill) toBreak() string {
+	var all []string
 	for _, a := range d.plan.Actions {
-		if a.Step.Fault != "" {
-			targets = append(targets, a.Step.Fault+" "+strings.Join(a.Targets, ", "))
+		if a.Step.Fault == "" {
+			continue
+		}
+		what := a.Step.Fault + " " + strings.Join(a.Targets, ", ")
+		if n := a.Step.Repeat.Times; n > 1 {
+			what += fmt.Sprintf(" %d times", n)
+		}
+		all = append(all, what)
+	}
+	return strings.Join(all, "; ")
+}
+
+// announce wants the plan to be approved, and somebody to be told. The preflight may have taken long: there must be time left.
+func (d *drill) announce(ctx context.Context) error {
+	if d.Approve != nil {
+		if err := d.Approve(ctx, d.plan, d.hash); err != nil {
+			return err
 		}
 	}
-	return fmt.Sprintf("[DRILL] %s: %s; at most %s; to abort, interrupt it or create %s",
-		d.Scenario.Metadata.Name, strings.Join(targets, "; "), d.plan.Worst, filepath.Join(d.Evidence, stopFile))
+	if err := d.withinBounds(nil); err != nil {
+		return err
+	}
+	return d.notices.announce(ctx, fmt.Sprintf("begins with the baseline, then %s; at most %s", d.toBreak(), d.plan.Worst))
 }
 
 // baseline starts the measurement and waits until the steady state was held for the scenario's time.
@@ -159,17 +209,8 @@ func (d *drill) baseline(ctx context.Context) error {
 
 // arm proves that every fault can be undone, and starts the guard.
 func (d *drill) arm(ctx context.Context) (err error) {
-	instances, err := d.Fleet.Instances(ctx)
-	if err != nil {
+	if err := d.undoable(ctx); err != nil {
 		return err
-	}
-	d.prepared = map[string]fleet.Undo{}
-	for _, a := range d.plan.Actions {
-		if a.Step.Fault != "" {
-			if d.prepared[a.Step.ID], err = d.prepareFault(ctx, a, instances); err != nil {
-				return err
-			}
-		}
 	}
 	if d.undo, err = createUndoLog(d.record.run.Dir); err != nil {
 		return err
@@ -186,11 +227,30 @@ func (d *drill) arm(ctx context.Context) (err error) {
 	return d.meter.arm()
 }
 
-func (d *drill) prepareFault(ctx context.Context, a scenarios.Action, instances []fleet.Instance) (fleet.Undo, error) {
-	fault := fleet.Fault{ID: a.Step.ID, Kind: fleet.FaultKind(a.Step.Fault), With: a.Step.With, Lease: d.Scenario.Safety.Lease.D()}
-	targets := slices.DeleteFunc(slices.Clone(instances), func(in fleet.Instance) bool { return !slices.Contains(a.Targets, in.ID) })
-	if len(targets) != len(a.Targets) {
+// undoable shows that the fleet can inject every fault of the plan, and undo it. Nothing is touched.
+func (d *drill) undoable(ctx context.Context) error {
+	instances, err := d.Fleet.Instances(ctx)
+	if err != nil {
+		return err
+	}
+	for _, in := range d.plan.Injections {
+		if _, err := d.prepareFault(ctx, in, instances); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *drill) prepareFault(ctx context.Context, in scenarios.Injection, instances []fleet.Instance) (fleet.Undo, error) {
+	fault := fleet.Fault{ID: in.ID, Kind: in.Kind, With: in.With, Lease: d.Scenario.Safety.Lease.D()}
+	targets := slices.DeleteFunc(slices.Clone(instances), func(one fleet.Instance) bool { return !slices.Contains(in.Targets, one.ID) })
+	if len(targets) != len(in.Targets) {
 		return fleet.Undo{}, fmt.Errorf("fault %s: targets have changed since the plan", fault.ID)
+	}
+	for _, target := range targets {
+		if target.PID == os.Getpid() {
+			return fleet.Undo{}, fmt.Errorf("fault %s: %s is this drill itself", fault.ID, target.ID)
+		}
 	}
 	u, err := d.Fleet.Prepare(ctx, fault, targets)
 	if err != nil {

@@ -7,10 +7,8 @@ import (
 	"time"
 
 	"gwdr/probes"
+	"gwdr/scenarios"
 )
-
-// readBackPatience bounds the read-back of all regions.
-const readBackPatience = 30 * time.Second
 
 // UnreadFact says that a region was to be read back, and could not be: it counts neither as having the changes nor as having
 // lost them.
@@ -61,7 +59,7 @@ func (d *drill) readBack(ctx context.Context, stage Phase, file string) error {
 		return nil
 	}
 	d.meter.quiesce()
-	ctx, cancel := context.WithTimeout(ctx, readBackPatience)
+	ctx, cancel := context.WithTimeout(ctx, scenarios.ReadBackLimit)
 	defer cancel()
 	all, unread, err := observe(ctx, d.Admin, d.meter.changes())
 	if err != nil {

@@ -262,5 +262,8 @@ func (f *Facts) fault(e journal.Entry, fact faultFact) {
 		if fact.Error == "" {
 			at.Reverted, at.RevertedOffset, at.RevertedAt = true, fact.At, e.At
 		}
+		if fact.Began > 0 { // also of one that did not end: it may have ended in part
+			at.Released = fact.Began
+		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"gwdr/fleet"
 	"gwdr/internal/journal"
+	"gwdr/scenarios"
 )
 
 // ErrFleetGone is returned by an Opener when the whole fleet is gone, and every fault with it.
@@ -22,7 +23,7 @@ type Opener func(ctx context.Context, u fleet.Undo) (fleet.Fleet, error)
 
 // Patience bounds how long a revert is tried.
 type Patience struct {
-	Total   time.Duration // 0 is 30 s
+	Total   time.Duration // 0 is scenarios.RevertLimit
 	Attempt time.Duration // 0 is 15 s
 }
 
@@ -167,7 +168,7 @@ func (p *replay) leftovers(ctx context.Context, undos []fleet.Undo) []string {
 func revertOne(ctx context.Context, f fleet.Fleet, u fleet.Undo, p Patience) error {
 	total, attempt := p.Total, p.Attempt
 	if total == 0 {
-		total = 30 * time.Second
+		total = scenarios.RevertLimit
 	}
 	if attempt == 0 {
 		attempt = 15 * time.Second

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
+	"path/filepath"
 	"time"
 
 	"gwdr/fleet"
@@ -30,8 +32,16 @@ type Runner struct {
 	// Calibration is the newest calibration of this host, a document that calibration.Parse accepts. It is kept with the
 	// evidence, and quoted in the result. Optional.
 	Calibration []byte
-	Patience    Patience
-	Log         *slog.Logger
+	// Bounds hold besides those of the scenario. Optional.
+	Bounds scenarios.Bounds
+	// Approve returns nil if somebody wants exactly this plan to be carried out, whose hash is that of its file. It is called
+	// before anything is measured. Optional.
+	Approve func(ctx context.Context, p *scenarios.Plan, hash string) error
+	// Notify tells somebody what happens, within a time of its own. What it returns refuses a drill that was only announced,
+	// and is a warning later. It is never called twice at the same time. Optional.
+	Notify   func(ctx context.Context, n Notice) error
+	Patience Patience
+	Log      *slog.Logger
 }
 
 // Site is where a drill takes place.
@@ -76,11 +86,13 @@ type Recovery struct {
 // failed, aborted and dirty ones too, are results without an error, unless evidence could not be written.
 func (r *Runner) Run(ctx context.Context) (*Result, error) {
 	t0 := time.Now()
+	r.Scenario.DrawSeeds(func() uint64 { return 1 + rand.Uint64N(1<<53-1) }) // which every reader of JSON can hold
 	rec, err := createRecord(r, t0)
 	if err != nil {
 		return nil, err
 	}
 	d := &drill{Runner: r, record: rec, screens: newStream(r.Events, r.Observe)}
+	d.notices = newNotices(d)
 	refusal := d.run(ctx)
 	err = errors.Join(d.failed(), d.leave())
 	result, judged := d.judge()
@@ -88,6 +100,7 @@ func (r *Runner) Run(ctx context.Context) (*Result, error) {
 		judged = errors.Join(judged, r.Report(d.record.run.Dir, result))
 	}
 	err = errors.Join(err, judged, d.close())
+	d.notices.end(result)
 	d.screens.tell(Event{At: d.offset(), Result: result})
 	d.screens.close()
 	return result, errors.Join(refusal, err)
@@ -98,16 +111,17 @@ type drill struct {
 	*Runner
 	*record
 	*Site
-	screens  *stream[Event]
-	meter    *meter
-	plan     *scenarios.Plan
-	leader   string                // the region that led before the drill, if a step promotes another
-	prepared map[string]fleet.Undo // by step
-	guard    Guard
-	heart    *heart
-	patrol   *patrol
-	faults   faults
-	abort    context.CancelCauseFunc // ends what happens between arming and reverting
+	screens *stream[Event]
+	notices *notices
+	hash    string // of the plan
+	meter   *meter
+	plan    *scenarios.Plan
+	leader  string // the region that led before the drill, if a step promotes another
+	guard   Guard
+	heart   *heart
+	patrol  *patrol
+	faults  faults
+	abort   context.CancelCauseFunc // ends what happens between arming and reverting
 }
 
 // run is the lifecycle. An error says that nothing was injected.
@@ -137,13 +151,15 @@ type stage struct {
 	do    func(context.Context) error
 }
 
-// prepare goes from Planned to Armed, without touching anything.
+// prepare goes from Planned to Armed, without touching anything. A STOP file ends it at once.
 func (d *drill) prepare(ctx context.Context) error {
+	watched, stop := d.untilStopped(ctx)
+	defer stop()
 	for _, s := range []stage{
-		{Planned, d.begin},
+		{Planned, func(context.Context) error { return d.begin(ctx) }}, // what is opened lasts longer than this
 		{Validated, d.validate},
 		{Preflight, d.preflight},
-		{Announced, func(context.Context) error { return nil }},
+		{Announced, d.announce},
 		{Baseline, d.baseline},
 		{Armed, d.arm},
 	} {
@@ -153,13 +169,32 @@ func (d *drill) prepare(ctx context.Context) error {
 		}
 		err := d.enter(s.phase, detail)
 		if err == nil {
-			err = s.do(ctx)
+			err = s.do(watched)
+		}
+		if err == nil {
+			err = context.Cause(watched)
+		}
+		if err != nil && watched.Err() != nil {
+			err = context.Cause(watched) // whatever failed, failed because of it
 		}
 		if err != nil {
 			return d.refuse(ctx, s.phase, err)
 		}
 	}
 	return nil
+}
+
+// untilStopped returns a context that ends with a StopError when a STOP file is there.
+func (d *drill) untilStopped(ctx context.Context) (watched context.Context, stop func()) {
+	watched, cancel := context.WithCancelCause(ctx)
+	go func() {
+		for sleep(watched, patrolEvery) == nil {
+			if stopped(d.Evidence) {
+				cancel(&StopError{filepath.Join(d.Evidence, stopFile)})
+			}
+		}
+	}()
+	return watched, func() { cancel(nil) }
 }
 
 // breakAndMend goes from Injecting to Clean or Dirty. Whatever happens in between, what was injected is reverted.
@@ -181,10 +216,8 @@ func (d *drill) breakAndMend(ctx context.Context) error {
 
 // breakIt goes from Injecting to Sustain.
 func (d *drill) breakIt(ctx context.Context) error {
-	for _, a := range d.plan.Actions {
-		if err := d.act(ctx, a); err != nil {
-			return err
-		}
+	if err := newCourse(d).run(ctx); err != nil {
+		return err
 	}
 	for _, s := range []stage{
 		{Observing, d.awaitRecovery},
@@ -221,6 +254,7 @@ func (d *drill) mend(ctx context.Context) {
 func (d *drill) enter(p Phase, detail string) error {
 	err := d.note(entryPhase, phaseFact{Phase: p, Detail: detail})
 	d.screens.tell(Event{At: d.offset(), Phase: &PhaseEvent{Phase: p, Detail: detail}})
+	d.notices.phase(p, detail)
 	return err
 }
 

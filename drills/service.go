@@ -13,14 +13,19 @@ import (
 )
 
 // definitions counts up what a result consists of, so that evidence of older builds gives what those reported: 1 adds
-// unavailability, brown-outs, full service, the breakdown, the prediction and the detail of what was lost.
-const definitions = 1
+// unavailability, brown-outs, full service, the breakdown, the prediction and the detail of what was lost; 2 lets no objective
+// pass where the run ended in an error, or a watch was interrupted; 3 looks for full service only once the last fault is in effect.
+const definitions = 3
 
 // service measures what clients had of each plane, beyond how long it took until it was back.
 func (j *judgement) service(w probes.Window) {
 	of := map[string][]probes.Sample{}
 	for _, s := range j.facts.Samples {
 		of[s.Series] = append(of[s.Series], s)
+	}
+	whole, from := of, w // of full service: before the last fault it would be one that did not last
+	if last := j.lastFault(); j.facts.Definitions > 2 && last > w.Inject {
+		whole, from.Inject = without(of, w.Inject, last), last
 	}
 	j.result.Unavailability = map[string]Unavailability{}
 	for _, plane := range planesInOrder {
@@ -37,13 +42,32 @@ func (j *judgement) service(w probes.Window) {
 		if plane == probes.DataPlane {
 			planned = j.scenario.Topology.Serving(j.lost())
 		}
-		if at, back := fullService(estimates, of, w, planned); back {
+		if at, back := fullService(estimates, whole, from, planned); back {
 			rta.FullServiceS = since(at, w.Inject)
 		} else if rta.Recovered {
-			j.finding("full service of the %s plane not seen: %s", plane, notFull(of, estimates, w, planned))
+			j.finding("full service of the %s plane not seen: %s", plane, notFull(whole, estimates, from, planned))
 		}
 		j.result.RTA[string(plane)] = rta
 	}
+}
+
+// lastFault returns the instant just before the last injector call.
+func (j *judgement) lastFault() (last time.Duration) {
+	for _, f := range j.facts.Faults {
+		if !f.InjectedAt.IsZero() {
+			last = max(last, f.Injected)
+		}
+	}
+	return last
+}
+
+// without returns the samples of each series but those that were due in [from, to).
+func without(of map[string][]probes.Sample, from, to time.Duration) map[string][]probes.Sample {
+	rest := map[string][]probes.Sample{}
+	for name, samples := range of {
+		rest[name] = slices.DeleteFunc(slices.Clone(samples), func(s probes.Sample) bool { return from <= s.Due && s.Due < to })
+	}
+	return rest
 }
 
 func since(at, inject time.Duration) *float64 {
@@ -184,11 +208,8 @@ func (j *judgement) breakdown(inject time.Duration) {
 		j.result.Breakdown = append(j.result.Breakdown, Moment{Moment: moment, Plane: string(plane), At: j.facts.Started.Add(at),
 			SinceS: (at - inject).Seconds(), What: fmt.Sprintf(format, args...)})
 	}
-	for _, f := range j.facts.Faults {
-		if !f.InjectedAt.IsZero() {
-			tell(MomentInject, "", f.Injected, "%s: %s", f.ID, f.Kind)
-			break
-		}
+	if f, any := j.firstFault(); any {
+		tell(MomentInject, "", f.Injected, "%s: %s", f.ID, f.Kind)
 	}
 	for _, plane := range planesInOrder {
 		rta := j.result.RTA[string(plane)]

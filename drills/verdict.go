@@ -74,6 +74,10 @@ func (j *judgement) judgeRTA(r *ObjectiveResult, o scenarios.Objective) {
 		r.Verdict = within(rta.Low, rta.High, o.LE.D())
 	}
 	r.LowS, r.HighS = rta.Low.Seconds(), rta.High.Seconds()
+	if ids := j.outlasted(probes.Plane(o.Plane)); rta.Recovered && len(ids) > 0 && !o.AfterFault {
+		r.Value += ", only after " + strings.Join(ids, ", ") + " had ended"
+		r.Verdict = verdictUnless(r.Verdict == Fail, Fail)
+	}
 }
 
 // verdictUnless returns v if it is certain, else Inconclusive.
@@ -151,15 +155,15 @@ func (j *judgement) verdictOfPromises() (Verdict, string) {
 	return Pass, fmt.Sprintf("all %d objectives met", len(j.result.Objectives))
 }
 
-// cutShort takes every pass back from a drill that was aborted: what was achieved was not shown to last.
-func (j *judgement) cutShort() {
-	for i := range j.result.Objectives {
-		o := &j.result.Objectives[i]
+// cutShort takes every pass back from what was aborted, or ended in an error: what was achieved was not shown to last.
+func cutShort(objectives []ObjectiveResult, ended Verdict) {
+	for i := range objectives {
+		o := &objectives[i]
 		if o.Verdict == Pass {
 			o.Value += " (not shown to be stable)"
 		}
 		if o.Verdict != Fail {
-			o.Verdict = Aborted
+			o.Verdict = ended
 		}
 	}
 }

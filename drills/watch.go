@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -67,8 +68,8 @@ type WatchEvent struct {
 // looks is the time between two looks at how all series fare.
 const looks = 100 * time.Millisecond
 
-// startSlack is how long all probes may take until their first attempt.
-const startSlack = 100 * time.Millisecond
+// startSlack is how long all probes may take until their first attempt, half of it to make connections.
+const startSlack = 2 * probes.WarmUp
 
 // Run measures until ctx ends or Plan.For is over, and judges what was recorded. The end of ctx is no error. An error says
 // that there is no evidence, or not all of it.
@@ -113,8 +114,8 @@ type watching struct {
 	stop       context.CancelFunc // of the measurement: evidence cannot be written
 
 	mu    sync.Mutex
-	err   error           // the first failure to write evidence
-	early []probes.Sample // of the baseline
+	err   error             // the first failure to write evidence
+	early []probes.Baseline // of every series, as planned
 	armed bool
 	made  []probes.Change // of the ledger
 }
@@ -157,6 +158,9 @@ func (w *Watch) begin(t0 time.Time) (_ *watching, err error) {
 	v.detector = w.Plan.detector("")
 	for _, from := range w.Vantages {
 		v.points = append(v.points, &vantagePoint{watching: v, Vantage: from, detector: w.Plan.detector(from.Name)})
+	}
+	for _, s := range w.Plan.Series {
+		v.early = append(v.early, probes.Baseline{Series: s.Series, From: v.baseline.From, To: v.baseline.To})
 	}
 	v.screens = newStream(w.Events, w.Observe)
 	return v, nil
@@ -240,29 +244,32 @@ func (v *watching) mark(at time.Duration) {
 // arm ends the baseline: what is slow is known from here on. Attempts go on meanwhile, and none may wait for it.
 func (v *watching) arm(now time.Duration) {
 	v.mu.Lock()
-	early := v.early
 	if v.armed || now < v.baseline.To {
 		v.mu.Unlock()
 		return
 	}
-	v.armed, v.early = true, nil
-	v.mu.Unlock()
-	limits := probes.Limits(early, v.baseline.From, v.baseline.To)
+	v.armed = true
+	v.mu.Unlock() // and nothing is added to what was early
+	limits := map[string]time.Duration{}
+	for i := range v.early {
+		if limit, ok := v.early[i].Limit(); ok {
+			limits[v.early[i].Series.Name] = limit
+		}
+	}
 	v.detector.SetLimits(limits)
 	for _, p := range v.points {
 		p.detector.SetLimits(limits)
 	}
 	v.screens.tell(WatchEvent{At: now, Armed: true})
-	if doubt := v.doubt(early); doubt != "" {
+	if doubt := v.doubt(); doubt != "" {
 		v.screens.tell(WatchEvent{At: now, Warning: doubt})
 	}
 }
 
 // doubt returns why the baseline is of no use to a judge, or "".
-func (v *watching) doubt(early []probes.Sample) string {
-	estimates := probes.EstimateAll(v.Plan.series(), early, probes.Window{From: v.baseline.From, Inject: v.baseline.To, Stable: v.Plan.Stable})
-	for _, f := range (probes.Guards{Baseline: v.Plan.Baseline}).Check(estimates) {
-		if f.Guard == probes.GuardBaseline {
+func (v *watching) doubt() string {
+	for i := range v.early {
+		for _, f := range v.early[i].Check(v.Plan.Baseline) {
 			return f.String()
 		}
 	}
@@ -270,18 +277,22 @@ func (v *watching) doubt(early []probes.Sample) string {
 }
 
 func (v *watching) sample(s probes.Sample) {
-	v.keep(v.samples.Append(s))
-	v.show(s, v.detector)
+	v.keep(v.samples.Append(&s))
+	v.show(&s, v.detector)
 }
 
 // show hands a sample, whose instants are on our clock, to everybody who looks while it is measured.
-func (v *watching) show(s probes.Sample, detector *probes.Detector) {
-	detector.Add(s)
-	v.screens.offer(WatchEvent{At: s.Done, Sample: &s})
+// They keep it: it must not be changed any more.
+func (v *watching) show(s *probes.Sample, detector *probes.Detector) {
+	detector.Add(*s)
+	v.screens.offer(WatchEvent{At: s.Done, Sample: s})
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if !v.armed {
-		v.early = append(v.early, s)
+	if v.armed {
+		return
+	}
+	if i := slices.IndexFunc(v.early, func(b probes.Baseline) bool { return b.Series.Name == s.Series }); i >= 0 {
+		v.early[i].Add(s)
 	}
 }
 

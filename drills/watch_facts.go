@@ -58,7 +58,7 @@ type WatchFacts struct {
 	Interrupted bool // before Plan.For was over
 	Drift       time.Duration
 	Complete    bool                     // the record has an end
-	Samples     []probes.Sample          // those of a vantage point are on its clock
+	Samples     []probes.Sample          // by series, and sorted; those of a vantage point are on its clock
 	Vantages    map[string]*VantageFacts // by name
 	Ledger      []probes.Entry
 	Final       []probes.Observation // what was read back
@@ -115,6 +115,7 @@ func (f *WatchFacts) read(dir string) error {
 	if f.Samples, err = readRecord(f.Complete, filepath.Join(dir, SamplesFile), probes.ReadSamples); err != nil {
 		return err
 	}
+	f.Samples = probes.Grouped(f.Samples)
 	return f.readLedger(dir)
 }
 

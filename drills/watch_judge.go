@@ -29,6 +29,9 @@ func JudgeWatch(f WatchFacts) *WatchResult {
 	if j.result.Interrupted && len(j.result.Objectives) > 0 && j.result.Verdict != Fail {
 		j.result.Verdict, j.result.Reason = Aborted, "interrupted before its time was over"
 	}
+	if v := j.result.Verdict; (v == Aborted || v == Errored) && (f.Definitions > 1 || !f.Complete) { // who was killed reported nothing
+		cutShort(j.result.Objectives, v)
+	}
 	return j.result
 }
 

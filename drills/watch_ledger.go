@@ -90,7 +90,7 @@ func (v *watching) readBack(ctx context.Context) error {
 	if v.ledger == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), v.Plan.Ledger.Settle+readBackPatience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), v.Plan.Ledger.Settle+scenarios.ReadBackLimit)
 	defer cancel()
 	defer v.tellIfSlow()()
 	until := time.Now().Add(v.Plan.Ledger.Settle)
@@ -155,7 +155,7 @@ func (j *watchJudgement) compareLedger() {
 	}
 	from, at := j.recoveryFrom()
 	l := losses{loss: probes.EstimateLoss(j.facts.Ledger, j.facts.Final, at)}
-	w := &WatchedLedger{RPA: newRPA(l.loss), RPAFrom: from, RPAFromS: at.Seconds(), Uncovered: plan.Uncovered, Findings: lossFindings(l.loss)}
+	w := &WatchedLedger{RPA: newRPA(l.loss), RPAFrom: from, RPAFromS: at.Seconds(), Uncovered: plan.Uncovered, Findings: lossFindings(l.loss, j.facts.Definitions)}
 	for _, u := range j.facts.Unread {
 		l.unread = append(l.unread, u.Region)
 		w.Findings = append(w.Findings, fmt.Sprintf("region %s could not be read back, and is not counted: %s", u.Region, u.Error))

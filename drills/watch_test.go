@@ -167,6 +167,9 @@ func TestAnInterruptedWatchEndsCleanly(t *testing.T) {
 				if r.Verdict != c.verdict || r.Interrupted != c.interrupted || len(r.Series[0].Outages) != 1 {
 					t.Errorf("%q, interrupted %v: %s", r.Verdict, r.Interrupted, r.Reason)
 				}
+				if len(r.Objectives) > 0 && r.Objectives[0].Verdict != c.verdict {
+					t.Errorf("%+v of what is %s", r.Objectives[0], r.Verdict)
+				}
 			})
 		})
 	}
@@ -217,6 +220,9 @@ func TestAKilledWatchIsJudgedAsFarAsItGoes(t *testing.T) {
 		r := JudgeWatch(facts)
 		if r.Verdict != Errored || !strings.Contains(r.Reason, "killed") || len(r.Series[0].Outages) != 1 || r.ObservedS < 6 {
 			t.Errorf("%q after %vs: %s, %+v", r.Verdict, r.ObservedS, r.Reason, r.Series[0].Outages)
+		}
+		if o := r.Objectives[0]; o.Verdict != Errored {
+			t.Errorf("%+v of a watch that was killed", o)
 		}
 	})
 }

@@ -131,7 +131,8 @@ func (p *vantagePoint) Told(samples []probes.Sample, now time.Duration) {
 	p.mu.Unlock()
 	for _, s := range samples {
 		p.keep(p.samples.Append(s))
-		p.show(moved(s, shift), p.detector)
+		s = moved(s, shift)
+		p.show(&s, p.detector)
 	}
 }
 

@@ -23,6 +23,10 @@ const clockShare = 20
 // nearby is how many readings on either side of an instant correct what people are told of it.
 const nearby = 16
 
+// endSlack is by how much a host that told everything may have stopped earlier than this one: it may have been late with its
+// last attempts.
+const endSlack = 500 * time.Millisecond
+
 // maxUnheard bounds the attempts of a series that are made up as unknown.
 const maxUnheard = 1 << 20
 
@@ -60,47 +64,90 @@ func (j *watchJudgement) place(inject time.Duration) {
 }
 
 // bySeries returns the samples of each series on our clock, those of a vantage point sorted and with an unknown attempt
-// wherever nothing was told.
+// wherever nothing was told. The others are those of the facts, where they are sorted already.
 func (j *watchJudgement) bySeries() map[string][]probes.Sample {
 	of := map[string][]probes.Sample{}
-	from := map[string]*placed{}
-	for _, s := range j.facts.Plan.Series {
-		from[s.Name] = j.points[s.Vantage]
+	for rest := j.facts.Samples; len(rest) > 0; {
+		name := rest[0].Series
+		n := slices.IndexFunc(rest, func(s probes.Sample) bool { return s.Series != name })
+		if n < 0 {
+			n = len(rest)
+		}
+		if of[name] == nil {
+			of[name] = rest[:n:n] // so that more would be added to a copy
+		} else {
+			of[name] = append(of[name], rest[:n]...)
+		}
+		rest = rest[n:]
 	}
 	end := j.facts.Baseline.From // of what was probed from here
-	for _, s := range j.facts.Samples {
-		if p := from[s.Series]; p != nil {
-			s = moved(s, p.offset.Middle())
-		} else {
-			end = max(end, s.Due)
+	here := func(name string) bool {
+		return !slices.ContainsFunc(j.facts.Plan.Series, func(s WatchSeries) bool { return s.Name == name && s.Vantage != "" })
+	}
+	for name, samples := range of {
+		if here(name) {
+			of[name] = sorted(samples)
+			end = max(end, lastDue(samples)-1)
 		}
-		of[s.Series] = append(of[s.Series], s)
 	}
 	for _, s := range j.facts.Plan.Series {
 		if p := j.points[s.Vantage]; p != nil {
-			of[s.Name] = p.fill(s.Series, of[s.Name], j.facts.Baseline.From, end)
+			of[s.Name] = p.fill(s.Series, p.ours(of[s.Name]), j.facts.Baseline.From, end)
 		}
 	}
 	return of
 }
 
-// fill adds an unknown attempt wherever one was due of which nothing was told: between those that were, and after them up to
-// end unless the other host told everything.
+// ours returns the samples on our clock.
+func (p *placed) ours(samples []probes.Sample) []probes.Sample {
+	all := make([]probes.Sample, len(samples))
+	for i := range samples {
+		all[i] = moved(samples[i], p.offset.Middle())
+	}
+	return all
+}
+
+// sorted returns samples by their due times: a copy if they are not.
+func sorted(samples []probes.Sample) []probes.Sample {
+	byDue := func(a, b probes.Sample) int { return cmp.Compare(a.Due, b.Due) }
+	if slices.IsSortedFunc(samples, byDue) {
+		return samples
+	}
+	return slices.SortedFunc(slices.Values(samples), byDue)
+}
+
+// fill adds an unknown attempt wherever one was due of which nothing was told: from the start on, between those that were
+// told, and after them up to end.
 func (p *placed) fill(s probes.Series, samples []probes.Sample, from, end time.Duration) []probes.Sample {
 	slices.SortStableFunc(samples, func(a, b probes.Sample) int { return cmp.Compare(a.Seq, b.Seq) })
 	var all []probes.Sample
 	next := probes.Sample{Due: from} // that is expected
-	for _, a := range samples {
-		if len(all) > 0 {
-			all = p.unknown(s, all, next, a.Seq-next.Seq)
+	for i, a := range samples {
+		if i == 0 {
+			before := max(0, min(a.Seq, int64((a.Due-from)/s.Interval)))
+			next = probes.Sample{Seq: a.Seq - before, Due: a.Due - time.Duration(before)*s.Interval}
 		}
-		all = append(all, a)
+		all = append(p.unknown(s, all, next, a.Seq-next.Seq), a)
 		next = probes.Sample{Seq: a.Seq + 1, Due: a.Due + s.Interval}
 	}
-	if p.facts.Ended && p.facts.Reason == "" && len(all) > 0 {
-		return all
+	return p.unknown(s, all, next, p.owed(s, next, end))
+}
+
+// owed is how many attempts up to end are missing, of which next is the first. Of a host that says it told everything only
+// those count that are missing for sure, as the two ends are on two clocks.
+func (p *placed) owed(s probes.Series, next probes.Sample, end time.Duration) int64 {
+	if p.facts.Ended && p.facts.Reason == "" && next.Seq > 0 {
+		if p.err != nil {
+			return 0 // which is a finding already
+		}
+		all := p.facts.Readings
+		o, err := probes.OffsetAt(all[max(0, len(all)-nearby):], end)
+		if err != nil {
+			return 0 // not where all of them agree
+		}
+		end -= o.High - p.offset.Middle() + endSlack
 	}
-	return p.unknown(s, all, next, int64((end-next.Due)/s.Interval))
+	return int64((end - next.Due) / s.Interval)
 }
 
 // unknown adds n attempts, the first of which is next.

@@ -22,6 +22,7 @@ type elsewhere struct {
 	ppm         time.Duration // by which its clock is too fast
 	there, back time.Duration // delays of the network
 	lost        time.Duration // since the watch began; 0 is never
+	ends        time.Duration // since then, as if it had told everything; 0 is with the watch
 	skip        outageAt      // samples that it had to drop
 	jump        outageAt      // its clock stands still
 	drift       time.Duration
@@ -75,6 +76,9 @@ func (h elsewhere) run(ctx context.Context, began time.Time, all []probes.Series
 			<-ctx.Done()
 			return errors.New("the agent was not reached")
 		case <-tick.C:
+		}
+		if h.ends > 0 && time.Since(began) >= h.ends {
+			return nil
 		}
 		if seq%100 == 50 {
 			reading.Go(func() { h.read(began, sink) })
@@ -218,6 +222,8 @@ func TestNothingUnheardIsGood(t *testing.T) {
 	}{
 		"lost":               {elsewhere{lost: 5 * sec}, 150, "vantage: eu: nothing was heard of 298 attempts, the first due at 5"},
 		"dropped":            {elsewhere{skip: outageAt{5 * sec, 6 * sec}}, 50, "vantage: eu: nothing was heard of 100 attempts, the first due at 5"},
+		"dropped first":      {elsewhere{skip: outageAt{20 * time.Millisecond, sec}}, 49, "vantage: eu: nothing was heard of 98 attempts, the first due at 20ms"},
+		"ended early":        {elsewhere{ends: 5 * sec}, 124, "vantage: eu: nothing was heard of 248 attempts, the first due at 5"},
 		"lost at once":       {elsewhere{lost: 1}, 400, "vantage: eu: nothing was heard of 800 attempts"},
 		"clock stood still":  {elsewhere{jump: outageAt{4 * sec, 5 * sec}}, 0, "clock: eu: two clocks contradict each other"},
 		"clocks drifted":     {elsewhere{drift: -time.Second}, 0, "drift: eu: clocks drifted apart by 1s"},

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -32,6 +33,7 @@ type world struct {
 	renewErr             error
 	noFailover           bool
 	undoData             string // of its undo records
+	unsupported          fleet.FaultKind
 	reverts              int
 }
 
@@ -72,6 +74,9 @@ func (w *world) Prepare(_ context.Context, f fleet.Fault, targets []fleet.Instan
 	if len(targets) == 0 {
 		return u, fleet.ErrNoTarget
 	}
+	if f.Kind == w.unsupported {
+		return u, fmt.Errorf("%s: %w", f.Kind, fleet.ErrUnsupported)
+	}
 	return u, nil
 }
 
@@ -108,6 +113,15 @@ func (w *world) crash(id string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.setRunning([]string{id}, false)
+}
+
+// ownPID makes an instance one that this process is.
+func (w *world) ownPID(id string) {
+	for i := range w.instances {
+		if w.instances[i].ID == id {
+			w.instances[i].PID = os.Getpid()
+		}
+	}
 }
 
 // fail makes one of the world's errors happen from now on.

@@ -113,7 +113,7 @@ func storedKinds() []Kind {
 		{Kind: BadConfig, Roles: control, Does: "a valid but wrong configuration is pushed", Undo: "push what was there before, unless it was restored"},
 		{Kind: KeyWipe, Roles: control, Does: "all keys are deleted", Undo: "put the keys back, unless they were restored or revoked"},
 		{Kind: CertExpire, Roles: control, Does: "its certificate is replaced by one that has expired", Undo: "put the certificate back"},
-		{Kind: ClockOffset, Roles: gateways(), Does: "its clock is wrong", Undo: "set the clock right", Needs: []string{"offset"}},
+		{Kind: ClockOffset, Roles: gateways(), Does: "the clock that it goes by is wrong", Undo: "set the clock right", Needs: []string{"offset"}},
 		{Kind: LocationDeny, Roles: location, Does: "refuses every access", Undo: "let in again"},
 		{Kind: LocationCorrupt, Roles: location, Does: "bytes of the newest backups are flipped", Undo: "put the bytes back", Takes: []string{"count", "seed"}},
 		{Kind: LocationDelete, Roles: location, Does: "everything that the writer's credentials can delete is deleted", Undo: "put back what was deleted"},

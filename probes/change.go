@@ -84,8 +84,9 @@ type Admin interface {
 	// any other error is indeterminate.
 	Make(ctx context.Context, c Change) error
 	// Observe reads the objects that the changes touched from one region: by list, each at its own address, and at the data
-	// plane. What is listed twice is observed twice, and so is what bears the ledger's mark though no change made it. An
-	// error says that the region could not be read; an object alone that could not is an Observation with an Error.
+	// plane. What is listed twice is observed twice, first under its own name, which is what is judged, and so is what bears
+	// the ledger's mark though no change made it. An error says that the region could not be read; an object alone that could
+	// not is an Observation with an Error.
 	Observe(ctx context.Context, region string, changes []Change) ([]Observation, error)
 	// Regions lists the regions to observe: those that survive.
 	Regions(ctx context.Context) ([]string, error)

@@ -159,7 +159,7 @@ func (w *watched) at(now time.Duration) *tracker {
 			break
 		}
 		if t == w.tracker {
-			t = t.clone()
+			t = t.fork()
 		}
 		if ended {
 			t.addSample(&s)

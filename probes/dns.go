@@ -1,6 +1,7 @@
 package probes
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/binary"
@@ -9,7 +10,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"net/http/httptrace"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -58,12 +58,26 @@ func dnsType(name string) dnsmessage.Type {
 	}[name]
 }
 
+// rcode returns the name that operators and their tools have for a response code (RFC 1035, RFC 2136, RFC 6895).
+func rcode(c dnsmessage.RCode) string {
+	name, ok := map[dnsmessage.RCode]string{
+		dnsmessage.RCodeFormatError: "FORMERR", dnsmessage.RCodeServerFailure: "SERVFAIL", dnsmessage.RCodeNameError: "NXDOMAIN",
+		dnsmessage.RCodeNotImplemented: "NOTIMP", dnsmessage.RCodeRefused: "REFUSED", 6: "YXDOMAIN", 7: "YXRRSET", 8: "NXRRSET",
+		9: "NOTAUTH", 10: "NOTZONE",
+	}[c]
+	if !ok {
+		return fmt.Sprintf("RCODE %d", c)
+	}
+	return name
+}
+
 func (s *dnsSender) close() {}
 
 func (s *dnsSender) send(ctx context.Context, deadline time.Time, sample *Sample) {
 	p, ctx := watch(ctx, deadline)
 	answer, err := s.ask(ctx, p, "udp")
 	if err == nil && answer.Truncated {
+		p.over()
 		answer, err = s.ask(ctx, p, "tcp")
 	}
 	if err == nil {
@@ -86,11 +100,11 @@ func (s *dnsSender) ask(ctx context.Context, p *progress, network string) (*dnsm
 		return nil, err
 	}
 	defer c.Close()
+	p.connected()
 	if network == "udp" {
-		p.gotConn(httptrace.GotConnInfo{})
 		return s.overUDP(c, p, packed)
 	}
-	return s.overTCP(c, packed)
+	return s.overTCP(c, p, packed)
 }
 
 // overUDP takes the first datagram that answers the question: any other may be late, or forged.
@@ -104,14 +118,25 @@ func (s *dnsSender) overUDP(c net.Conn, p *progress, question []byte) (*dnsmessa
 		if err != nil {
 			return nil, err
 		}
-		p.gotFirstByte()
-		if answer, err := s.parse(datagram[:n], question); err != nil || answer != nil {
+		if answer, err := s.parseDatagram(datagram[:n], question); err != nil || answer != nil {
+			p.gotFirstByte()
 			return answer, err
 		}
 	}
 }
 
-func (s *dnsSender) overTCP(c net.Conn, question []byte) (*dnsmessage.Message, error) {
+// parseDatagram returns what parse does, and of an answer that goes on over TCP no more than that it does: it may be cut off
+// anywhere, and counts for nothing (RFC 2181, section 9).
+func (s *dnsSender) parseDatagram(text, question []byte) (*dnsmessage.Message, error) {
+	var p dnsmessage.Parser
+	h, err := p.Start(text)
+	if err == nil && h.Response && h.Truncated && bytes.HasPrefix(text, question[:2]) {
+		return &dnsmessage.Message{Header: h}, nil
+	}
+	return s.parse(text, question)
+}
+
+func (s *dnsSender) overTCP(c net.Conn, p *progress, question []byte) (*dnsmessage.Message, error) {
 	if _, err := c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(question))), question...)); err != nil {
 		return nil, err
 	}
@@ -119,6 +144,7 @@ func (s *dnsSender) overTCP(c net.Conn, question []byte) (*dnsmessage.Message, e
 	if _, err := io.ReadFull(c, length[:]); err != nil {
 		return nil, err
 	}
+	p.gotFirstByte()
 	text := make([]byte, binary.BigEndian.Uint16(length[:]))
 	if _, err := io.ReadFull(c, text); err != nil {
 		return nil, &bodyError{err}
@@ -130,7 +156,7 @@ func (s *dnsSender) overTCP(c net.Conn, question []byte) (*dnsmessage.Message, e
 	return answer, err
 }
 
-// parse returns nil if the message has another id, or is no answer to the question.
+// parse returns nil if the message has another id, or is no answer to the question. One that says a failure need not repeat it.
 func (s *dnsSender) parse(text, question []byte) (*dnsmessage.Message, error) {
 	if len(text) < 2 || text[0] != question[0] || text[1] != question[1] {
 		return nil, nil
@@ -138,6 +164,9 @@ func (s *dnsSender) parse(text, question []byte) (*dnsmessage.Message, error) {
 	var m dnsmessage.Message
 	if err := m.Unpack(text); err != nil {
 		return nil, wrong("answer is not DNS: %v", err)
+	}
+	if m.Response && len(m.Questions) == 0 && m.RCode != dnsmessage.RCodeSuccess {
+		return &m, nil
 	}
 	if !m.Response || len(m.Questions) != 1 || m.Questions[0].Type != s.question.Type ||
 		!strings.EqualFold(m.Questions[0].Name.String(), s.question.Name.String()) {
@@ -149,7 +178,7 @@ func (s *dnsSender) parse(text, question []byte) (*dnsmessage.Message, error) {
 // check judges the answer: no records are FailDNS, others than wanted FailBody.
 func (s *dnsSender) check(answer *dnsmessage.Message) error {
 	if answer.RCode != dnsmessage.RCodeSuccess {
-		return &answerError{class: FailDNS, text: "answer is " + strings.TrimPrefix(answer.RCode.String(), "RCode")}
+		return &answerError{class: FailDNS, text: "answer is " + rcode(answer.RCode)}
 	}
 	var got []string
 	for _, r := range answer.Answers {

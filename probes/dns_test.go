@@ -152,6 +152,9 @@ func TestDNS(t *testing.T) {
 		"not DNS":              {func(q dnsmessage.Message, _ bool) [][]byte { return [][]byte{{byte(q.ID >> 8), byte(q.ID), 1}} }, "", nil, FailBody},
 		"forged, then right":   {forgedFirst, "", []string{"192.0.2.1"}, OK},
 		"too long for UDP":     {overTCPOnly(long), "?type=TXT", []string{strings.Join(long.TXT, "")}, OK},
+		"cut off in a record":  {cutOffOverUDP(long), "?type=TXT", []string{strings.Join(long.TXT, "")}, OK},
+		"failure by itself":    {withoutQuestion(dnsmessage.RCodeFormatError), "", nil, FailDNS},
+		"nothing by itself":    {withoutQuestion(ok), "", nil, FailTimeout},
 		"truncated, then none": {overTCPOnly(), "", nil, FailReset},
 	} {
 		t.Run(label, func(t *testing.T) {
@@ -169,6 +172,18 @@ func TestDNS(t *testing.T) {
 	}
 	if s := once(t, Request{URL: "dns://" + strings.TrimPrefix(refused(t), "http://") + "/api.example"}, 5*time.Second); s.Class != FailRefused {
 		t.Errorf("no server: class = %s (%s), want %s", s.Class, s.Error, FailRefused)
+	}
+}
+
+// TestDNSNamesItsAnswer: operators know these by their names in the standard.
+func TestDNSNamesItsAnswer(t *testing.T) {
+	for code, want := range map[dnsmessage.RCode]string{
+		dnsmessage.RCodeNameError: "answer is NXDOMAIN", dnsmessage.RCodeServerFailure: "answer is SERVFAIL", 11: "answer is RCODE 11",
+	} {
+		server := serveDNS(t, says(code))
+		if s := once(t, Request{URL: "dns://" + server.address + "/api.example"}, 5*time.Second); s.Error != want {
+			t.Errorf("%q, want %q", s.Error, want)
+		}
 	}
 }
 
@@ -191,6 +206,55 @@ func overTCPOnly(records ...dnsmessage.ResourceBody) func(dnsmessage.Message, bo
 			return nil
 		}
 		return [][]byte{reply(q, 0, records...)}
+	}
+}
+
+// cutOffOverUDP says over UDP as much as fits, in the middle of a record, and that it is too long; over TCP all of it.
+func cutOffOverUDP(records ...dnsmessage.ResourceBody) func(dnsmessage.Message, bool) [][]byte {
+	return func(q dnsmessage.Message, overTCP bool) [][]byte {
+		text := reply(q, 0, records...)
+		if !overTCP {
+			text[2] |= 2 // TC
+			text = text[:512]
+		}
+		return [][]byte{text}
+	}
+}
+
+// withoutQuestion answers with a header and nothing else, as servers do that could not read the question.
+func withoutQuestion(code dnsmessage.RCode) func(dnsmessage.Message, bool) [][]byte {
+	return func(q dnsmessage.Message, _ bool) [][]byte {
+		q.Questions = nil
+		return [][]byte{reply(q, code)}
+	}
+}
+
+// TestPhasesOfDNS are those of the connection that brought the answer: neither of what was forged, nor of what was asked before.
+func TestPhasesOfDNS(t *testing.T) {
+	const delay = 50 * ms
+	wait := func(answer func(dnsmessage.Message, bool) [][]byte, late func(overTCP bool) bool) func(dnsmessage.Message, bool) [][]byte {
+		return func(q dnsmessage.Message, overTCP bool) [][]byte {
+			if late(overTCP) {
+				<-time.After(delay)
+			}
+			return answer(q, overTCP)
+		}
+	}
+	overUDP := serveDNS(t, wait(overTCPOnly(a("192.0.2.1")), func(overTCP bool) bool { return !overTCP }))
+	began := time.Now()
+	if s := once(t, Request{URL: "dns://" + overUDP.address + "/api.example"}, 5*time.Second); s.Class != OK || s.Connect+delay > time.Since(began) {
+		t.Errorf("%s, connected over TCP after %s: that is of the question over UDP, too", s.Class, s.Connect)
+	}
+	overTCP := serveDNS(t, wait(overTCPOnly(a("192.0.2.1")), func(overTCP bool) bool { return overTCP }))
+	if s := once(t, Request{URL: "dns://" + overTCP.address + "/api.example"}, 5*time.Second); s.Class != OK || s.FirstByte < delay {
+		t.Errorf("%s, first byte after %s: that is of the answer over UDP", s.Class, s.FirstByte)
+	}
+	forged := serveDNS(t, func(q dnsmessage.Message, _ bool) [][]byte {
+		q.ID++
+		return [][]byte{reply(q, 0)}
+	})
+	if s := once(t, Request{URL: "dns://" + forged.address + "/api.example"}, 100*ms); s.Class != FailTimeout || s.FirstByte > 0 {
+		t.Errorf("%s, first byte after %s: nobody answered", s.Class, s.FirstByte)
 	}
 }
 
@@ -267,7 +331,7 @@ func FuzzDNSAnswer(f *testing.F) {
 	f.Add(reply(question, 0, a("192.0.2.1")))
 	f.Add(truncated(question))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		if m, err := s.parse(text, []byte{0, 7}); err == nil && m != nil {
+		if m, err := s.parseDatagram(text, []byte{0, 7}); err == nil && m != nil {
 			s.check(m)
 		}
 	})

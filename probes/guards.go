@@ -2,7 +2,6 @@ package probes
 
 import (
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -107,12 +106,7 @@ func (g Guards) checkSeries(e Estimate) []Finding {
 		all = append(all, Finding{Guard: guard, Series: e.Series.Name, Text: fmt.Sprintf(format, args...)})
 	}
 	q := e.Quality
-	if q.Baseline < g.Baseline || q.Baseline == 0 {
-		add(GuardBaseline, "observed for %s, not %s", round(q.Baseline), g.Baseline)
-	}
-	if q.BaselineOK < baselineOK {
-		add(GuardBaseline, "%.2f%% ok, %.1f%% is the least", 100*q.BaselineOK, 100*baselineOK)
-	}
+	all = append(all, g.checkBaseline(e.Series.Name, q)...)
 	if late := e.Series.Interval / 2; g.Older && q.LagP99 >= late {
 		add(GuardLag, "attempts were sent late: p99 %s, half an interval is %s", round(q.LagP99), late)
 	}
@@ -131,15 +125,27 @@ func (g Guards) checkSeries(e Estimate) []Finding {
 	return all
 }
 
+func (g Guards) checkBaseline(series string, q Quality) []Finding {
+	var all []Finding
+	if q.Baseline < g.Baseline || q.Baseline == 0 {
+		text := fmt.Sprintf("observed for %s, not %s", round(q.Baseline), g.Baseline)
+		all = append(all, Finding{Guard: GuardBaseline, Series: series, Text: text})
+	}
+	if q.BaselineOK < baselineOK {
+		text := fmt.Sprintf("%.2f%% ok, %.1f%% is the least", 100*q.BaselineOK, 100*baselineOK)
+		all = append(all, Finding{Guard: GuardBaseline, Series: series, Text: text})
+	}
+	return all
+}
+
 func round(d time.Duration) time.Duration { return d.Round(time.Millisecond / 10) }
 
 func qualityOf(s Series, samples []Sample, w Window, r RTA) Quality {
 	baseline, all := between(samples, w.From, w.Inject), between(samples, w.From, w.Until)
-	ok := func(a *Sample) bool { return judge(a, w.Limit) == good }
 	q := Quality{
-		BaselineOK: share(made(unmet(baseline, w)), ok), Unknown: unknownAtEdges(samples, w, r), Missing: missing(samples),
+		BaselineOK: baselineShare(baseline, w), Unknown: unknownAtEdges(samples, w, r), Missing: missing(samples),
 	}
-	q.Down, q.OK = len(outages(s, all, w)) > 0, share(all, ok)
+	q.Down, q.OK = len(outages(s, all, w)) > 0, share(all, func(a *Sample) bool { return judge(a, w.Limit) == good })
 	if s.Control && !w.Older {
 		q.Down = stalled(outages(s, all, w))
 		q.OK = share(all, func(a *Sample) bool { return calm(a, s.Interval, w.Limit) })
@@ -158,16 +164,25 @@ func qualityOf(s Series, samples []Sample, w Window, r RTA) Quality {
 	return q
 }
 
-// made returns the samples of attempts that were made: one that was not tells of the prober, and lag judges that.
-func made(samples []Sample) []Sample {
-	return slices.DeleteFunc(slices.Clone(samples), func(s Sample) bool { return s.Class == Unknown })
-}
-
-// unmet returns the samples of a baseline without attempts that were in flight at the injection and not yet late: what the
-// fault did to them is not the baseline's fault.
-func unmet(baseline []Sample, w Window) []Sample {
-	met := func(s Sample) bool { return s.Due > w.Inject-w.Limit && s.Done >= w.Inject }
-	return slices.DeleteFunc(slices.Clone(baseline), met)
+// baselineShare returns the share of ok attempts among those of a baseline that were made, for one that was not tells of the prober,
+// and lag judges that; and without those that were in flight at the injection and not yet late: what the fault did to them is
+// not the baseline's fault. It copies none: there may be millions.
+func baselineShare(baseline []Sample, w Window) float64 {
+	made, ok := 0, 0
+	for i := range baseline {
+		s := &baseline[i]
+		if met := s.Due > w.Inject-w.Limit && s.Done >= w.Inject; met || s.Class == Unknown {
+			continue
+		}
+		made++
+		if judge(s, w.Limit) == good {
+			ok++
+		}
+	}
+	if made == 0 {
+		return 1
+	}
+	return float64(ok) / float64(made)
 }
 
 // madeShare returns how many of the attempts that were due in [From, Until) there are; all where Until is not known.

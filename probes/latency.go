@@ -41,7 +41,10 @@ func Limit(baseline []Sample) time.Duration { return limitOf(baseline, forever) 
 
 // limitOf returns the Limit of those attempts that had ended before inject: the fault delayed the others.
 func limitOf(baseline []Sample, inject time.Duration) time.Duration {
-	h := okHistogram(baseline, inject)
+	return limitFrom(okHistogram(baseline, inject))
+}
+
+func limitFrom(h *hdrhistogram.Histogram) time.Duration {
 	if h.TotalCount() == 0 {
 		return MaxLimit
 	}
@@ -51,15 +54,22 @@ func limitOf(baseline []Sample, inject time.Duration) time.Duration {
 // Limits returns the Limit of each series from its attempts that were due at or after from and had ended before inject: what
 // EstimateOutage takes by itself, for a Detector.
 func Limits(samples []Sample, from, inject time.Duration) map[string]time.Duration {
-	baseline := map[string][]Sample{}
-	for _, s := range samples {
-		if s.Due >= from {
-			baseline[s.Series] = append(baseline[s.Series], s)
+	of := map[string]*hdrhistogram.Histogram{}
+	for i := range samples {
+		s := &samples[i]
+		if s.Due < from {
+			continue
+		}
+		if of[s.Series] == nil {
+			of[s.Series] = newHistogram()
+		}
+		if s.Class == OK && s.Done < inject {
+			record(of[s.Series], s.Done-s.Due)
 		}
 	}
-	limits := make(map[string]time.Duration, len(baseline))
-	for name, b := range baseline {
-		limits[name] = limitOf(b, inject)
+	limits := make(map[string]time.Duration, len(of))
+	for name, h := range of {
+		limits[name] = limitFrom(h)
 	}
 	return limits
 }

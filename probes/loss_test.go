@@ -239,6 +239,20 @@ func TestDuplicates(t *testing.T) {
 	}
 }
 
+// TestACopyIsNoLoss: the object is what is listed under its own name; what bears its mark under another one is there twice, in
+// whatever version, and shows nothing of what was acknowledged.
+func TestACopyIsNoLoss(t *testing.T) {
+	entries := []Entry{entry(1, RouteChange, "a", Acked), entry(2, RouteChange, "a", Acked)}
+	copied := route("a", 1)
+	copied.Data = -1
+	for own, want := range map[int64]Loss{2: {Duplicate: 1}, 1: {Duplicate: 1, Stale: 1}, 0: {Duplicate: 1, Lost: 2}} {
+		l := EstimateLoss(entries, []Observation{route("a", own), copied}, time.Second)
+		if l.Duplicate != want.Duplicate || l.Stale != want.Stale || l.Lost != want.Lost {
+			t.Errorf("own version %d: %+v", own, l)
+		}
+	}
+}
+
 func TestStatement(t *testing.T) {
 	entries, seen := ledger(20)
 	broken := append([]Observation(nil), seen...)

@@ -104,6 +104,34 @@ func bySeries(samples []Sample) map[string][]Sample {
 	return of
 }
 
+// Grouped puts the samples of each series together, sorted by their due times. It uses up the slice that it is given: only those
+// that are not of the longest series are copied for a while.
+func Grouped(samples []Sample) []Sample {
+	longest, n := "", 0
+	counts := map[string]int{}
+	for i := range samples {
+		counts[samples[i].Series]++
+	}
+	for name, c := range counts {
+		if c > n {
+			longest, n = name, c
+		}
+	}
+	first, others := samples[:0], make([]Sample, 0, len(samples)-n)
+	for i := range samples {
+		if samples[i].Series == longest {
+			first = append(first, samples[i])
+		} else {
+			others = append(others, samples[i])
+		}
+	}
+	sortByDue(first)
+	slices.SortStableFunc(others, func(a, b Sample) int {
+		return cmp.Or(cmp.Compare(a.Series, b.Series), cmp.Compare(a.Due, b.Due))
+	})
+	return append(first, others...)
+}
+
 // EstimateOutage estimates one series from its samples, in any order. It is a pure function, and may reorder samples.
 func EstimateOutage(s Series, samples []Sample, w Window) Estimate {
 	if w.Until == 0 {

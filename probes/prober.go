@@ -34,8 +34,9 @@ func (p *Prober) Run(ctx context.Context) error {
 	}
 	defer sender.close()
 	r := proberRun{Prober: p, sender: sender, idle: make(chan Sample)}
-	start := time.Since(p.T0) + rand.N(p.Series.Interval)
 	attempts := context.WithoutCancel(ctx) // those in flight when ctx ends come to their own end
+	r.warmUp(ctx, attempts)
+	start := time.Since(p.T0) + rand.N(p.Series.Interval)
 	schedule{t0: p.T0, start: start, interval: p.Series.Interval}.run(ctx, func(seq int64, due time.Duration) {
 		r.begin(attempts, Sample{Series: p.Series.Name, Seq: seq, Due: due})
 	})
@@ -61,8 +62,13 @@ type proberRun struct {
 	out     sync.Mutex
 }
 
-// begin starts the attempt s if there is a slot, which is a worker.
+// begin starts the attempt s if there is a slot, which is a worker. After a stall there are many that are too late already: to
+// find them a worker, and it a connection, would make the next ones late as well.
 func (r *proberRun) begin(ctx context.Context, s Sample) {
+	if r.late(&s) {
+		r.emit(s)
+		return
+	}
 	select {
 	case r.idle <- s:
 		return
@@ -88,15 +94,24 @@ func (r *proberRun) work(ctx context.Context) {
 
 // attempt sends s if it is still on time, and reports it.
 func (r *proberRun) attempt(ctx context.Context, s Sample) {
-	s.Sent = time.Since(r.T0)
-	if late := s.Sent - s.Due; late > r.Series.MaxLate() {
-		s.Done, s.Class, s.Error = s.Sent, Unknown, "late by "+late.String()
+	if r.late(&s) {
 		r.emit(s)
 		return
 	}
 	r.sender.send(ctx, r.T0.Add(s.Due+r.Series.Timeout), &s)
 	s.Done = time.Since(r.T0)
 	r.emit(s)
+}
+
+// late says that s is sent now or, if it is too late for that, that it is not.
+func (r *proberRun) late(s *Sample) bool {
+	s.Sent = time.Since(r.T0)
+	late := s.Sent - s.Due
+	if late <= r.Series.MaxLate() {
+		return false
+	}
+	s.Done, s.Class, s.Error = s.Sent, Unknown, "late by "+late.String()
+	return true
 }
 
 func (r *proberRun) emit(s Sample) {

@@ -95,12 +95,24 @@ func (p *progress) gotConn(info httptrace.GotConnInfo) {
 		return
 	}
 	p.reused.Store(info.Reused)
-	p.firstByte.from.Store(p.now())
+	p.connected()
 }
+
+// connected notes that an answer may come from now on.
+func (p *progress) connected() { p.firstByte.from.Store(p.now()) }
 
 func (p *progress) gotFirstByte() {
 	p.answered.Store(true)
 	p.firstByte.to.CompareAndSwap(0, p.now())
+}
+
+// over says that the attempt begins anew over another connection, which all its steps are to be of.
+func (p *progress) over() {
+	for _, step := range []*phase{&p.dns, &p.connect, &p.firstByte} {
+		step.from.Store(0)
+		step.to.Store(0)
+	}
+	p.answered.Store(false)
 }
 
 // end writes down in sample how the attempt ended: with err, or ok.

@@ -6,12 +6,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
 )
 
 func recorded(t *testing.T, n, flushAt int) (path string, want []Sample) {
@@ -109,6 +112,28 @@ func TestNoDamageChangesWhatIsRead(t *testing.T) {
 	}
 }
 
+// TestAFewBytesTakeLittleMemory, whatever they unpack to: the record may be a stranger's.
+func TestAFewBytesTakeLittleMemory(t *testing.T) {
+	encoder, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer encoder.Close()
+	for name, lines := range map[string][]byte{
+		"many lines": bytes.Repeat([]byte("{}\n"), 4<<20),
+		"long lines": bytes.Repeat([]byte(`{"error":"`+strings.Repeat("x", 1<<19)+"\"}\n"), 1<<8),
+	} {
+		bomb := encoder.EncodeAll(lines, nil)
+		got, err := ReadSamples(bytes.NewReader(bomb))
+		if err == nil || !strings.Contains(err.Error(), "64 MiB and 64 times the size of the file") {
+			t.Errorf("%s: %d bytes: %v", name, len(bomb), err)
+		}
+		if most := (denseFree + denseTimes*len(bomb)) / lineRoom; len(got) > most || cap(got) > most+1 {
+			t.Errorf("%s: %d bytes made room for %d samples", name, len(bomb), cap(got))
+		}
+	}
+}
+
 func TestRecorderFlushesEverySecond(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "samples.jsonl.zst")
 	r, err := CreateRecorder(path)
@@ -166,6 +191,50 @@ func TestRecorderSaysWhenItCannotWrite(t *testing.T) {
 	}
 	if err := r.Close(); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("second close = %v, want os.ErrClosed", err)
+	}
+}
+
+// TestRecorderHoldsBackWhoIsQuickerThanTheDisk keeps the file from being written, and wants those who append to wait once there is
+// too much, and what they said to be read back.
+func TestRecorderHoldsBackWhoIsQuickerThanTheDisk(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "samples.jsonl.zst")
+	r, err := CreateRecorder(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.writing.Lock() // as while a write lasts
+	long, n := strings.Repeat("x", 1<<10), 0
+	for pending := 0; pending < maxPending-4<<10; n++ { // none of these may wait
+		if err := r.Append(Sample{Series: "orders", Seq: int64(n), Error: long}); err != nil {
+			t.Fatal(err)
+		}
+		r.mu.Lock()
+		pending = len(r.lines)
+		r.mu.Unlock()
+	}
+	appended := make(chan error)
+	go func() {
+		for i := range 10 {
+			if err := r.Append(Sample{Series: "orders", Seq: int64(n + i), Error: long}); err != nil {
+				appended <- err
+			}
+		}
+		close(appended)
+	}()
+	for waits := false; !waits; runtime.Gosched() {
+		r.mu.Lock()
+		waits = len(r.lines) >= maxPending
+		r.mu.Unlock()
+	}
+	r.writing.Unlock()
+	if err := <-appended; err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, got, err := readFile(t, path); err != nil || len(got) != n+10 || got[n+9].Seq != int64(n+9) {
+		t.Errorf("%d samples, %v; want %d", len(got), err, n+10)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/url"
+	"strings"
 	"time"
 )
 
@@ -39,6 +40,17 @@ type Request struct {
 	dial   func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
+// MaxFreshRate bounds the attempts a second that connect each time: there are 28,000 ports to connect from, and one that was
+// used may not be free again for a minute.
+const MaxFreshRate = 400
+
+// Connects reports whether each attempt makes a connection of its own.
+func (r Request) Connects() bool {
+	scheme, _, _ := strings.Cut(r.URL, ":")
+	kind, ok := SchemeOf(strings.ToLower(scheme))
+	return r.Fresh || ok && !kind.KeepAlive
+}
+
 // maxBody bounds what is read of an answer, in bytes. A longer body is not read on, and its connection not used again.
 const maxBody = 256 << 10
 
@@ -64,4 +76,14 @@ func newSender(r Request) (sender, error) {
 		r.dial = new(net.Dialer).DialContext
 	}
 	return scheme.open(r, u)
+}
+
+// keepsAlive reports whether one attempt goes over the connection of another.
+func (r *Request) keepsAlive() bool {
+	u, err := url.Parse(r.URL)
+	if err != nil || r.Fresh {
+		return false
+	}
+	s, _ := SchemeOf(u.Scheme)
+	return s.KeepAlive
 }

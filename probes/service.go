@@ -28,10 +28,10 @@ func FullService(samples []Sample, w Window, planned ...string) (time.Duration, 
 			continue
 		}
 		answered[s.Instance] = s.Due
-		if !window.steady(w.Inject, upShare) || !allSince(answered, planned, window.marks[0].due) {
+		if !window.steady(w.Inject, upShare) || !allSince(answered, planned, window.oldest().due) {
 			continue
 		}
-		if at, all := firstAnswers(between(samples, window.marks[0].due, s.Due+1), limit, planned); all {
+		if at, all := firstAnswers(between(samples, window.oldest().due, s.Due+1), limit, planned); all {
 			return at, true
 		}
 	}

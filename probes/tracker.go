@@ -73,10 +73,10 @@ func newTracker(limit, stable time.Duration) *tracker {
 	return &tracker{limit: limit, window: sliding{length: stable}}
 }
 
-// clone returns a tracker that can be fed without changing t.
-func (t *tracker) clone() *tracker {
+// fork returns a tracker that can be fed without changing t.
+func (t *tracker) fork() *tracker {
 	c := *t
-	c.window, c.outages = t.window.clone(), slices.Clone(t.outages)
+	c.window, c.outages = t.window.fork(), slices.Clone(t.outages)
 	return &c
 }
 

@@ -5,10 +5,6 @@ import (
 	"io"
 	"strings"
 
-	"github.com/olekukonko/tablewriter"
-	"github.com/olekukonko/tablewriter/renderer"
-	"github.com/olekukonko/tablewriter/tw"
-
 	"gwdr/drills"
 	"gwdr/scenarios"
 )
@@ -17,9 +13,9 @@ import (
 // Control characters from the evidence are taken out.
 func Text(w io.Writer, r *drills.Result) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %s: %s\n", strings.ToUpper(string(r.Verdict)), oneLine(r.Scenario), oneLine(r.Title))
+	writeLine(&b, strings.ToUpper(string(r.Verdict))+"  ", oneLine(r.Scenario)+": "+oneLine(r.Title))
 	if r.Reason != "" {
-		fmt.Fprintf(&b, "%s\n", oneLine(r.Reason))
+		writeLine(&b, "", oneLine(r.Reason))
 	}
 	if !r.Clean {
 		b.WriteString("DIRTY: a fault may still be in effect\n")
@@ -44,7 +40,7 @@ func Text(w io.Writer, r *drills.Result) error {
 		b.WriteString("\n")
 	}
 	for _, l := range textLines(r) {
-		fmt.Fprintf(&b, "%-10s %s\n", l[0], oneLine(l[1]))
+		writeLine(&b, fmt.Sprintf("%-10s ", l[0]), oneLine(l[1]))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -60,33 +56,6 @@ func objectivesTable(w io.Writer, objectives []drills.ObjectiveResult) error {
 		rows = append(rows, []string{o.ID, metric, o.Target, o.Value, string(o.Verdict)})
 	}
 	return table(w, rows, 26)
-}
-
-// table writes rows under a header, the first row; cells are wrapped at width characters.
-func table(w io.Writer, rows [][]string, width int) error {
-	t := tablewriter.NewTable(w,
-		tablewriter.WithRenderer(renderer.NewBlueprint(tw.Rendition{Symbols: tw.NewSymbols(tw.StyleLight)})),
-		tablewriter.WithHeaderAutoFormat(tw.Off), tablewriter.WithHeaderAlignment(tw.AlignLeft), tablewriter.WithRowAlignment(tw.AlignLeft),
-		tablewriter.WithRowAutoWrap(tw.WrapNormal), tablewriter.WithRowMaxWidth(width+2)) // and its padding
-	t.Header(clean(rows[0]))
-	for _, row := range rows[1:] {
-		if err := t.Append(clean(row)); err != nil {
-			return fmt.Errorf("write table: %w", err)
-		}
-	}
-	if err := t.Render(); err != nil {
-		return fmt.Errorf("write table: %w", err)
-	}
-	return nil
-}
-
-// clean makes every cell one line.
-func clean(row []string) []string {
-	cells := make([]string, len(row))
-	for i, cell := range row {
-		cells[i] = oneLine(cell)
-	}
-	return cells
 }
 
 // textLines are what follows the table, as a word and what there is to say of it.

@@ -78,7 +78,8 @@ func WatchJSON(w io.Writer, r *drills.WatchResult) error {
 // WatchText writes the result for a terminal or a log: what was promised and achieved, how each series fared, every outage.
 func WatchText(w io.Writer, r *drills.WatchResult) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %s\n\n", strings.ToUpper(cmp.Or(string(r.Verdict), "measured")), oneLine(r.Reason))
+	writeLine(&b, strings.ToUpper(cmp.Or(string(r.Verdict), "measured"))+"  ", oneLine(r.Reason))
+	b.WriteString("\n")
 	if len(r.Objectives) > 0 {
 		if err := objectivesTable(&b, r.Objectives); err != nil {
 			return err
@@ -96,7 +97,7 @@ func WatchText(w io.Writer, r *drills.WatchResult) error {
 	}
 	b.WriteString("\n")
 	for _, l := range watchLines(r) {
-		fmt.Fprintf(&b, "%-10s %s\n", l[0], oneLine(l[1]))
+		writeLine(&b, fmt.Sprintf("%-10s ", l[0]), oneLine(l[1]))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

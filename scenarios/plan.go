@@ -17,9 +17,12 @@ import (
 
 // Plan is a scenario with its targets resolved against a fleet: exactly what a drill will do.
 type Plan struct {
-	Scenario *Scenario     `json:"scenario"`
-	Actions  []Action      `json:"actions"`
-	Worst    time.Duration `json:"-"` // the longest that the drill may take before its faults are reverted and settled
+	Scenario   *Scenario     `json:"scenario"`
+	Actions    []Action      `json:"actions"`
+	Injections []Injection   `json:"injections"`
+	Worst      time.Duration `json:"-"` // the longest that the drill may take, from the baseline on, before its faults are reverted and settled
+
+	schedule schedule
 }
 
 // Action is a step with the instances that it touches, by id.
@@ -31,13 +34,13 @@ type Action struct {
 // ErrUnsafe is wrapped by Scenario.Plan when the drill would touch more than the scenario's safety section allows.
 var ErrUnsafe = errors.New("plan is not safe")
 
-// Plan resolves the steps' targets against the instances of the fleet, and holds them against the caps: how many each
-// target may match, how many instances the drill may touch, and how many regions must stay healthy. The error wraps
-// fleet.ErrNoTarget or ErrUnsafe.
+// Plan resolves the steps' targets against the instances of the fleet, expands each step into its injections, and holds all
+// against the caps: how many each target may match, how many instances the drill may touch, and how many regions must stay
+// healthy. The error wraps fleet.ErrNoTarget or ErrUnsafe. It is a pure function.
 func (s *Scenario) Plan(instances []fleet.Instance) (*Plan, error) {
-	p := &Plan{Scenario: s, Worst: s.worstCase()}
+	p := &Plan{Scenario: s}
 	touched := map[string]bool{}
-	for _, step := range s.Steps {
+	for i, step := range s.Steps {
 		a := Action{Step: step}
 		if step.Fault != "" {
 			targets, err := s.resolve(step, instances)
@@ -48,17 +51,64 @@ func (s *Scenario) Plan(instances []fleet.Instance) (*Plan, error) {
 				a.Targets = append(a.Targets, in.ID)
 				touched[in.ID] = true
 			}
+			p.Injections = append(p.Injections, step.expand(a.Targets, s.start(i))...)
 		}
 		p.Actions = append(p.Actions, a)
 	}
+	p.schedule, p.Worst = newSchedule(s, p.Injections), s.worstCase(len(p.Injections))
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	return p, p.holdAgainst(instances, touched)
+}
+
+// holdAgainst refuses a plan that would touch more than it may.
+func (p *Plan) holdAgainst(instances []fleet.Instance, touched map[string]bool) error {
+	s := p.Scenario
+	if err := s.Safety.Guards(instances, touched); err != nil {
+		return err
+	}
 	if len(touched) > s.Safety.MaxTargets {
-		return nil, fmt.Errorf("%w: %d instances would be touched, safety.maxTargets allows %d", ErrUnsafe, len(touched), s.Safety.MaxTargets)
+		return fmt.Errorf("%w: %d instances would be touched, safety.maxTargets allows %d", ErrUnsafe, len(touched), s.Safety.MaxTargets)
 	}
-	if kept := healthyRegions(instances, touched); len(kept) < s.Safety.KeepHealthyRegions {
-		return nil, fmt.Errorf("%w: %d regions would keep a data instance running (%s), safety.keepHealthyRegions demands %d",
-			ErrUnsafe, len(kept), strings.Join(kept, ", "), s.Safety.KeepHealthyRegions)
+	for _, in := range p.Injections {
+		at := map[string]bool{}
+		for _, other := range p.Injections {
+			if other.ID == in.ID || p.Together(in, other) {
+				for _, id := range other.Targets {
+					at[id] = true
+				}
+			}
+		}
+		if kept := HealthyRegions(instances, at); len(kept) < s.Safety.KeepHealthyRegions {
+			return fmt.Errorf("%w: %d regions would keep a data instance running (%s), safety.keepHealthyRegions demands %d",
+				ErrUnsafe, len(kept), strings.Join(kept, ", "), s.Safety.KeepHealthyRegions)
+		}
 	}
-	return p, nil
+	return nil
+}
+
+// Guards refuses faults in instances that are protected, and in the last location that would keep its backups. The error wraps
+// ErrUnsafe.
+func (b Bounds) Guards(instances []fleet.Instance, touched map[string]bool) error {
+	whole, touchedLocations := 0, 0
+	for _, in := range instances {
+		for _, protect := range b.Protect {
+			if touched[in.ID] && len(protect.Select([]fleet.Instance{in})) > 0 {
+				return fmt.Errorf("%w: %s would be touched, and safety.protect protects it", ErrUnsafe, in.ID)
+			}
+		}
+		switch {
+		case in.Role == fleet.Location && touched[in.ID]:
+			touchedLocations++
+		case in.Role == fleet.Location:
+			whole++
+		}
+	}
+	if touchedLocations > 0 && whole == 0 {
+		return fmt.Errorf("%w: no location of backups would be left alone", ErrUnsafe)
+	}
+	return nil
 }
 
 func (s *Scenario) resolve(step Step, instances []fleet.Instance) ([]fleet.Instance, error) {
@@ -73,11 +123,15 @@ func (s *Scenario) resolve(step Step, instances []fleet.Instance) ([]fleet.Insta
 	case t.Expect.Max > 0 && n > t.Expect.Max:
 		return nil, fmt.Errorf("target %s: %w: matches %d instances, expects at most %d", step.Target, ErrUnsafe, n, t.Expect.Max)
 	}
-	return matched, nil
+	picked, err := t.Pick.of(matched)
+	if err != nil {
+		return nil, fmt.Errorf("target %s: %w", step.Target, err)
+	}
+	return picked, nil
 }
 
-// healthyRegions returns the regions in which a data instance runs that the drill does not touch.
-func healthyRegions(instances []fleet.Instance, touched map[string]bool) []string {
+// HealthyRegions returns the regions in which a data instance runs that is not touched.
+func HealthyRegions(instances []fleet.Instance, touched map[string]bool) []string {
 	var regions []string
 	for _, in := range instances {
 		if in.Role == fleet.Data && in.Running && !touched[in.ID] && !slices.Contains(regions, in.Region) {
@@ -91,20 +145,30 @@ func healthyRegions(instances []fleet.Instance, touched map[string]bool) []strin
 // busy machine, starts it anew.
 func (s *Scenario) BaselineLimit() time.Duration { return 6 * s.SteadyState.Baseline.D() }
 
-// worstCase adds up what the scenario allows each phase to take: a baseline that is long in coming, recovery until the
-// deadline, sustain, revert and settling.
-func (s *Scenario) worstCase() time.Duration {
-	return s.BaselineLimit() + s.Recovered.Deadline.D() + s.Sustain() + 3*s.Revert.Settle.D()
+// How long a drill tries before it gives up.
+const (
+	RevertLimit   = 30 * time.Second // to revert one fault
+	VerifyLimit   = 5 * time.Second  // to see that one is in effect, or still is
+	ReadBackLimit = 30 * time.Second // to read back from all regions what changed
+)
+
+// worstCase adds up what each phase may take: a baseline that is long in coming, injections and recovery until the deadline,
+// sustain, and for each fault that it is looked at once more and reverted; settling, failback and the read-backs. How long a
+// backup takes nobody knows.
+func (s *Scenario) worstCase(injections int) time.Duration {
+	worst := s.SteadyState.Backup.D() + s.BaselineLimit() + s.Recovered.Deadline.D() + s.Sustain() + 3*s.Revert.Settle.D()
+	if s.SteadyState.Ledger.Every > 0 {
+		worst += 2 * ReadBackLimit
+	}
+	return worst + time.Duration(injections)*(VerifyLimit+RevertLimit)
 }
 
 // YAML returns the plan as a scenario file that Parse reads, defaults filled in, with the resolved targets in comments
 // above: what a drill keeps as evidence of what was planned. The same plan gives the same bytes.
 func (p *Plan) YAML() ([]byte, error) {
 	var b bytes.Buffer
-	for _, a := range p.Actions {
-		if a.Step.Fault != "" {
-			fmt.Fprintf(&b, "# %s: %s %s\n", a.Step.ID, a.Step.Fault, strings.Join(a.Targets, " "))
-		}
+	for _, in := range p.Injections {
+		fmt.Fprintf(&b, "# %s: %s %s\n", in.ID, in.Kind, strings.Join(in.Targets, " "))
 	}
 	enc := yaml.NewEncoder(&b)
 	enc.SetIndent(2)
@@ -121,7 +185,7 @@ func Hash(plan []byte) string {
 }
 
 // Instances returns the instances that a lab of this topology has, all running: each region's control plane and data
-// instances, and the edge in front.
+// instances, the edge in front, and the upstream behind.
 func (t Topology) Instances() []fleet.Instance {
 	var all []fleet.Instance
 	for _, r := range t.Regions {
@@ -130,7 +194,7 @@ func (t Topology) Instances() []fleet.Instance {
 			all = append(all, fleet.Instance{ID: fmt.Sprintf("%s-%d", r.Name, i+1), Region: r.Name, Role: fleet.Data, Running: true})
 		}
 	}
-	all = append(all, fleet.Instance{ID: "edge", Role: fleet.Edge, Running: true})
+	all = append(all, fleet.Instance{ID: "edge", Role: fleet.Edge, Running: true}, fleet.Instance{ID: "echo", Role: fleet.Upstream, Running: true})
 	slices.SortFunc(all, func(a, b fleet.Instance) int { return strings.Compare(a.ID, b.ID) })
 	return all
 }

@@ -64,10 +64,17 @@ type Region struct {
 	Instances int    `yaml:"instances" json:"instances"`
 }
 
-// Target is a named selection of instances and how many it may match.
+// Target is a named selection of instances, how many it may match, and how many of those are picked.
 type Target struct {
 	Select fleet.Selector `yaml:"select" json:"select"`
 	Expect Expect         `yaml:"expect,omitempty" json:"expect,omitzero"`
+	Pick   Pick           `yaml:"pick,omitempty" json:"pick,omitzero"`
+}
+
+// Pick draws Count of the instances that match; 0 takes all. The same seed draws the same ones of the same instances.
+type Pick struct {
+	Count int    `yaml:"count,omitempty" json:"count,omitempty"`
+	Seed  uint64 `yaml:"seed,omitempty" json:"seed,omitempty"` // 0: DrawSeeds has yet to draw one
 }
 
 // Expect bounds a number of instances; Max 0 is no bound.
@@ -83,6 +90,8 @@ type Objective struct {
 	Plane  string    `yaml:"plane,omitempty" json:"plane,omitempty"`
 	LE     *Duration `yaml:"le,omitempty" json:"le,omitempty"` // rta, rpa
 	EQ     *int64    `yaml:"eq,omitempty" json:"eq,omitempty"` // resurrected, failed (idempotent requests that failed)
+	// AfterFault takes it for a recovery, too, if the plane comes back only after a fault has ended by itself; rta.
+	AfterFault bool `yaml:"afterFault,omitempty" json:"afterFault,omitempty"`
 }
 
 // SLO is what clients were promised of every day: the drill says how much of its error budget it spent. It is not judged.
@@ -200,6 +209,14 @@ type Safety struct {
 	MaxTargets         int      `yaml:"maxTargets" json:"maxTargets"`
 	KeepHealthyRegions int      `yaml:"keepHealthyRegions" json:"keepHealthyRegions"`
 	BackupFreshness    Duration `yaml:"backupFreshness,omitempty" json:"backupFreshness,omitempty"`
+	Bounds             `yaml:",inline"`
+}
+
+// Bounds are what no drill may cross: those of a scenario, and those of gwdr.yaml, which hold for every one.
+type Bounds struct {
+	Windows  []Window         `yaml:"windows,omitempty" json:"windows,omitempty"`   // a drill must fit into one; none: at any time
+	Blackout []Blackout       `yaml:"blackout,omitempty" json:"blackout,omitempty"` // no drill on these days
+	Protect  []fleet.Selector `yaml:"protect,omitempty" json:"protect,omitempty"`   // instances that no fault may touch
 }
 
 // Step either injects Fault into Target, or makes a recovery action.
@@ -208,10 +225,19 @@ type Step struct {
 	Fault   string       `yaml:"fault,omitempty" json:"fault,omitempty"`     // a fleet.FaultKind
 	With    fleet.Params `yaml:"with,omitempty" json:"with,omitzero"`        // how much of the fault
 	Target  string       `yaml:"target,omitempty" json:"target,omitempty"`   // a name of Targets
-	Hold    string       `yaml:"hold,omitempty" json:"hold,omitempty"`       // until-recovered (default), until-recovered+5s
+	Hold    string       `yaml:"hold,omitempty" json:"hold,omitempty"`       // until-recovered (default), until-recovered+5s, 10s
+	Stagger Duration     `yaml:"stagger,omitempty" json:"stagger,omitempty"` // from one instance to the next; 0: all at once
+	Repeat  Repeat       `yaml:"repeat,omitempty" json:"repeat,omitzero"`
 	Recover string       `yaml:"recover,omitempty" json:"recover,omitempty"` // promote or restore
 	To      string       `yaml:"to,omitempty" json:"to,omitempty"`           // a region
+	After   string       `yaml:"after,omitempty" json:"after,omitempty"`     // a step above, whose end When counts from
 	When    string       `yaml:"when,omitempty" json:"when,omitempty"`       // a delay after the first injection; recover: detected (default)
+}
+
+// Repeat injects a step's fault again and again; Times 0 is once.
+type Repeat struct {
+	Times int      `yaml:"times,omitempty" json:"times,omitempty"`
+	Every Duration `yaml:"every,omitempty" json:"every,omitempty"` // from one beginning to the next
 }
 
 // Revert says how the faults end.

@@ -43,7 +43,10 @@ func TestCatalogue(t *testing.T) {
 			t.Errorf("plan of %s reads as another scenario (-want +got):\n%s", s.Metadata.Name, diff)
 		}
 	}
-	if diff := cmp.Diff([]string{"instance-crash", "latency-between-regions", "one-way-partition", "region-isolated", "region-loss", "store-wiped"}, names); diff != "" {
+	if diff := cmp.Diff([]string{
+		"bad-config", "connection-flood", "instance-crash", "instance-hang", "instance-slow", "key-store-wiped",
+		"latency-between-regions", "load-spike", "one-way-partition", "region-isolated", "region-loss", "store-corrupted", "store-wiped",
+	}, names); diff != "" {
 		t.Errorf("catalogue (-want +got):\n%s", diff)
 	}
 }
@@ -109,7 +112,25 @@ func TestParseErrors(t *testing.T) {
 		{"drill: {gt: 5m}", "select: {}", "guardrails[1]: needs exactly one of success, drill"},
 		{"maxTargets: 3", "maxTargets: 0", "safety.maxTargets: 0 must be at least 1"},
 		{"lease: 5s", "lease: 5ms", "safety.lease: 5ms must be from 1s"},
-		{"hold: until-recovered+2s", "hold: forever", `"forever" is neither until-recovered nor until-recovered+5s`},
+		{"hold: until-recovered+2s", "hold: forever", `steps[0].hold: "forever" is none of until-recovered, until-recovered+5s, 10s`},
+		{"hold: until-recovered+2s", "hold: 0s", "steps[0].hold: 0s is no time to be held"},
+		{"hold: until-recovered+2s", "hold: 5s", "objectives[2].metric: rpa needs a fault that is held until recovered"},
+		{"hold: until-recovered+2s", "hold: 5s, repeat: {times: 3, every: 2s}", "steps[0].repeat.every: 2s is shorter than hold, 5s"},
+		{"hold: until-recovered+2s", "repeat: {times: 3, every: 2s}", "steps[0].repeat: needs hold, a duration"},
+		{"hold: until-recovered+2s", "hold: 1s, repeat: {every: 2s}", "steps[0].repeat.times: 0 must be from 1 to 100"},
+		{"hold: until-recovered+2s", "stagger: 2h", "steps[0].stagger: 2h0m0s is above 1h"},
+		{"hold: until-recovered+2s", "after: promote", `steps[0].after: "promote" is no step above`},
+		{"when: detected", "after: power-cut", "steps[1].after: power-cut is held until recovered, and ends only with the drill"},
+		{"when: detected", "stagger: 1s", "stagger and repeat are for a fault only"},
+		{"{select: {region: us-east},", "{select: {region: us-east}, pick: {count: -1},", "targets.east.pick.count: -1 is negative"},
+		{"{select: {region: us-east},", "{select: {region: us-east}, pick: {seed: 7},", "targets.east.pick.count: is required"},
+		{"maxTargets: 3", "maxTargets: 3, windows: [{days: [sat], from: 2 a.m., to: 04:00, zone: UTC}]", `safety.windows[0]: "2 a.m." is no time`},
+		{"maxTargets: 3", "maxTargets: 3, windows: [{days: [sat], from: 02:00, to: 04:00}]", `safety.windows[0]: "" is no time zone such as Europe/Berlin or UTC`},
+		{"maxTargets: 3", "maxTargets: 3, windows: [{days: [saturday], from: 02:00, to: 04:00, zone: UTC}]", `safety.windows[0].days: "saturday" is none of mon`},
+		{"maxTargets: 3", "maxTargets: 3, blackout: [{from: 2026-12-27, to: 2026-12-24, zone: UTC}]", "safety.blackout[0]: 2026-12-24 is before 2026-12-27"},
+		{"maxTargets: 3", "maxTargets: 3, blackout: [{from: 2026-12-24, to: 2026-12-24, zone: Mars/Base}]", `"Mars/Base" is no time zone`},
+		{"maxTargets: 3", "maxTargets: 3, protect: [{}]", "safety.protect[0]: is empty and protects nothing"},
+		{"maxTargets: 3", "maxTargets: 3, protect: [{role: king}]", `safety.protect[0].role: "king" is none of control`},
 		{"when: detected", "when: noticed", `"noticed" is neither detected nor a delay`},
 		{"recover: promote", "recover: pray", `"pray" is none of promote, restore`},
 		{"to: us-west", "to: mars", `steps[1].to: "mars" is none of us-east, us-west`},
@@ -167,6 +188,18 @@ func TestPlanIsSafe(t *testing.T) {
 		"expects fewer": {func(s *Scenario, _ []fleet.Instance) {
 			s.Targets["east"] = Target{Select: fleet.Selector{Region: "us-east"}, Expect: Expect{Max: 2}}
 		}, ErrUnsafe},
+		"protected": {func(s *Scenario, _ []fleet.Instance) {
+			s.Safety.Protect = []fleet.Selector{{Instance: "us-east-2"}}
+		}, ErrUnsafe},
+		"the last location": {func(s *Scenario, all []fleet.Instance) {
+			all[len(all)-1] = fleet.Instance{ID: "nas", Role: fleet.Location, Running: true}
+			s.Targets["east"] = Target{Select: fleet.Selector{Role: fleet.Location}}
+		}, ErrUnsafe},
+		"one of two locations": {func(s *Scenario, all []fleet.Instance) {
+			all[len(all)-1] = fleet.Instance{ID: "nas", Role: fleet.Location, Running: true}
+			all[len(all)-2] = fleet.Instance{ID: "s3", Role: fleet.Location, Running: true}
+			s.Targets["east"] = Target{Select: fleet.Selector{Instance: "nas"}}
+		}, nil},
 		"never the edge": {func(s *Scenario, _ []fleet.Instance) {
 			s.Targets["east"] = Target{Select: fleet.Selector{Instance: "edge"}}
 		}, fleet.ErrNoTarget},
@@ -197,7 +230,7 @@ func TestPlan(t *testing.T) {
 	if diff := cmp.Diff([]string{"us-east-1", "us-east-2", "us-east-control"}, p.Actions[0].Targets); diff != "" {
 		t.Errorf("targets (-want +got):\n%s", diff)
 	}
-	if want := 6*5*time.Second + time.Minute + 3*20*time.Second + 2*time.Second; p.Worst != want {
+	if want := 6*5*time.Second + time.Minute + 2*time.Second + (VerifyLimit + RevertLimit) + 2*ReadBackLimit + 3*20*time.Second; p.Worst != want {
 		t.Errorf("worst case %s, want %s", p.Worst, want)
 	}
 }

@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// Delay returns how long after the first injection the step is due, if When is a delay; a fault without When is due at
-// once.
+// Delay returns how long after what it counts from the step is due, if When is a delay; a fault without When is due at once.
 func (s Step) Delay() (time.Duration, error) {
 	if s.When == "" && s.Fault != "" {
 		return 0, nil
@@ -17,31 +16,37 @@ func (s Step) Delay() (time.Duration, error) {
 	return d.D(), err
 }
 
-// Sustain returns how long the step's fault is held after the gateway recovered.
-func (s Step) Sustain() time.Duration {
-	d, _ := parseHold(s.Hold) // validated
-	return d
+// End returns when the step's fault ends.
+func (s Step) End() End {
+	e, _ := parseHold(s.Hold) // validated
+	return e
 }
 
-func parseHold(hold string) (time.Duration, error) {
-	rest, ok := strings.CutPrefix(hold, holdUntilRecovered)
-	if ok && rest == "" {
-		return 0, nil
+// End is when a fault ends: once the gateway has recovered and Hold longer, or after Hold.
+type End struct {
+	Recovered bool          `json:"recovered"` // only with the drill's recovery
+	Hold      time.Duration `json:"hold_ns"`   // from when it was shown to be in effect, or from the recovery
+}
+
+func parseHold(hold string) (End, error) {
+	rest, untilRecovered := strings.CutPrefix(hold, holdUntilRecovered)
+	if untilRecovered && rest == "" {
+		return End{Recovered: true}, nil
 	}
 	var d Duration
 	more, plus := strings.CutPrefix(rest, "+")
-	if !ok || !plus || d.UnmarshalText([]byte(more)) != nil {
-		return 0, fmt.Errorf("%q is neither until-recovered nor until-recovered+5s", hold)
+	if plus != untilRecovered || d.UnmarshalText([]byte(more)) != nil {
+		return End{}, fmt.Errorf("%q is none of until-recovered, until-recovered+5s, 10s", hold)
 	}
-	return d.D(), nil
+	return End{Recovered: untilRecovered, Hold: d.D()}, nil
 }
 
 // Sustain returns how long the faults are held after the gateway recovered.
 func (s *Scenario) Sustain() time.Duration {
 	var longest time.Duration
 	for _, step := range s.Steps {
-		if step.Fault != "" {
-			longest = max(longest, step.Sustain())
+		if end := step.End(); step.Fault != "" && end.Recovered {
+			longest = max(longest, end.Hold)
 		}
 	}
 	return longest

@@ -87,6 +87,7 @@ func (v *validator) scenario(s *Scenario) {
 	v.between("safety.lease", s.Safety.Lease, time.Second, 5*time.Minute)
 	v.check(s.Safety.MaxTargets > 0, "safety.maxTargets", "%d must be at least 1", s.Safety.MaxTargets)
 	v.check(s.Safety.KeepHealthyRegions >= 0, "safety.keepHealthyRegions", "%d is negative", s.Safety.KeepHealthyRegions)
+	s.Safety.Bounds.Check(func(field string, err error) { v.fail("safety."+field, "%v", err) })
 	v.steps(s)
 	v.oneOf("revert.order", s.Revert.Order, []string{orderReverse})
 	v.between("revert.settle", s.Revert.Settle, s.Recovered.StableFor.D(), time.Hour)
@@ -122,6 +123,8 @@ func (v *validator) targets(s *Scenario) {
 		v.selector(s, field+".select", t.Select)
 		v.check(t.Expect.Min >= 0 && t.Expect.Max >= 0, field+".expect", "is negative")
 		v.check(t.Expect.Max == 0 || t.Expect.Min <= t.Expect.Max, field+".expect", "min %d is above max %d", t.Expect.Min, t.Expect.Max)
+		v.check(t.Pick.Count >= 0, field+".pick.count", "%d is negative", t.Pick.Count)
+		v.check(t.Pick.Count > 0 || t.Pick.Seed == 0, field+".pick.count", "is required: how many to pick")
 	}
 }
 
@@ -152,6 +155,7 @@ func (v *validator) objectives(s *Scenario) {
 				"must be above 0 and no more than recovered.deadline, %s", s.Recovered.Deadline)
 		} else {
 			v.check(o.Plane == "", field+".plane", "is for metric rta only")
+			v.check(!o.AfterFault, field+".afterFault", "is for metric rta only")
 		}
 		needsLedger := o.Metric == MetricRPA || o.Metric == MetricResurrected || o.Plane == string(probes.ControlPlane)
 		v.check(!needsLedger || s.SteadyState.Ledger.Every > 0, field, "needs steadyState.ledger")
@@ -202,67 +206,5 @@ func (v *validator) guardrails(s *Scenario) {
 		default:
 			v.check(g.Drill.GT > 0, field+".drill.gt", "must be above 0")
 		}
-	}
-}
-
-func (v *validator) steps(s *Scenario) {
-	seen := map[string]bool{}
-	injects := false
-	for i, step := range s.Steps {
-		field := fmt.Sprintf("steps[%d]", i)
-		v.id(field+".id", step.ID, seen)
-		switch {
-		case (step.Fault == "") == (step.Recover == ""):
-			v.fail(field, "needs exactly one of fault, recover")
-		case step.Fault != "":
-			injects = true
-			v.faultStep(s, field, step)
-		default:
-			v.check(injects, field, "recovers before any fault")
-			v.recoverStep(s, field, step)
-		}
-	}
-	v.check(injects, "steps", "inject no fault")
-}
-
-func (v *validator) faultStep(s *Scenario, field string, step Step) {
-	v.fault(s, field, step)
-	v.oneOf(field+".target", step.Target, slices.Sorted(maps.Keys(s.Targets)))
-	v.check(step.To == "", field+".to", "is for recover only")
-	if _, err := parseHold(step.Hold); err != nil {
-		v.fail(field+".hold", "%v", err)
-	}
-	if _, err := step.Delay(); err != nil {
-		v.fail(field+".when", "%q is no delay such as 2s", step.When)
-	}
-}
-
-// fault checks the kind, its parameters, and whether it can be injected into what the target selects by role.
-func (v *validator) fault(s *Scenario, field string, step Step) {
-	var known []string
-	for _, k := range fleet.Kinds() {
-		known = append(known, string(k.Kind))
-	}
-	v.oneOf(field+".fault", step.Fault, known)
-	kind, ok := fleet.KindOf(fleet.FaultKind(step.Fault))
-	if !ok {
-		return
-	}
-	step.With.Check(kind.Kind, func(name, problem string) {
-		v.fail(strings.TrimSuffix(field+".with."+name, "."), "%s", problem)
-	})
-	if role := s.Targets[step.Target].Select.Role; role != "" {
-		v.check(slices.Contains(kind.Roles, role), field+".target", "fault %s cannot be injected into role %s", kind.Kind, role)
-	}
-}
-
-func (v *validator) recoverStep(s *Scenario, field string, step Step) {
-	v.oneOf(field+".recover", step.Recover, recoveries)
-	v.check(step.Target == "" && step.Hold == "" && step.With == fleet.Params{}, field, "target, with and hold are for a fault only")
-	if _, err := step.Delay(); err != nil && step.When != Detected {
-		v.fail(field+".when", "%q is neither detected nor a delay such as 2s", step.When)
-	}
-	if step.Recover == Promote && s.Fleet == labFleet {
-		v.oneOf(field+".to", step.To, s.Topology.names())
 	}
 }

@@ -86,6 +86,33 @@ func TestDrillStopped(t *testing.T) {
 	u.want(0, "report", "verify", d.Evidence)
 }
 
+// TestDrillStarved gives a drill one processor, which it shares with others that come first while its region is down: the prober,
+// and what has to find out and promote. The promise is kept with seconds to spare, so that a verdict is pass, and what cannot be
+// trusted is none.
+func TestDrillStarved(t *testing.T) {
+	u := newUser(t)
+	r := u.reach(calm(), "observing")
+	pin(t, r.Process.Pid)
+	hog(t, "0", 1500*time.Millisecond)
+	end := r.result()
+	d := decode[drill](t, end.stdout)
+	t.Logf("exit code %d, %s: %s; findings %q", end.code, d.Verdict, d.Reason, d.Findings)
+	switch {
+	case end.code == 0 && d.Verdict == "pass", end.starved() && d.Verdict == "inconclusive", end.code == 5 && d.Verdict == "aborted":
+	default:
+		t.Errorf("exit code %d, %s: %s\n%s", end.code, d.Verdict, d.Reason, end.stderr)
+	}
+	u.sound(d)
+}
+
+// pin leaves the process one processor.
+func pin(t *testing.T, pid int) {
+	t.Helper()
+	if said, err := exec.Command("taskset", "-a", "-p", "-c", "0", strconv.Itoa(pid)).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, said)
+	}
+}
+
 // hog keeps the processor busy for so long, before everybody else where this user may.
 func hog(t *testing.T, cpu string, length time.Duration) {
 	t.Helper()
@@ -106,9 +133,7 @@ func hog(t *testing.T, cpu string, length time.Duration) {
 func TestProbeStarved(t *testing.T) {
 	u, server := newUser(t), newFlaky(t)
 	cmd, dir, out := u.probing(server.URL, "--target", "30s", "--rate", "50")
-	if said, err := exec.Command("taskset", "-a", "-p", "-c", "0", strconv.Itoa(cmd.Process.Pid)).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, said)
-	}
+	pin(t, cmd.Process.Pid)
 	before := time.Now()
 	server.status.Store(http.StatusBadGateway)
 	down := time.Now()

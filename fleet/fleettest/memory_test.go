@@ -2,6 +2,7 @@ package fleettest
 
 import (
 	"testing"
+	"time"
 
 	"gwdr/fleet"
 )
@@ -17,6 +18,10 @@ func TestMemory(t *testing.T) {
 			return m
 		},
 		Reopen: func(*testing.T, fleet.Undo) fleet.Fleet { return m },
-		Faults: map[fleet.FaultKind]Case{fleet.Kill: {Selector: fleet.Selector{Region: "east"}}},
+		Faults: map[fleet.FaultKind]Case{
+			fleet.Kill:    {Selector: fleet.Selector{Region: "east"}},
+			fleet.Pause:   {Selector: fleet.Selector{Region: "west"}},
+			fleet.Latency: {Selector: fleet.Selector{Role: fleet.Data}, With: fleet.Params{Delay: time.Second}},
+		},
 	})
 }

@@ -35,9 +35,9 @@ type child struct {
 type run struct {
 	identity
 	cmd   *exec.Cmd
-	stdin io.Closer     // the end of which ends the process
-	over  chan struct{} // closed after its end, when the fields below are set
-	exit  string        // how it ended
+	stdin io.WriteCloser // the end of which ends the process
+	over  chan struct{}  // closed after its end, when the fields below are set
+	exit  string         // how it ended
 }
 
 // running reports whether the process has not ended.
@@ -93,7 +93,7 @@ func (c *child) start() error {
 	return nil
 }
 
-// launch makes the process. Its standard input is a pipe that nobody writes to and that ends with this process.
+// launch makes the process. Its standard input is a pipe that ends with this process; only beat writes to it.
 func (c *child) launch() (*run, error) {
 	out, err := os.OpenFile(c.dir.log(c.ID), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -144,6 +144,13 @@ func (c *child) signal(sig syscall.Signal) error {
 		return fmt.Errorf("signal %s: %w", c.ID, err)
 	}
 	return nil
+}
+
+// beat tells a process that reads its standard input that it is still wanted.
+func (c *child) beat() {
+	if r, _ := c.current(); r.running() {
+		r.stdin.Write([]byte{'\n'})
+	}
 }
 
 // gone waits until the process has ended and was reaped.

@@ -14,18 +14,20 @@ import (
 // layout names what lies in a lab's directory.
 type layout string
 
-func (d layout) lock() string          { return filepath.Join(string(d), "lock") }          // held by the supervisor
-func (d layout) lab() string           { return filepath.Join(string(d), "lab.json") }      // labFile, while the lab is up
-func (d layout) tokens() string        { return filepath.Join(string(d), "tokens") }        // role:token of the admin APIs
-func (d layout) replicaToken() string  { return filepath.Join(string(d), "replica-token") } // what data planes and followers present
-func (d layout) links() string         { return filepath.Join(string(d), "links.json") }    // linksFile
-func (d layout) keys() string          { return filepath.Join(string(d), "keys.json") }     // tokens of seeded keys
-func (d layout) nodes() string         { return filepath.Join(string(d), "nodes") }
-func (d layout) node(id string) string { return filepath.Join(d.nodes(), id) } // data directory of a process
-func (d layout) pid(id string) string  { return filepath.Join(d.node(id), "pid.json") }
-func (d layout) logs() string          { return filepath.Join(string(d), "log") }
-func (d layout) log(id string) string  { return filepath.Join(d.logs(), id+".log") }
-func (d layout) locations() string     { return filepath.Join(string(d), "locations") } // outlives the lab
+func (d layout) lock() string           { return filepath.Join(string(d), "lock") }          // held by the supervisor
+func (d layout) lab() string            { return filepath.Join(string(d), "lab.json") }      // labFile, while the lab is up
+func (d layout) tokens() string         { return filepath.Join(string(d), "tokens") }        // role:token of the admin APIs
+func (d layout) replicaToken() string   { return filepath.Join(string(d), "replica-token") } // what data planes and followers present
+func (d layout) links() string          { return filepath.Join(string(d), "links.json") }    // linksFile
+func (d layout) echo() string           { return filepath.Join(string(d), "echo.json") }     // echoFile
+func (d layout) keys() string           { return filepath.Join(string(d), "keys.json") }     // tokens of seeded keys
+func (d layout) nodes() string          { return filepath.Join(string(d), "nodes") }
+func (d layout) node(id string) string  { return filepath.Join(d.nodes(), id) } // data directory of a process
+func (d layout) pid(id string) string   { return filepath.Join(d.node(id), "pid.json") }
+func (d layout) clock(id string) string { return filepath.Join(d.node(id), "clock") } // by how much its clock is wrong, if it is
+func (d layout) logs() string           { return filepath.Join(string(d), "log") }
+func (d layout) log(id string) string   { return filepath.Join(d.logs(), id+".log") }
+func (d layout) locations() string      { return filepath.Join(string(d), "locations") } // outlives the lab
 
 // labFile is lab.json: what a client needs to find a running lab. It holds secrets.
 type labFile struct {
@@ -73,7 +75,7 @@ func (d layout) sweep() (found bool, err error) {
 			}
 		}
 	}
-	for _, path := range []string{d.lab(), d.tokens(), d.replicaToken(), d.links(), d.keys(), d.nodes()} {
+	for _, path := range []string{d.lab(), d.tokens(), d.replicaToken(), d.links(), d.echo(), d.keys(), d.nodes()} {
 		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

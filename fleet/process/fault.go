@@ -14,6 +14,9 @@ import (
 type fault struct {
 	undo    fleet.Undo
 	targets []*child
+	beside  []*child         // processes that are part of the fault
+	rooms   map[*child]*room // disks of their own; not changed once there
+	halt    func()           // ends what goes on in the background, and returns when it has ended
 
 	mu      sync.Mutex
 	until   time.Time
@@ -49,7 +52,10 @@ func (s *supervisor) inject(ctx context.Context, u fleet.Undo) error {
 	if err := s.check(u.Fault, data); err != nil {
 		return err
 	}
-	f := &fault{undo: u, targets: children}
+	if err := s.clashes(u.Fault, children); err != nil {
+		return err
+	}
+	f := &fault{undo: u, targets: children, halt: func() {}}
 	s.mu.Lock()
 	s.faults[u.Fault.ID] = f
 	s.mu.Unlock()

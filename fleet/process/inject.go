@@ -18,7 +18,9 @@ type injector struct {
 	// revert makes the targets as they were. It may be called again after an error, and of what was only broken in part.
 	revert func(s *supervisor, ctx context.Context, f *fault) error
 	// look sees from outside, by a path that is not the injection's, that the target is broken, and says what it saw.
-	look func(l *Lab, ctx context.Context, t targetID) (string, error)
+	look func(l *Lab, ctx context.Context, f fleet.Fault, t targetID) (string, error)
+	// refuse says why this machine cannot do so much of it, in Prepare and again before the injection; nil: it can always.
+	refuse func(f fleet.Fault) error
 
 	// renew extends leases that lie elsewhere than in the supervisor; nil if there are none.
 	renew func(s *supervisor, ctx context.Context, f *fault) error
@@ -30,7 +32,9 @@ type injector struct {
 // injectors returns what the lab has for each kind of fault that it supports.
 func injectors() map[fleet.FaultKind]injector {
 	all := map[fleet.FaultKind]injector{}
-	for _, family := range []map[fleet.FaultKind]injector{processFaults(), storeFaults(), linkFaults()} {
+	for _, family := range []map[fleet.FaultKind]injector{
+		processFaults(), storeFaults(), upstreamFaults(), trafficFaults(), configFaults(), linkFaults(),
+	} {
 		maps.Copy(all, family)
 	}
 	return all
@@ -44,24 +48,4 @@ func supported() string {
 	}
 	slices.Sort(names)
 	return strings.Join(names, ", ")
-}
-
-// processFaults are those of processes.
-func processFaults() map[fleet.FaultKind]injector {
-	return map[fleet.FaultKind]injector{
-		fleet.Kill: {
-			roles:  []fleet.Role{fleet.Control, fleet.Data, fleet.Edge},
-			inject: (*supervisor).killAll, revert: (*supervisor).restart, look: (*Lab).lookDown,
-		},
-	}
-}
-
-// storeFaults are those of what a control plane keeps.
-func storeFaults() map[fleet.FaultKind]injector {
-	return map[fleet.FaultKind]injector{
-		fleet.StoreWipe: {
-			roles:  []fleet.Role{fleet.Control},
-			inject: (*supervisor).wipe, revert: (*supervisor).unwipe, look: (*Lab).lookBlank,
-		},
-	}
 }

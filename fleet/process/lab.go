@@ -95,6 +95,10 @@ func (l *Lab) UpstreamURL() string {
 	return "http://" + l.file.endpoints.Links[linkID("gateways", echoID)]
 }
 
+// ControlTarget returns the base URL at which the echo answers whatever is done to it as an upstream: for what measures the
+// measurement.
+func (l *Lab) ControlTarget() string { return l.file.Echo + echoControl }
+
 // LinkAddr returns the host:port of the link with the id, or "".
 func (l *Lab) LinkAddr(id string) string { return l.file.endpoints.Links[id] }
 
@@ -170,9 +174,6 @@ func (l *Lab) WaitReady(ctx context.Context) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, in := range instances {
-		if in.AdminURL == "" { // an upstream serves from its start
-			continue
-		}
 		group.Go(func() error {
 			return poll(ctx, "wait for "+in.ID, func() error { return probe(ctx, l.http, in.AdminURL+"/ready") })
 		})

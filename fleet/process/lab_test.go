@@ -142,7 +142,7 @@ func TestStart(t *testing.T) {
 	}
 	for path, want := range map[string]fs.FileMode{
 		lab.Dir(): 0o700 | fs.ModeDir, lab.dir.lab(): 0o600, lab.dir.tokens(): 0o600, lab.dir.links(): 0o600,
-		lab.dir.replicaToken(): 0o600, lab.LogFile("edge"): 0o600,
+		lab.dir.replicaToken(): 0o600, lab.dir.echo(): 0o600, lab.LogFile("edge"): 0o600,
 	} {
 		if info, err := os.Stat(path); err != nil || info.Mode() != want {
 			t.Errorf("%s: %v, %v; want %v", path, info, err, want)

@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -38,7 +39,8 @@ func runChild(args []string) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	flags := flag.NewFlagSet(args[1], flag.ContinueOnError)
 	dir, topology := flags.String("dir", "", ""), flags.String("topology", "", "")
-	file, listen := flags.String("file", "", ""), flags.String("listen", "", "")
+	bytes := flags.Int64("bytes", 0, "")
+	file := flags.String("file", "", "")
 	flags.String("log-level", "", "")
 	owner, untilEOF := flags.Bool("owner-stdin", false, ""), flags.Bool("exit-on-stdin-eof", false, "")
 	if args[0] == "serve" {
@@ -62,8 +64,10 @@ func runChild(args []string) error {
 		return Supervise(ctx, s)
 	case "links":
 		return RunLinks(ctx, *file, log)
+	case "press":
+		return RunPressure(ctx, *bytes)
 	case "echo":
-		return RunEcho(ctx, *listen)
+		return RunEcho(ctx, *file)
 	}
 	return fmt.Errorf("unknown command %q", args)
 }
@@ -89,7 +93,7 @@ func fakeGateway(ctx context.Context, args []string) error {
 	values := map[string]*string{}
 	for _, name := range []string{
 		"role", "data", "admin", "listen", "token-file", "control-token-file", "instance", "region", "replication",
-		"peer", "control", "drain",
+		"peer", "control", "drain", "clock-file",
 	} {
 		values[name] = flags.String(name, "", "")
 	}
@@ -119,9 +123,18 @@ func fakeGateway(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
-		go serveOn(ctx, l, http.NotFoundHandler())
+		go serveOn(ctx, l, fakeClock(*values["clock-file"]))
 	}
 	return serve(ctx, *values["admin"], mux)
+}
+
+// fakeClock answers with the time of a clock that may be set wrong.
+func fakeClock(file string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		text, _ := os.ReadFile(file)
+		offset, _ := time.ParseDuration(string(text))
+		w.Header().Set("Date", time.Now().Add(offset).UTC().Format(http.TimeFormat))
+	}
 }
 
 type fakeStore struct{ dir string }
@@ -139,7 +152,7 @@ func (s fakeStore) open() error {
 
 func (s fakeStore) restore() error {
 	return errors.Join(os.MkdirAll(filepath.Dir(s.content()), 0o700),
-		os.WriteFile(s.content(), []byte(time.Now().String()), 0o600), os.WriteFile(s.identity(), nil, 0o600))
+		os.WriteFile(s.content(), []byte(time.Now().String()), 0o600), os.WriteFile(s.identity(), []byte(rand.Text()+" 1\n"), 0o600))
 }
 
 func (s fakeStore) mode() string {

@@ -27,14 +27,6 @@ func linkFaults() map[fleet.FaultKind]injector {
 	}
 }
 
-// refusals says why the lab has no fault of some kinds at all.
-func refusals() map[fleet.FaultKind]string {
-	return map[fleet.FaultKind]string{
-		fleet.Loss: "the lab's links carry streams, which lose no packets; that takes a fleet with packet filters",
-		fleet.DNS:  "the lab's processes know each other by address, so no name is resolved",
-	}
-}
-
 func linkFault(roles []fleet.Role, state func(fleet.Params, bool) link.State, look lookAtLink) injector {
 	return injector{
 		roles: roles, state: state, look: look.all, renew: (*supervisor).renewLinks, inject: (*supervisor).cutLinks,
@@ -68,8 +60,8 @@ func always(s link.State) func(fleet.Params, bool) link.State {
 	return func(fleet.Params, bool) link.State { return s }
 }
 
-// cut is what a fault does to one link. With it another process can look at the link, and end the fault.
-type cut struct {
+// brokenLink is what a fault does to one link. With it another process can look at the link, and end the fault.
+type brokenLink struct {
 	Link  string     `json:"link"`  // its id
 	Addr  string     `json:"addr"`  // host:port that it listens on
 	Far   string     `json:"far"`   // host:port of its far end, directly
@@ -110,7 +102,7 @@ func peerName(f fleet.Fault) string {
 
 // cuts returns what is cut for each target. An isolation leaves the links among its targets alone, as they are one side of
 // it; a link between two targets of another fault is cut once.
-func (e endpoints) cuts(u fleet.Undo, all []Process, state func(fleet.Params, bool) link.State) map[string][]cut {
+func (e endpoints) cuts(u fleet.Undo, all []Process, state func(fleet.Params, bool) link.State) map[string][]brokenLink {
 	var instances []fleet.Instance
 	for _, p := range all {
 		instances = append(instances, p.Instance)
@@ -126,17 +118,17 @@ func (e endpoints) cuts(u fleet.Undo, all []Process, state func(fleet.Params, bo
 		}
 		return u.Fault.Kind != fleet.Isolate || !target(id)
 	}
-	cuts := map[string][]cut{}
+	cuts := map[string][]brokenLink{}
 	for id, ends := range e.Ends {
 		switch {
 		case target(ends.From) && other(ends.To):
-			cuts[ends.From] = append(cuts[ends.From], cut{id, e.Links[id], ends.Addr, state(u.Fault.With, true)})
+			cuts[ends.From] = append(cuts[ends.From], brokenLink{id, e.Links[id], ends.Addr, state(u.Fault.With, true)})
 		case target(ends.To) && other(ends.From):
-			cuts[ends.To] = append(cuts[ends.To], cut{id, e.Links[id], ends.Addr, state(u.Fault.With, false)})
+			cuts[ends.To] = append(cuts[ends.To], brokenLink{id, e.Links[id], ends.Addr, state(u.Fault.With, false)})
 		}
 	}
 	for _, of := range cuts {
-		slices.SortFunc(of, func(a, b cut) int { return compareIDs(a.Link, b.Link) })
+		slices.SortFunc(of, func(a, b brokenLink) int { return compareIDs(a.Link, b.Link) })
 	}
 	return cuts
 }

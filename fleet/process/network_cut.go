@@ -16,12 +16,12 @@ func (s *supervisor) linkClient() *link.Client {
 }
 
 // cuts returns what the fault does to which links.
-func (f *fault) cuts() ([]cut, error) {
+func (f *fault) cuts() ([]brokenLink, error) {
 	data, err := decodeUndo(f.undo)
 	if err != nil {
 		return nil, err
 	}
-	var all []cut
+	var all []brokenLink
 	for _, t := range data.Targets {
 		all = append(all, t.Links...)
 	}
@@ -104,7 +104,7 @@ func (s *supervisor) mendLinks(ctx context.Context, f *fault, look lookAtLink) e
 
 // mended sees that the link carries, and that the fault does not show any more. A link that another fault has by now says
 // nothing of this one, which it does not do.
-func (s *supervisor) mended(ctx context.Context, c cut, look lookAtLink) (err error) {
+func (s *supervisor) mended(ctx context.Context, c brokenLink, look lookAtLink) (err error) {
 	for range 3 { // a busy machine is late, too
 		if err = carries(ctx, c); err == nil {
 			var seen string

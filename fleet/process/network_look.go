@@ -11,14 +11,16 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"gwdr/fleet"
 )
 
 // lookAtLink sees by connections of its own, through the link and past it, that a link does what c says, and says what it
 // saw. It takes nothing from the link itself. The error says what is still well.
-type lookAtLink func(ctx context.Context, c cut) (string, error)
+type lookAtLink func(ctx context.Context, c brokenLink) (string, error)
 
 // all looks at all links of the target.
-func (look lookAtLink) all(_ *Lab, ctx context.Context, t targetID) (string, error) {
+func (look lookAtLink) all(_ *Lab, ctx context.Context, _ fleet.Fault, t targetID) (string, error) {
 	if len(t.Links) == 0 {
 		return "no link leads to the peer", nil
 	}
@@ -65,7 +67,7 @@ func ask(ctx context.Context, addr, headers string, limit time.Duration) (time.D
 }
 
 // carries sees that requests are answered over the link, unless its far end is down itself.
-func carries(ctx context.Context, c cut) error {
+func carries(ctx context.Context, c brokenLink) error {
 	_, err := ask(ctx, c.Addr, "", answer)
 	if err == nil {
 		return nil
@@ -77,7 +79,7 @@ func carries(ctx context.Context, c cut) error {
 }
 
 // alive sees that the far end answers directly: without that, silence on the link shows nothing.
-func alive(ctx context.Context, c cut) error {
+func alive(ctx context.Context, c brokenLink) error {
 	if _, err := ask(ctx, c.Far, "", answer); err != nil {
 		return fmt.Errorf("the far end of link %s does not answer directly either, so nothing shows: %w", c.Link, err)
 	}
@@ -90,7 +92,7 @@ func isTimeout(err error) bool {
 }
 
 // lookCutOff sees that connecting gets no answer.
-func lookCutOff(ctx context.Context, c cut) (string, error) {
+func lookCutOff(ctx context.Context, c brokenLink) (string, error) {
 	if err := alive(ctx, c); err != nil {
 		return "", err
 	}
@@ -107,7 +109,7 @@ func lookCutOff(ctx context.Context, c cut) (string, error) {
 }
 
 // lookSilent sees that a connection is made and a request gets no answer.
-func lookSilent(ctx context.Context, c cut) (string, error) {
+func lookSilent(ctx context.Context, c brokenLink) (string, error) {
 	if err := alive(ctx, c); err != nil {
 		return "", err
 	}
@@ -122,7 +124,7 @@ func lookSilent(ctx context.Context, c cut) (string, error) {
 }
 
 // lookReset sees that a connection is reset.
-func lookReset(ctx context.Context, c cut) (string, error) {
+func lookReset(ctx context.Context, c brokenLink) (string, error) {
 	if err := alive(ctx, c); err != nil {
 		return "", err
 	}
@@ -135,7 +137,7 @@ func lookReset(ctx context.Context, c cut) (string, error) {
 
 // lookLate compares requests over the link with requests past it. They are made side by side, as a delay may be long; one
 // that takes too long to wait for counts as what was waited.
-func lookLate(ctx context.Context, c cut) (string, error) {
+func lookLate(ctx context.Context, c brokenLink) (string, error) {
 	const samples = 7
 	var through, past [samples]time.Duration
 	group, grouped := errgroup.WithContext(ctx)
@@ -163,7 +165,7 @@ func lookLate(ctx context.Context, c cut) (string, error) {
 
 // lookSlow sends requests of which the link carries a known number of bytes in half a second, and takes the time. It
 // shares the rate with all others on the link.
-func lookSlow(ctx context.Context, c cut) (string, error) {
+func lookSlow(ctx context.Context, c brokenLink) (string, error) {
 	rate := c.State.There.Rate
 	size := min(max(rate/2, int64(len(request))), 32<<20)
 	took, sent, err := upload(ctx, c.Addr, size, patience)

@@ -46,7 +46,7 @@ func cutsOf(t *testing.T, lab *Lab, f fleet.Fault, s fleet.Selector) (map[string
 
 func TestWhichLinksAreCut(t *testing.T) {
 	lab := up(t, newOptions(t))
-	cutOff := link.State{Mode: link.Blackhole, Deaf: true}
+	isolated := link.State{Mode: link.Blackhole, Deaf: true}
 	there := link.State{Mode: link.Shape, There: link.Flow{Drop: true}}
 	back := link.State{Mode: link.Shape, Back: link.Flow{Drop: true}}
 	slow := link.Flow{Delay: 3 * time.Millisecond, Jitter: time.Millisecond}
@@ -59,11 +59,11 @@ func TestWhichLinksAreCut(t *testing.T) {
 		want  map[string]links
 	}{
 		"a region is one side, and stays whole": {fleet.Fault{Kind: fleet.Isolate}, east, map[string]links{
-			"us-east-1": {"edge--us-east-1": cutOff}, "us-east-2": {"edge--us-east-2": cutOff},
-			"us-east-control": {"edge--us-east-control": cutOff, "us-east-control--us-west-control": cutOff, "us-west-control--us-east-control": cutOff},
+			"us-east-1": {"edge--us-east-1": isolated}, "us-east-2": {"edge--us-east-2": isolated},
+			"us-east-control": {"edge--us-east-control": isolated, "us-east-control--us-west-control": isolated, "us-west-control--us-east-control": isolated},
 		}},
 		"an instance loses its control plane": {fleet.Fault{Kind: fleet.Isolate}, fleet.Selector{Instance: "us-east-1"}, map[string]links{
-			"us-east-1": {"edge--us-east-1": cutOff, "us-east-1--us-east-control": cutOff},
+			"us-east-1": {"edge--us-east-1": isolated, "us-east-1--us-east-control": isolated},
 		}},
 		"one way, whoever connects": {fleet.Fault{Kind: fleet.Partition, With: fleet.Params{Peer: west}}, east, map[string]links{
 			"us-east-1": {}, "us-east-2": {},
@@ -179,7 +179,7 @@ func TestConnectionsThatWereMadeBefore(t *testing.T) {
 	} {
 		t.Run(string(kind), func(t *testing.T) {
 			k := keepAlive(t, lab, "edge--us-east-1")
-			u := injected(t, lab, fleet.Fault{ID: "test", Kind: kind, With: test.with}, fleet.Selector{Instance: "us-east-1"})
+			u := injectInto(t, lab, fleet.Fault{ID: "test", Kind: kind, With: test.with}, fleet.Selector{Instance: "us-east-1"})
 			test.check(t, k)
 			if err := lab.Revert(t.Context(), u); err != nil {
 				t.Fatal(err)
@@ -189,8 +189,8 @@ func TestConnectionsThatWereMadeBefore(t *testing.T) {
 	}
 }
 
-// injected injects a fault whose lease outlives the test.
-func injected(t *testing.T, lab *Lab, f fleet.Fault, s fleet.Selector) fleet.Undo {
+// injectInto injects a fault whose lease outlives the test.
+func injectInto(t *testing.T, lab *Lab, f fleet.Fault, s fleet.Selector) fleet.Undo {
 	t.Helper()
 	all, err := lab.Instances(t.Context())
 	if err != nil {
@@ -228,7 +228,7 @@ func modes(t *testing.T, lab *Lab) map[string]link.Mode {
 func TestSecondFaultOfALinkIsRefusedAndLeavesTheFirst(t *testing.T) {
 	lab := up(t, newOptions(t))
 	east := fleet.Selector{Instance: "us-east-1"}
-	first := injected(t, lab, fleet.Fault{ID: "first", Kind: fleet.BlackHole}, east)
+	first := injectInto(t, lab, fleet.Fault{ID: "first", Kind: fleet.BlackHole}, east)
 	all, err := lab.Instances(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -262,8 +262,8 @@ func TestSecondFaultOfALinkIsRefusedAndLeavesTheFirst(t *testing.T) {
 func TestNetworkFaultOfWhatIsDown(t *testing.T) {
 	lab := up(t, newOptions(t))
 	east := fleet.Selector{Instance: "us-east-1"}
-	late := injected(t, lab, fleet.Fault{ID: "late", Kind: fleet.Latency, With: fleet.Params{Delay: 20 * time.Millisecond}}, east)
-	kill := injected(t, lab, fleet.Fault{ID: "kill", Kind: fleet.Kill}, east)
+	late := injectInto(t, lab, fleet.Fault{ID: "late", Kind: fleet.Latency, With: fleet.Params{Delay: 20 * time.Millisecond}}, east)
+	kill := injectInto(t, lab, fleet.Fault{ID: "kill", Kind: fleet.Kill}, east)
 	if seen, err := lab.Verify(t.Context(), late); err == nil {
 		t.Errorf("the delay to a dead instance was seen: %s", seen)
 	}
@@ -282,7 +282,7 @@ func TestNetworkFaultOfWhatIsDown(t *testing.T) {
 // TestLinksKilledDuringAFault: the fault is over then, which everybody learns who renews it, and the lab is whole again.
 func TestLinksKilledDuringAFault(t *testing.T) {
 	lab := up(t, newOptions(t))
-	u := injected(t, lab, fleet.Fault{ID: "test", Kind: fleet.Isolate, Lease: 3 * time.Second}, fleet.Selector{Region: "us-east"})
+	u := injectInto(t, lab, fleet.Fault{ID: "test", Kind: fleet.Isolate, Lease: 3 * time.Second}, fleet.Selector{Region: "us-east"})
 	before := processes(t, lab)[linksID]
 	if err := (identity{before.PID, before.Start}).kill(); err != nil {
 		t.Fatal(err)
@@ -314,7 +314,7 @@ func wholeAgain(t *testing.T, lab *Lab) {
 		t.Errorf("links do not pass: %v", left)
 	}
 	for id, ends := range lab.file.Ends {
-		if err := carries(t.Context(), cut{Link: id, Addr: lab.LinkAddr(id), Far: ends.Addr}); err != nil {
+		if err := carries(t.Context(), brokenLink{Link: id, Addr: lab.LinkAddr(id), Far: ends.Addr}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -323,7 +323,7 @@ func wholeAgain(t *testing.T, lab *Lab) {
 // TestLinksHealWithoutTheSupervisor stops the supervisor: nobody is there to revert, and the lease heals all the same.
 func TestLinksHealWithoutTheSupervisor(t *testing.T) {
 	lab := up(t, newOptions(t))
-	injected(t, lab, fleet.Fault{ID: "test", Kind: fleet.Isolate, Lease: time.Second}, fleet.Selector{Region: "us-east"})
+	injectInto(t, lab, fleet.Fault{ID: "test", Kind: fleet.Isolate, Lease: time.Second}, fleet.Selector{Region: "us-east"})
 	supervisor := lab.Supervisor()
 	if err := syscall.Kill(supervisor, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)

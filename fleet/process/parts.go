@@ -2,7 +2,6 @@ package process
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -31,44 +30,6 @@ func RunLinks(ctx context.Context, file string, log *slog.Logger) error {
 		return err
 	}
 	return errors.Join(serve(ctx, f.Listen, set.Handler(f.Token)), set.Close())
-}
-
-// RunEcho serves the echo upstream on listen until ctx ends.
-func RunEcho(ctx context.Context, listen string) error {
-	return serve(ctx, listen, Echo())
-}
-
-// The headers by which probes tell which request and which revision of the configuration an answer belongs to.
-const (
-	nonceHeader    = "X-Gwdr-Nonce"
-	revisionHeader = "X-Gwdr-Revision"
-)
-
-const echoReady = "/.gwdr/ready"
-
-// Echo answers every request with what reached it: {"path","nonce","revision","host"}, and the nonce and the revision
-// as headers again.
-func Echo() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+echoReady, func(http.ResponseWriter, *http.Request) {})
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		nonce, revision := r.Header.Get(nonceHeader), r.Header.Get(revisionHeader)
-		h := w.Header()
-		h.Set("Content-Type", "application/json")
-		if nonce != "" {
-			h.Set(nonceHeader, nonce)
-		}
-		if revision != "" {
-			h.Set(revisionHeader, revision)
-		}
-		json.NewEncoder(w).Encode(struct {
-			Path     string `json:"path"`
-			Nonce    string `json:"nonce"`
-			Revision string `json:"revision"`
-			Host     string `json:"host"`
-		}{r.URL.Path, nonce, revision, r.Host})
-	})
-	return mux
 }
 
 // serve serves until ctx ends.

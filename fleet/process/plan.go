@@ -2,6 +2,7 @@ package process
 
 import (
 	"cmp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,17 +25,14 @@ type program struct {
 	fleet.Instance          // ID, Region, Role, URL, AdminURL
 	Args           []string // after the executable
 	Listen         string   // host:port of its data plane, or ""
-	Admin          string   // host:port of its admin API
+	Admin          string   // host:port of its admin API, or ""
 	Started        string   // URL that answers 200 once it serves
 	Ready          string   // URL that answers 200 once it does its work; it may need a configuration first
 }
 
 // ports returns the addresses that the program listens on.
 func (p program) ports() []string {
-	if p.Listen == "" {
-		return []string{p.Admin}
-	}
-	return []string{p.Listen, p.Admin}
+	return slices.DeleteFunc([]string{p.Listen, p.Admin}, func(addr string) bool { return addr == "" })
 }
 
 // plan is the whole lab: which processes, with which arguments, on which ports, over which links.
@@ -43,6 +41,7 @@ type plan struct {
 	dir      layout
 	programs []program
 	links    linksFile
+	echo     echoFile
 	endpoints
 
 	take func() (string, error)
@@ -138,10 +137,13 @@ func (p *plan) addLinks() {
 // addEcho adds the upstream. All data instances share one link to it, as they share the configuration that names it.
 func (p *plan) addEcho() {
 	addr := p.port()
-	p.Echo = "http://" + addr
+	p.Echo, p.echo.Listen = "http://"+addr, addr
 	p.add(program{
-		Instance: fleet.Instance{ID: echoID, Role: fleet.Upstream, URL: "http://" + p.between("", echoID, addr)}, Admin: addr,
-		Args:    []string{"lab", "echo", "--listen", addr, "--exit-on-stdin-eof"},
+		Instance: fleet.Instance{
+			ID: echoID, Role: fleet.Upstream, URL: "http://" + p.between("", echoID, addr), AdminURL: p.Echo + "/.gwdr",
+		},
+		Admin:   addr,
+		Args:    []string{"lab", "echo", "--file", p.dir.echo(), "--exit-on-stdin-eof"},
 		Started: p.Echo + echoReady, Ready: p.Echo + echoReady,
 	})
 }
@@ -173,7 +175,8 @@ func (p *plan) addData(region, id string) {
 	through := p.between(edgeID, id, listen)
 	control := controlID(region)
 	follows := p.between(id, control, strings.TrimPrefix(p.Controls[region], "http://"))
-	args := append(p.serve(fleet.Data, id, region, admin), "--listen", listen, "--control", "http://"+follows)
+	args := append(p.serve(fleet.Data, id, region, admin), "--listen", listen, "--control", "http://"+follows,
+		"--clock-file", p.dir.clock(id))
 	p.add(program{
 		Instance: fleet.Instance{
 			ID: id, Region: region, Role: fleet.Data, URL: "http://" + through, AdminURL: "http://" + admin,

@@ -44,13 +44,14 @@ func TestPlan(t *testing.T) {
 	rest := " --exit-on-stdin-eof --drain 1s"
 	if diff := cmp.Diff([]string{
 		"links: lab links --file /lab/links.json --exit-on-stdin-eof",
-		"echo: lab echo --listen 127.0.0.1:2 --exit-on-stdin-eof",
+		"echo: lab echo --file /lab/echo.json --exit-on-stdin-eof",
 		"us-east-control: serve --role control --data /lab/nodes/us-east-control --admin 127.0.0.1:4" + common +
 			"us-east-control" + rest + " --region us-east --replication async --peer http://127.0.0.1:6 --leader",
 		"us-west-control: serve --role control --data /lab/nodes/us-west-control --admin 127.0.0.1:5" + common +
 			"us-west-control" + rest + " --region us-west --replication async --peer http://127.0.0.1:8",
 		"us-east-1: serve --role data --data /lab/nodes/us-east-1 --admin 127.0.0.1:11" + common +
-			"us-east-1" + rest + " --region us-east --listen 127.0.0.1:10 --control http://127.0.0.1:13",
+			"us-east-1" + rest + " --region us-east --listen 127.0.0.1:10 --control http://127.0.0.1:13" +
+			" --clock-file /lab/nodes/us-east-1/clock",
 		"edge: serve --role data --data /lab/nodes/edge --admin 127.0.0.1:15" + common +
 			"edge" + rest + " --listen 127.0.0.1:14",
 		"gateways--echo: 127.0.0.1:3 -> 127.0.0.1:2",

@@ -76,6 +76,8 @@ type supervisor struct {
 	file     labFile
 	held     ports
 	children map[string]*child
+	newChild func(program) *child
+	spawn    spawner
 	http     *http.Client
 	log      *slog.Logger
 	stop     context.CancelFunc
@@ -117,11 +119,13 @@ func newSupervisor(d layout, o Supervision) (*supervisor, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.held.Close())
 	}
-	spawn, env := newSpawner(), childEnv(d, o.Env)
+	s.spawn = newSpawner()
+	env := childEnv(d, o.Env)
+	s.newChild = func(prog program) *child {
+		return &child{program: prog, dir: d, executable: exe, env: env, spawn: s.spawn, http: s.http, log: o.Log}
+	}
 	for _, prog := range s.programs {
-		s.children[prog.ID] = &child{
-			program: prog, dir: d, executable: exe, env: env, spawn: spawn, http: s.http, log: o.Log,
-		}
+		s.children[prog.ID] = s.newChild(prog)
 	}
 	return s, nil
 }
@@ -173,11 +177,12 @@ func (s *supervisor) prepareFiles() error {
 	if err := os.MkdirAll(s.dir.node(edgeID), 0o700); err != nil {
 		return fmt.Errorf("create edge directory: %w", err)
 	}
-	s.links.Token = s.file.LinksToken
+	s.links.Token, s.plan.echo.Token = s.file.LinksToken, rand.Text()
 	return errors.Join(
 		writeFile(s.dir.tokens(), []byte(tokens)),
 		writeFile(s.dir.replicaToken(), []byte(replica+"\n")),
 		writeJSON(s.dir.links(), s.links),
+		writeJSON(s.dir.echo(), s.plan.echo),
 		writeFile(filepath.Join(s.dir.node(edgeID), "last-good.ndjson"), state),
 	)
 }
@@ -224,11 +229,9 @@ func (s *supervisor) end() error {
 	defer s.changing.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), goodbye)
 	defer cancel()
-	var errs []error
-	for _, c := range s.all() {
-		errs = append(errs, c.signal(syscall.SIGTERM))
-	}
-	for _, c := range s.all() {
+	children := append(s.all(), s.quiet()...)
+	errs := []error{signalAll(children, syscall.SIGTERM), signalAll(children, syscall.SIGCONT)} // one that is stopped hears it then
+	for _, c := range children {
 		if c.gone(ctx) != nil {
 			s.log.Warn("child does not end, kill it", "instance", c.ID)
 			errs = append(errs, c.kill(context.Background()))
@@ -236,6 +239,17 @@ func (s *supervisor) end() error {
 	}
 	_, err := s.dir.sweep()
 	return errors.Join(append(errs, err)...)
+}
+
+// quiet ends what faults do in the background, and returns the processes that are part of faults.
+func (s *supervisor) quiet() (beside []*child) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.faults {
+		f.halt()
+		beside = append(beside, f.beside...)
+	}
+	return beside
 }
 
 // goodbye is how long children may take to end by themselves.

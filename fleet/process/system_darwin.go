@@ -1,7 +1,9 @@
 package process
 
 import (
+	"errors"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -22,8 +24,39 @@ func processStart(pid int) (start uint64, ended bool, err error) {
 	return uint64(at.Sec)*1e6 + uint64(at.Usec), info.Proc.P_stat == zombie, nil
 }
 
+// processStopped reports whether the process is stopped.
+func processStopped(pid int) (bool, error) {
+	info, err := unix.SysctlKinfoProc("kern.proc.pid", pid)
+	if err != nil {
+		return false, err
+	}
+	const stopped = 4 // SSTOP of sys/proc.h
+	return info.Proc.P_stat == stopped, nil
+}
+
+// cpuTime is not known.
+func cpuTime(int) (time.Duration, error) {
+	return 0, errors.New("macOS does not say how much CPU time another process has used")
+}
+
+// freeBytes is not known.
+func freeBytes() (int64, error) {
+	return 0, errors.New("macOS does not say how much memory is free")
+}
+
+// ownBytes is not known.
+func ownBytes(int) int64 { return 0 }
+
+// sacrifice does nothing: the system chooses by itself.
+func sacrifice() error { return nil }
+
 // residentBytes is not known.
 func residentBytes(int) int64 { return 0 }
+
+// connectionsTo is not known.
+func connectionsTo(string) (int, error) {
+	return 0, errors.New("macOS does not say how many connections a port has")
+}
 
 // path returns where to find the program.
 func (e *executable) path() string { return e.name }

@@ -2,11 +2,16 @@ package process
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
+	"net/netip"
 	"os"
+	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 )
 
 // childAttributes let a child die with the thread that made it, even if it is stopped and cannot see its parent go.
@@ -38,6 +43,72 @@ func parseStat(stat []byte) (start uint64, ended bool, err error) {
 	return start, (state == 'Z' || state == 'X') && threads <= 1, err
 }
 
+// processStopped reports whether all threads of the process are stopped: they stop one by one, some time after the signal
+// (proc_pid_stat(5), field 3).
+func processStopped(pid int) (bool, error) {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	if err != nil || len(threads) == 0 {
+		return false, errors.Join(err, fs.ErrNotExist)
+	}
+	for _, file := range threads {
+		stat, err := os.ReadFile(file)
+		if err != nil {
+			return false, err
+		}
+		if rest := stat[bytes.LastIndexByte(stat, ')')+1:]; !bytes.HasPrefix(rest, []byte(" T")) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// cpuTime returns how much CPU time the process has used, in steps of 10 ms (proc_pid_stat(5), fields 14 and 15).
+func cpuTime(pid int) (time.Duration, error) {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 13 {
+		return 0, errors.New("malformed stat")
+	}
+	user, err := strconv.ParseInt(string(fields[11]), 10, 64)
+	system, err2 := strconv.ParseInt(string(fields[12]), 10, 64)
+	const tick = 10 * time.Millisecond // USER_HZ is 100 wherever Go runs
+	return time.Duration(user+system) * tick, errors.Join(err, err2)
+}
+
+// freeBytes returns how much memory the machine can give away without swapping (proc_meminfo(5)).
+func freeBytes() (int64, error) { return kibField("/proc/meminfo", "MemAvailable:") }
+
+// ownBytes returns the memory in RAM that the process shares with no file and no other process, or 0 if it is not known
+// (proc_pid_status(5)).
+func ownBytes(pid int) int64 {
+	bytes, err := kibField(fmt.Sprintf("/proc/%d/status", pid), "RssAnon:")
+	if err != nil {
+		return 0
+	}
+	return bytes
+}
+
+// kibField returns the bytes of a line such as "name 123 kB".
+func kibField(file, name string) (int64, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return 0, err
+	}
+	for line := range bytes.Lines(text) {
+		if fields := bytes.Fields(line); len(fields) == 3 && string(fields[0]) == name {
+			kib, err := strconv.ParseInt(string(fields[1]), 10, 64)
+			return kib << 10, err
+		}
+	}
+	return 0, fmt.Errorf("%s does not say %s", file, name)
+}
+
+// sacrifice makes this process the first that the kernel ends when memory runs out.
+func sacrifice() error { return os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0) }
+
 // residentBytes returns the memory that the process has in RAM, or 0 if it is not known.
 func residentBytes(pid int) int64 {
 	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
@@ -50,6 +121,31 @@ func residentBytes(pid int) int64 {
 	}
 	pages, _ := strconv.ParseInt(string(fields[1]), 10, 64)
 	return pages * int64(os.Getpagesize())
+}
+
+// connectionsTo returns how many connections are established to addr, host:port of IPv4, at the side that accepted them
+// (proc_pid_net(5), state 01).
+func connectionsTo(addr string) (int, error) {
+	at, err := netip.ParseAddrPort(addr)
+	if err != nil || !at.Addr().Is4() {
+		return 0, fmt.Errorf("%q is no address of IPv4", addr)
+	}
+	table, err := os.ReadFile("/proc/self/net/tcp")
+	if err != nil {
+		return 0, err
+	}
+	ip := at.Addr().As4()
+	return countEstablished(table, fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(ip[:]), at.Port())), nil
+}
+
+// countEstablished counts the lines of a table of connections whose local address is local and whose state is established.
+func countEstablished(table []byte, local string) (n int) {
+	for line := range bytes.Lines(table) {
+		if fields := bytes.Fields(line); len(fields) > 3 && string(fields[1]) == local && string(fields[3]) == "01" {
+			n++
+		}
+	}
+	return n
 }
 
 // path returns where to find the program, also when its file was deleted (as `go run` does) or replaced (by an upgrade).

@@ -1,7 +1,6 @@
 package process
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -19,25 +18,33 @@ type undoData struct {
 
 // targetID is a target as it was before the fault.
 type targetID struct {
-	ID       string   `json:"id"`
-	identity          // of its process
-	Ports    []string `json:"ports"`           // host:port that it listens on
-	Links    []cut    `json:"links,omitempty"` // what a fault of the network does to which of its links
+	ID       string       `json:"id"`
+	identity              // of its process
+	Ports    []string     `json:"ports"`           // host:port that it listens on
+	Links    []brokenLink `json:"links,omitempty"` // what a fault of the network does to which of its links
 }
 
 var faultPattern = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
 
-// isInstance tells what a drill may break from what it is broken with.
+// isInstance tells the gateway's instances, and the upstream behind them, from the processes that make them a lab.
 func isInstance(r fleet.Role) bool { return r != roleLinks }
 
 // checkFault reports why the lab cannot inject f into targets.
 func checkFault(f fleet.Fault, targets []Process) error {
 	injector, ok := injectors()[f.Kind]
+	if why := impossible()[f.Kind]; why != "" {
+		return fmt.Errorf("fault %s: %w: %s", f.Kind, fleet.ErrUnsupported, why)
+	}
 	if !ok {
-		return fmt.Errorf("fault %s: %w (%s)", f.Kind, fleet.ErrUnsupported, cmp.Or(refusals()[f.Kind], "the lab has "+supported()))
+		return fmt.Errorf("fault %s: %w (the lab has %s)", f.Kind, fleet.ErrUnsupported, supported())
 	}
 	if err := f.With.Err(f.Kind); err != nil {
 		return fmt.Errorf("fault %s: %w", f.ID, err)
+	}
+	if injector.refuse != nil {
+		if err := injector.refuse(f); err != nil {
+			return fmt.Errorf("fault %s: %w", f.ID, err)
+		}
 	}
 	if len(targets) == 0 {
 		return fmt.Errorf("fault %s: %w", f.ID, fleet.ErrNoTarget)

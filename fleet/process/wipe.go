@@ -10,8 +10,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // modeBlank is what a control plane says of itself that lost its store and waits for a restore.
@@ -19,11 +17,7 @@ const modeBlank = "blank"
 
 // wipe takes the targets' stores away.
 func (s *supervisor) wipe(ctx context.Context, f *fault) error {
-	var group errgroup.Group
-	for _, c := range f.targets {
-		group.Go(func() error { return s.wipeOne(ctx, c, f.undo.Fault.ID) })
-	}
-	return group.Wait()
+	return eachTarget(f, func(c *child) error { return s.wipeOne(ctx, c, f.undo.Fault.ID) })
 }
 
 func (s *supervisor) wipeOne(ctx context.Context, c *child, fault string) error {
@@ -47,11 +41,7 @@ func (s *supervisor) wipeOne(ctx context.Context, c *child, fault string) error 
 
 // unwipe gives each target its store back, unless it was restored meanwhile.
 func (s *supervisor) unwipe(ctx context.Context, f *fault) error {
-	var group errgroup.Group
-	for _, c := range f.targets {
-		group.Go(func() error { return s.unwipeOne(ctx, c, f.undo.Fault.ID) })
-	}
-	return group.Wait()
+	return eachTarget(f, func(c *child) error { return s.unwipeOne(ctx, c, f.undo.Fault.ID) })
 }
 
 func (s *supervisor) unwipeOne(ctx context.Context, c *child, fault string) error {

@@ -28,6 +28,7 @@ type Options struct {
 	UpstreamsAt string
 	Metrics     prometheus.Registerer
 	Log         *slog.Logger
+	Now         func() time.Time // the clock by which keys expire; nil: the machine's
 }
 
 // Gateway is the data plane: an http.Handler. All methods may be called concurrently.
@@ -54,6 +55,9 @@ type Gateway struct {
 // New returns a Gateway that has nothing loaded yet and answers 503. Close it.
 func New(o Options) (*Gateway, error) {
 	g := &Gateway{options: o, log: o.Log, state: gateway.NewState()}
+	if g.options.Now == nil {
+		g.options.Now = time.Now
+	}
 	if g.log == nil {
 		g.log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
@@ -98,13 +102,13 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	rec := &recorder{ResponseWriter: w}
 	defer func() { g.metrics.observe(rec.status, time.Since(start)) }() // also when the reverse proxy aborts the answer
-	if f := g.serve(rec, r, start); f != nil {
+	if f := g.serve(rec, r); f != nil {
 		g.identify(rec.Header())
 		f.write(rec)
 	}
 }
 
-func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, now time.Time) *refusal {
+func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) *refusal {
 	c := g.live.Load()
 	if c == nil {
 		return &refusal{status: http.StatusServiceUnavailable, text: "no configuration is loaded"}
@@ -117,7 +121,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, now time.Time) *
 		return c.router.refuse(r)
 	}
 	if route.guarded {
-		if f := c.keys.authenticate(r.Header, route.scopes, now); f != nil {
+		if f := c.keys.authenticate(r.Header, route.scopes, g.options.Now()); f != nil {
 			return f
 		}
 	}
@@ -138,6 +142,7 @@ func (r *router) refuse(req *http.Request) *refusal {
 
 func (g *Gateway) serveOwn(w http.ResponseWriter, r *http.Request) {
 	g.identify(w.Header())
+	w.Header().Set("Date", g.options.Now().UTC().Format(http.TimeFormat)) // the clock that it goes by
 	switch {
 	case r.URL.Path != readyPath:
 		(&refusal{status: http.StatusNotFound, text: "no such page of the gateway"}).write(w)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -20,7 +22,7 @@ import (
 // which there are many, by itself, but the caller must have made sure that the endpoint is a URL. No error shows a header.
 func Export(ctx context.Context, version string, f drills.Facts, r *drills.Result) (err error) {
 	silence()
-	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithRetry(otlptracehttp.RetryConfig{
+	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithProxy(proxy), otlptracehttp.WithRetry(otlptracehttp.RetryConfig{
 		Enabled: true, InitialInterval: 200 * time.Millisecond, MaxInterval: time.Second, MaxElapsedTime: time.Minute}))
 	if err != nil {
 		return fmt.Errorf("send trace: %w", err)
@@ -30,6 +32,18 @@ func Export(ctx context.Context, version string, f drills.Facts, r *drills.Resul
 		return fmt.Errorf("send trace: %w", err)
 	}
 	return nil
+}
+
+// errElsewhere says that the collector answered with a redirect.
+var errElsewhere = errors.New("the collector points elsewhere, and its headers are for nobody else: name the right endpoint")
+
+// proxy is that of the environment, and the end of whatever follows a redirect: net/http takes all headers along but those that it
+// knows to be secret. A client that follows none, in place of the exporter's, would have to read the variables of its TLS.
+func proxy(r *http.Request) (*url.URL, error) {
+	if r.Response != nil {
+		return nil, errElsewhere
+	}
+	return http.ProxyFromEnvironment(r)
 }
 
 // silence keeps OpenTelemetry from writing to stderr what it cannot understand of its variables, which may be secrets.

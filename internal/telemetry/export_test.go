@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
@@ -64,6 +65,24 @@ func TestExportRefused(t *testing.T) {
 	receive(t, http.StatusUnauthorized)
 	if err := export(t, t.Context()); err == nil || !strings.Contains(err.Error(), "401") || strings.Contains(err.Error(), "s3cr3t") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestExportFollowsNobody: headers may hold a token, which is for the collector and for nobody that it points to.
+func TestExportFollowsNobody(t *testing.T) {
+	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "X-Api-Key=s3cr3t")
+	for _, status := range []int{http.StatusFound, http.StatusTemporaryRedirect} {
+		got, _ := receive(t, http.StatusOK)
+		elsewhere := os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT")
+		collector := httptest.NewServer(http.RedirectHandler(elsewhere, status))
+		t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
+		if err := export(t, t.Context()); err == nil || !strings.Contains(err.Error(), "points elsewhere") {
+			t.Errorf("%d: error %v", status, err)
+		}
+		collector.Close()
+		for _, r := range *got {
+			t.Errorf("%d: another host got %s with X-Api-Key %q", status, r.Method, r.Header.Get("X-Api-Key"))
+		}
 	}
 }
 

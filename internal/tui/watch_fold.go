@@ -1,7 +1,9 @@
 package tui
 
 import (
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"gwdr/drills"
@@ -58,6 +60,14 @@ func (s *watchState) fold(e drills.WatchEvent) {
 	}
 }
 
+// markText says what a mark at that instant is worth: the first is what all is counted from.
+func (s *watchState) markText(at time.Duration) string {
+	if s.marked && s.mark != at {
+		return "once more; the first one counts, at " + seconds(s.mark)
+	}
+	return "something is broken now"
+}
+
 // line returns the series of that name, or nil.
 func (s *watchState) line(name string) *watchLine {
 	i := slices.IndexFunc(s.lines, func(l *watchLine) bool { return l.series.Name == name })
@@ -70,7 +80,10 @@ func (s *watchState) line(name string) *watchLine {
 func (l *watchLine) sample(a probes.Sample) {
 	l.classes[a.Class]++
 	if a.Class.Affected() {
-		l.problem = oneLine(string(a.Class) + ": " + a.Error)
+		l.problem = string(a.Class)
+		if why := brief(a.Error); why != "" {
+			l.problem += ": " + why
+		}
 	}
 	c := l.strip.at(a.Due)
 	if c == nil || a.Class == probes.Unknown {
@@ -81,6 +94,14 @@ func (l *watchLine) sample(a probes.Sample) {
 		c.ok++
 		c.slowest = max(c.slowest, a.Done-a.Due)
 	}
+}
+
+// redial is what Go says before the cause: who spoke to whom, which the series says as well.
+var redial = regexp.MustCompile(`^(dial|read|write) (tcp|udp)[46]? \S+: ((connect|read|write): )?`)
+
+// brief is the cause of an error in few words. What a stranger sent is in it at times.
+func brief(text string) string {
+	return redial.ReplaceAllString(strings.Join(strings.Fields(oneLine(text)), " "), "")
 }
 
 // watchCell is what became of the attempts that were due in one slice of time.

@@ -9,9 +9,14 @@ import (
 	"strings"
 	"time"
 
+	"github.com/charmbracelet/x/ansi"
+
 	"gwdr/drills"
 	"gwdr/probes"
 )
+
+// lineRoom is what a line of 80 columns has for its text, beside the offset and the kind.
+const lineRoom = 80 - 20
 
 // summaryEvery is the time between two lines that sum up.
 const summaryEvery = 10 * time.Second
@@ -61,7 +66,7 @@ func (p *plainWatch) event(e drills.WatchEvent) {
 	case e.Armed:
 		p.line(e.At, "watching", "the baseline is over: pull the plug", "")
 	case e.Mark:
-		p.line(e.At, "mark", "something is broken now", "")
+		p.line(e.At, "mark", p.state.markText(e.At), "")
 	case e.Warning != "":
 		p.line(e.At, "warning", e.Warning, "")
 	}
@@ -79,8 +84,11 @@ func (p *plainWatch) course(at time.Duration, c probes.Course) {
 		now.outages--
 	}
 	for _, over := range c.Outages[before.outages:now.outages] {
-		p.line(at, "up", name, fmt.Sprintf("was down for %s (%s to %s), %d attempts affected, %d flaps",
-			duration(over.End-over.Start), duration(over.Low), duration(over.High), over.Affected, over.Flaps))
+		text := fmt.Sprintf("was down for %s (%s to %s), %d affected", duration(over.End-over.Start), duration(over.Low), duration(over.High), over.Affected)
+		if over.Flaps > 0 {
+			text += fmt.Sprintf(", flaps: %d", over.Flaps)
+		}
+		p.line(at, "up", name, text)
 	}
 	switch {
 	case now.down && !before.down:
@@ -88,7 +96,7 @@ func (p *plainWatch) course(at time.Duration, c probes.Course) {
 		if l := p.state.line(name); l != nil {
 			problem = cmp.Or(l.problem, problem)
 		}
-		p.line(at, "down", name, "since "+seconds(o.Start)+", "+problem)
+		p.line(at, "down", ansi.Truncate(oneLine(name+": since "+seconds(o.Start)+", "+problem), lineRoom, "…"), "") // the evidence has all of it
 	case now.back && !before.back:
 		p.line(at, "back", name, "answers again after "+duration(c.Back-o.Start))
 	}

@@ -119,6 +119,55 @@ func TestWatchPlainGolden(t *testing.T) {
 	golden(t, "watch-plain.txt", out.String())
 }
 
+// TestWatchLedgerHeader names the gateway apart from the series, and what was promised.
+func TestWatchLedgerHeader(t *testing.T) {
+	admin := probes.Series{Name: probes.AdminSeries, Plane: probes.ControlPlane, Interval: ms(100)}
+	plan := drills.WatchPlan{Baseline: ms(5000), Ledger: &drills.WatchLedger{RPO: 30 * time.Second},
+		Targets: []drills.WatchTarget{{URL: "http://127.0.0.1:8081"}}, Series: []drills.WatchSeries{{Series: admin}}}
+	view := plainLooks().watch(newWatchState(plan), 80, 24)
+	for _, want := range []string{"RPO 30s  0.0s", " admin  http://127.0.0.1:8081", " changes "} {
+		if !strings.Contains(view, want) {
+			t.Errorf("no %q in\n%s", want, view)
+		}
+	}
+}
+
+// TestProblemsAreBrief: who asked whom is known, and what a stranger sends is neither printed as it is nor at its length.
+func TestProblemsAreBrief(t *testing.T) {
+	for text, want := range map[string]string{
+		"dial tcp 127.0.0.1:8080: connect: connection refused":                    "connection refused",
+		"read tcp 127.0.0.1:4711->127.0.0.1:8080: read: connection reset by peer": "connection reset by peer",
+		"dial tcp [::1]:80: i/o timeout":                                          "i/o timeout",
+		"lookup a.example: no such host":                                          "lookup a.example: no such host",
+		"tls: failed to verify certificate: x509: certificate has expired":        "tls: failed to verify certificate: x509: certificate has expired",
+		"answered \x1b[2J\x00\n\n \"SSH-2.0\"":                                    "answered [2J \"SSH-2.0\"",
+	} {
+		if got := brief(text); got != want {
+			t.Errorf("%q is %q, want %q", text, got, want)
+		}
+	}
+	plan := demoPlan()
+	series := plan.Series[0].Series
+	events := make(chan drills.WatchEvent, 4)
+	events <- drills.WatchEvent{At: ms(100), Sample: &probes.Sample{Series: series.Name, Class: probes.FailBody, Error: strings.Repeat("long ", 60)}}
+	events <- drills.WatchEvent{At: ms(200), Courses: []probes.Course{{Series: series, Outages: []probes.Outage{{Series: series.Name, Start: ms(100)}}}}}
+	events <- drills.WatchEvent{At: ms(300), Mark: true}
+	events <- drills.WatchEvent{At: ms(400), Mark: true}
+	close(events)
+	var out bytes.Buffer
+	if err := PlainWatch(&out, events, plan); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "fail:body: long long") || !strings.Contains(out.String(), "once more; the first one counts, at 0.3s") {
+		t.Error(out.String())
+	}
+	for line := range strings.Lines(out.String()) {
+		if n := ansi.StringWidth(line); n > 80 {
+			t.Errorf("%d columns: %s", n, line)
+		}
+	}
+}
+
 // TestWatchFits draws windows of many sizes, with more series than there is room for: never wider or higher than they are.
 func TestWatchFits(t *testing.T) {
 	s := watchedUntil(ms(20000))

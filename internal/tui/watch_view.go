@@ -57,6 +57,9 @@ func (k looks) watchHeader(s *watchState, width int) []string {
 	if s.plan.RTO > 0 {
 		right = k.soft.Render("RTO "+duration(s.plan.RTO)) + "  " + right
 	}
+	if l := s.plan.Ledger; l != nil && l.RPO > 0 {
+		right = k.soft.Render("RPO "+duration(l.RPO)) + "  " + right
+	}
 	return []string{" " + spread(left, right, width-2), " " + k.warn.Render(s.warning)}
 }
 
@@ -77,9 +80,15 @@ func (k looks) watchSeries(s *watchState, width, detail int) []string {
 		}
 		if target := l.series.Target; i == 0 || target != s.lines[i-1].series.Target {
 			name, _ := strings.CutSuffix(l.series.Name, "fresh") // leaves the number that tells several URLs apart
+			if l.series.Plane == probes.ControlPlane {
+				name += "  "
+			}
 			lines = append(lines, " "+k.head.Render(oneLine(name+s.plan.Targets[target].URL)))
 		}
 		mode := map[bool]string{true: "new conns", false: "kept alive"}[l.series.Fresh]
+		if l.series.Plane == probes.ControlPlane {
+			mode = "changes"
+		}
 		lines = append(lines, spread(label(mode)+k.watchClock(s, l), k.counts(l), width-1))
 		if detail >= inShort {
 			lines = append(lines, k.watchRow("", cellsOf(l.strip), l.strip, width))

@@ -142,6 +142,18 @@ func (s *Session) Control() string { return s.opened.Control }
 // Tool is what the agent calls itself.
 func (s *Session) Tool() string { return s.tool }
 
+// Keep keeps the agent's lease until ctx ends, for a session that cannot be Run yet: others are still being opened.
+func (s *Session) Keep(ctx context.Context) {
+	for pause(ctx, s.beatEvery()) {
+		_, _ = s.read(ctx, 0) // Run tells whether the agent is gone
+	}
+}
+
+// beatEvery is so short that a lease outlives a beat that is lost.
+func (s *Session) beatEvery() time.Duration {
+	return min(beatEvery, max(s.opened.Lease/4, leastBeat))
+}
+
 // Close makes the agent end the probing, for a session that is never Run.
 func (s *Session) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), beatLimit)

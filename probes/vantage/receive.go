@@ -47,7 +47,7 @@ func (s *Session) Run(ctx context.Context, t0 time.Time, sink Sink) error {
 	for _, r := range s.reads {
 		sink.Read(r.exchange(t0), r.clock.Drift)
 	}
-	r := &receiver{Session: s, sink: sink}
+	r := &receiver{Session: s, sink: sink, asked: ctx.Done()}
 	beside.Go(func() { r.beats(running, t0) })
 	beside.Go(func() {
 		select {
@@ -66,7 +66,8 @@ func (s *Session) Run(ctx context.Context, t0 time.Time, sink Sink) error {
 type receiver struct {
 	*Session
 	sink  Sink
-	taken atomic.Int64 // samples
+	asked <-chan struct{} // closed once the agent is to stop
+	taken atomic.Int64    // samples
 }
 
 // receive takes streams until the session ends, or ctx.
@@ -82,7 +83,7 @@ func (r *receiver) receive(ctx context.Context) error {
 		})
 		switch {
 		case end == Stopped:
-			return nil
+			return r.wasAsked()
 		case end != "":
 			return fmt.Errorf("the agent's session has ended: %s", end)
 		case errors.Is(err, errLost):
@@ -97,6 +98,17 @@ func (r *receiver) receive(ctx context.Context) error {
 		pause(ctx, again)
 	}
 	return fmt.Errorf("not all samples were fetched: %w", cut)
+}
+
+// wasAsked returns an error unless it was here that the agent was asked to stop. Who else has the token can do that too, and
+// then nobody probed from there on.
+func (r *receiver) wasAsked() error {
+	select {
+	case <-r.asked:
+		return nil
+	default:
+		return errors.New("the agent's session was stopped, though nobody here asked for it")
+	}
 }
 
 // stream takes one stream to its end. alive is called with each line.
@@ -153,11 +165,6 @@ func (r *receiver) beats(ctx context.Context, t0 time.Time) {
 		}
 		r.sink.Read(reading.exchange(t0), reading.clock.Drift)
 	}
-}
-
-// beatEvery is so short that a lease outlives a beat that is lost.
-func (r *receiver) beatEvery() time.Duration {
-	return min(beatEvery, max(r.opened.Lease/4, leastBeat))
 }
 
 // dismiss makes the agent stop, and reports whether it was told.

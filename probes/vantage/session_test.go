@@ -100,6 +100,14 @@ func TestTheEndsOfASession(t *testing.T) {
 		contains(t, <-r.done, "terminated")
 		r.checkWhole(t, "eu: fresh")
 	})
+	t.Run("somebody else stops it", func(t *testing.T) {
+		agent, server := newAgent(t, nil)
+		r := run(t, server.URL, newPlan(target.URL))
+		r.until(t, "samples", func() bool { return len(r.samples) > 20 })
+		agent.session.stop(Stopped)
+		contains(t, <-r.done, "was stopped, though nobody here asked")
+		r.checkWhole(t, "eu: fresh")
+	})
 	t.Run("its time is over", func(t *testing.T) {
 		_, server := newAgent(t, nil)
 		p := newPlan(target.URL)
@@ -177,6 +185,16 @@ func TestRefusals(t *testing.T) {
 		refused(t, open(t, server.URL, token, p), http.StatusForbidden, "attempts that wait for an answer at once, 450 are the most")
 		p.Series[0].Timeout = time.Second
 		refused(t, open(t, server.URL, token, p), http.StatusForbidden, "is none of the hosts that it may probe")
+	})
+	t.Run("more connections than there are ports", func(t *testing.T) {
+		_, server := newAgent(t, func(a *Agent) { a.MaxRate = 10_000 })
+		p := newPlan(target.URL)
+		p.Series[0].Interval = 2 * time.Millisecond
+		refused(t, open(t, server.URL, token, p), http.StatusBadRequest, "more than 400 new connections a second")
+		p.Series[0].Target = &Target{URL: "tcp://" + strings.TrimPrefix(target.URL, "http://")}
+		refused(t, open(t, server.URL, token, p), http.StatusBadRequest, "more than 400 new connections a second")
+		p.Series[0].Target = &Target{URL: target.URL}
+		contains(t, open(t, server.URL, token, p), "it took the plan")
 	})
 	t.Run("malformed", func(t *testing.T) {
 		_, server := newAgent(t, nil)

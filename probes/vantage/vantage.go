@@ -134,8 +134,12 @@ func (s *Series) validate() error {
 	case s.Target == nil:
 		return nil
 	}
-	if _, err := s.Target.Request(); err != nil {
+	r, err := s.Target.Request()
+	if err != nil {
 		return fmt.Errorf("series %q: %w", s.Name, err)
+	}
+	if s.Interval < time.Second/probes.MaxFreshRate && r.Connects() {
+		return fmt.Errorf("series %q: an attempt each %s is more than %d new connections a second", s.Name, s.Interval, probes.MaxFreshRate)
 	}
 	return nil
 }
