@@ -109,9 +109,23 @@ func (a *app) labSite(ctx context.Context, s *scenarios.Scenario, lab *process.L
 	}
 	return &drills.Site{
 		Fleet: lab, Probes: all, Backup: backups.fresh, Guard: guard.Start, Fronts: edge.fronts, Health: edge.health,
-		Admin:    newLedgerAdmin(admin, lab.AdminToken(), &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: ledgerParallel}}, lab.Instances),
+		Admin:    newLedgerAdmin(admin, lab.AdminToken(), &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: ledgerParallel}}, fromEdge(lab)),
 		Recovery: drills.Recovery{Promote: operator.promote, Restore: operator.restore, Leader: operator.leader},
 	}, nil
+}
+
+// fromEdge lists the lab's instances with the control planes where the edge reaches them. A region that is cut off cannot be
+// read back then, as a dead one: what only that has is not kept.
+func fromEdge(lab *process.Lab) func(context.Context) ([]fleet.Instance, error) {
+	return func(ctx context.Context) ([]fleet.Instance, error) {
+		instances, err := lab.Instances(ctx)
+		for i, in := range instances {
+			if in.Role == fleet.Control {
+				instances[i].AdminURL = lab.ControlFromEdge(in.Region)
+			}
+		}
+		return instances, err
+	}
 }
 
 // labOperator does on the lab what an operator does in a disaster.

@@ -63,7 +63,7 @@ func seedLab(ctx context.Context, lab *process.Lab) error {
 	if err := os.WriteFile(lab.KeysFile(), append(tokens, '\n'), 0o600); err != nil {
 		return fmt.Errorf("seed lab: %w", err)
 	}
-	seed := seedState(lab.EchoURL(), live, revoked, time.Now().UTC())
+	seed := seedState(lab.UpstreamURL(), live, revoked, time.Now().UTC())
 	for _, region := range seedRegions(lab.Topology()) {
 		client := &native.Client{URL: lab.ControlURL(region), Token: lab.AdminToken()}
 		if err := eventually(ctx, func() error { return client.Apply(ctx, gateway.Diff(gateway.NewState(), seed)) }); err != nil {

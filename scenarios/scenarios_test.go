@@ -44,8 +44,8 @@ func TestCatalogue(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff([]string{
-		"bad-config", "connection-flood", "instance-crash", "instance-hang", "instance-slow", "key-store-wiped", "load-spike",
-		"region-loss", "retry-storm", "store-corrupted", "store-wiped", "upstream-brownout", "upstream-down",
+		"bad-config", "connection-flood", "instance-crash", "instance-hang", "instance-slow", "key-store-wiped", "latency-between-regions",
+		"load-spike", "one-way-partition", "region-isolated", "region-loss", "retry-storm", "store-corrupted", "store-wiped", "upstream-brownout", "upstream-down",
 	}, names); diff != "" {
 		t.Errorf("catalogue (-want +got):\n%s", diff)
 	}

@@ -56,7 +56,10 @@ revert: {order: reverse, verify: true, settle: 15s}
 `
 
 func TestCatalogue(t *testing.T) {
-	for _, name := range []string{"region-loss", "instance-crash", "instance-hang", "store-wiped", "store-corrupted", "bad-config", "key-store-wiped"} {
+	for _, name := range []string{
+		"region-loss", "instance-crash", "instance-hang", "store-wiped", "store-corrupted", "bad-config", "key-store-wiped",
+		"region-isolated", "one-way-partition", "latency-between-regions",
+	} {
 		t.Run(name, func(t *testing.T) {
 			u := newUser(t)
 			d := decode[drill](t, u.measure("pass", u.sound, "drill", "run", name, "--json").stdout)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // Set is a number of links by id.
@@ -62,32 +63,28 @@ func (l *Link) info() Info {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	info := Info{Spec: l.spec, State: l.now.State, Connections: len(l.pairs)}
-	info.Lease = l.leased
+	info.Owner, info.Lease = l.owner, l.leased
 	return info
 }
 
 // Handler serves the control API to whoever presents the bearer token: GET /links lists []Info, PUT /links/{id} takes a
-// State. GET /ready answers 200 to anybody.
+// State, POST /links/{id}/owners/{owner} takes {"lease_ns"} and renews, DELETE of it makes the link pass again. GET /ready
+// answers 200 to anybody.
 func (s *Set) Handler(token string) http.Handler {
 	api := http.NewServeMux()
 	api.HandleFunc("GET /links", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, s.Links()) })
-	api.HandleFunc("PUT /links/{id}", s.put)
+	api.HandleFunc("PUT /links/{id}", s.named(s.put))
+	api.HandleFunc("POST /links/{id}/owners/{owner}", s.named(s.renew))
+	api.HandleFunc("DELETE /links/{id}/owners/{owner}", s.named(s.release))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /ready", func(http.ResponseWriter, *http.Request) {})
 	mux.Handle("/", requireToken(token, api))
 	return mux
 }
 
-func (s *Set) put(w http.ResponseWriter, r *http.Request) {
-	l := s.links[r.PathValue("id")]
-	if l == nil {
-		writeError(w, http.StatusNotFound, fmt.Errorf("no link %q", r.PathValue("id")))
-		return
-	}
+func (s *Set) put(w http.ResponseWriter, r *http.Request, l *Link) {
 	var state State
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 4<<10))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&state); err != nil {
+	if err := decode(w, r, &state); err != nil {
 		writeError(w, http.StatusBadRequest, fmt.Errorf("read link state: %w", err))
 		return
 	}
@@ -95,8 +92,52 @@ func (s *Set) put(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, err)
 		return
 	}
-	if err := l.Set(state); err != nil {
-		writeError(w, http.StatusInternalServerError, err)
+	err := l.Set(state)
+	if errors.Is(err, ErrOwned) {
+		writeJSON(w, http.StatusConflict, map[string]string{"error": err.Error(), "owner": l.info().Owner})
+		return
+	}
+	finish(w, l, http.StatusInternalServerError, err)
+}
+
+// renewal is the body of a renewal.
+type renewal struct {
+	Lease time.Duration `json:"lease_ns"`
+}
+
+func (s *Set) renew(w http.ResponseWriter, r *http.Request, l *Link) {
+	var body renewal
+	if err := decode(w, r, &body); err != nil {
+		writeError(w, http.StatusBadRequest, fmt.Errorf("read lease: %w", err))
+		return
+	}
+	finish(w, l, http.StatusConflict, l.Renew(r.PathValue("owner"), body.Lease))
+}
+
+func (s *Set) release(w http.ResponseWriter, r *http.Request, l *Link) {
+	finish(w, l, http.StatusInternalServerError, l.Release(r.PathValue("owner")))
+}
+
+// named calls serve with the link of the request's id.
+func (s *Set) named(serve func(http.ResponseWriter, *http.Request, *Link)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if l := s.links[r.PathValue("id")]; l != nil {
+			serve(w, r, l)
+			return
+		}
+		writeError(w, http.StatusNotFound, fmt.Errorf("no link %q", r.PathValue("id")))
+	}
+}
+
+func decode(w http.ResponseWriter, r *http.Request, v any) error {
+	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, 4<<10))
+	dec.DisallowUnknownFields()
+	return dec.Decode(v)
+}
+
+func finish(w http.ResponseWriter, l *Link, status int, err error) {
+	if err != nil {
+		writeError(w, status, err)
 		return
 	}
 	writeJSON(w, http.StatusOK, l.info())

@@ -101,7 +101,9 @@ func TestOpenIsAllOrNothing(t *testing.T) {
 func FuzzPut(f *testing.F) {
 	for _, body := range []string{
 		`{"mode":"pass"}`, `{"mode":"refuse","lease_ns":1}`, `{"mode":"latency","delay_ns":5,"lease_ns":9}`,
-		`{"mode":"latency","delay_ns":-5,"lease_ns":9}`, `{}`, `null`, `[`, `{"mode":"pass","x":1}`, `{"lease_ns":1e99}`,
+		`{"mode":"latency","delay_ns":-5,"lease_ns":9}`,
+		`{"mode":"shape","there":{"drop":true},"back":{"delay_ns":5,"jitter_ns":5,"rate":9},"deaf":true,"lease_ns":1}`,
+		`{"mode":"backlog","owner":"x","lease_ns":1}`, `{}`, `null`, `[`, `{"mode":"pass","x":1}`, `{"lease_ns":1e99}`,
 	} {
 		f.Add([]byte(body))
 	}
@@ -116,7 +118,7 @@ func FuzzPut(f *testing.F) {
 		r.Header.Set("Authorization", "Bearer secret")
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
-		if w.Code != http.StatusOK && w.Code != http.StatusBadRequest {
+		if w.Code != http.StatusOK && w.Code != http.StatusBadRequest && w.Code != http.StatusConflict {
 			t.Fatalf("%q gave %d %s", body, w.Code, w.Body)
 		}
 		if err := s.links["a"].info().State.Validate(); err != nil {

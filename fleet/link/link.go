@@ -1,5 +1,6 @@
 // Package link carries TCP connections between the parts of a fleet and fails on purpose: each Link refuses, resets,
-// swallows or delays what it carries when told to, and heals by itself when the lease of that runs out.
+// swallows, delays or slows down what it carries when told to, each direction for itself, and heals by itself when the
+// lease of that runs out.
 package link
 
 import (
@@ -12,19 +13,6 @@ import (
 	"time"
 )
 
-// Mode is what a link does with connections.
-type Mode string
-
-// The modes of a link.
-const (
-	Pass      Mode = "pass"      // carries everything
-	Refuse    Mode = "refuse"    // connecting fails at once; existing connections are reset
-	Reset     Mode = "reset"     // connecting works, then a reset; existing connections are reset
-	Blackhole Mode = "blackhole" // nothing arrives any more, on existing connections too: no byte, no end, no reset
-	OneWay    Mode = "one-way"   // what clients send arrives, but nothing comes back: no byte, no end, no reset
-	Latency   Mode = "latency"   // everything arrives Delay later, in each direction
-)
-
 // Spec names a link: it listens on Listen and connects to To, both host:port.
 type Spec struct {
 	ID     string `json:"id"`
@@ -32,45 +20,20 @@ type Spec struct {
 	To     string `json:"to"`
 }
 
-// State is what a link is told to do.
-type State struct {
-	Mode  Mode          `json:"mode"`
-	Delay time.Duration `json:"delay_ns,omitempty"` // only for Latency
-	Lease time.Duration `json:"lease_ns,omitempty"` // back to Pass unless set again within; only Pass goes without
-}
-
-// Validate reports why a link cannot do that.
-func (s State) Validate() error {
-	switch s.Mode {
-	case Pass:
-		return nil
-	case Refuse, Reset, Blackhole, OneWay, Latency:
-	default:
-		return fmt.Errorf("unknown link mode %q", s.Mode)
-	}
-	if s.Lease <= 0 {
-		return fmt.Errorf("link mode %s needs a lease", s.Mode)
-	}
-	if (s.Mode == Latency) != (s.Delay > 0) {
-		return fmt.Errorf("link mode %s does not go with a delay of %s", s.Mode, s.Delay)
-	}
-	return nil
-}
-
 // Link is one running link. Its methods are safe for concurrent use.
 type Link struct {
 	spec Spec
 	log  *slog.Logger
 
-	mu        sync.Mutex
-	now       *phase
-	leased    time.Duration // the lease that was asked for last
-	until     time.Time     // its end
-	expires   *time.Timer   // heals at its end
-	closed    bool
-	listener  net.Listener  // nil while refusing
-	accepting chan struct{} // closed once the accept loop of listener has ended
-	pairs     map[*pair]struct{}
+	mu      sync.Mutex
+	now     *phase
+	owner   string        // of what it does now, for as long as the lease lasts
+	leased  time.Duration // the lease that was asked for last
+	until   time.Time     // its end
+	expires *time.Timer   // heals at its end
+	closed  bool
+	door    *door // nil while refusing
+	pairs   map[*pair]struct{}
 
 	closing chan struct{}
 	running sync.WaitGroup
@@ -88,7 +51,7 @@ func Listen(spec Spec, log *slog.Logger) (*Link, error) {
 	if err := l.listen(); err != nil {
 		return nil, err
 	}
-	l.spec.Listen = l.listener.Addr().String() // a port that was free to choose stays from now on
+	l.spec.Listen = l.door.Addr().String() // a port that was free to choose stays from now on
 	return l, nil
 }
 
@@ -96,10 +59,11 @@ func Listen(spec Spec, log *slog.Logger) (*Link, error) {
 func (l *Link) Addr() string { return l.spec.Listen }
 
 // Set makes the link do s at once, and starts the lease anew. When it returns, s is in effect for every connection; only
-// bytes that the link had already taken and could not yet hand to a receiver that does not read still arrive.
+// bytes that the link had already taken and could not yet hand to a receiver that does not read still arrive. The error
+// wraps ErrOwned if the link has another owner, whose lease has not ended: then nothing has changed.
 //
 // A black hole keeps what is sent until it heals, as the sender's retransmissions would: after a short one a connection
-// goes on without a gap, after a long one its ends have given up. A one-way link does so with what comes back.
+// goes on without a gap, after a long one its ends have given up. So does a direction that is dropped.
 func (l *Link) Set(s State) error {
 	if err := s.Validate(); err != nil {
 		return fmt.Errorf("set link %s: %w", l.spec.ID, err)
@@ -109,27 +73,59 @@ func (l *Link) Set(s State) error {
 	if l.closed {
 		return fmt.Errorf("set link %s: %w", l.spec.ID, net.ErrClosed)
 	}
+	if l.owner != "" && l.owner != s.Owner {
+		return fmt.Errorf("set link %s: %w %s", l.spec.ID, ErrOwned, l.owner)
+	}
 	l.lease(s)
 	return l.become(s)
 }
 
-// become is called with l.mu held.
-func (l *Link) become(s State) error {
-	if s.Mode == l.now.Mode && s.Delay == l.now.Delay {
+// Renew starts the lease of what owner has set anew. It is an error if that is over, whatever the link does now.
+func (l *Link) Renew(owner string, lease time.Duration) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || owner == "" || l.owner != owner || lease <= 0 {
+		return fmt.Errorf("renew lease of link %s: %q does not own it", l.spec.ID, owner)
+	}
+	s := l.now.State
+	s.Owner, s.Lease = owner, lease
+	l.lease(s)
+	return nil
+}
+
+// Release makes the link pass again if owner has set what it does, and else does nothing: then that has healed already.
+func (l *Link) Release(owner string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || owner == "" || l.owner != owner {
 		return nil
 	}
-	if s.Mode != Refuse && l.listener == nil {
+	pass := State{Mode: Pass}
+	l.lease(pass)
+	return l.become(pass)
+}
+
+// ErrOwned is wrapped by errors that say a link is in use.
+var ErrOwned = errors.New("it is owned by")
+
+// become is called with l.mu held.
+func (l *Link) become(s State) error {
+	if s.same(l.now.State) {
+		return nil
+	}
+	if s.Mode != Refuse && l.door == nil {
 		if err := l.listen(); err != nil {
 			l.expires = time.AfterFunc(100*time.Millisecond, l.heal)
 			return err
 		}
 	}
-	l.log.Info("link changes", "mode", s.Mode, "delay", s.Delay, "lease", s.Lease)
+	l.log.Info("link changes", "mode", s.Mode, "delay", s.Delay, "owner", s.Owner, "lease", s.Lease)
 	if s.Mode == Refuse {
 		l.unlisten()
 	}
+	err := l.hears(s.hangs())
 	l.enter(s)
-	return nil
+	return err
 }
 
 // enter begins a new phase, with l.mu held, and waits until nobody acts on the one before.
@@ -160,6 +156,8 @@ type phase struct {
 	State
 	over   chan struct{}  // closed at its end
 	acting sync.WaitGroup // copies that act on it
+
+	there, back line // what its rates are shared by
 }
 
 func newPhase(s State) *phase { return &phase{State: s, over: make(chan struct{})} }
@@ -178,8 +176,9 @@ func (l *Link) lease(s State) {
 		l.expires.Stop()
 		l.expires = nil
 	}
-	l.leased, l.until = s.Lease, time.Now().Add(s.Lease)
+	l.owner, l.leased, l.until = "", s.Lease, time.Now().Add(s.Lease)
 	if s.Mode != Pass {
+		l.owner = s.Owner
 		l.expires = time.AfterFunc(s.Lease, l.heal)
 	}
 }
@@ -192,52 +191,9 @@ func (l *Link) heal() {
 		return
 	}
 	l.log.Warn("lease of link ran out")
-	l.leased = 0
+	l.owner, l.leased = "", 0
 	if err := l.become(State{Mode: Pass}); err != nil {
 		l.log.Error("heal link", "error", err)
-	}
-}
-
-// listen is called with l.mu held, or before the link is shared.
-func (l *Link) listen() error {
-	listener, err := net.Listen("tcp", l.spec.Listen)
-	if err != nil {
-		return fmt.Errorf("listen for link %s: %w", l.spec.ID, err)
-	}
-	l.listener, l.accepting = listener, make(chan struct{})
-	l.running.Add(1)
-	go l.accept(listener, l.accepting)
-	return nil
-}
-
-// unlisten is called with l.mu held. The port is closed only once no Accept uses it.
-func (l *Link) unlisten() {
-	if l.listener != nil {
-		l.listener.Close()
-		<-l.accepting
-		l.listener = nil
-	}
-}
-
-// accept never takes l.mu, as unlisten waits for it.
-func (l *Link) accept(listener net.Listener, done chan<- struct{}) {
-	defer l.running.Done()
-	defer close(done)
-	for {
-		conn, err := listener.Accept()
-		switch {
-		case err == nil:
-			l.running.Go(func() { l.serve(conn.(*net.TCPConn)) })
-		case errors.Is(err, net.ErrClosed):
-			return
-		default: // out of file descriptors, or a client that left already
-			l.log.Warn("accept on link", "error", err)
-			select {
-			case <-time.After(10 * time.Millisecond):
-			case <-l.closing:
-				return
-			}
-		}
 	}
 }
 

@@ -311,7 +311,8 @@ func TestModesChangeUnderAStreamWithoutALostByte(t *testing.T) {
 	sending.Go(func() {
 		states := []State{
 			{Mode: Blackhole, Lease: lease}, {Mode: Latency, Delay: time.Millisecond, Lease: lease}, {Mode: OneWay, Lease: lease}, {Mode: Pass},
-			{Mode: Latency, Delay: 2 * time.Millisecond, Lease: lease}, {Mode: Pass},
+			{Mode: Shape, There: Flow{Rate: 50 << 20, Delay: time.Millisecond, Jitter: time.Millisecond}, Lease: lease}, {Mode: Backlog, Lease: lease},
+			{Mode: Shape, There: Flow{Drop: true}, Deaf: true, Lease: lease}, {Mode: Latency, Delay: 2 * time.Millisecond, Lease: lease}, {Mode: Pass},
 		}
 		for i := 0; ; i++ {
 			select {
@@ -333,7 +334,10 @@ func TestModesChangeUnderAStreamWithoutALostByte(t *testing.T) {
 
 func TestLease(t *testing.T) {
 	f := newFar(t)
-	for _, s := range []State{{Mode: Refuse}, {Mode: Reset}, {Mode: Blackhole}, {Mode: OneWay}, {Mode: Latency, Delay: time.Hour}} {
+	for _, s := range []State{
+		{Mode: Refuse}, {Mode: Reset}, {Mode: Backlog}, {Mode: Blackhole}, {Mode: Blackhole, Deaf: true}, {Mode: OneWay},
+		{Mode: Latency, Delay: time.Hour}, {Mode: Shape, There: Flow{Rate: 1}},
+	} {
 		t.Run(string(s.Mode), func(t *testing.T) {
 			l := newLink(t, f.Addr().String())
 			s.Lease = 30 * time.Millisecond
@@ -412,6 +416,7 @@ func TestSilentFarEndHoldsUpNobody(t *testing.T) {
 func TestCloseEndsConnectionsInEveryMode(t *testing.T) {
 	for _, s := range []State{
 		{Mode: Pass}, {Mode: Refuse}, {Mode: Reset}, {Mode: Blackhole}, {Mode: OneWay}, {Mode: Latency, Delay: time.Hour},
+		{Mode: Backlog}, {Mode: Shape, There: Flow{Drop: true}, Back: Flow{Rate: 1}},
 	} {
 		t.Run(string(s.Mode), func(t *testing.T) {
 			f := newFar(t)

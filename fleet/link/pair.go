@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -102,11 +103,11 @@ func (l *Link) admit(p *pair) (early []byte, ok bool) {
 		p.client.SetReadDeadline(time.Time{}) // before looking at the phase, so that no interruption is lost
 		now := l.act()
 		now.acting.Done() // it only waits
-		switch now.Mode {
-		case Refuse, Reset:
+		switch {
+		case now.Mode == Refuse || now.Mode == Reset:
 			p.abort()
 			return nil, false
-		case Blackhole:
+		case now.flow(there).Drop:
 			if early == nil {
 				early = make([]byte, 0, 16<<10)
 			}
@@ -119,6 +120,9 @@ func (l *Link) admit(p *pair) (early []byte, ok bool) {
 	}
 }
 
+// The directions of a link, for those who ask for the way back.
+const there, back = false, true
+
 // hold reads what a client sends into a black hole, into the spare capacity of early, until that is over. It returns
 // false when the client is gone.
 func hold(client *net.TCPConn, early []byte, over <-chan struct{}) ([]byte, bool) {
@@ -128,22 +132,40 @@ func hold(client *net.TCPConn, early []byte, over <-chan struct{}) ([]byte, bool
 	}
 	n, err := client.Read(early[len(early):cap(early)])
 	early = early[:len(early)+n]
-	return early, err == nil || errors.Is(err, os.ErrDeadlineExceeded)
+	return early, err == nil || isTimeout(err)
 }
 
 // carry copies both ways until both ends have finished, or one has failed, which resets the other.
 func (l *Link) carry(p *pair, early []byte) {
+	var failed atomic.Bool
 	pump := func(dst, src *net.TCPConn, early []byte) {
-		if err := l.pump(dst, src, early, src == p.upstream); err != nil {
+		back := src == p.upstream
+		if err := l.pump(dst, src, early, back); err != nil {
+			failed.Store(true)
+			l.untilCarried(!back)
+		}
+		if failed.Load() { // also if the other way failed: a reset is read once, and what follows looks like a good end
 			p.abort()
 			return
 		}
 		dst.CloseWrite()
 	}
-	var there sync.WaitGroup
-	there.Go(func() { pump(p.upstream, p.client, early) })
+	var running sync.WaitGroup
+	running.Go(func() { pump(p.upstream, p.client, early) })
 	pump(p.client, p.upstream, nil)
-	there.Wait()
+	running.Wait()
+}
+
+// untilCarried waits for as long as a direction is dropped: no news of the other end arrives by it, no reset either.
+func (l *Link) untilCarried(back bool) {
+	for {
+		now := l.act()
+		now.acting.Done() // it only waits
+		if !now.flow(back).Drop {
+			return
+		}
+		<-now.over
+	}
 }
 
 // pump copies early and then src to dst, as the link says at any time, back if dst is the client. It returns nil at the end of
@@ -154,10 +176,10 @@ func (l *Link) pump(dst, src *net.TCPConn, early []byte, back bool) error {
 		now := l.act()
 		err := l.copy(dst, src, early, now, back)
 		now.acting.Done()
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
+		if !isTimeout(err) {
 			return err
 		}
-		if now.Mode != Blackhole {
+		if !now.flow(back).Drop {
 			early = nil
 		}
 	}
@@ -165,67 +187,19 @@ func (l *Link) pump(dst, src *net.TCPConn, early []byte, back bool) error {
 
 // copy does so for one phase. The error wraps os.ErrDeadlineExceeded when that is over.
 func (l *Link) copy(dst, src *net.TCPConn, early []byte, now *phase, back bool) error {
-	if now.Mode == Blackhole || now.Mode == OneWay && back {
+	switch f := now.flow(back); {
+	case f.Drop:
 		<-now.over
 		return os.ErrDeadlineExceeded
+	case f != (Flow{}):
+		return l.shape(dst, src, early, now, back)
 	}
 	if _, err := dst.Write(early); err != nil {
 		return err
-	}
-	if now.Mode == Latency {
-		return l.delay(dst, src, now.Delay)
 	}
 	_, err := io.Copy(dst, src) // a splice on Linux: the bytes stay in the kernel
 	return err
 }
 
-// chunk is what was read at once, and when it is to arrive.
-type chunk struct {
-	due  time.Time
-	data []byte // empty at the end
-}
-
-// delay copies from src to dst, each piece after the delay. It returns nil at the end of src. What it has read when it
-// is interrupted is still delivered in time.
-func (l *Link) delay(dst, src *net.TCPConn, delay time.Duration) error {
-	way := make(chan chunk, 64)
-	written := make(chan error, 1)
-	go func() { written <- l.deliver(dst, src, way) }()
-	var err error
-	for err == nil {
-		data := make([]byte, 16<<10)
-		var n int
-		n, err = src.Read(data)
-		if n > 0 || errors.Is(err, io.EOF) {
-			way <- chunk{time.Now().Add(delay), data[:n]}
-		}
-	}
-	close(way)
-	if werr := <-written; werr != nil {
-		return werr
-	}
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	return err
-}
-
-// deliver writes chunks when they are due. After a failure it stops the reader and drops the rest.
-func (l *Link) deliver(dst, src *net.TCPConn, way <-chan chunk) error {
-	var failed error
-	for c := range way {
-		if failed != nil {
-			continue
-		}
-		select {
-		case <-time.After(time.Until(c.due)):
-			_, failed = dst.Write(c.data)
-		case <-l.closing:
-			failed = net.ErrClosed
-		}
-		if failed != nil {
-			src.SetReadDeadline(time.Unix(1, 0))
-		}
-	}
-	return failed
-}
+// isTimeout reports whether a deadline was the cause, by which a link wakes whoever waits.
+func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

@@ -13,7 +13,7 @@ import (
 	"gwdr/fleet"
 )
 
-// Process is a process of the lab: an instance, the echo upstream, or the links.
+// Process is a process of the lab: an instance, or the links.
 type Process struct {
 	fleet.Instance
 	Start    uint64   `json:"start,omitempty"` // with the pid, its identity

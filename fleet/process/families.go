@@ -32,6 +32,8 @@ func storeFaults() map[fleet.FaultKind]injector {
 func impossible() map[fleet.FaultKind]string {
 	return map[fleet.FaultKind]string{
 		fleet.CertExpire: "the lab serves no TLS: there is no certificate to replace",
+		fleet.Loss:       "the lab's links carry streams, which lose no packets; that takes a fleet with packet filters",
+		fleet.DNS:        "the lab's processes know each other by address, so no name is resolved",
 		fleet.QuorumLoss: "each control plane of the lab has a store of one member, so that there is no majority to lose",
 	}
 }

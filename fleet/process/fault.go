@@ -113,6 +113,11 @@ func (s *supervisor) renew(ctx context.Context, id string) error {
 	if f == nil {
 		return fmt.Errorf("renew fault %s: %w", id, errUnknownFault)
 	}
+	if renew := injectors()[f.undo.Fault.Kind].renew; renew != nil {
+		if err := renew(s, ctx, f); err != nil {
+			return fmt.Errorf("renew fault %s: %w", id, err)
+		}
+	}
 	f.renew(func() { s.heal(ctx, f) })
 	return nil
 }

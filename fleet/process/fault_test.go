@@ -45,6 +45,13 @@ func TestConformance(t *testing.T) {
 			fleet.UpstreamError: {Selector: fleet.Selector{Role: fleet.Upstream}, With: fleet.Params{Share: 0.5}},
 			fleet.UpstreamSlow:  {Selector: fleet.Selector{Instance: echoID}, With: fleet.Params{Delay: 200 * time.Millisecond}},
 
+			fleet.Isolate:   {Selector: fleet.Selector{Region: "us-east"}},
+			fleet.Partition: {Selector: fleet.Selector{Instance: "us-east-control"}, With: fleet.Params{Peer: fleet.Selector{Region: "us-west"}}},
+			fleet.Latency:   {Selector: fleet.Selector{Instance: "us-east-1"}, With: fleet.Params{Delay: 50 * time.Millisecond, Jitter: 20 * time.Millisecond}},
+			fleet.Bandwidth: {Selector: fleet.Selector{Role: fleet.Upstream}, With: fleet.Params{Rate: 1 << 20}},
+			fleet.Reset:     {Selector: fleet.Selector{Region: "us-east", Role: fleet.Data}, With: fleet.Params{Peer: fleet.Selector{Role: fleet.Edge}}},
+			fleet.BlackHole: {Selector: fleet.Selector{Role: fleet.Upstream}},
+
 			fleet.StoreWipe:    {Selector: fleet.Selector{Instance: "us-east-control"}},
 			fleet.StoreCorrupt: {Selector: fleet.Selector{Instance: "us-east-control"}},
 			fleet.DiskFull:     {Selector: fleet.Selector{Instance: "us-east-control"}},
@@ -279,6 +286,7 @@ func FuzzDecodeUndo(f *testing.F) {
 	f.Add(Driver, []byte(u.Data))
 	f.Add("other", []byte(u.Data))
 	f.Add(Driver, []byte(`{"lab":{"pid":-1},"dir":"x","targets":[{}]}`))
+	f.Add(Driver, []byte(`{"lab":{"pid":1},"dir":"x","targets":[{"id":"a","ports":["b"],"links":[{"link":"c","state":{"mode":"shape"}}]}]}`))
 	f.Add(Driver, []byte(`null`))
 	f.Fuzz(func(t *testing.T, driver string, data []byte) {
 		got, err := decodeUndo(fleet.Undo{Driver: driver, Data: data})

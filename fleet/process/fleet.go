@@ -54,7 +54,11 @@ func (l *Lab) Prepare(ctx context.Context, f fleet.Fault, targets []fleet.Instan
 	if err := checkFault(f, chosen); err != nil {
 		return fleet.Undo{}, fmt.Errorf("prepare %w", err)
 	}
-	return encodeUndo(string(l.dir), l.file.identity, f, chosen)
+	u, err := encodeUndo(string(l.dir), l.file.identity, f, chosen)
+	if err != nil {
+		return fleet.Undo{}, err
+	}
+	return l.addCuts(u, processes)
 }
 
 // Inject breaks what u was prepared for; it returns when that is so.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"gwdr/fleet"
+	"gwdr/fleet/link"
 )
 
 // injector is how the lab does one kind of fault. It knows nothing of leases: those are the same for all.
@@ -20,12 +21,20 @@ type injector struct {
 	look func(l *Lab, ctx context.Context, f fleet.Fault, t targetID) (string, error)
 	// refuse says why this machine cannot do so much of it, in Prepare and again before the injection; nil: it can always.
 	refuse func(f fleet.Fault) error
+
+	// renew extends leases that lie elsewhere than in the supervisor; nil if there are none.
+	renew func(s *supervisor, ctx context.Context, f *fault) error
+	// state is what the fault does to a link over which the target is the one that connects, or the one that is connected
+	// to; nil if it is none of links.
+	state func(with fleet.Params, connects bool) link.State
 }
 
 // injectors returns what the lab has for each kind of fault that it supports.
 func injectors() map[fleet.FaultKind]injector {
 	all := map[fleet.FaultKind]injector{}
-	for _, family := range []map[fleet.FaultKind]injector{processFaults(), storeFaults(), upstreamFaults(), trafficFaults(), configFaults()} {
+	for _, family := range []map[fleet.FaultKind]injector{
+		processFaults(), storeFaults(), upstreamFaults(), trafficFaults(), configFaults(), linkFaults(),
+	} {
 		maps.Copy(all, family)
 	}
 	return all

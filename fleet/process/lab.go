@@ -90,6 +90,11 @@ func (l *Lab) ControlFromEdge(region string) string {
 // EchoURL returns the base URL of the echo upstream, directly.
 func (l *Lab) EchoURL() string { return l.file.Echo }
 
+// UpstreamURL returns the base URL at which gateways reach the echo upstream: over a link.
+func (l *Lab) UpstreamURL() string {
+	return "http://" + l.file.endpoints.Links[linkID("gateways", echoID)]
+}
+
 // ControlTarget returns the base URL at which the echo answers whatever is done to it as an upstream: for what measures the
 // measurement.
 func (l *Lab) ControlTarget() string { return l.file.Echo + echoControl }

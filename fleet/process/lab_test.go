@@ -156,8 +156,8 @@ func TestStart(t *testing.T) {
 		t.Errorf("opened lab differs: %+v", again.file)
 	}
 	links, err := again.Links().Links(t.Context())
-	if err != nil || len(links) != 8 {
-		t.Errorf("links: %v, %v; want 4 to data instances, 2 to control planes, 2 between these", links, err)
+	if err != nil || len(links) != 13 {
+		t.Errorf("links: %v, %v; want 4 to data instances, 4 from them, 2 to control planes, 2 between these, 1 upstream", links, err)
 	}
 }
 

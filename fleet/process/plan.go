@@ -1,8 +1,10 @@
 package process
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"gwdr/fleet"
 	"gwdr/fleet/link"
@@ -53,12 +55,20 @@ type endpoints struct {
 	LinksURL string            `json:"links_url"`
 	Controls map[string]string `json:"controls"` // URL of each region's control plane, directly
 	Links    map[string]string `json:"links"`    // host:port of each link, by id
+	Ends     map[string]ends   `json:"ends"`     // of each link between the lab's processes, by id
+}
+
+// ends are what a link connects.
+type ends struct {
+	From string `json:"from,omitempty"` // id of the process that connects; empty is all data instances
+	To   string `json:"to"`             // id of the process that it connects to
+	Addr string `json:"addr"`           // host:port of that, directly
 }
 
 // newPlan lays the lab out on ports from take.
 func newPlan(dir layout, t Topology, take func() (string, error)) (*plan, error) {
 	p := &plan{topology: t, dir: dir, take: take}
-	p.Controls, p.endpoints.Links = map[string]string{}, map[string]string{}
+	p.Controls, p.endpoints.Links, p.Ends = map[string]string{}, map[string]string{}, map[string]ends{}
 	p.addLinks()
 	p.addEcho()
 	admin := make(map[string]string, len(t.Regions))
@@ -68,7 +78,7 @@ func newPlan(dir layout, t Topology, take func() (string, error)) (*plan, error)
 	}
 	for i, r := range t.Regions {
 		p.addControl(r.Name, i == 0, admin)
-		p.link(edgeTo(controlID(r.Name)), admin[r.Name])
+		p.between(edgeID, controlID(r.Name), admin[r.Name])
 	}
 	for _, r := range t.Regions {
 		for n := 1; n <= r.Instances; n++ {
@@ -87,8 +97,8 @@ func newPlan(dir layout, t Topology, take func() (string, error)) (*plan, error)
 
 func controlID(region string) string     { return region + "-control" }
 func dataID(region string, n int) string { return region + "-" + strconv.Itoa(n) }
-func edgeTo(id string) string            { return edgeID + "--" + id }
-func peerLink(from, to string) string    { return controlID(from) + "--" + controlID(to) }
+func edgeTo(id string) string            { return linkID(edgeID, id) }
+func linkID(from, to string) string      { return from + "--" + to }
 
 func (p *plan) port() string {
 	addr, err := p.take()
@@ -106,6 +116,13 @@ func (p *plan) link(id, to string) string {
 	return addr
 }
 
+// between adds a link between two processes and returns its address.
+func (p *plan) between(from, to, addr string) string {
+	id := linkID(cmp.Or(from, "gateways"), to)
+	p.Ends[id] = ends{from, to, addr}
+	return p.link(id, addr)
+}
+
 func (p *plan) addLinks() {
 	addr := p.port()
 	p.links.Listen = addr
@@ -117,11 +134,15 @@ func (p *plan) addLinks() {
 	})
 }
 
+// addEcho adds the upstream. All data instances share one link to it, as they share the configuration that names it.
 func (p *plan) addEcho() {
 	addr := p.port()
 	p.Echo, p.echo.Listen = "http://"+addr, addr
 	p.add(program{
-		Instance: fleet.Instance{ID: echoID, Role: fleet.Upstream, URL: p.Echo, AdminURL: p.Echo + "/.gwdr"}, Admin: addr,
+		Instance: fleet.Instance{
+			ID: echoID, Role: fleet.Upstream, URL: "http://" + p.between("", echoID, addr), AdminURL: p.Echo + "/.gwdr",
+		},
+		Admin:   addr,
 		Args:    []string{"lab", "echo", "--file", p.dir.echo(), "--exit-on-stdin-eof"},
 		Started: p.Echo + echoReady, Ready: p.Echo + echoReady,
 	})
@@ -134,7 +155,7 @@ func (p *plan) addControl(region string, leader bool, admin map[string]string) {
 	if p.topology.Replication == ReplicationAsync {
 		for _, other := range p.topology.Regions {
 			if other.Name != region {
-				args = append(args, "--peer", "http://"+p.link(peerLink(region, other.Name), admin[other.Name]))
+				args = append(args, "--peer", "http://"+p.between(id, controlID(other.Name), admin[other.Name]))
 			}
 		}
 		if leader {
@@ -148,11 +169,13 @@ func (p *plan) addControl(region string, leader bool, admin map[string]string) {
 	})
 }
 
-// addData adds a data instance, which follows its region's control plane.
+// addData adds a data instance, which follows its region's control plane, over a link.
 func (p *plan) addData(region, id string) {
 	listen, admin := p.port(), p.port()
-	through := p.link(edgeTo(id), listen)
-	args := append(p.serve(fleet.Data, id, region, admin), "--listen", listen, "--control", p.Controls[region],
+	through := p.between(edgeID, id, listen)
+	control := controlID(region)
+	follows := p.between(id, control, strings.TrimPrefix(p.Controls[region], "http://"))
+	args := append(p.serve(fleet.Data, id, region, admin), "--listen", listen, "--control", "http://"+follows,
 		"--clock-file", p.dir.clock(id))
 	p.add(program{
 		Instance: fleet.Instance{

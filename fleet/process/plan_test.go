@@ -3,6 +3,7 @@ package process
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -44,23 +45,52 @@ func TestPlan(t *testing.T) {
 	if diff := cmp.Diff([]string{
 		"links: lab links --file /lab/links.json --exit-on-stdin-eof",
 		"echo: lab echo --file /lab/echo.json --exit-on-stdin-eof",
-		"us-east-control: serve --role control --data /lab/nodes/us-east-control --admin 127.0.0.1:3" + common +
-			"us-east-control" + rest + " --region us-east --replication async --peer http://127.0.0.1:5 --leader",
-		"us-west-control: serve --role control --data /lab/nodes/us-west-control --admin 127.0.0.1:4" + common +
-			"us-west-control" + rest + " --region us-west --replication async --peer http://127.0.0.1:7",
-		"us-east-1: serve --role data --data /lab/nodes/us-east-1 --admin 127.0.0.1:10" + common +
-			"us-east-1" + rest + " --region us-east --listen 127.0.0.1:9 --control http://127.0.0.1:3" +
+		"us-east-control: serve --role control --data /lab/nodes/us-east-control --admin 127.0.0.1:4" + common +
+			"us-east-control" + rest + " --region us-east --replication async --peer http://127.0.0.1:6 --leader",
+		"us-west-control: serve --role control --data /lab/nodes/us-west-control --admin 127.0.0.1:5" + common +
+			"us-west-control" + rest + " --region us-west --replication async --peer http://127.0.0.1:8",
+		"us-east-1: serve --role data --data /lab/nodes/us-east-1 --admin 127.0.0.1:11" + common +
+			"us-east-1" + rest + " --region us-east --listen 127.0.0.1:10 --control http://127.0.0.1:13" +
 			" --clock-file /lab/nodes/us-east-1/clock",
-		"edge: serve --role data --data /lab/nodes/edge --admin 127.0.0.1:13" + common +
-			"edge" + rest + " --listen 127.0.0.1:12",
-		"us-east-control--us-west-control: 127.0.0.1:5 -> 127.0.0.1:4",
-		"edge--us-east-control: 127.0.0.1:6 -> 127.0.0.1:3",
-		"us-west-control--us-east-control: 127.0.0.1:7 -> 127.0.0.1:3",
-		"edge--us-west-control: 127.0.0.1:8 -> 127.0.0.1:4",
-		"edge--us-east-1: 127.0.0.1:11 -> 127.0.0.1:9",
-		"offsite: 127.0.0.1:14 -> 192.0.2.7:443",
+		"edge: serve --role data --data /lab/nodes/edge --admin 127.0.0.1:15" + common +
+			"edge" + rest + " --listen 127.0.0.1:14",
+		"gateways--echo: 127.0.0.1:3 -> 127.0.0.1:2",
+		"us-east-control--us-west-control: 127.0.0.1:6 -> 127.0.0.1:5",
+		"edge--us-east-control: 127.0.0.1:7 -> 127.0.0.1:4",
+		"us-west-control--us-east-control: 127.0.0.1:8 -> 127.0.0.1:4",
+		"edge--us-west-control: 127.0.0.1:9 -> 127.0.0.1:5",
+		"edge--us-east-1: 127.0.0.1:12 -> 127.0.0.1:10",
+		"us-east-1--us-east-control: 127.0.0.1:13 -> 127.0.0.1:4",
+		"offsite: 127.0.0.1:16 -> 192.0.2.7:443",
 	}, got); diff != "" {
 		t.Errorf("plan (-want +got):\n%s", diff)
+	}
+}
+
+// TestNothingGoesAroundTheLinks: no process is told the address of another one, but that of a link to it.
+func TestNothingGoesAroundTheLinks(t *testing.T) {
+	p, err := newPlan("/lab", twoRegions, numbered())
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := p.edgeState(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := string(state)
+	for _, prog := range p.programs {
+		for i, arg := range prog.Args {
+			if i > 0 && (prog.Args[i-1] == "--peer" || prog.Args[i-1] == "--control") {
+				told += arg + "\n"
+			}
+		}
+	}
+	for _, prog := range p.programs {
+		for _, addr := range prog.ports() {
+			if regexp.MustCompile(regexp.QuoteMeta(addr) + `\b`).MatchString(told) {
+				t.Errorf("a process is told the address of %s, %s", prog.ID, addr)
+			}
+		}
 	}
 }
 

@@ -162,7 +162,7 @@ func (s *supervisor) run(ctx context.Context, ready io.Writer) error {
 		return fmt.Errorf("report that the lab is ready: %w", err)
 	}
 	s.log.Info("lab is ready", "after_s", s.file.Ready)
-	<-ctx.Done()
+	s.keepLinks(ctx)
 	return nil
 }
 

@@ -18,9 +18,10 @@ type undoData struct {
 
 // targetID is a target as it was before the fault.
 type targetID struct {
-	ID       string   `json:"id"`
-	identity          // of its process
-	Ports    []string `json:"ports"` // host:port that it listens on
+	ID       string       `json:"id"`
+	identity              // of its process
+	Ports    []string     `json:"ports"`           // host:port that it listens on
+	Links    []brokenLink `json:"links,omitempty"` // what a fault of the network does to which of its links
 }
 
 var faultPattern = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
