@@ -1,0 +1,172 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"gwdr/fleet"
+)
+
+// refuseIsolate refuses a container that could not be connected again as it is.
+func refuseIsolate(_ *Fleet, _ fleet.Fault, c container, t *target) error {
+	mode := c.HostConfig.NetworkMode
+	switch {
+	case mode == "host", mode == "none", strings.HasPrefix(mode, "container:"), len(t.Networks) == 0:
+		return fmt.Errorf("it has no network of its own (%s): %w", mode, fleet.ErrUnsupported)
+	}
+	for name, e := range c.NetworkSettings.Networks {
+		if e.IPAddress == "" {
+			return fmt.Errorf("it has no address in network %s: %w", name, fleet.ErrUnsupported)
+		}
+		if !slices.Contains(t.Pinned, e.NetworkID) {
+			return fmt.Errorf("it could get another address: the engine gives a certain one only in a network that was created with a subnet, and %s looks as if it was not: %w",
+				name, fleet.ErrUnsupported)
+		}
+	}
+	return refuseChance(c)
+}
+
+func (f *Fleet) disconnect(ctx context.Context, t target) error {
+	for _, id := range slices.Sorted(maps.Keys(t.Networks)) {
+		if err := f.detach(ctx, t, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *Fleet) detach(ctx context.Context, t target, networkID string) error {
+	body := map[string]any{"Container": t.ID, "Force": true}
+	if err := f.engine.call(ctx, http.MethodPost, "/networks/"+url.PathEscape(networkID)+"/disconnect", body, nil); err != nil {
+		return fmt.Errorf("disconnect %s: %w", t.Name, err)
+	}
+	return nil
+}
+
+// reconnect connects the container with each of its networks, unless it is.
+func (f *Fleet) reconnect(ctx context.Context, t target) error {
+	c, err := f.engine.inspect(ctx, t.ID)
+	if err != nil {
+		return err
+	}
+	for _, id := range slices.Sorted(maps.Keys(t.Networks)) {
+		now, ok := attached(c, id)
+		if ok && sameEndpoint(now, t.Networks[id], t.ID) == nil {
+			continue
+		}
+		if err := f.move(ctx, t, id, ok); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// move connects the container with a network, at the address that it had; before, it is disconnected if it is there already.
+func (f *Fleet) move(ctx context.Context, t target, networkID string, there bool) error {
+	if there {
+		if err := f.detach(ctx, t, networkID); err != nil {
+			return err
+		}
+	}
+	was := t.Networks[networkID]
+	ipam := ipamConfig{IPv4Address: was.IPAddress, IPv6Address: was.GlobalIPv6Address}
+	if was.IPAMConfig != nil {
+		ipam.LinkLocalIPs = was.IPAMConfig.LinkLocalIPs
+	}
+	body := map[string]any{"Container": t.ID, "EndpointConfig": map[string]any{
+		"IPAMConfig": ipam, "Links": was.Links, "Aliases": was.names(t.ID), "DriverOpts": was.DriverOpts,
+	}}
+	err := f.engine.call(ctx, http.MethodPost, "/networks/"+url.PathEscape(networkID)+"/connect", body, nil)
+	if err != nil {
+		return fmt.Errorf("connect with its network at %s%s: %w", was.IPAddress, f.taken(ctx, networkID, was.IPAddress), err)
+	}
+	return nil
+}
+
+// taken says who has an address.
+func (f *Fleet) taken(ctx context.Context, networkID, address string) string {
+	n, err := f.engine.network(ctx, networkID)
+	if err != nil {
+		return ""
+	}
+	for _, c := range n.Containers {
+		if ip, _, _ := strings.Cut(c.IPv4Address, "/"); ip == address {
+			return fmt.Sprintf(", which container %s has by now in network %s", c.Name, n.Name)
+		}
+	}
+	return " in network " + n.Name
+}
+
+// attached returns the container's endpoint in a network.
+func attached(c container, networkID string) (endpoint, bool) {
+	for _, e := range c.NetworkSettings.Networks {
+		if e.NetworkID == networkID && (e.IPAddress != "" || !c.State.Running) {
+			return e, true
+		}
+	}
+	return endpoint{}, false
+}
+
+func sameAddress(a, b endpoint) bool {
+	return a.IPAddress == b.IPAddress && a.GlobalIPv6Address == b.GlobalIPv6Address
+}
+
+// sameEndpoint says how an endpoint is not as it was.
+func sameEndpoint(now, was endpoint, id string) error {
+	switch {
+	case !sameAddress(now, was):
+		return fmt.Errorf("its address is %s, it was %s", strings.TrimSpace(now.IPAddress+" "+now.GlobalIPv6Address), strings.TrimSpace(was.IPAddress+" "+was.GlobalIPv6Address))
+	case !slices.Equal(now.names(id), was.names(id)):
+		return fmt.Errorf("its aliases are %v, they were %v", now.names(id), was.names(id))
+	case !slices.Equal(now.Links, was.Links):
+		return fmt.Errorf("its links are %v, they were %v", now.Links, was.Links)
+	case !maps.Equal(now.DriverOpts, was.DriverOpts):
+		return fmt.Errorf("its driver options are %v, they were %v", now.DriverOpts, was.DriverOpts)
+	}
+	return nil
+}
+
+// sameNetworks says how the container is not connected as it was.
+func sameNetworks(c container, t target) error {
+	for _, id := range slices.Sorted(maps.Keys(t.Networks)) {
+		now, ok := attached(c, id)
+		if !ok {
+			return fmt.Errorf("it is not in the network %.12s, in which it was %s", id, t.Networks[id].IPAddress)
+		}
+		if err := sameEndpoint(now, t.Networks[id], t.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func isAlone(c container, _ target) error {
+	switch {
+	case len(c.NetworkSettings.Networks) > 0:
+		return fmt.Errorf("it is in %d networks", len(c.NetworkSettings.Networks))
+	case !c.State.Running:
+		return errors.New("it does not run")
+	}
+	return nil
+}
+
+// lookAlone asks the networks, which are other objects of the engine than the container, and the container itself.
+func (f *Fleet) lookAlone(ctx context.Context, t target) (string, error) {
+	for id := range t.Networks {
+		n, err := f.engine.network(ctx, id)
+		if err != nil && !errors.Is(err, errNotFound) {
+			return "", err
+		}
+		if _, ok := n.Containers[t.ID]; ok {
+			return "", fmt.Errorf("network %s says that it is in it", n.Name)
+		}
+	}
+	silent, err := f.lookSilent(ctx, t)
+	return fmt.Sprintf("%d networks do not know it; %s", len(t.Networks), silent), err
+}
