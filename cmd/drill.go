@@ -84,7 +84,7 @@ func runDrill(ctx context.Context, a *app, name string, opts drillRunOptions) er
 		return usageError(err)
 	}
 	if opts.dryRun {
-		return a.dryRun(s)
+		return a.dryRun(ctx, s)
 	}
 	keys, err := decrypting(a.openKeys(ctx)) // whoever cannot sign the report should hear it before
 	if err != nil {
@@ -105,11 +105,12 @@ func runDrill(ctx context.Context, a *app, name string, opts drillRunOptions) er
 	if err := raisePriority(); err != nil {
 		a.Log.Info("a busy machine may disturb the measurement", "err", err)
 	}
-	release := func() error { return nil }
-	if s.Fleet == labFleet { // before the run gets a number, and before anything is announced
-		if release, err = drills.Claim(a.Config.LabDir(), s.Metadata.Name); err != nil {
-			return drillError(nil, err)
-		}
+	if err := a.checkFleet(s); err != nil { // before the run gets a number, and before anything is announced
+		return err
+	}
+	release, err := drills.Claim(a.fleetDir(s.Fleet), s.Metadata.Name)
+	if err != nil {
+		return drillError(nil, err)
 	}
 	defer release() // the kernel would, too
 	a.live = a.interactive()

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"slices"
@@ -33,9 +34,14 @@ type plannedAction struct {
 	When    string   `json:"when,omitempty"`
 }
 
-// dryRun says what a drill would do. It looks at nothing but the scenario: no lab is started, nothing is asked or written.
-func (a *app) dryRun(s *scenarios.Scenario) error {
-	plan, err := s.Plan(s.Topology.Instances())
+// dryRun says what a drill would do. Of a lab it looks at nothing but the scenario: none is started; another fleet is asked
+// what it consists of. Nothing is written.
+func (a *app) dryRun(ctx context.Context, s *scenarios.Scenario) error {
+	instances, err := a.planned(ctx, s)
+	if err != nil {
+		return err
+	}
+	plan, err := s.Plan(instances)
 	if err != nil {
 		return exitWith(exitRefused, err)
 	}
