@@ -113,7 +113,7 @@ func (f *Fleet) check(fault fleet.Fault, targets []fleet.Instance) (injector, er
 	}
 	for i, t := range targets {
 		if !slices.Contains(kind.Roles, t.Role) {
-			return how, fmt.Errorf("fault %s of %s, a %s instance: %w", fault.Kind, t.ID, t.Role, fleet.ErrUnsupported)
+			return how, fmt.Errorf("fault %s of %s, whose role is %s: %w", fault.Kind, t.ID, t.Role, fleet.ErrUnsupported)
 		}
 		if slices.ContainsFunc(targets[:i], func(other fleet.Instance) bool { return other.ID == t.ID }) {
 			return how, fmt.Errorf("fault %s: target %s is there twice", fault.ID, t.ID)
