@@ -194,7 +194,9 @@ func (f *Fleet) Revert(ctx context.Context, u fleet.Undo) error {
 	if err != nil {
 		return err
 	}
-	f.stopLoop(data.Nonce)
+	if err := f.stopLoop(ctx, u.Fault, data); err != nil {
+		return err
+	}
 	var failed []error
 	for _, t := range data.inOrder() {
 		err := f.revertOne(ctx, u, data, t)

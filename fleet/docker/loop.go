@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"gwdr/fleet"
@@ -12,8 +13,12 @@ import (
 // loopEvery is the time between two kills of a restart loop that says none.
 const loopEvery = time.Second
 
+// calmFor is how long nothing may happen to a container until another process's loop is taken to have ended. One round takes
+// less, unless its process is frozen in the middle of it.
+const calmFor = 2 * time.Second
+
 // loop kills the targets of a fault and starts them again, over and over. It ends with the process that injected the fault,
-// and as soon as the fault's mark is gone: then somebody else has reverted it.
+// and as soon as another reverts the fault, which says so by a volume of its own.
 type loop struct {
 	cancel context.CancelFunc
 	done   chan struct{}
@@ -49,8 +54,12 @@ func (f *Fleet) startLoop(ctx context.Context, fault fleet.Fault, data undoData)
 // again kills and starts the targets once, and reports whether the loop is to go on. What is begun is finished: a target is
 // not left killed.
 func (f *Fleet) again(ctx context.Context, fault string, data undoData) bool {
-	if f.marked(ctx, fault, data.Nonce) != nil {
-		return ctx.Err() == nil && f.engine.reachable(ctx) != nil // it may be there when the engine is back
+	err := f.marked(ctx, fault, data.Nonce)
+	if err == nil {
+		err = f.stopping(ctx, data.Nonce)
+	}
+	if err != nil {
+		return errors.Is(err, errNoEngine) && ctx.Err() == nil // which may be back later
 	}
 	ctx = context.WithoutCancel(ctx)
 	for _, stage := range []stage{(*Fleet).kill, (*Fleet).start} {
@@ -63,20 +72,63 @@ func (f *Fleet) again(ctx context.Context, fault string, data undoData) bool {
 	return true
 }
 
-func (e *engine) reachable(ctx context.Context) error {
-	return e.call(ctx, "GET", "/version", nil, nil)
+// stopName names the volume that ends another process's loop.
+func stopName(nonce string) string { return "gwdr-stop-" + nonce }
+
+// stopping returns an error if somebody reverts the fault.
+func (f *Fleet) stopping(ctx context.Context, nonce string) error {
+	err := f.engine.call(ctx, http.MethodGet, "/volumes/"+stopName(nonce), nil, nil)
+	switch {
+	case errors.Is(err, errNotFound):
+		return nil
+	case err == nil:
+		return errors.New("it is being reverted")
+	}
+	return err
 }
 
 // stopLoop ends the loop of a fault, and waits for the restart that is under way.
-func (f *Fleet) stopLoop(nonce string) {
+func (f *Fleet) stopLoop(ctx context.Context, fault fleet.Fault, data undoData) error {
 	f.mu.Lock()
-	l := f.loops[nonce]
-	delete(f.loops, nonce)
+	l := f.loops[data.Nonce]
+	delete(f.loops, data.Nonce)
 	f.mu.Unlock()
 	if l != nil {
 		l.cancel()
 		<-l.done
+		return nil
 	}
+	if fault.Kind != fleet.RestartLoop || f.marked(ctx, fault.ID, data.Nonce) != nil {
+		return nil
+	}
+	if err := f.engine.call(ctx, http.MethodPost, "/volumes/create", mark{Name: stopName(data.Nonce)}, nil); err != nil {
+		return fmt.Errorf("end restart loop %s: %w", fault.ID, err)
+	}
+	return f.awaitCalm(ctx, data)
+}
+
+// awaitCalm waits until nothing has happened to the targets for a while.
+func (f *Fleet) awaitCalm(ctx context.Context, data undoData) error {
+	last, since := "", time.Now()
+	for time.Since(since) < calmFor {
+		now := ""
+		for _, t := range data.Targets {
+			c, err := f.engine.inspect(ctx, t.ID)
+			if err != nil && !errors.Is(err, errNotFound) {
+				return err
+			}
+			now += c.State.Status + c.State.StartedAt
+		}
+		if now != last {
+			last, since = now, time.Now()
+		}
+		select {
+		case <-ctx.Done():
+			return errors.New("its containers are still being restarted")
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return nil
 }
 
 // lookLoop reads the engine's log of events: what its runtime said of the container's process, not what was asked for.

@@ -78,18 +78,30 @@ func (f *Fleet) marked(ctx context.Context, fault, nonce string) error {
 	return err
 }
 
-// unmark takes the fault's mark away, unless it is that of another.
+// unmark takes the fault's mark away, unless it is that of another, and what ended its loop.
 func (f *Fleet) unmark(ctx context.Context, fault, nonce string) error {
-	path := "/volumes/" + url.PathEscape(markName(f.options.Label, fault))
+	name := markName(f.options.Label, fault)
 	var m mark
-	err := f.engine.call(ctx, http.MethodGet, path, nil, &m)
+	err := f.engine.call(ctx, http.MethodGet, "/volumes/"+url.PathEscape(name), nil, &m)
 	if err == nil && m.Labels[markNonce] == nonce {
-		err = f.engine.call(ctx, http.MethodDelete, path, nil, nil)
+		err = f.removeVolume(ctx, name)
 	}
-	if err != nil && !errors.Is(err, errNotFound) {
-		return fmt.Errorf("fault %s is reverted, but volume %s of the engine still says that it is in effect: %w", fault, m.Name, err)
+	if errors.Is(err, errNotFound) {
+		err = nil
+	}
+	if err = errors.Join(err, f.removeVolume(ctx, stopName(nonce))); err != nil {
+		return fmt.Errorf("fault %s is reverted, but volume %s of the engine still says that it is in effect: %w", fault, name, err)
 	}
 	return nil
+}
+
+// removeVolume is no error if it is gone.
+func (f *Fleet) removeVolume(ctx context.Context, name string) error {
+	err := f.engine.call(ctx, http.MethodDelete, "/volumes/"+url.PathEscape(name), nil, nil)
+	if errors.Is(err, errNotFound) {
+		return nil
+	}
+	return err
 }
 
 // marks lists the faults in effect on the engine, of all fleets.
