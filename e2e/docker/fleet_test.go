@@ -3,7 +3,6 @@
 package docker
 
 import (
-	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -19,7 +18,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	w := newWorld(t) // one for all: every test ends with a healthy fleet, or fails
+	w := newWorld(t, false) // one for all: every test ends with a healthy fleet, or fails
 	before := w.allFacts()
 	east := fleet.Selector{Region: "us-east"}
 	fleettest.Run(t, fleettest.Suite{
@@ -72,7 +71,7 @@ func guard(t *testing.T, u fleet.Undo) (beat func() error) {
 
 // TestRegionKeepsItsAddresses disconnects a region and connects it again, in another process.
 func TestRegionKeepsItsAddresses(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, false)
 	before, f := w.allFacts(), w.fleet(t)
 	u := w.prepare(t, f, fleet.Isolate, fleet.Params{})
 	if err := f.Inject(t.Context(), u); err != nil {
@@ -102,7 +101,7 @@ func TestRegionKeepsItsAddresses(t *testing.T) {
 func TestContainerRemoved(t *testing.T) {
 	for kind, with := range map[fleet.FaultKind]fleet.Params{fleet.Kill: {}, fleet.Pause: {}, fleet.Isolate: {}, fleet.Slow: {Share: 0.5}, fleet.RestartLoop: {}} {
 		t.Run(string(kind), func(t *testing.T) {
-			w := newWorld(t)
+			w := newWorld(t, false)
 			before, f := w.facts("us-east-2"), w.fleet(t)
 			u := w.prepare(t, f, kind, with)
 			if err := f.Inject(t.Context(), u); err != nil {
@@ -128,32 +127,20 @@ func TestContainerRemoved(t *testing.T) {
 func TestDaemonRestarted(t *testing.T) {
 	for kind, with := range map[fleet.FaultKind]fleet.Params{fleet.Kill: {}, fleet.Pause: {}, fleet.Isolate: {}, fleet.Slow: {Share: 0.5}, fleet.RestartLoop: {}} {
 		t.Run(string(kind), func(t *testing.T) {
-			w := newWorld(t)
+			w := newWorld(t, true)
 			before, f := w.allFacts(), w.fleet(t)
 			u := w.prepare(t, f, kind, with)
 			if err := f.Inject(t.Context(), u); err != nil {
 				t.Fatal(err)
 			}
-			if err := daemon.stop(); err != nil {
-				t.Fatal(err)
-			}
-			if err := f.Revert(t.Context(), u); err == nil {
-				t.Error("reverted while there was no engine")
-			}
-			if err := daemon.start(); err != nil {
-				t.Fatal(err)
-			}
+			w.restart()
 			if left, err := f.Leftovers(t.Context()); err != nil || !cmp.Equal(left, []string{"broken"}) {
 				t.Errorf("the engine has forgotten: %v, %v", left, err)
 			}
-			if kind == fleet.Kill {
-				if now := w.facts("us-east-1"); now.Running {
-					t.Errorf("the engine has started it: %+v", now)
-				}
+			if now := w.facts("us-east-1"); now.Running && kind == fleet.Kill {
+				t.Errorf("the engine has started it: %+v", now)
 			}
-			if err := f.Revert(t.Context(), u); err != nil {
-				t.Fatal(err)
-			}
+			w.revert(f, u)
 			for _, name := range u.Targets {
 				if diff := cmp.Diff(before[name], w.facts(name)); diff != "" {
 					t.Errorf("%s (-before +after):\n%s", name, diff)
@@ -163,24 +150,49 @@ func TestDaemonRestarted(t *testing.T) {
 	}
 }
 
-// TestAddressTaken: an address that another container has by now is no silent change.
-func TestAddressTaken(t *testing.T) {
-	w := newWorld(t)
+// TestNoEngine: what cannot be seen is not taken for reverted.
+func TestNoEngine(t *testing.T) {
+	w := newWorld(t, false)
 	f := w.fleet(t)
-	before, u := w.facts("us-east-1"), w.prepare(t, f, fleet.Isolate, fleet.Params{})
-	if err := f.Inject(t.Context(), u); err != nil {
+	u := w.prepare(t, f, fleet.Kill, fleet.Params{})
+	if err := daemon.stop(); err != nil {
 		t.Fatal(err)
 	}
-	w.createAs("thief", map[string]any{"Image": image, "Entrypoint": []string{"/gwdr", "lab", "echo", "--listen", "0.0.0.0:9000"},
-		"HostConfig": map[string]any{"NetworkMode": "gateways"}, "NetworkingConfig": map[string]any{"EndpointsConfig": map[string]any{
-			"gateways": map[string]any{"IPAMConfig": map[string]any{"IPv4Address": before.Address}}}}})
-	err := f.Revert(t.Context(), u)
-	wants(t, err, "us-east-1", before.Address, "container thief")
-	daemon.must(t, "DELETE", "/containers/thief?force=true", nil, nil)
-	if err := f.Revert(context.WithoutCancel(t.Context()), u); err != nil {
+	wants(t, f.Revert(t.Context(), u), "engine is not to be had at unix://")
+	_, err := docker.Reopen(t.Context(), u, quiet())
+	wants(t, err, "engine is not to be had at unix://")
+	if err := daemon.start(); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(before, w.facts("us-east-1")); diff != "" {
-		t.Errorf("container (-before +after):\n%s", diff)
+	w.revert(f, u)
+}
+
+// TestAddressTaken gives the address of an isolated container to another one. If somebody had asked for the address, that is
+// an error for as long as it is so; one that the engine had chosen is nobody's.
+func TestAddressTaken(t *testing.T) {
+	for name, asked := range map[string]bool{"asked for": true, "chosen by the engine": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, asked)
+			f := w.fleet(t)
+			before, u := w.facts("us-east-1"), w.prepare(t, f, fleet.Isolate, fleet.Params{})
+			if err := f.Inject(t.Context(), u); err != nil {
+				t.Fatal(err)
+			}
+			w.create("thief", nil, "", before.Address, "lab", "echo", "--listen", "0.0.0.0:9000")
+			if !asked {
+				w.revert(f, u)
+				before.Address = w.facts("us-east-1").Address
+			} else {
+				wants(t, f.Revert(t.Context(), u), "us-east-1", before.Address, "container thief")
+				daemon.must(t, "DELETE", "/containers/thief?force=true", nil, nil)
+				w.revert(f, u)
+			}
+			if now := w.facts("us-east-1"); now != before || now.Address == "" {
+				t.Errorf("container is %+v, it was %+v", now, before)
+			}
+			if left, err := f.Leftovers(t.Context()); err != nil || len(left) > 0 {
+				t.Errorf("left: %v, %v", left, err)
+			}
+		})
 	}
 }

@@ -27,7 +27,7 @@ func wants(t testing.TB, err error, parts ...string) {
 }
 
 func TestRefusals(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, false)
 	daemon.must(t, "POST", "/networks/create", map[string]any{"Name": "by-chance"}, nil)
 	t.Cleanup(func() { daemon.must(t, "DELETE", "/networks/by-chance", nil, nil) })
 	odd := func(name string, host map[string]any) {

@@ -91,8 +91,9 @@ type world struct {
 	edge    string // base URL
 }
 
-// newWorld starts the containers. The test ends with the proof that the fleet is whole, and removes everything.
-func newWorld(t testing.TB) *world {
+// newWorld starts the containers, and removes them when the test ends. The instances have addresses that somebody has asked
+// for, or else such as the engine chooses.
+func newWorld(t testing.TB, asked bool) *world {
 	t.Helper()
 	if t, ok := t.(*testing.T); ok {
 		need(t)
@@ -103,13 +104,17 @@ func newWorld(t testing.TB) *world {
 		"IPAM": map[string]any{"Config": []any{map[string]any{"Subnet": subnet}}}}, &made)
 	w.network = made.ID
 	t.Cleanup(w.remove)
-	w.create("echo", nil, "", "lab", "echo", "--listen", "0.0.0.0:9000")
-	for id, region := range map[string]string{"us-east-1": "us-east", "us-east-2": "us-east", "us-west-1": "us-west"} {
-		w.create(id, map[string]string{"app": "gateway", docker.RegionLabel: region}, "",
+	w.create("echo", nil, "", "", "lab", "echo", "--listen", "0.0.0.0:9000")
+	for i, id := range []string{"us-east-1", "us-east-2", "us-west-1"} {
+		region, address := strings.TrimSuffix(strings.TrimSuffix(id, "-1"), "-2"), ""
+		if asked {
+			address = fmt.Sprintf("10.213.77.%d", 100+i)
+		}
+		w.create(id, map[string]string{"app": "gateway", docker.RegionLabel: region}, "", address,
 			"serve", "--role", "data", "--data", "/gateway", "--listen", "0.0.0.0:8080", "--instance", id, "--region", region)
 	}
 	port := freePort(t)
-	w.create("edge", nil, port, "serve", "--role", "data", "--data", "/edge", "--listen", "0.0.0.0:8080", "--instance", "edge")
+	w.create("edge", nil, port, "", "serve", "--role", "data", "--data", "/edge", "--listen", "0.0.0.0:8080", "--instance", "edge")
 	w.edge = "http://127.0.0.1:" + port
 	w.await(func() error {
 		resp, err := http.Get(w.edge + "/orders")
@@ -125,16 +130,21 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
-// create makes a container and starts it. Its port 8080 is published at the port, if there is one.
-func (w *world) create(name string, labels map[string]string, port string, args ...string) {
+// create makes a container and starts it. Its port 8080 is published at the port, if there is one, and it asks for the
+// address, if there is one.
+func (w *world) create(name string, labels map[string]string, port, address string, args ...string) {
 	w.t.Helper()
 	host := map[string]any{"NetworkMode": "gateways", "RestartPolicy": map[string]any{"Name": "always"}}
+	endpoint := map[string]any{"Aliases": []string{name + ".gateways"}}
+	if address != "" {
+		endpoint["IPAMConfig"] = map[string]any{"IPv4Address": address}
+	}
 	if port != "" {
 		host["PortBindings"] = map[string]any{"8080/tcp": []any{map[string]any{"HostIp": "127.0.0.1", "HostPort": port}}}
 	}
 	w.createAs(name, map[string]any{"Image": image, "Entrypoint": []string{"/gwdr"}, "Cmd": args, "Labels": labels,
 		"Env": []string{"HOME=/tmp"}, "ExposedPorts": map[string]any{"8080/tcp": map[string]any{}}, "HostConfig": host,
-		"NetworkingConfig": map[string]any{"EndpointsConfig": map[string]any{"gateways": map[string]any{"Aliases": []string{name + ".gateways"}}}}})
+		"NetworkingConfig": map[string]any{"EndpointsConfig": map[string]any{"gateways": endpoint}}})
 }
 
 func (w *world) createAs(name string, config map[string]any) {
@@ -234,6 +244,20 @@ func (w *world) allFacts() map[string]facts {
 		all[name] = w.facts(name)
 	}
 	return all
+}
+
+// restart restarts the engine.
+func (w *world) restart() {
+	w.t.Helper()
+	if err := errors.Join(daemon.stop(), daemon.start()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// revert reverts the fault as a drill does: it tries again.
+func (w *world) revert(f *docker.Fleet, u fleet.Undo) {
+	w.t.Helper()
+	w.await(func() error { return f.Revert(w.t.Context(), u) })
 }
 
 // prepare prepares a fault for a region.

@@ -137,6 +137,16 @@ type network struct {
 	Containers map[string]struct{ Name, IPv4Address string }
 }
 
+// holder returns the name of another container that has the address, or "".
+func (n network) holder(address, than string) string {
+	for id, c := range n.Containers {
+		if ip, _, _ := strings.Cut(c.IPv4Address, "/"); ip == address && id != than {
+			return c.Name
+		}
+	}
+	return ""
+}
+
 // builtin are the pools of an engine that was given none.
 func builtin() []prefix {
 	pools := []prefix{{netip.MustParsePrefix("192.168.0.0/16"), 20}}

@@ -44,7 +44,7 @@ func injectors() map[fleet.FaultKind]injector {
 		},
 		fleet.Isolate: {
 			prepare: refuseIsolate, inject: []stage{(*Fleet).disconnect}, broken: isAlone, look: (*Fleet).lookAlone,
-			revert: (*Fleet).reconnect, whole: sameNetworks,
+			revert: (*Fleet).reconnect, whole: isConnected,
 		},
 		fleet.Slow: {
 			prepare: prepareSlow, inject: []stage{(*Fleet).slowDown}, broken: isSlowed, look: (*Fleet).lookThrottled,

@@ -49,58 +49,69 @@ func (f *Fleet) detach(ctx context.Context, t target, networkID string) error {
 	return nil
 }
 
-// reconnect connects the container with each of its networks, unless it is.
+// reconnect connects the container again as it was.
 func (f *Fleet) reconnect(ctx context.Context, t target) error {
 	c, err := f.engine.inspect(ctx, t.ID)
 	if err != nil {
 		return err
 	}
+	return f.connectAll(ctx, c, t)
+}
+
+// connectAll connects the container with each of its networks, unless it is as it was. An address that somebody has asked
+// for it gets, or there is an error. One that the engine had chosen it gets unless another has it by now: nobody was
+// promised that one, and the engine itself gives it away when it is started again.
+func (f *Fleet) connectAll(ctx context.Context, c container, t target) error {
 	for _, id := range slices.Sorted(maps.Keys(t.Networks)) {
-		now, ok := attached(c, id)
-		if ok && sameEndpoint(now, t.Networks[id], t.ID) == nil {
+		was := t.Networks[id]
+		now, there := attached(c, id)
+		if there && sameEndpoint(now, was, t.ID) == nil {
 			continue
 		}
-		if err := f.move(ctx, t, id, ok); err != nil {
+		n, err := f.engine.network(ctx, id)
+		if err != nil {
+			return err
+		}
+		wish := was.IPAddress
+		if who := n.holder(wish, t.ID); !slices.Contains(t.Pinned, id) || who != "" && !was.asked() {
+			wish = ""
+			f.options.Log.Warn("container has another address than before", "container", t.Name, "network", n.Name, "before", was.IPAddress, "now_of", who)
+		}
+		if wish == "" && there {
+			continue
+		}
+		if err := f.move(ctx, t, n, wish, there); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// move connects the container with a network, at the address that it had; before, it is disconnected if it is there already.
-func (f *Fleet) move(ctx context.Context, t target, networkID string, there bool) error {
+// move connects the container with a network, at the address if there is one; before, it is disconnected if it is there
+// already.
+func (f *Fleet) move(ctx context.Context, t target, n network, address string, there bool) error {
 	if there {
-		if err := f.detach(ctx, t, networkID); err != nil {
+		if err := f.detach(ctx, t, n.ID); err != nil {
 			return err
 		}
 	}
-	was := t.Networks[networkID]
-	ipam := ipamConfig{IPv4Address: was.IPAddress, IPv6Address: was.GlobalIPv6Address}
-	if was.IPAMConfig != nil {
-		ipam.LinkLocalIPs = was.IPAMConfig.LinkLocalIPs
-	}
-	body := map[string]any{"Container": t.ID, "EndpointConfig": map[string]any{
-		"IPAMConfig": ipam, "Links": was.Links, "Aliases": was.names(t.ID), "DriverOpts": was.DriverOpts,
-	}}
-	err := f.engine.call(ctx, http.MethodPost, "/networks/"+url.PathEscape(networkID)+"/connect", body, nil)
-	if err != nil {
-		return fmt.Errorf("connect with its network at %s%s: %w", was.IPAddress, f.taken(ctx, networkID, was.IPAddress), err)
-	}
-	return nil
-}
-
-// taken says who has an address.
-func (f *Fleet) taken(ctx context.Context, networkID, address string) string {
-	n, err := f.engine.network(ctx, networkID)
-	if err != nil {
-		return ""
-	}
-	for _, c := range n.Containers {
-		if ip, _, _ := strings.Cut(c.IPv4Address, "/"); ip == address {
-			return fmt.Sprintf(", which container %s has by now in network %s", c.Name, n.Name)
+	was := t.Networks[n.ID]
+	body := map[string]any{"Links": was.Links, "Aliases": was.names(t.ID), "DriverOpts": was.DriverOpts}
+	if address != "" {
+		ipam := ipamConfig{IPv4Address: address, IPv6Address: was.GlobalIPv6Address}
+		if was.IPAMConfig != nil {
+			ipam.LinkLocalIPs = was.IPAMConfig.LinkLocalIPs
 		}
+		body["IPAMConfig"] = ipam
 	}
-	return " in network " + n.Name
+	err := f.engine.call(ctx, http.MethodPost, "/networks/"+url.PathEscape(n.ID)+"/connect", map[string]any{"Container": t.ID, "EndpointConfig": body}, nil)
+	if err == nil {
+		return nil
+	}
+	if who := n.holder(address, t.ID); who != "" {
+		return fmt.Errorf("connect with network %s at %s, which container %s has by now: %w", n.Name, address, who, err)
+	}
+	return fmt.Errorf("connect with network %s at %s: %w", n.Name, address, err)
 }
 
 // attached returns the container's endpoint in a network.
@@ -113,21 +124,50 @@ func attached(c container, networkID string) (endpoint, bool) {
 	return endpoint{}, false
 }
 
+// asked reports whether somebody has asked for the endpoint's address.
+func (e endpoint) asked() bool {
+	return e.IPAMConfig != nil && (e.IPAMConfig.IPv4Address != "" || e.IPAMConfig.IPv6Address != "")
+}
+
 func sameAddress(a, b endpoint) bool {
 	return a.IPAddress == b.IPAddress && a.GlobalIPv6Address == b.GlobalIPv6Address
 }
 
 // sameEndpoint says how an endpoint is not as it was.
 func sameEndpoint(now, was endpoint, id string) error {
-	switch {
-	case !sameAddress(now, was):
+	if !sameAddress(now, was) {
 		return fmt.Errorf("its address is %s, it was %s", strings.TrimSpace(now.IPAddress+" "+now.GlobalIPv6Address), strings.TrimSpace(was.IPAddress+" "+was.GlobalIPv6Address))
+	}
+	return sameNames(now, was, id)
+}
+
+func sameNames(now, was endpoint, id string) error {
+	switch {
 	case !slices.Equal(now.names(id), was.names(id)):
 		return fmt.Errorf("its aliases are %v, they were %v", now.names(id), was.names(id))
 	case !slices.Equal(now.Links, was.Links):
 		return fmt.Errorf("its links are %v, they were %v", now.Links, was.Links)
 	case !maps.Equal(now.DriverOpts, was.DriverOpts):
 		return fmt.Errorf("its driver options are %v, they were %v", now.DriverOpts, was.DriverOpts)
+	}
+	return nil
+}
+
+// isConnected says how the container is not connected as it was, but for addresses that the engine had chosen.
+func isConnected(c container, t target) error {
+	for _, id := range slices.Sorted(maps.Keys(t.Networks)) {
+		was := t.Networks[id]
+		now, ok := attached(c, id)
+		if !ok {
+			return fmt.Errorf("it is not in the network %.12s, in which it was %s", id, was.IPAddress)
+		}
+		same := sameNames
+		if was.asked() {
+			same = sameEndpoint
+		}
+		if err := same(now, was, t.ID); err != nil {
+			return err
+		}
 	}
 	return nil
 }

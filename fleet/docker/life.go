@@ -71,10 +71,15 @@ func (f *Fleet) run(ctx context.Context, data undoData, t target) error {
 	} else if other != "" {
 		return fmt.Errorf("it is kept down by fault %s, which is to be reverted before", other)
 	}
-	return f.start(ctx, t)
+	if err := f.start(ctx, t); err != nil {
+		return err
+	}
+	f.options.Log.Info("container started", "container", t.Name)
+	return nil
 }
 
-// revertRestart gives a container that runs again its restart policy and, where another took it meanwhile, its address.
+// revertRestart gives a container that runs again its restart policy, and its addresses: as after any restart, the engine may
+// have chosen others.
 func (f *Fleet) revertRestart(ctx context.Context, t target) error {
 	c, err := f.engine.inspect(ctx, t.ID)
 	if err != nil {
@@ -85,21 +90,7 @@ func (f *Fleet) revertRestart(ctx context.Context, t target) error {
 			return err
 		}
 	}
-	for id, was := range t.Networks {
-		now, ok := attached(c, id)
-		if ok && sameAddress(now, was) {
-			continue
-		}
-		if !slices.Contains(t.Pinned, id) {
-			f.options.Log.Warn("container has another address, as after any restart: its network takes no wishes",
-				"container", t.Name, "before", was.IPAddress, "now", now.IPAddress)
-			continue
-		}
-		if err := f.move(ctx, t, id, ok); err != nil {
-			return err
-		}
-	}
-	return nil
+	return f.connectAll(ctx, c, t)
 }
 
 func (f *Fleet) pause(ctx context.Context, t target) error {
@@ -130,17 +121,11 @@ func isDown(c container, t target) error {
 	return nil
 }
 
-// isRestarted wants the addresses too that can be had for the asking.
 func isRestarted(c container, t target) error {
 	if p := c.HostConfig.RestartPolicy.normal(); p != t.Restart {
 		return fmt.Errorf("its restart policy is %s, it was %s", p.Name, t.Restart.Name)
 	}
-	for _, id := range t.Pinned {
-		if now, ok := attached(c, id); !ok || !sameAddress(now, t.Networks[id]) {
-			return fmt.Errorf("its address is %q, it was %s", now.IPAddress, t.Networks[id].IPAddress)
-		}
-	}
-	return nil
+	return isConnected(c, t)
 }
 
 func isPaused(c container, _ target) error {
