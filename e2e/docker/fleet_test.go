@@ -179,6 +179,7 @@ func TestAddressTaken(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.create("thief", nil, "", before.Address, "lab", "echo", "--listen", "0.0.0.0:9000")
+			w.start("thief")
 			if !asked {
 				w.revert(f, u)
 				before.Address = w.facts("us-east-1").Address

@@ -33,6 +33,7 @@ func TestRefusals(t *testing.T) {
 	odd := func(name string, host map[string]any) {
 		w.createAs(name, map[string]any{"Image": image, "Entrypoint": []string{"/gwdr", "lab", "echo", "--listen", "0.0.0.0:9000"},
 			"Labels": map[string]string{"app": "gateway"}, "ExposedPorts": map[string]any{"9000/tcp": map[string]any{}}, "HostConfig": host})
+		w.start(name)
 		t.Cleanup(func() { daemon.must(t, "DELETE", "/containers/"+name+"?force=true", nil, nil) })
 	}
 	odd("anywhere", map[string]any{"NetworkMode": "by-chance"})

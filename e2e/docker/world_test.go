@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -64,7 +65,7 @@ func state(endpoints ...string) []byte {
 	for i, url := range endpoints {
 		list = append(list, map[string]any{"url": url, "priority": i})
 	}
-	upstream := map[string]any{"endpoints": list, "balance": "failover",
+	upstream := map[string]any{"endpoints": list, "balance": "failover", "retries": -1, // so that clients see what happens
 		"health": map[string]any{"path": "/.gwdr/ready", "interval": "100ms", "timeout": "250ms", "unhealthy": 2}}
 	if len(endpoints) == 1 {
 		delete(upstream, "health")
@@ -116,6 +117,7 @@ func newWorld(t testing.TB, asked bool) *world {
 	port := freePort(t)
 	w.create("edge", nil, port, "", "serve", "--role", "data", "--data", "/edge", "--listen", "0.0.0.0:8080", "--instance", "edge")
 	w.edge = "http://127.0.0.1:" + port
+	w.start("echo", "us-east-1", "us-east-2", "us-west-1", "edge")
 	w.await(func() error {
 		resp, err := http.Get(w.edge + "/orders")
 		if err != nil {
@@ -130,7 +132,7 @@ func newWorld(t testing.TB, asked bool) *world {
 	return w
 }
 
-// create makes a container and starts it. Its port 8080 is published at the port, if there is one, and it asks for the
+// create makes a container. Its port 8080 is published at the port, if there is one, and it asks for the
 // address, if there is one.
 func (w *world) create(name string, labels map[string]string, port, address string, args ...string) {
 	w.t.Helper()
@@ -150,16 +152,36 @@ func (w *world) create(name string, labels map[string]string, port, address stri
 func (w *world) createAs(name string, config map[string]any) {
 	w.t.Helper()
 	daemon.must(w.t, "POST", "/containers/create?name="+name, config, nil)
-	daemon.must(w.t, "POST", "/containers/"+name+"/start", nil, nil)
+}
+
+// each makes a call for every container at once: each takes a second on a busy machine.
+func (w *world) each(method, path string, names ...string) {
+	w.t.Helper()
+	errs := make([]error, len(names))
+	var calls sync.WaitGroup
+	for i, name := range names {
+		calls.Go(func() { errs[i] = daemon.ask(method, fmt.Sprintf(path, name), nil, nil) })
+	}
+	calls.Wait()
+	if err := errors.Join(errs...); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) start(names ...string) {
+	w.t.Helper()
+	w.each("POST", "/containers/%s/start", names...)
 }
 
 // remove removes all containers, and the network.
 func (w *world) remove() {
 	var all []struct{ ID string }
 	daemon.must(w.t, "GET", "/containers/json?all=true", nil, &all)
+	var ids []string
 	for _, c := range all {
-		daemon.must(w.t, "DELETE", "/containers/"+c.ID+"?force=true&v=true", nil, nil)
+		ids = append(ids, c.ID)
 	}
+	w.each("DELETE", "/containers/%s?force=true&v=true", ids...)
 	daemon.must(w.t, "DELETE", "/networks/"+w.network, nil, nil)
 	var left struct{ Volumes []struct{ Name string } }
 	daemon.must(w.t, "GET", "/volumes", nil, &left)
