@@ -150,6 +150,25 @@ func TestDaemonRestarted(t *testing.T) {
 	}
 }
 
+// TestMarkGone takes away what says on the engine that the fault is in effect: the drill would abort, and revert.
+func TestMarkGone(t *testing.T) {
+	w := newWorld(t, false)
+	before, f := w.allFacts(), w.fleet(t)
+	u := w.prepare(t, f, fleet.Kill, fleet.Params{})
+	if err := f.Inject(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Renew(t.Context(), u); err != nil {
+		t.Errorf("renew: %v", err)
+	}
+	daemon.must(t, "POST", "/volumes/prune", nil, nil)
+	wants(t, f.Renew(t.Context(), u), "not in effect any more")
+	w.revert(f, u)
+	if diff := cmp.Diff(before, w.allFacts()); diff != "" {
+		t.Errorf("containers (-before +after):\n%s", diff)
+	}
+}
+
 // TestNoEngine: what cannot be seen is not taken for reverted.
 func TestNoEngine(t *testing.T) {
 	w := newWorld(t, false)
