@@ -150,6 +150,27 @@ func TestDaemonRestarted(t *testing.T) {
 	}
 }
 
+// TestNetworkRemoved removes the network of an isolated region, which nothing keeps from it: a container without its network
+// is not as it was, and not gone either.
+func TestNetworkRemoved(t *testing.T) {
+	w := newWorld(t, false)
+	var made struct{ ID string }
+	daemon.must(t, "POST", "/networks/create", map[string]any{"Name": "behind", "IPAM": map[string]any{"Config": []any{map[string]any{"Subnet": "10.213.78.0/24"}}}}, &made)
+	daemon.must(t, "POST", "/networks/behind/connect", map[string]any{"Container": "us-east-1"}, nil)
+	f := w.fleet(t)
+	u := w.prepare(t, f, fleet.Isolate, fleet.Params{})
+	if err := f.Inject(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	daemon.must(t, "DELETE", "/networks/behind", nil, nil)
+	wants(t, f.Revert(t.Context(), u), "us-east-1", "network behind was removed meanwhile")
+	if left, err := f.Leftovers(t.Context()); err != nil || len(left) != 1 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	daemon.must(t, "DELETE", "/containers/us-east-1?force=true", nil, nil)
+	w.revert(f, u)
+}
+
 // TestMarkGone takes away what says on the engine that the fault is in effect: the drill would abort, and revert.
 func TestMarkGone(t *testing.T) {
 	w := newWorld(t, false)

@@ -49,10 +49,12 @@ type container struct {
 }
 
 type state struct {
-	Status    string
-	Running   bool // also when it is paused
-	Paused    bool
-	StartedAt string
+	Status  string
+	Running bool // also when it is paused
+	Paused  bool
+	// Restarting says that the engine is about to start it again, after it ended by itself.
+	Restarting bool
+	StartedAt  string
 }
 
 type restartPolicy struct {
@@ -99,6 +101,7 @@ func (l cpuLimit) cpus() float64 {
 
 // endpoint is a container's place in a network.
 type endpoint struct {
+	Network           string `json:",omitempty"` // its name, which the engine says elsewhere
 	NetworkID         string
 	IPAMConfig        *ipamConfig `json:",omitempty"`
 	Links             []string

@@ -142,13 +142,20 @@ func (f *Fleet) Verify(ctx context.Context, u fleet.Undo) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var seen []string
-	for _, t := range data.Targets {
-		what, err := f.look(ctx, u.Fault.Kind, t)
-		if err != nil {
-			return "", fmt.Errorf("verify fault %s: %s: %w", u.Fault.ID, t.Name, err)
-		}
-		seen = append(seen, t.Name+": "+what)
+	seen := make([]string, len(data.Targets))
+	together, ctx := errgroup.WithContext(ctx)
+	for i, t := range data.Targets {
+		together.Go(func() error {
+			what, err := f.look(ctx, u.Fault.Kind, t)
+			if err != nil {
+				return fmt.Errorf("verify fault %s: %s: %w", u.Fault.ID, t.Name, err)
+			}
+			seen[i] = t.Name + ": " + what
+			return nil
+		})
+	}
+	if err := together.Wait(); err != nil {
+		return "", err
 	}
 	return strings.Join(seen, "; "), nil
 }
@@ -200,7 +207,7 @@ func (f *Fleet) Revert(ctx context.Context, u fleet.Undo) error {
 	var failed []error
 	for _, t := range data.inOrder() {
 		err := f.revertOne(ctx, u, data, t)
-		if errors.Is(err, errNotFound) {
+		if errors.Is(err, errGone) {
 			f.options.Log.Warn("container was removed, nothing of it is to be reverted", "container", t.Name, "fault", u.Fault.ID)
 			continue
 		}
@@ -214,9 +221,17 @@ func (f *Fleet) Revert(ctx context.Context, u fleet.Undo) error {
 	return f.unmark(ctx, u.Fault.ID, data.Nonce)
 }
 
+// errGone says that the container was removed.
+var errGone = errors.New("container was removed")
+
 // revertOne ends the fault for one target, and looks at it again. Whatever the fault, the target runs afterwards: an engine
 // that was restarted may have ended it.
 func (f *Fleet) revertOne(ctx context.Context, u fleet.Undo, data undoData, t target) error {
+	if _, err := f.engine.inspect(ctx, t.ID); errors.Is(err, errNotFound) {
+		return errGone // whatever else is not there later, such as a network, is an error
+	} else if err != nil {
+		return err
+	}
 	how := injectors()[u.Fault.Kind]
 	if err := f.run(ctx, data, t); err != nil {
 		return err
@@ -228,7 +243,7 @@ func (f *Fleet) revertOne(ctx context.Context, u fleet.Undo, data undoData, t ta
 	if err != nil {
 		return err
 	}
-	if !c.State.Running {
+	if !c.State.Running || c.State.Restarting {
 		return fmt.Errorf("it does not run (%s)", c.State.Status)
 	}
 	if err := how.whole(c, t); err != nil {

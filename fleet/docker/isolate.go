@@ -69,7 +69,9 @@ func (f *Fleet) connectAll(ctx context.Context, c container, t target) error {
 			continue
 		}
 		n, err := f.engine.network(ctx, id)
-		if err != nil {
+		if errors.Is(err, errNotFound) {
+			return fmt.Errorf("its network %s was removed meanwhile: it stays disconnected until the container is created anew", was.Network)
+		} else if err != nil {
 			return err
 		}
 		wish := was.IPAddress
@@ -159,7 +161,7 @@ func isConnected(c container, t target) error {
 		was := t.Networks[id]
 		now, ok := attached(c, id)
 		if !ok {
-			return fmt.Errorf("it is not in the network %.12s, in which it was %s", id, was.IPAddress)
+			return fmt.Errorf("it is not in network %s, in which it was %s", was.Network, was.IPAddress)
 		}
 		same := sameNames
 		if was.asked() {
@@ -177,7 +179,7 @@ func sameNetworks(c container, t target) error {
 	for _, id := range slices.Sorted(maps.Keys(t.Networks)) {
 		now, ok := attached(c, id)
 		if !ok {
-			return fmt.Errorf("it is not in the network %.12s, in which it was %s", id, t.Networks[id].IPAddress)
+			return fmt.Errorf("it is not in network %s, in which it was %s", t.Networks[id].Network, t.Networks[id].IPAddress)
 		}
 		if err := sameEndpoint(now, t.Networks[id], t.ID); err != nil {
 			return err

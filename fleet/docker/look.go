@@ -64,8 +64,12 @@ func (f *Fleet) lookSilent(ctx context.Context, t target) (string, error) {
 	if len(t.Answers) == 0 {
 		return "the engine says so; it answered at no address that gwdr reaches before either", nil
 	}
-	if at := answering(ctx, t.Answers); len(at) > 0 {
+	at := answering(ctx, t.Answers)
+	switch {
+	case len(at) > 0:
 		return "", fmt.Errorf("it still answers at %s", strings.Join(at, " and "))
+	case ctx.Err() != nil: // nobody waited for an answer
+		return "", ctx.Err()
 	}
 	return "no answer at " + strings.Join(t.Answers, " and "), nil
 }

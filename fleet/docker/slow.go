@@ -104,6 +104,10 @@ func (f *Fleet) lookThrottled(ctx context.Context, t target) (string, error) {
 		if now > before {
 			return fmt.Sprintf("the kernel holds it to %v CPUs", t.Slowed.cpus()), nil
 		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(20 * time.Millisecond):
+		}
 	}
 	return "", errors.New("the kernel counts no periods in which its CPU is limited, or nothing ran in it")
 }

@@ -140,11 +140,12 @@ func (f *Fleet) target(ctx context.Context, id string, fault fleet.Fault, how in
 		Restart: c.HostConfig.RestartPolicy.normal(), CPU: c.HostConfig.cpuLimit}
 	t.Name = (listed{Names: []string{c.Name}}).name()
 	for _, e := range c.NetworkSettings.Networks {
-		t.Networks[e.NetworkID] = e
 		n, err := f.engine.network(ctx, e.NetworkID)
 		if err != nil {
 			return target{}, err
 		}
+		e.Network = n.Name
+		t.Networks[n.ID] = e
 		if n.chosen(f.pools) {
 			t.Pinned = append(t.Pinned, n.ID)
 		}
@@ -154,7 +155,7 @@ func (f *Fleet) target(ctx context.Context, id string, fault fleet.Fault, how in
 		return target{}, err
 	}
 	t.Answers = answering(ctx, c.doors())
-	return t, nil
+	return t, ctx.Err()
 }
 
 // unchanged refuses a container that is not as it was when the fault was prepared: its undo record would not restore it.
