@@ -236,18 +236,16 @@ func (f *Fleet) revertOne(ctx context.Context, u fleet.Undo, data undoData, t ta
 	if err := f.run(ctx, data, t); err != nil {
 		return err
 	}
-	if err := how.revert(f, ctx, t); err != nil {
-		return err
-	}
+	failed := how.revert(f, ctx, t) // what counts is how it is now: the guard may revert at the same time
 	c, err := f.engine.inspect(ctx, t.ID)
-	if err != nil {
-		return err
-	}
-	if !c.State.Running || c.State.Restarting {
-		return fmt.Errorf("it does not run (%s)", c.State.Status)
+	switch {
+	case err != nil:
+		return errors.Join(failed, err)
+	case !c.State.Running || c.State.Restarting:
+		return errors.Join(failed, fmt.Errorf("it does not run (%s)", c.State.Status))
 	}
 	if err := how.whole(c, t); err != nil {
-		return err
+		return errors.Join(failed, err)
 	}
 	f.awaitAnswers(ctx, t)
 	return nil
