@@ -236,3 +236,22 @@ func (u *user) killGuard() {
 	}
 	u.t.Fatal("there is no guard")
 }
+
+// TestOwnContainer runs a drill in a container of the fleet that it is to break: it refuses to break itself.
+func TestOwnContainer(t *testing.T) {
+	w := newWorld(t, false)
+	u := w.user(t)
+	u.write("self.yaml", strings.NewReplacer("select: {region: us-east}, expect: {min: 2, max: 2}", "select: {instance: self}").Replace(regionLoss))
+	u.write("gwdr.yaml", "state: state\nfleets: {prod: {driver: docker, label: app=gateway, allow: true, host: 'unix:///engine.sock', url: 'http://edge:8080'}}\n")
+	w.createAs("self", map[string]any{"Image": image, "Entrypoint": []string{"/gwdr"}, "Cmd": []string{"drill", "run", "self.yaml", "--plain"},
+		"Labels": map[string]string{"app": "gateway"}, "Env": []string{"HOME=/home"}, "WorkingDir": "/home",
+		"HostConfig": map[string]any{"NetworkMode": "gateways", "Binds": []string{u.home + ":/home", daemon.socket() + ":/engine.sock"}}})
+	w.start("self")
+	var ended struct{ StatusCode int }
+	daemon.must(t, "POST", "/containers/self/wait", nil, &ended)
+	var said strings.Builder
+	daemon.must(t, "GET", "/containers/self/logs?stderr=true", nil, &said)
+	if ended.StatusCode != 7 || !strings.Contains(said.String(), "self: gwdr itself runs in this container") {
+		t.Errorf("exit code %d:\n%s", ended.StatusCode, said.String())
+	}
+}

@@ -63,12 +63,10 @@ func startAndRun(m *testing.M) (code int) {
 	if err == nil {
 		err = daemon.loadImage()
 	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	} else {
-		code = m.Run()
+	if err != nil { // as in a container without the rights for it
+		problem = err
 	}
+	code = m.Run()
 	if err := errors.Join(daemon.stop(), clean()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
@@ -158,7 +156,7 @@ func (d *dockerd) stop() error {
 	}
 }
 
-// ask makes one call of the Engine API, and reads the answer into out.
+// ask makes one call of the Engine API, and reads the answer into out: JSON, or as it is into a strings.Builder.
 func (d *dockerd) ask(method, path string, body, out any) error {
 	content, err := json.Marshal(body)
 	if err != nil {
@@ -188,6 +186,10 @@ func (d *dockerd) send(method, path, kind string, body io.Reader, out any) error
 		err = fmt.Errorf("%s %s: %d %s", method, path, resp.StatusCode, answer)
 	}
 	if err != nil || out == nil {
+		return err
+	}
+	if text, ok := out.(*strings.Builder); ok {
+		_, err = text.Write(answer)
 		return err
 	}
 	return json.Unmarshal(answer, out)
