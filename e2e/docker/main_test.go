@@ -49,7 +49,12 @@ func startAndRun(m *testing.M) (code int) {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	defer os.RemoveAll(dir)
+	defer func() {
+		if err := errors.Join(unmount(dir), os.RemoveAll(dir)); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}()
 	binary = filepath.Join(dir, "gwdr")
 	build := exec.Command("go", "build", "-o", binary, ".")
 	build.Dir, build.Env = "../..", append(os.Environ(), "CGO_ENABLED=0") // static: it is all that the image holds
@@ -224,6 +229,17 @@ func traces() func() error {
 		}
 		return errors.Join(errs...)
 	}
+}
+
+// unmount takes away what an engine that has ended leaves mounted below a directory: the namespace of the host's network.
+func unmount(dir string) error {
+	text, err := os.ReadFile("/proc/self/mounts")
+	for line := range strings.Lines(string(text)) {
+		if at := strings.Fields(line)[1]; strings.HasPrefix(at, dir+"/") {
+			err = errors.Join(err, syscall.Unmount(at, syscall.MNT_DETACH))
+		}
+	}
+	return err
 }
 
 // links lists the network interfaces.
