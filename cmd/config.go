@@ -80,9 +80,12 @@ type ProbeConfig struct {
 
 // FleetConfig is a fleet that drills may break.
 type FleetConfig struct {
-	Driver string `mapstructure:"driver"`
-	Label  string `mapstructure:"label"`
-	Allow  bool   `mapstructure:"allow"`
+	Driver  string `mapstructure:"driver"`   // docker
+	Label   string `mapstructure:"label"`    // that the fleet's containers carry
+	Allow   bool   `mapstructure:"allow"`    // they may be broken
+	Host    string `mapstructure:"host"`     // of the engine: unix:///path/to/docker.sock
+	URL     string `mapstructure:"url"`      // where clients come in
+	KeyFile string `mapstructure:"key_file"` // holds the API key that probes with key: live send
 }
 
 // Lab reports whether gwdr works on the embedded lab: no gateway is configured.
@@ -138,6 +141,11 @@ func readConfigFile(v *viper.Viper, file string) error {
 	datesAsText(v)
 	for _, key := range []string{"token_file", "state", "evidence", "metrics_file", "keys.identity", "keys.signing", "keys.trusted", "keys.passphrase_file", "probe.keys"} {
 		if v.InConfig(key) {
+			v.Set(key, besideFile(filepath.Dir(file), v.Get(key)))
+		}
+	}
+	for name := range v.GetStringMap("fleets") {
+		if key := "fleets." + name + ".key_file"; v.IsSet(key) {
 			v.Set(key, besideFile(filepath.Dir(file), v.Get(key)))
 		}
 	}

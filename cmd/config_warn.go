@@ -27,7 +27,11 @@ func (a *app) warnConfig() {
 		}
 	}
 	c := a.Config.Keys
-	for _, file := range append(slices.Clone(c.Identity), c.Signing, c.PassphraseFile, a.Config.Probe.Keys, a.Config.TokenFile) {
+	secrets := append(slices.Clone(c.Identity), c.Signing, c.PassphraseFile, a.Config.Probe.Keys, a.Config.TokenFile)
+	for _, f := range a.Config.Fleets {
+		secrets = append(secrets, f.KeyFile)
+	}
+	for _, file := range secrets {
 		a.warnReadable(file)
 	}
 }

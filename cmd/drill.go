@@ -96,7 +96,7 @@ func runDrill(ctx context.Context, a *app, name string, opts drillRunOptions) er
 	}
 	drawn := s.DrawSeeds(func() uint64 { return 1 + rand.Uint64N(1<<53-1) }) // which every reader of JSON can hold
 	if opts.dryRun {
-		return a.dryRun(s, drawn)
+		return a.dryRun(ctx, s, drawn)
 	}
 	notify, err := a.notifier()
 	if err != nil {
@@ -118,8 +118,11 @@ func runDrill(ctx context.Context, a *app, name string, opts drillRunOptions) er
 	if err := raisePriority(); err != nil {
 		a.Log.Info("a busy machine may disturb the measurement", "err", err)
 	}
+	if err := a.checkFleet(s); err != nil { // before the run gets a number, and before anything is announced
+		return err
+	}
 	release := func() error { return nil }
-	if dir := a.fleetDir(s.Fleet); dir != "" { // before the run gets a number, and before anything is announced
+	if dir := a.fleetDir(s.Fleet); dir != "" {
 		if release, err = drills.Claim(dir, s.Metadata.Name); err != nil {
 			return drillError(nil, err)
 		}

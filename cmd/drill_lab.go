@@ -25,7 +25,7 @@ const labFleet = "lab"
 func (a *app) openSite(s *scenarios.Scenario) func(context.Context) (*drills.Site, error) {
 	return func(ctx context.Context) (*drills.Site, error) {
 		if s.Fleet != labFleet {
-			return nil, noDriver(s.Fleet)
+			return a.openFleetSite(ctx, s)
 		}
 		site, end, err := a.openLabSite(ctx, s)
 		if err != nil {
@@ -91,7 +91,7 @@ func (a *app) labSite(ctx context.Context, s *scenarios.Scenario, lab *process.L
 	if err != nil {
 		return nil, err
 	}
-	all, err := labProbes{edge: lab.Edge(), control: lab.ControlTarget(), keys: keys}.all(s, instances)
+	all, err := siteProbes{front: lab.Edge(), control: lab.ControlTarget(), echo: true, keys: keys}.all(s, instances)
 	if err != nil {
 		return nil, err
 	}
@@ -203,14 +203,6 @@ func (o *labOperator) restore(ctx context.Context) error {
 		return errors.New("no control plane waits for a restore, or leads")
 	}
 	return o.backups.restore(ctx, leader, witnesses)
-}
-
-// openUndo opens the fleet that the undo record was made by.
-func openUndo(_ context.Context, u fleet.Undo) (fleet.Fleet, error) {
-	if u.Driver != process.Driver {
-		return nil, fmt.Errorf("no driver is named %q", u.Driver)
-	}
-	return process.Reopen(u)
 }
 
 // sameTopology reports whether a lab has the regions, instances and replication that a drill needs.

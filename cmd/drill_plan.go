@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"math"
@@ -11,7 +12,6 @@ import (
 
 	"gopkg.in/yaml.v3"
 
-	"gwdr/drills"
 	"gwdr/fleet"
 	"gwdr/scenarios"
 )
@@ -54,24 +54,12 @@ func (p plannedAction) begins() float64 {
 	return *p.AtS
 }
 
-// planInstances returns what a plan of the scenario is made of before anything is opened. It asks nobody.
-func planInstances(s *scenarios.Scenario) ([]fleet.Instance, error) {
-	if s.Fleet != labFleet {
-		return nil, noDriver(s.Fleet)
-	}
-	return s.Topology.Instances(), nil
-}
-
-// noDriver says that nobody can break the fleet.
-func noDriver(name string) error {
-	return fmt.Errorf("%w: fleet %q has no driver that can break it; only the lab can be drilled", drills.ErrRefused, name)
-}
-
-// dryRun says what a drill would do. It looks at nothing but the scenario: no lab is started, nothing is asked or written.
-func (a *app) dryRun(s *scenarios.Scenario, drawn []string) error {
-	instances, err := planInstances(s)
+// dryRun says what a drill would do. Of a lab it looks at nothing but the scenario: none is started; another fleet is asked
+// what it consists of. Nothing is written.
+func (a *app) dryRun(ctx context.Context, s *scenarios.Scenario, drawn []string) error {
+	instances, err := a.planned(ctx, s)
 	if err != nil {
-		return exitWith(exitRefused, err)
+		return err
 	}
 	plan, err := s.Plan(instances)
 	if err != nil {

@@ -48,21 +48,22 @@ func probeName(p scenarios.Probe, fresh bool) string {
 	return fmt.Sprintf("%s/%s/%s", p.Route, p.Key, mode)
 }
 
-// labProbes makes the probers of a drill on a lab.
-type labProbes struct {
-	edge, control string            // base URLs
-	keys          map[string]string // tokens of the seeded keys, by the word in the scenario
+// siteProbes makes the probers of a drill.
+type siteProbes struct {
+	front, control string            // base URLs: where clients come in, and the control target
+	echo           bool              // what is behind the gateway repeats the nonce
+	keys           map[string]string // API keys, by the word in the scenario
 }
 
 // all returns the probers of the scenario: its own, and those of its guardrails.
-func (l labProbes) all(s *scenarios.Scenario, instances []fleet.Instance) ([]drills.Probe, error) {
+func (p siteProbes) all(s *scenarios.Scenario, instances []fleet.Instance) ([]drills.Probe, error) {
 	var all []drills.Probe
 	for _, series := range seriesOf(s) {
-		base := l.edge
+		base := p.front
 		if series.Control {
-			base = l.control
+			base = p.control
 		}
-		request, err := l.request(base, series.probe, series.fresh)
+		request, err := p.request(base, series.probe, series.fresh)
 		if err != nil {
 			return nil, err
 		}
@@ -73,10 +74,10 @@ func (l labProbes) all(s *scenarios.Scenario, instances []fleet.Instance) ([]dri
 			continue
 		}
 		for _, in := range g.Select.Select(instances) {
-			if in.Role != fleet.Data {
+			if in.Role != fleet.Data || in.URL == "" { // nobody told where it is
 				continue
 			}
-			request, err := l.request(in.URL, s.SteadyState.Probes[0], false)
+			request, err := p.request(in.URL, s.SteadyState.Probes[0], false)
 			if err != nil {
 				return nil, err
 			}
@@ -88,19 +89,19 @@ func (l labProbes) all(s *scenarios.Scenario, instances []fleet.Instance) ([]dri
 }
 
 // request is what the probe sends to base. Only an answer that comes from the upstream repeats the nonce.
-func (l labProbes) request(base string, p scenarios.Probe, fresh bool) (probes.Request, error) {
-	r := probes.Request{URL: base + "/" + strings.TrimPrefix(p.Route, "/"), Expect: p.Expect.Status, Fresh: fresh,
-		Echo: p.Expect.Status == 0 || p.Expect.Status == http.StatusOK}
+func (p siteProbes) request(base string, of scenarios.Probe, fresh bool) (probes.Request, error) {
+	r := probes.Request{URL: base + "/" + strings.TrimPrefix(of.Route, "/"), Expect: of.Expect.Status, Fresh: fresh,
+		Echo: p.echo && (of.Expect.Status == 0 || of.Expect.Status == http.StatusOK)}
 	var err error
-	if r.Want, err = p.Expect.Expectation(); err != nil {
+	if r.Want, err = of.Expect.Expectation(); err != nil {
 		return r, err // never: the scenario is valid
 	}
-	if p.Key == scenarios.NoKey {
+	if of.Key == scenarios.NoKey {
 		return r, nil
 	}
-	token, ok := l.keys[p.Key]
+	token, ok := p.keys[of.Key]
 	if !ok {
-		return r, fmt.Errorf("%w: the lab has no %s key", drills.ErrRefused, p.Key)
+		return r, fmt.Errorf("%w: the fleet has no %s key", drills.ErrRefused, of.Key)
 	}
 	r.Header = map[string]string{"Authorization": "Bearer " + token}
 	return r, nil

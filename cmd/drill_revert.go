@@ -45,7 +45,7 @@ func runDrillRevert(ctx context.Context, a *app, run string) error {
 	if who, err := drills.AtWork(a.Config.Evidence); err != nil || who != "" && run == "" {
 		return withHint(exitWith(exitRefused, errors.Join(fmt.Errorf("%s is at work", who), err)), "interrupt it, and it reverts by itself")
 	}
-	reverter := &drills.Reverter{Open: openUndo, Log: a.Log}
+	reverter := &drills.Reverter{Open: a.openUndo, Log: a.Log}
 	keys, noKeys := a.openKeys(ctx) // reverting is more important than its report
 	if noKeys == nil {
 		reverter.Report = reportWriter(keys)
@@ -148,7 +148,7 @@ func newDrillGuardCommand(a *app) *cobra.Command {
 			if err != nil {
 				return usageError(err)
 			}
-			reverter := &drills.Reverter{Open: openUndo, Log: a.Log}
+			reverter := &drills.Reverter{Open: a.openUndo, Log: a.Log}
 			_, err = reverter.Watch(cmd.Context(), a.Stdin, a.Stdout, args[0], lease)
 			return err
 		},

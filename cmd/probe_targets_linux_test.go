@@ -208,9 +208,9 @@ func TestProbeOfHostileTargets(t *testing.T) {
 
 // TestADrillExpectsWhatItsScenarioSays asks a server with the requests of a drill.
 func TestADrillExpectsWhatItsScenarioSays(t *testing.T) {
-	lab := labProbes{edge: "http://" + serveHTTP(t, orders)}
+	lab := siteProbes{echo: true, front: "http://" + serveHTTP(t, orders)}
 	answer := scenarios.Answer{Status: http.StatusUnauthorized, Header: map[string]string{"X-Region": "us-east"}, Body: `/"status": *"up"/`}
-	r, err := lab.request(lab.edge, scenarios.Probe{Route: "orders", Key: scenarios.NoKey, Expect: answer}, true)
+	r, err := lab.request(lab.front, scenarios.Probe{Route: "orders", Key: scenarios.NoKey, Expect: answer}, true)
 	if err != nil {
 		t.Fatal(err)
 	}

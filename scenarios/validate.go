@@ -170,6 +170,7 @@ func (v *validator) steadyState(s *Scenario) {
 	for i, p := range st.Probes {
 		field := fmt.Sprintf("steadyState.probes[%d]", i)
 		v.check(p.Route != "", field+".route", "is required")
+		v.check(s.Fleet == labFleet || p.Route == "" || strings.HasPrefix(p.Route, "/"), field+".route", "%q: of fleet %s it is a path, which begins with /", p.Route, s.Fleet)
 		v.between(field+".every", p.Every, 5*time.Millisecond, time.Minute)
 		v.between(field+".timeout", p.Timeout, 10*time.Millisecond, time.Minute)
 		v.oneOf(field+".key", p.Key, probeKeys)

@@ -88,6 +88,7 @@ func TestCalibrate(t *testing.T) {
 	if share := pressure().since(before); code == inconclusive && share < busy {
 		t.Errorf("inconclusive %d times, on a machine where CPU or disk were waited for only %.0f%% of the time: %s", attempts, 100*share, d.Reason)
 	}
+	u.write("gwdr.yaml", "fleets: {prod: {driver: docker, label: app=gateway, allow: true, host: unix:///nowhere/docker.sock, url: http://127.0.0.1:1}}\n")
 	scenario := u.write("other.yaml", refusedScenario)
 	contains(t, u.want(7, "drill", "run", scenario).stdout, "calibrated "+d.Verdict+": truth in the bracket in ")
 	contains(t, u.want(0, "report", "verify").stdout, "on record at the start")
@@ -111,7 +112,7 @@ func TestCalibrateOnALoadedMachine(t *testing.T) {
 	t.Logf("%s: %s, in %s", d.Verdict, d.Reason, time.Since(began).Round(time.Second))
 }
 
-// refusedScenario is of a fleet that nobody can break: its run ends at once, with evidence.
+// refusedScenario is of a fleet whose engine is not there: its run ends at once, with evidence.
 const refusedScenario = `apiVersion: gwdr/v1
 kind: Scenario
 metadata: {name: quick, title: Nothing that can be broken, class: ict-failure}
@@ -119,7 +120,7 @@ fleet: prod
 targets: {east: {select: {region: us-east}}}
 objectives:
   - {id: rto, metric: rta, plane: data, le: 10s}
-steadyState: {baseline: 1s, probes: [{route: orders}]}
+steadyState: {baseline: 1s, probes: [{route: /orders}]}
 recovered: {stableFor: 1s, deadline: 30s}
 safety: {lease: 3s, maxTargets: 3, keepHealthyRegions: 1}
 steps: [{id: power-cut, fault: kill, target: east}]

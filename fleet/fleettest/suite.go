@@ -20,6 +20,9 @@ type Suite struct {
 	Open func(t *testing.T) fleet.Fleet
 	// Reopen returns the fleet that u was prepared for, as a process would that knows nothing but u.
 	Reopen func(t *testing.T, u fleet.Undo) fleet.Fleet
+	// Guard starts the guard of a drill over a fault that is in effect, if it is the guard that keeps the driver's leases and
+	// not the injection point: it reverts u once beat was not called for its lease. Optional.
+	Guard func(t *testing.T, u fleet.Undo) (beat func() error)
 	// Faults are the kinds that the driver can inject.
 	Faults map[fleet.FaultKind]Case
 }
@@ -141,6 +144,17 @@ func (f *subject) inject(t *testing.T, lease time.Duration) fleet.Undo {
 	return u
 }
 
+// injectLeased injects a fault that somebody ends when renew is not called for so long.
+func (f *subject) injectLeased(t *testing.T, lease time.Duration) (u fleet.Undo, renew func() error) {
+	t.Helper()
+	u = f.inject(t, lease)
+	beat := func() error { return nil }
+	if f.suite.Guard != nil {
+		beat = f.suite.Guard(t, u)
+	}
+	return u, func() error { return errors.Join(f.Renew(t.Context(), u), beat()) }
+}
+
 func (f *subject) revert(t *testing.T, u fleet.Undo) {
 	t.Helper()
 	if err := f.Revert(t.Context(), u); err != nil {
@@ -237,7 +251,7 @@ func revertByAnotherProcess(t *testing.T, f *subject) {
 }
 
 func leaseRunsOut(t *testing.T, f *subject) {
-	u := f.inject(t, short)
+	u, _ := f.injectLeased(t, short)
 	f.heals(t)
 	f.ineffective(t, u)
 	f.revert(t, u)
@@ -257,7 +271,7 @@ func (f *subject) heals(t *testing.T) {
 // renewKeepsTheFault renews while it verifies, too, as a drill does: to look at some faults takes longer than their lease.
 func renewKeepsTheFault(t *testing.T, f *subject) {
 	const lease = 5 * short
-	u := f.inject(t, lease)
+	u, renew := f.injectLeased(t, lease)
 	verified := make(chan struct{})
 	go func() {
 		defer close(verified)
@@ -265,7 +279,7 @@ func renewKeepsTheFault(t *testing.T, f *subject) {
 		f.effective(t, u)
 	}()
 	for renewing := true; renewing; {
-		if err := f.Renew(t.Context(), u); err != nil {
+		if err := renew(); err != nil {
 			t.Fatalf("renew: %v", err)
 		}
 		select {
@@ -279,7 +293,7 @@ func renewKeepsTheFault(t *testing.T, f *subject) {
 }
 
 func renewOfAHealedFaultFails(t *testing.T, f *subject) {
-	u := f.inject(t, short)
+	u, _ := f.injectLeased(t, short)
 	f.heals(t)
 	if err := f.Renew(t.Context(), u); err == nil {
 		t.Error("the lease of a fault that has healed was renewed")

@@ -145,7 +145,6 @@ func (l *Lab) lookLate(ctx context.Context, f fleet.Fault, t targetID) (string, 
 		start := time.Now() // before the limit begins, so that whatever that ends took so long
 		patience, cancel := context.WithTimeout(ctx, late)
 		defer cancel()
-		start := time.Now()
 		_, err := statusAt(patience, client, url)
 		if ctx.Err() == nil && time.Since(start) >= late {
 			return true, nil // also if the answer came just then

@@ -1,0 +1,155 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"gwdr/drills"
+	"gwdr/fleet"
+	"gwdr/fleet/docker"
+	"gwdr/fleet/process"
+	"gwdr/scenarios"
+)
+
+// checkFleet refuses a scenario of a fleet that is not configured as it needs it, or that asks for what only a lab has.
+func (a *app) checkFleet(s *scenarios.Scenario) error {
+	if s.Fleet == labFleet {
+		return nil
+	}
+	c, ok := a.Config.Fleets[s.Fleet]
+	if !ok {
+		return a.unknownFleet(s.Fleet)
+	}
+	if err := c.check(s.Fleet); err != nil {
+		return usageError(err)
+	}
+	for _, needs := range []struct {
+		what string
+		is   bool
+	}{
+		{"a change ledger (steadyState.ledger)", s.SteadyState.Ledger.Every > 0},
+		{"the step " + scenarios.Promote, s.Needs(scenarios.Promote)},
+		{"the step " + scenarios.Restore, s.Needs(scenarios.Restore)},
+		{"backups (safety.backupFreshness, steadyState.backup)", s.Safety.BackupFreshness > 0 || s.SteadyState.Backup > 0},
+	} {
+		if needs.is {
+			return exitWith(exitRefused, fmt.Errorf("%w: fleet %s: %s cannot do %s yet", drills.ErrRefused, s.Fleet, c.Driver, needs.what))
+		}
+	}
+	if !c.Allow {
+		return withHint(exitWith(exitRefused, fmt.Errorf("%w: fleet %s may not be broken", drills.ErrRefused, s.Fleet)),
+			"fleets.%s.allow: true in %s says that it may", s.Fleet, a.Config.File)
+	}
+	return nil
+}
+
+// check says what of the configuration cannot be used.
+func (c FleetConfig) check(name string) error {
+	front, err := url.Parse(c.URL)
+	switch {
+	case c.Driver != docker.Driver:
+		return fmt.Errorf("fleets.%s.driver %q: there is no such driver; there is %s", name, c.Driver, docker.Driver)
+	case strings.Trim(c.Label, "= ") == "":
+		return fmt.Errorf("fleets.%s.label is empty: it would match every container; as app=gateway", name)
+	case c.URL == "":
+		return fmt.Errorf("fleets.%s.url is not set: where do clients come in?", name)
+	case err != nil, front.Scheme != "http" && front.Scheme != "https", front.Host == "", front.User != nil:
+		return fmt.Errorf("fleets.%s.url is not of the form http://HOST:PORT", name)
+	}
+	return nil
+}
+
+func (a *app) unknownFleet(name string) error {
+	names := append([]string{labFleet}, slices.Sorted(maps.Keys(a.Config.Fleets))...)
+	return usageError(fmt.Errorf("there is no fleet %q; there is %s", name, strings.Join(names, ", ")))
+}
+
+// planned lists the instances of the scenario's fleet; those of a lab are as it would be.
+func (a *app) planned(ctx context.Context, s *scenarios.Scenario) ([]fleet.Instance, error) {
+	if s.Fleet == labFleet {
+		return s.Topology.Instances(), nil
+	}
+	if err := a.checkFleet(s); err != nil {
+		return nil, err
+	}
+	f, err := a.openFleet(ctx, s.Fleet)
+	if err != nil {
+		return nil, err
+	}
+	return f.Instances(ctx)
+}
+
+// openFleet opens a configured fleet.
+func (a *app) openFleet(ctx context.Context, name string) (*docker.Fleet, error) {
+	c := a.Config.Fleets[name]
+	if c.Host == "" {
+		c.Host = docker.DefaultHost
+	}
+	f, err := docker.Open(ctx, docker.Options{Host: c.Host, Label: c.Label, Allow: c.Allow, Log: a.Log})
+	if err != nil {
+		return nil, fmt.Errorf("fleet %s: %w", name, err)
+	}
+	return f, nil
+}
+
+// openFleetSite opens a configured fleet for a drill. Its control target is a server of this process: it says how well the
+// prober itself can measure.
+func (a *app) openFleetSite(ctx context.Context, s *scenarios.Scenario) (*drills.Site, error) {
+	f, err := a.openFleet(ctx, s.Fleet)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", drills.ErrRefused, err)
+	}
+	instances, err := f.Instances(ctx)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := a.Config.Fleets[s.Fleet].keys()
+	if err != nil {
+		return nil, err
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("serve the control target: %w", err)
+	}
+	control := &http.Server{Handler: process.Echo(), ReadHeaderTimeout: 10 * time.Second}
+	go control.Serve(listener) // until it is closed
+	p := siteProbes{front: strings.TrimRight(a.Config.Fleets[s.Fleet].URL, "/"), control: "http://" + listener.Addr().String(), keys: keys}
+	all, err := p.all(s, instances)
+	if err != nil {
+		return nil, errors.Join(err, control.Close())
+	}
+	guard := drills.GuardCommand{Args: []string{a.Executable, "drill", "guard"}}
+	return &drills.Site{Fleet: f, Probes: all, Guard: guard.Start, Close: control.Close}, nil
+}
+
+// keys returns the fleet's API keys, by the word in a scenario.
+func (c FleetConfig) keys() (map[string]string, error) {
+	if c.KeyFile == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(c.KeyFile)
+	if err != nil {
+		return nil, fmt.Errorf("read API key: %w", err)
+	}
+	return map[string]string{scenarios.LiveKey: strings.TrimSpace(string(text))}, nil
+}
+
+// openUndo opens the fleet that the undo record was made by.
+func (a *app) openUndo(ctx context.Context, u fleet.Undo) (fleet.Fleet, error) {
+	switch u.Driver {
+	case process.Driver:
+		return process.Reopen(u)
+	case docker.Driver:
+		return docker.Reopen(ctx, u, a.Log)
+	}
+	return nil, fmt.Errorf("no driver is named %q", u.Driver)
+}
