@@ -148,8 +148,9 @@ func (a *app) showCalibration(d calibration.Document, path string) error {
 
 // calibrationLegend says what the columns are.
 const calibrationLegend = `
-Lengths in ms: bias, sd and max of the error; over, by how much the RTA that is
-judged overstates. inside: the truth in the bracket. open: inconclusive.
+n: outages. Lengths in ms: bias, sd and max of the error; 1/R+L, the most that
+the prober's rate and its limit for slow answers allow; over, by how much the RTA
+that is judged overstates. inside: the truth in the bracket. open: inconclusive.
 `
 
 // writeCalibration writes the table for people; lengths are in milliseconds.
@@ -170,6 +171,9 @@ func writeCalibration(out io.Writer, d calibration.Document, path string) error 
 	fmt.Fprint(out, calibrationLegend)
 	for _, line := range doubts(d.Trials) {
 		fmt.Fprintln(out, line)
+	}
+	if d.Verdict == calibration.Inconclusive {
+		fmt.Fprint(out, "next: calibrate again while the machine is idle, with more rounds: --rounds 20\n")
 	}
 	_, err := fmt.Fprintf(out, "\n%s  %s, %s, %d CPUs, load %.2f\n%s  %d at %g/s\n%s  %s\n", "host", d.Host.Name, d.Host.Kernel, d.Host.CPUs, d.Host.Load,
 		"seed", d.Seed, d.RateHz, "kept", path)

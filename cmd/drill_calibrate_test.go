@@ -29,8 +29,9 @@ func TestCalibrationTable(t *testing.T) {
   outage  connections   n   bias   sd    max  1/R+L  over  inside  open
     hold        fresh  20  -10.1  8.0  -31.2   40.0   9.0   18/19     1
 
-Lengths in ms: bias, sd and max of the error; over, by how much the RTA that is
-judged overstates. inside: the truth in the bracket. open: inconclusive.
+n: outages. Lengths in ms: bias, sd and max of the error; 1/R+L, the most that
+the prober's rate and its limit for slow answers allow; over, by how much the RTA
+that is judged overstates. inside: the truth in the bracket. open: inconclusive.
 wrong: hold, fresh: true RTA 0.5000s is not in [0.6000s, 0.7000s]
 inconclusive: 1 by lag
 

@@ -118,7 +118,7 @@ func (a *app) keyFiles(ctx context.Context) (backup.KeyFiles, error) {
 	if !a.labLocations() {
 		return backup.KeyFiles{}, withHint(usageError(errors.New("no keys are configured")), "'gwdr init' makes keys and a configuration that names them")
 	}
-	return labKeys(a.labKeysDir())
+	return a.labKeys()
 }
 
 // keysNamed reports whether the configuration names keys.
@@ -150,13 +150,15 @@ func keyError(err error) error {
 	return withHint(usageError(err), keysHint)
 }
 
-// labKeys returns the keys in dir. Of two processes that make them at once, one does.
-func labKeys(dir string) (backup.KeyFiles, error) {
+// labKeys returns the lab's keys, and makes them where there are none. Of two processes that make them at once, one does.
+func (a *app) labKeys() (backup.KeyFiles, error) {
+	dir := a.labKeysDir()
 	if _, err := os.Stat(dir); err == nil {
 		return backup.FindKeys(dir)
 	}
 	files, err := backup.GenerateKeys(dir)
 	if err == nil {
+		a.progress("made keys for this machine's lab in %s; 'gwdr init' makes keys to keep", dir)
 		return files, nil
 	}
 	if found, findErr := backup.FindKeys(dir); findErr == nil {

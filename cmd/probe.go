@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"gwdr/drills"
 	"gwdr/internal/sshsig"
@@ -97,7 +98,12 @@ measurement short: the code is 130, or 3 if the objective is missed already.
 			return nil
 		},
 		ValidArgsFunction: completeTarget,
-		RunE:              func(cmd *cobra.Command, args []string) error { return runProbe(cmd.Context(), a, args, opts) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := refuseIdle(cmd.Flags(), "for", "target", "slo", "host", "control", "expect", "expect-body", "expect-sha256", "send"); err != nil {
+				return err
+			}
+			return runProbe(cmd.Context(), a, args, opts)
+		},
 	}
 	opts.addFlags(cmd)
 	opts.vantageOptions.addFlags(cmd)
@@ -125,6 +131,17 @@ func (o *probeOptions) addFlags(cmd *cobra.Command) {
 	completeFlag(cmd, "evidence", func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		return nil, cobra.ShellCompDirectiveFilterDirs
 	})
+}
+
+// refuseIdle returns an error if one of the flags was given with the value that it has when it is not: nobody asks for that, but a
+// variable of the shell that is not set does.
+func refuseIdle(flags *pflag.FlagSet, names ...string) error {
+	for _, name := range names {
+		if f := flags.Lookup(name); f.Changed && f.Value.String() == f.DefValue {
+			return usageError(fmt.Errorf("--%s %q does nothing: give a value, or leave it out", name, f.DefValue))
+		}
+	}
+	return nil
 }
 
 func runProbe(ctx context.Context, a *app, urls []string, opts probeOptions) error {

@@ -59,9 +59,19 @@ are revoked in the end. Run it on a machine that does not break with the gateway
   gwdr probe ledger --gateway gwdr+http://10.0.0.5:8081 \
     --region gwdr+http://10.1.0.5:8081
   gwdr probe ledger --kinds route,key,revoke --every 200ms --json > loss.json`,
-		Args:              cobra.NoArgs,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return withHint(fmt.Errorf("'gwdr probe ledger' takes no argument, and %q is one", args[0]), "--gateway %s", args[0])
+			}
+			return nil
+		},
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE:              func(cmd *cobra.Command, _ []string) error { return runProbeLedger(cmd.Context(), a, opts) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := refuseIdle(cmd.Flags(), "for", "rpo", "gateway", "upstream"); err != nil {
+				return err
+			}
+			return runProbeLedger(cmd.Context(), a, opts)
+		},
 	}
 	opts.addFlags(cmd)
 	return cmd
@@ -104,7 +114,7 @@ func (o *probeLedgerOptions) check() error {
 	case o.Every < 5*time.Millisecond || o.Every > time.Minute:
 		return fmt.Errorf("--every %s is not from 5ms to 1m", o.Every)
 	case o.For < 0 || o.RPO < 0 || o.Settle < 0:
-		return errors.New("--for, --rpo and --settle take a time, as 30s")
+		return errors.New("--for, --rpo and --settle must not be negative")
 	case o.Timeout <= 0 || o.Baseline <= 0 || o.StableFor <= 0:
 		return errors.New("--timeout, --baseline and --stable-for must be positive")
 	case len(o.Kinds) == 0:

@@ -29,8 +29,10 @@ func (o *probeOptions) check() error {
 	switch {
 	case !(o.Rate > 0 && o.Rate <= maxRate):
 		return fmt.Errorf("--rate %v is not between 0 and %d attempts a second", o.Rate, maxRate)
-	case o.For < 0 || o.Target < 0:
-		return errors.New("--for and --target take a time, as 30s")
+	case o.For < 0:
+		return fmt.Errorf("--for %s is not a time to measure for, as 30s", o.For)
+	case o.Target < 0:
+		return fmt.Errorf("--target %s is not a time to judge by, as 30s", o.Target)
 	case o.Timeout <= 0 || o.Baseline <= 0 || o.StableFor <= 0:
 		return errors.New("--timeout, --baseline and --stable-for must be positive")
 	case math.IsNaN(o.SLO) || o.SLO < 0 || o.SLO >= 100:
@@ -129,6 +131,9 @@ func (o *probeOptions) addSeries(w *drills.Watch, r probes.Request, s probes.Ser
 func targetURL(text string) (*url.URL, probes.Scheme, error) {
 	u, err := url.Parse(text)
 	if err != nil {
+		if _, _, noScheme := net.SplitHostPort(text); noScheme == nil {
+			return nil, probes.Scheme{}, withHint(fmt.Errorf("%s is not a URL: it says not how to ask", text), "http://%s or tcp://%s", text, text)
+		}
 		return nil, probes.Scheme{}, withHint(errors.New("malformed URL"), "gwdr probe https://HOST/PATH")
 	}
 	scheme, ok := probes.SchemeOf(u.Scheme)

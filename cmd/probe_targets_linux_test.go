@@ -180,7 +180,7 @@ func TestProbeOfHostileTargets(t *testing.T) {
 	for _, h := range targets {
 		urls = append(urls, h.url)
 	}
-	r, process := probed(t, ca.file, 0, append(urls, "--expect-body", "the end", "--expect-record", "192.0.2.7",
+	r, process := probed(t, ca.file, exitInconclusive, append(urls, "--expect-body", "the end", "--expect-record", "192.0.2.7",
 		"--rate", "8", "--timeout", "1s", "--for", "3s", "--baseline", "1s", "--stable-for", "500ms")...)
 	for _, s := range r.Series {
 		if s.Control {

@@ -3,8 +3,10 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -39,8 +41,27 @@ func (a *app) findRun(name string) (string, error) {
 	case isRun(name):
 		return filepath.Abs(name)
 	}
+	if dir, err := a.findWatch(name); dir != "" || err != nil {
+		return dir, err
+	}
 	return "", withHint(fmt.Errorf("no run %s in %s", name, a.Config.Evidence),
 		"'gwdr drill list' shows the numbers and ids of all runs; you may also name a run's directory")
+}
+
+// findWatch returns the directory of what 'gwdr probe' recorded under a name that begins so, or "".
+func (a *app) findWatch(prefix string) (string, error) {
+	all, err := drills.Watches(a.Config.Evidence)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	found := slices.DeleteFunc(all, func(name string) bool { return !strings.HasPrefix(name, prefix) })
+	switch len(found) {
+	case 0:
+		return "", nil
+	case 1:
+		return filepath.Join(a.Config.Evidence, found[0]), nil
+	}
+	return "", fmt.Errorf("%s may be any of %d records of 'gwdr probe', from %s to %s", prefix, len(found), found[0], found[len(found)-1])
 }
 
 // noRun says that there is no run of a drill, and what there is.

@@ -99,19 +99,18 @@ func (w *Watch) Run(ctx context.Context) (*WatchResult, error) {
 // watching is one run of a Watch.
 type watching struct {
 	*Watch
-	dir        string
-	t0         time.Time
-	journal    *journal.Journal
-	samples    *probes.Recorder
-	entries    *probes.Recorder // of the ledger; nil if there is none
-	ledger     *probes.Ledger   // nil if there is none
-	stopLedger context.CancelFunc
-	baseline   Span
-	detector   *probes.Detector // of the series that are probed from here
-	points     []*vantagePoint
-	screens    *stream[WatchEvent]
-	probing    sync.WaitGroup
-	stop       context.CancelFunc // of the measurement: evidence cannot be written
+	dir      string
+	t0       time.Time
+	journal  *journal.Journal
+	samples  *probes.Recorder
+	entries  *probes.Recorder // of the ledger; nil if there is none
+	ledger   *probes.Ledger   // nil if there is none
+	baseline Span
+	detector *probes.Detector // of the series that are probed from here
+	points   []*vantagePoint
+	screens  *stream[WatchEvent]
+	probing  sync.WaitGroup
+	stop     context.CancelFunc // of the measurement: evidence cannot be written
 
 	mu    sync.Mutex
 	err   error             // the first failure to write evidence

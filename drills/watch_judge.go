@@ -26,6 +26,9 @@ func JudgeWatch(f WatchFacts) *WatchResult {
 	j.warnings()
 	j.compareLedger()
 	j.result.Verdict, j.result.Reason = j.verdict()
+	if f.Definitions > 3 && j.result.Verdict == Inconclusive && j.distrusted() != "" {
+		takeBack(j.result.Objectives)
+	}
 	if j.result.Interrupted && len(j.result.Objectives) > 0 && j.result.Verdict != Fail {
 		j.result.Verdict, j.result.Reason = Aborted, "interrupted before its time was over"
 	}
@@ -36,6 +39,15 @@ func JudgeWatch(f WatchFacts) *WatchResult {
 		cutShort(j.result.Objectives, Aborted)
 	}
 	return j.result
+}
+
+// takeBack decides no objective that depends on a measurement that cannot be trusted.
+func takeBack(objectives []ObjectiveResult) {
+	for i := range objectives {
+		if o := &objectives[i]; o.Verdict == Pass || o.Verdict == Fail {
+			o.Verdict, o.Value = Inconclusive, o.Value+" (not to be trusted)"
+		}
+	}
 }
 
 // watchJudgement is what JudgeWatch has found so far.
@@ -275,14 +287,17 @@ func (j *watchJudgement) verdict() (Verdict, string) {
 	if !j.facts.Complete {
 		return Errored, "the record has no end: gwdr was killed"
 	}
-	if len(j.result.Objectives) == 0 {
-		return "", j.summary()
-	}
 	if lost := j.lostForSure(); len(lost) > 0 {
 		return Fail, "objectives missed: " + strings.Join(lost, ", ")
 	}
-	if len(j.result.Findings) > 0 {
-		return Inconclusive, "the measurement cannot be trusted: " + j.result.Findings[0]
+	if name := j.silent(); name != "" {
+		return Inconclusive, name + " had not one good answer: check the URL, and what is expected of an answer"
+	}
+	if len(j.result.Objectives) == 0 {
+		return "", j.summary()
+	}
+	if why := j.distrusted(); why != "" {
+		return Inconclusive, "the measurement cannot be trusted: " + why
 	}
 	for _, v := range []struct {
 		verdict Verdict
@@ -296,6 +311,28 @@ func (j *watchJudgement) verdict() (Verdict, string) {
 		return Pass, "no revoked key works again; nothing was promised about the other changes"
 	}
 	return Pass, "what was promised was kept"
+}
+
+// silent returns the first series that had attempts and not one good answer, so that no outage can be told from its being up; or "".
+// Builds before definitions 4 did not look for it.
+func (j *watchJudgement) silent() string {
+	for _, e := range j.estimates {
+		if j.facts.Definitions > 3 && !e.Series.Control && e.Counts.Sent > 0 && e.Counts.OK+e.Counts.Slow == 0 {
+			return e.Series.Name
+		}
+	}
+	return ""
+}
+
+// distrusted says why nothing follows from the measurement, or "".
+func (j *watchJudgement) distrusted() string {
+	if name := j.silent(); name != "" {
+		return name
+	}
+	if len(j.result.Findings) > 0 {
+		return j.result.Findings[0]
+	}
+	return ""
 }
 
 // summary says in one line what happened.

@@ -69,7 +69,6 @@ func (v *watching) startLedger(ctx context.Context) {
 	if v.ledger == nil {
 		return
 	}
-	ctx, v.stopLedger = context.WithCancel(ctx)
 	v.probing.Go(func() { v.keep(v.ledger.Run(ctx)) })
 }
 
@@ -78,7 +77,8 @@ func (v *watching) cut(ctx context.Context) {
 	switch {
 	case v.ledger == nil:
 	case v.Plan.Ledger.StopAtMark:
-		v.stopLedger()
+		v.ledger.Stop()
+		v.detector.End(probes.AdminSeries, v.offset())
 	default:
 		v.probing.Go(func() { v.ledger.Cut(ctx) })
 	}

@@ -87,6 +87,8 @@ func TestWatchMeasuresOutagesOfOthers(t *testing.T) {
 		"none, promised":   {length: 5 * sec, rto: sec, verdict: Pass},
 		"too coarse":       {length: 5 * sec, rto: 200 * time.Millisecond, verdict: Inconclusive, reason: "resolution"},
 		"down at first":    {down: []outageAt{{0, 3 * sec}}, length: 7 * sec, rto: 5 * sec, verdict: Inconclusive, reason: "baseline"},
+		"never good":       {down: []outageAt{{0, 9 * sec}}, length: 7 * sec, verdict: Inconclusive, reason: "had not one good answer: check the URL"},
+		"never as said":    {down: []outageAt{{0, 9 * sec}}, length: 7 * sec, rto: sec, slo: 0.9, verdict: Inconclusive, reason: "had not one good"},
 		"marked":           {down: []outageAt{{3500 * time.Millisecond, 4 * sec}}, length: 7 * sec, mark: 3 * sec, rto: 2 * sec, verdict: Pass},
 		"marked, too slow": {down: []outageAt{{3500 * time.Millisecond, 4 * sec}}, length: 7 * sec, mark: 3 * sec, rto: 600 * time.Millisecond, verdict: Fail, reason: "rto (1s"},
 		"marked, no fault": {length: 7 * sec, mark: 3 * sec, rto: 2 * sec, verdict: Inconclusive, reason: "no attempt was affected"},
@@ -106,6 +108,9 @@ func TestWatchMeasuresOutagesOfOthers(t *testing.T) {
 				r := watch(t, t.Context(), w)
 				if r.Verdict != c.verdict || !strings.Contains(r.Reason, c.reason) {
 					t.Errorf("%q: %s; want %q: %s", r.Verdict, r.Reason, c.verdict, c.reason)
+				}
+				if r.Verdict == Inconclusive && len(r.Findings) > 0 && len(withVerdict(r.Objectives, Fail)) > 0 {
+					t.Errorf("%+v: missed by what cannot be trusted", r.Objectives)
 				}
 				checkBrackets(t, r, c.down, c.length)
 			})

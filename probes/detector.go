@@ -27,7 +27,7 @@ func NewDetector(stable, baseline time.Duration, series ...Series) *Detector {
 	for _, s := range series {
 		w := &watched{
 			series: s, tracker: newTracker(MaxLimit, stable), baseline: sliding{length: baseline}, made: sliding{length: baseline},
-			waiting: map[int64]Sample{},
+			waiting: map[int64]Sample{}, end: forever,
 		}
 		d.series = append(d.series, w)
 		d.byName[s.Name] = w
@@ -43,6 +43,15 @@ func (d *Detector) SetLimits(limits map[string]time.Duration) {
 		if w := d.byName[name]; w != nil {
 			w.tracker.limit = limit
 		}
+	}
+}
+
+// End says that the named series has no attempts that are due at that instant or later: none is missed.
+func (d *Detector) End(name string, at time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if w := d.byName[name]; w != nil {
+		w.end = min(w.end, at)
 	}
 }
 
@@ -116,6 +125,7 @@ type watched struct {
 	waiting  map[int64]Sample // that ended before an earlier one did
 	start    time.Duration    // due time of attempt 0
 	started  bool
+	end      time.Duration // what would be due from here on is not made
 }
 
 func (w *watched) due(seq int64) time.Duration { return w.start + time.Duration(seq)*w.series.Interval }
@@ -155,7 +165,7 @@ func (w *watched) at(now time.Duration) *tracker {
 	for seq := w.next; w.started; seq++ {
 		due := w.due(seq)
 		s, ended := w.waiting[seq]
-		if !ended && due+t.limit >= now {
+		if !ended && (due+t.limit >= now || due >= w.end) {
 			break
 		}
 		if t == w.tracker {

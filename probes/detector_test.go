@@ -50,6 +50,23 @@ func TestDetectorAgreesWithTheEstimator(t *testing.T) {
 	})
 }
 
+func TestASeriesThatHasEndedIsNotMissed(t *testing.T) {
+	w := world{series: orders, how: blackHole, limit: limit}
+	d := NewDetector(stable, time.Second, orders)
+	d.SetLimits(map[string]time.Duration{"orders": limit})
+	for seq := range int64(50) {
+		d.Add(w.attempt(seq, time.Duration(seq)*tick, 0, ms))
+	}
+	now := 50*tick + 10*time.Second
+	if !d.Down(now) {
+		t.Error("not down, though it has had no attempts for ten seconds")
+	}
+	d.End("orders", 50*tick)
+	if d.Down(now) {
+		t.Error("down, though it had all attempts that it was to have")
+	}
+}
+
 func TestHungAttemptsAreSeenBeforeTheyEnd(t *testing.T) {
 	w := world{series: orders, how: blackHole, limit: limit, outages: []interval{{time.Second, 5 * time.Second}}}
 	d := NewDetector(stable, time.Second, orders)

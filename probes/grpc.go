@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -33,6 +34,9 @@ type grpcSender struct {
 }
 
 func newGRPCSender(r Request, u *url.URL) (sender, error) {
+	if u.Port() == "" {
+		return nil, fmt.Errorf("not a URL like %s://HOST:PORT/SERVICE", u.Scheme)
+	}
 	if err := onlyQuery(u); err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -44,6 +45,7 @@ type Ledger struct {
 	MaxInFlight int
 
 	objects objects
+	stopped atomic.Bool
 }
 
 // Series describes the series that the Ledger yields.
@@ -64,6 +66,9 @@ func (l *Ledger) Cut(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Stop ends the changes: from here on, none is sent. One that is in flight goes on, and Run until its ctx ends.
+func (l *Ledger) Stop() { l.stopped.Store(true) }
 
 // Run makes changes until ctx ends, then waits for those in flight, at most Timeout and Every. The error says that the
 // Ledger is not usable, or that an intent could not be made safe; such a change is not sent.
@@ -112,6 +117,9 @@ type ledgerRun struct {
 
 // begin prepares the change one interval ahead, so that the disk does not delay it, and sends it when it is due.
 func (r *ledgerRun) begin(ctx context.Context, seq int64, due time.Duration) {
+	if r.stopped.Load() {
+		return
+	}
 	select {
 	case r.slots <- struct{}{}:
 		r.inFlight.Go(func() {
@@ -120,7 +128,7 @@ func (r *ledgerRun) begin(ctx context.Context, seq int64, due time.Duration) {
 		})
 	default:
 		now := time.Since(r.T0)
-		r.emit(nil, Sample{Series: AdminSeries, Seq: seq, Due: due, Sent: now, Done: now, Class: Unknown, Error: "no free slot"})
+		r.emit(nil, &Sample{Series: AdminSeries, Seq: seq, Due: due, Sent: now, Done: now, Class: Unknown, Error: "no free slot"})
 	}
 }
 
@@ -129,11 +137,7 @@ func (r *ledgerRun) change(ctx context.Context, seq int64, due time.Duration) {
 	e := Entry{Change: c, Due: due}
 	err := r.intend(e)
 	if err == nil {
-		time.Sleep(due - time.Since(r.T0))
-		e.Sent = time.Since(r.T0)
-		if late := e.Sent - due; late > r.Series().MaxLate() {
-			err = fmt.Errorf("late by %s", late)
-		}
+		err = r.await(&e)
 	}
 	s := Sample{Series: AdminSeries, Seq: seq, Due: due}
 	if err != nil {
@@ -144,7 +148,26 @@ func (r *ledgerRun) change(ctx context.Context, seq int64, due time.Duration) {
 	}
 	r.objects.ended(o, e.Result, s.Class == Unknown)
 	s.Sent, s.Done, s.Error = e.Sent, e.Done, e.Error
-	r.emit(&e, s)
+	if errors.Is(err, errStopped) { // its intent is there, but it is no attempt that was missed
+		r.emit(&e, nil)
+		return
+	}
+	r.emit(&e, &s)
+}
+
+var errStopped = errors.New("the ledger was stopped before")
+
+// await waits until the change is due. The error says why it is not to be sent.
+func (r *ledgerRun) await(e *Entry) error {
+	time.Sleep(e.Due - time.Since(r.T0))
+	e.Sent = time.Since(r.T0)
+	if r.stopped.Load() {
+		return errStopped
+	}
+	if late := e.Sent - e.Due; late > r.Series().MaxLate() {
+		return fmt.Errorf("late by %s", late)
+	}
+	return nil
 }
 
 // intend makes the intent safe.
@@ -189,13 +212,14 @@ func (r *ledgerRun) send(ctx context.Context, e *Entry) Class {
 	return FailStatus // an error that is not of the network comes from an answer
 }
 
-func (r *ledgerRun) emit(e *Entry, s Sample) {
+// emit tells of a change, of an attempt, or of both.
+func (r *ledgerRun) emit(e *Entry, s *Sample) {
 	r.out.Lock()
 	defer r.out.Unlock()
 	if e != nil && r.Out != nil {
 		r.Out(*e)
 	}
-	if r.Sample != nil {
-		r.Sample(s)
+	if s != nil && r.Sample != nil {
+		r.Sample(*s)
 	}
 }

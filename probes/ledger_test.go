@@ -200,6 +200,26 @@ func TestLedgerMakesChangesOfAllKindsOnSchedule(t *testing.T) {
 	})
 }
 
+func TestAStoppedLedgerSendsNothingMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlane(5 * ms)
+		b := newBook(p)
+		sent := 0
+		b.run(t, 4*time.Second, map[time.Duration]func(){2 * time.Second: func() {
+			b.Stop()
+			p.mu.Lock()
+			sent = len(p.made)
+			p.mu.Unlock()
+		}})
+		if sent == 0 || len(p.made) != sent || len(b.samples) != sent {
+			t.Errorf("%d changes sent until it was stopped, %d in all, %d attempts", sent, len(p.made), len(b.samples))
+		}
+		if last := b.entries[len(b.entries)-1]; len(b.entries) != sent+1 || !last.Unsent() {
+			t.Errorf("%d entries after %d changes, the last is %+v; want one that was prepared and not sent", len(b.entries), sent, last)
+		}
+	})
+}
+
 func TestIntentIsSafeBeforeAChangeIsSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPlane(ms)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -100,12 +101,26 @@ func (r *Request) scheme(u *url.URL) (Scheme, error) {
 	if u.Host == "" {
 		return s, errors.New("URL names no host")
 	}
+	if err := checkPort(u.Port()); err != nil {
+		return s, err
+	}
 	for _, f := range r.fields() {
 		if !s.Uses(f) {
 			return s, fmt.Errorf("%s URL has no use for %s", s.Name, f)
 		}
 	}
 	return s, nil
+}
+
+// checkPort takes a port that can be connected to, or none.
+func checkPort(port string) error {
+	if port == "" {
+		return nil
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return fmt.Errorf("URL names port %s: there are 1 to 65535", port)
+	}
+	return nil
 }
 
 // onlyQuery returns an error if the query of u holds anything but the named keys, which would not be heeded.

@@ -69,6 +69,16 @@ func (s *watchState) markText(at time.Duration) string {
 	return "something is broken now"
 }
 
+// silent says that a series had not one good answer so far, or "".
+func (s *watchState) silent() string {
+	for _, l := range s.lines {
+		if !l.series.Control && len(l.classes) > 0 && l.classes[probes.OK] == 0 {
+			return l.series.Name + " had not one good answer: check the URL, and --expect"
+		}
+	}
+	return ""
+}
+
 // line returns the series of that name, or nil.
 func (s *watchState) line(name string) *watchLine {
 	i := slices.IndexFunc(s.lines, func(l *watchLine) bool { return l.series.Name == name })

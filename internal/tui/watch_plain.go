@@ -62,6 +62,8 @@ func (p *plainWatch) event(e drills.WatchEvent) {
 		if l := p.state.line(e.Sample.Series); l != nil && !l.series.Control {
 			p.since[e.Sample.Class]++
 		}
+	case e.Armed && p.state.silent() != "":
+		p.line(e.At, "warning", p.state.silent(), "")
 	case e.Armed:
 		p.line(e.At, "watching", "the baseline is over: pull the plug", "")
 	case e.Mark:

@@ -120,6 +120,23 @@ func TestWatchPlainGolden(t *testing.T) {
 }
 
 // TestWatchLedgerHeader names the gateway apart from the series, and what was promised.
+// TestATargetThatWasNeverGoodIsNamed: nobody should pull the plug of it.
+func TestATargetThatWasNeverGoodIsNamed(t *testing.T) {
+	plan := drills.WatchPlan{Baseline: ms(1000), Series: []drills.WatchSeries{{Series: probes.Series{Name: "fresh"}, Fresh: true}},
+		Targets: []drills.WatchTarget{{URL: "http://api.example.com/pign"}}}
+	events := make(chan drills.WatchEvent, 2)
+	events <- drills.WatchEvent{At: ms(500), Sample: &probes.Sample{Series: "fresh", Class: probes.FailStatus}}
+	events <- drills.WatchEvent{At: ms(1000), Armed: true}
+	close(events)
+	var out strings.Builder
+	if err := PlainWatch(&out, events, plan); err != nil {
+		t.Fatal(err)
+	}
+	if text := out.String(); !strings.Contains(text, "fresh had not one good answer: check the URL, and --expect") || strings.Contains(text, "plug") {
+		t.Error(text)
+	}
+}
+
 func TestWatchLedgerHeader(t *testing.T) {
 	admin := probes.Series{Name: probes.AdminSeries, Plane: probes.ControlPlane, Interval: ms(100)}
 	plan := drills.WatchPlan{Baseline: ms(5000), Ledger: &drills.WatchLedger{RPO: 30 * time.Second},

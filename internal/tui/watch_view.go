@@ -45,6 +45,8 @@ func (k looks) watchHeader(s *watchState, width int) []string {
 	switch {
 	case s.marked:
 		left += fmt.Sprintf("marked %s ago", seconds(s.now-s.mark))
+	case s.armed && s.silent() != "":
+		left += k.warn.Render(s.silent())
 	case s.armed:
 		left += "watching: pull the plug"
 	default:
@@ -85,7 +87,7 @@ func (k looks) watchSeries(s *watchState, width, detail int) []string {
 			}
 			lines = append(lines, " "+k.head.Render(oneLine(name+s.plan.Targets[target].URL)))
 		}
-		mode := map[bool]string{true: "new conns", false: "kept alive"}[l.series.Fresh]
+		mode := map[bool]string{true: "fresh", false: "keepalive"}[l.series.Fresh]
 		if l.series.Plane == probes.ControlPlane {
 			mode = "changes"
 		}
