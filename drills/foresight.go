@@ -62,19 +62,27 @@ func (f *foresight) staggered() bool {
 	})
 }
 
-// subtle returns the kind of a fault that takes no instance away, but changes what one is told, asked, or answered from behind; or "".
+// subtle returns the kind of a fault that does not end an instance, but cuts it off, slows it down, or changes what it is told, asked, or
+// answered from behind; or "".
 func (f *foresight) subtle() string {
-	i := slices.IndexFunc(f.scenario.Steps, func(s scenarios.Step) bool {
-		switch fleet.FaultKind(s.Fault) {
-		case fleet.BadConfig, fleet.KeyWipe, fleet.UpstreamError, fleet.UpstreamSlow, fleet.LoadSpike, fleet.ConnectionFlood, fleet.RetryStorm:
-			return true
-		}
-		return false
-	})
+	i := slices.IndexFunc(f.scenario.Steps, func(s scenarios.Step) bool { return s.Fault != "" && !f.ends(fleet.FaultKind(s.Fault)) })
 	if i < 0 {
 		return ""
 	}
 	return f.scenario.Steps[i].Fault
+}
+
+// ends reports whether the model takes a fault of the kind for the end of an instance. Builds before definitions 4 took so all that
+// they did not know better.
+func (f *foresight) ends(kind fleet.FaultKind) bool {
+	if f.facts.Definitions > 3 {
+		return kind == fleet.Kill || kind == fleet.StoreWipe
+	}
+	switch kind {
+	case fleet.BadConfig, fleet.KeyWipe, fleet.UpstreamError, fleet.UpstreamSlow, fleet.LoadSpike, fleet.ConnectionFlood, fleet.RetryStorm:
+		return false
+	}
+	return true
 }
 
 // effect is how long the injectors took.
