@@ -115,7 +115,8 @@ func storedKinds() []Kind {
 		{Kind: CertExpire, Roles: control, Does: "its certificate is replaced by one that has expired", Undo: "put the certificate back"},
 		{Kind: ClockOffset, Roles: gateways(), Does: "the clock that it goes by is wrong", Undo: "set the clock right", Needs: []string{"offset"}},
 		{Kind: LocationDeny, Roles: location, Does: "refuses every access", Undo: "let in again"},
-		{Kind: LocationCorrupt, Roles: location, Does: "bytes of the newest backups are flipped", Undo: "put the bytes back", Takes: []string{"count", "seed"}},
+		{Kind: LocationCorrupt, Roles: location, Does: "bytes of the newest backups are flipped", Undo: "put the bytes back",
+			Takes: []string{"mode", "count", "seed"}, Modes: []string{"data", "point"}},
 		{Kind: LocationDelete, Roles: location, Does: "everything that the writer's credentials can delete is deleted", Undo: "put back what was deleted"},
 	}
 }

@@ -33,7 +33,7 @@ type injector struct {
 func injectors() map[fleet.FaultKind]injector {
 	all := map[fleet.FaultKind]injector{}
 	for _, family := range []map[fleet.FaultKind]injector{
-		processFaults(), storeFaults(), upstreamFaults(), trafficFaults(), configFaults(), linkFaults(),
+		processFaults(), storeFaults(), upstreamFaults(), trafficFaults(), configFaults(), linkFaults(), locationFaults(),
 	} {
 		maps.Copy(all, family)
 	}
