@@ -32,17 +32,27 @@ func newLocation(t testing.TB, lab *Lab, name string) place {
 
 const lineageOfTests = "gwdr1/0123456789abcdef0123456789abcdef"
 
+// putPoint puts the backup of the day with that number.
 func putPoint(t testing.TB, p place, i int) {
 	t.Helper()
+	putNamed(t, p, i, packName(99), packName(i))
+}
+
+func packName(n int) string { return strings.Repeat(fmt.Sprintf("%02d", n), 32) }
+
+// putNamed puts a backup with the packs that it names.
+func putNamed(t testing.TB, p place, i int, packs ...string) {
+	t.Helper()
 	var content pointFile
-	for _, n := range []int{99, i} {
-		sha := strings.Repeat(fmt.Sprintf("%02d", n), 32)
+	content.Base.Seq, content.Log.Seq = uint64(i), uint64(i+1)
+	for _, sha := range packs {
 		content.Packs = append(content.Packs, struct {
 			SHA256 string `json:"sha256"`
 		}{sha})
-		put(t, p, fmt.Sprintf("%s/packs/%02d/%s.tar.zst.age", lineageOfTests, n, sha), bytes.Repeat([]byte(sha), 200))
+		if path := fmt.Sprintf("%s/packs/%.2s/%s.tar.zst.age", lineageOfTests, sha, sha); !exists(filepath.Join(p.dir, path)) {
+			put(t, p, path, bytes.Repeat([]byte(sha), 100))
+		}
 	}
-	content.Base.Seq, content.Log.Seq = uint64(i), uint64(i+1)
 	put(t, p, fmt.Sprintf("%s/log/%016x.tar", lineageOfTests, i+1), bytes.Repeat([]byte{'s', byte(i)}, 3000))
 	text, err := json.Marshal(content)
 	if err != nil {
@@ -58,6 +68,11 @@ func putPoint(t testing.TB, p place, i int) {
 		t.Fatal(err)
 	}
 	put(t, p, fmt.Sprintf("%s/points/2026010%dT000000Z-%016x-00000000.tar", lineageOfTests, i+1, i), object.Bytes())
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
 }
 
 // put puts an object as the driver does: never over another, read-only, with a time of its own.
@@ -229,7 +244,7 @@ func TestOldRecordLeavesTheNextLabAlone(t *testing.T) {
 // TestWhatIsPutMeanwhileStays: a backup that is taken during the fault, a repair, and something in the way.
 func TestWhatIsPutMeanwhileStays(t *testing.T) {
 	packOf := func(n int) string {
-		return fmt.Sprintf("%s/packs/%02d/%s.tar.zst.age", lineageOfTests, n, strings.Repeat(fmt.Sprintf("%02d", n), 32))
+		return fmt.Sprintf("%s/packs/%02d/%s.tar.zst.age", lineageOfTests, n, packName(n))
 	}
 	for _, kind := range []fleet.FaultKind{fleet.LocationCorrupt, fleet.LocationDelete} {
 		lab := up(t, newOptions(t))
