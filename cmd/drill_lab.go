@@ -108,7 +108,7 @@ func (a *app) labSite(ctx context.Context, s *scenarios.Scenario, lab *process.L
 		guard.Files = []*os.File{owner}
 	}
 	return &drills.Site{
-		Fleet: lab, Probes: all, Backup: backups.fresh, Guard: guard.Start, Fronts: edge.fronts, Health: edge.health,
+		Fleet: ownLocations{lab, a.breakable()}, Probes: all, Backup: backups.fresh, Guard: guard.Start, Fronts: edge.fronts, Health: edge.health,
 		Admin:    newLedgerAdmin(admin, lab.AdminToken(), &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: ledgerParallel}}, fromEdge(lab)),
 		Recovery: drills.Recovery{Promote: operator.promote, Restore: operator.restore, Leader: operator.leader},
 	}, nil

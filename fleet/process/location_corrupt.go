@@ -113,7 +113,7 @@ func (l *Lab) lookDamaged(_ context.Context, _ fleet.Fault, t targetID) (string,
 	if err != nil {
 		return "", fmt.Errorf("location %s: %w", t.ID, err)
 	}
-	return fmt.Sprintf("%d of %d objects of its newest backups are not what they were", differ, all), nil
+	return fmt.Sprintf("%d of %d objects of its newest backups are not what they were; %s", differ, all, l.dir.leftAlone()), nil
 }
 
 // newest returns the objects of the newest so many backups, sorted: their points, or all that these name.

@@ -93,7 +93,7 @@ func (l *Lab) lookDeleted(_ context.Context, _ fleet.Fault, t targetID) (string,
 	if back > 0 {
 		seen += fmt.Sprintf(", %d of them put again", back)
 	}
-	return seen, nil
+	return seen + "; " + l.dir.leftAlone(), nil
 }
 
 // eachFile calls do with the name of each file below dir. None is no error.

@@ -58,5 +58,5 @@ func (l *Lab) lookDenied(_ context.Context, _ fleet.Fault, t targetID) (string, 
 	if errno := syscall.Errno(0); errors.As(write, &errno) {
 		cause = errno
 	}
-	return fmt.Sprintf("list, read and write are refused (%s); %s", cause, l.dir.countable()), nil
+	return fmt.Sprintf("list, read and write are refused (%s); %s", cause, l.dir.leftAlone()), nil
 }

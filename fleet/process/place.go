@@ -125,20 +125,21 @@ func (d layout) mendPlace(p place) error {
 	return nil
 }
 
-// countable says how many of the lab's locations can be listed, and which.
-func (d layout) countable() string {
+// leftAlone says which of the locations no fault touches: where copies are left.
+func (d layout) leftAlone() string {
 	all, err := d.places()
-	if err != nil {
+	held, _, heldErr := d.readPlaces()
+	if err := errors.Join(err, heldErr); err != nil {
 		return err.Error()
 	}
-	var can []string
+	var names []string
 	for _, p := range all {
-		if p.Running {
-			can = append(can, p.ID)
+		if p.Running && held[p.ID] == "" {
+			names = append(names, p.ID)
 		}
 	}
-	if len(can) == 0 {
-		return fmt.Sprintf("none of %d locations can be listed", len(all))
+	if len(names) == 0 {
+		return fmt.Sprintf("none of %d locations is left alone", len(all))
 	}
-	return fmt.Sprintf("%d of %d locations can be listed: %s", len(can), len(all), strings.Join(can, ", "))
+	return fmt.Sprintf("%d of %d locations are left alone: %s", len(names), len(all), strings.Join(names, ", "))
 }
