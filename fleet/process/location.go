@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,8 +46,8 @@ func (u undoData) locations() (all []place) {
 // beside reports whether the target is a location in the directory for them, and what it sets aside lies there, too: nothing else
 // may be moved by an undo record.
 func (t targetID) beside(d layout) bool {
-	return t.Location == filepath.Join(d.locations(), t.ID) && filepath.Dir(t.Aside) == d.locations() &&
-		strings.HasPrefix(filepath.Base(t.Aside), t.ID+beforeFault)
+	return filepath.Dir(t.Location) == d.locations() && filepath.Base(t.Location) == t.ID &&
+		filepath.Dir(t.Aside) == d.locations() && strings.HasPrefix(filepath.Base(t.Aside), t.ID+beforeFault)
 }
 
 // breakLocations injects the fault into one location after the other.
@@ -78,11 +79,12 @@ func (s *supervisor) mendLocations(_ context.Context, f *fault) error {
 	return s.dir.mendAll(data)
 }
 
+// mendAll makes the locations as they were, and shows that they can be listed again.
 func (d layout) mendAll(data undoData) (err error) {
 	for _, p := range data.locations() {
 		err = errors.Join(err, d.mendPlace(p))
 	}
-	return err
+	return cmp.Or(err, data.mended())
 }
 
 // mendOrphans ends a fault whose supervisor is gone. If another lab is running in the directory, that has done so before it began,

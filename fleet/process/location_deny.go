@@ -42,20 +42,18 @@ func writeSynced(path string, content []byte) error {
 // lookDenied lists the location, reads from it and writes to it, as whoever keeps backups there does.
 func (l *Lab) lookDenied(_ context.Context, _ fleet.Fault, t targetID) (string, error) {
 	p, _ := t.place()
-	_, list := os.ReadDir(p.dir)
-	_, read := os.ReadFile(filepath.Join(p.dir, placeID))
-	probe := filepath.Join(p.dir, "gwdr-looks-at-a-fault")
-	write := os.WriteFile(probe, nil, 0o600)
-	if write == nil {
-		os.Remove(probe)
+	if _, err := os.ReadDir(p.dir); err == nil {
+		return "", fmt.Errorf("location %s can still be listed", t.ID)
 	}
-	for what, err := range map[string]error{"list": list, "read": read, "write": write} {
-		if err == nil {
-			return "", fmt.Errorf("location %s still lets one %s", t.ID, what)
-		}
+	if _, err := os.ReadFile(filepath.Join(p.dir, placeID)); err == nil {
+		return "", fmt.Errorf("location %s can still be read", t.ID)
 	}
-	cause := write
-	if errno := syscall.Errno(0); errors.As(write, &errno) {
+	probe := filepath.Join(p.dir, ".gwdr-looks-at-a-fault")
+	cause := os.WriteFile(probe, nil, 0o600)
+	if cause == nil {
+		return "", errors.Join(fmt.Errorf("location %s can still be written to", t.ID), os.Remove(probe))
+	}
+	if errno := syscall.Errno(0); errors.As(cause, &errno) {
 		cause = errno
 	}
 	return fmt.Sprintf("list, read and write are refused (%s); %s", cause, l.dir.leftAlone()), nil

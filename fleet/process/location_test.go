@@ -1,7 +1,6 @@
 package process
 
 import (
-	"archive/tar"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -58,16 +57,7 @@ func putNamed(t testing.TB, p place, i int, packs ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var object bytes.Buffer
-	w := tar.NewWriter(&object)
-	err = w.WriteHeader(&tar.Header{Name: "point.json", Size: int64(len(text)), Mode: 0o644})
-	if err == nil {
-		_, err = w.Write(text)
-	}
-	if err := errors.Join(err, w.Close()); err != nil {
-		t.Fatal(err)
-	}
-	put(t, p, fmt.Sprintf("%s/points/2026010%dT000000Z-%016x-00000000.tar", lineageOfTests, i+1, i), object.Bytes())
+	put(t, p, fmt.Sprintf("%s/points/2026010%dT000000Z-%016x-00000000.tar", lineageOfTests, i+1, i), pointOf(t, string(text)))
 }
 
 func exists(path string) bool {

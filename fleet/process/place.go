@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"gwdr/fleet"
 )
@@ -105,8 +107,8 @@ func (d layout) mendPlaces() (found bool, err error) {
 	return len(held) > 0, err
 }
 
-// mendPlace makes a location as it was, and shows that it can be listed again. Several processes may come to that at once: the guard
-// of a drill, somebody who reverts by hand, another lab in the directory.
+// mendPlace makes a location as it was. Several processes may come to that at once: the guard of a drill, somebody who reverts by
+// hand, another lab in the directory.
 func (d layout) mendPlace(p place) error {
 	lock, err := os.Open(d.locations())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -116,14 +118,22 @@ func (d layout) mendPlace(p place) error {
 		return fmt.Errorf("mend location %s: %w", p.name(), err)
 	}
 	defer lock.Close()
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		return fmt.Errorf("mend location %s: lock it: %w", p.name(), err)
+	ctx, cancel := context.WithTimeout(context.Background(), mendWithin)
+	defer cancel()
+	err = poll(ctx, "wait until nobody else mends it", func() error {
+		return syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	})
+	if err == nil {
+		err = p.mend()
 	}
-	if err := p.mend(); err != nil {
+	if err != nil {
 		return fmt.Errorf("mend location %s: %w", p.name(), err)
 	}
 	return nil
 }
+
+// mendWithin is how long another process may be at it: it may have been stopped.
+const mendWithin = 20 * time.Second
 
 // leftAlone says which of the locations no fault touches: where copies are left.
 func (d layout) leftAlone() string {
