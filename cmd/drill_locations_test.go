@@ -1,8 +1,14 @@
 package cmd
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 
 	"gwdr/backup"
@@ -25,6 +31,57 @@ func TestLabLocationsAreThoseOfScenarios(t *testing.T) {
 	if !slices.Equal(names, scenarios.LabLocations()) {
 		t.Errorf("the lab has %v, scenarios know %v", names, scenarios.LabLocations())
 	}
+}
+
+// TestWritersOfABrokenLocation put objects all the time: each that was acknowledged is there afterwards.
+func TestWritersOfABrokenLocation(t *testing.T) {
+	lab := newLab(t, process.ReplicationNone)
+	copies, err := labCopies(t.Context(), filepath.Dir(lab.LocationsDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	local := copies[0].Location
+	if err := local.Put(t.Context(), "gwdr1/first", strings.NewReader(""), 0); err != nil { // there must be something to delete
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var acked []string
+	refused := 0
+	var over sync.WaitGroup
+	over.Go(func() {
+		for i := 0; ctx.Err() == nil; i++ {
+			name := fmt.Sprintf("gwdr1/%02d/%d", i%7, i)
+			switch err := local.Put(context.Background(), name, strings.NewReader(name), int64(len(name))); {
+			case err == nil:
+				acked = append(acked, name)
+			default:
+				refused++
+			}
+		}
+	})
+	for range 5 {
+		for _, kind := range []fleet.FaultKind{fleet.LocationDelete, fleet.LocationDeny} {
+			if err := lab.Revert(t.Context(), inject(t, lab, kind, fleet.Selector{Instance: "local"})); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	stop()
+	over.Wait()
+	if len(acked) == 0 || refused == 0 {
+		t.Errorf("%d puts were acknowledged, %d refused", len(acked), refused)
+	}
+	for _, name := range acked {
+		r, err := local.Get(t.Context(), name)
+		if err != nil {
+			t.Fatalf("lost: %v", err)
+		}
+		content, err := io.ReadAll(r)
+		if err := errors.Join(err, r.Close()); err != nil || string(content) != name {
+			t.Errorf("%s holds %q, %v", name, content, err)
+		}
+	}
+	t.Logf("%d puts were acknowledged, and all are there; %d were refused", len(acked), refused)
 }
 
 // TestBrokenLocationsAsTheDriverSeesThem: what the lab does to a directory is what the location's own driver, a verification and a

@@ -78,10 +78,7 @@ func (p place) putBackOne(name string) error {
 	now, err := os.Lstat(live)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if err := os.MkdirAll(filepath.Dir(live), 0o755); err != nil {
-			return err
-		}
-		return os.Rename(kept, live)
+		return p.linkBack(name)
 	case err != nil:
 		return err
 	}
@@ -96,6 +93,22 @@ func (p place) putBackOne(name string) error {
 		return err
 	}
 	return errors.Join(os.Rename(kept, spare), syncDir(filepath.Dir(spare)))
+}
+
+// linkBack gives one file back its name, which is free, unless somebody takes it at this moment: a rename would end that.
+func (p place) linkBack(name string) error {
+	kept, live := filepath.Join(p.kept(), name), filepath.Join(p.dir, name)
+	if err := os.MkdirAll(filepath.Dir(live), 0o755); err != nil {
+		return err
+	}
+	err := os.Link(kept, live)
+	if errors.Is(err, fs.ErrExist) {
+		return p.putBackOne(name)
+	}
+	if err != nil {
+		return err
+	}
+	return os.Remove(kept)
 }
 
 // quarantine is where locations keep what is in the way.
