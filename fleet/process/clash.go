@@ -8,8 +8,8 @@ import (
 	"gwdr/fleet"
 )
 
-// clash reports whether two faults of one process, or of one location, cannot be in effect at the same time: one would undo the other, or they could
-// not be reverted in any order.
+// clash reports whether two faults of one process, or of one location, cannot be in effect at the same time: one would undo the
+// other, or they could not be reverted in any order.
 func clash(a, b fleet.FaultKind) bool {
 	paces := func(k fleet.FaultKind) bool { return k == fleet.Pause || k == fleet.Slow || k == fleet.RestartLoop }
 	stores := func(k fleet.FaultKind) bool {
@@ -29,7 +29,8 @@ func clash(a, b fleet.FaultKind) bool {
 	locations := func(k fleet.FaultKind) bool {
 		return k == fleet.LocationDeny || k == fleet.LocationCorrupt || k == fleet.LocationDelete
 	}
-	return a == fleet.ClockOffset && b == a || locations(a) && locations(b) || paces(a) && paces(b) || stores(a) && stores(b) || one(a, b) || one(b, a)
+	return a == fleet.ClockOffset && b == a || locations(a) && locations(b) ||
+		paces(a) && paces(b) || stores(a) && stores(b) || one(a, b) || one(b, a)
 }
 
 // clashes returns an error that names a fault in effect with which this one would clash.

@@ -92,11 +92,11 @@ func writtenBlocks(path string) (at []int64, err error) {
 
 // chooseFlips picks up to so many bits of bytes that are not zero, each byte once: what is not written is not read.
 func chooseFlips(copied string, written []flip, most int, random *rand.Rand) ([]flip, error) {
-	type place struct {
+	type spot struct {
 		file string
 		at   int64
 	}
-	taken := map[place]bool{}
+	taken := map[spot]bool{}
 	var flips []flip
 	for range 4 * most { // some meet the same byte
 		f := written[random.IntN(len(written))]
@@ -110,7 +110,7 @@ func chooseFlips(copied string, written []flip, most int, random *rand.Rand) ([]
 		}
 		f.at += int64(i)
 		f.was, f.is = b[i], b[i]^1<<random.IntN(8)
-		if p := (place{f.file, f.at}); !taken[p] && len(flips) < most {
+		if p := (spot{f.file, f.at}); !taken[p] && len(flips) < most {
 			taken[p], flips = true, append(flips, f)
 		}
 	}
