@@ -157,8 +157,7 @@ func TestDaemonRestarted(t *testing.T) {
 // is not as it was, and not gone either.
 func TestNetworkRemoved(t *testing.T) {
 	w := newWorld(t, false)
-	var made struct{ ID string }
-	daemon.must(t, "POST", "/networks/create", map[string]any{"Name": "behind", "IPAM": map[string]any{"Config": []any{map[string]any{"Subnet": "10.213.78.0/24"}}}}, &made)
+	daemon.network(t, map[string]any{"Name": "behind", "IPAM": map[string]any{"Config": []any{map[string]any{"Subnet": freeSubnet(t) + ".0/24"}}}})
 	daemon.must(t, "POST", "/networks/behind/connect", map[string]any{"Container": "us-east-1"}, nil)
 	f := w.fleet(t)
 	u := w.prepare(t, f, fleet.Isolate, fleet.Params{})
@@ -221,7 +220,7 @@ func TestAddressTaken(t *testing.T) {
 			if err := f.Inject(t.Context(), u); err != nil {
 				t.Fatal(err)
 			}
-			w.create("thief", nil, "", before.Address, "lab", "echo", "--listen", "0.0.0.0:9000")
+			w.create("thief", nil, "", before.Address, "lab", "echo", "--file", "/echo.json")
 			w.start("thief")
 			if !asked {
 				w.revert(f, u)

@@ -28,10 +28,10 @@ func wants(t testing.TB, err error, parts ...string) {
 
 func TestRefusals(t *testing.T) {
 	w := newWorld(t, false)
-	daemon.must(t, "POST", "/networks/create", map[string]any{"Name": "by-chance"}, nil)
+	daemon.network(t, map[string]any{"Name": "by-chance"})
 	t.Cleanup(func() { daemon.must(t, "DELETE", "/networks/by-chance", nil, nil) })
 	odd := func(name string, host map[string]any) {
-		w.createAs(name, map[string]any{"Image": image, "Entrypoint": []string{"/gwdr", "lab", "echo", "--listen", "0.0.0.0:9000"},
+		w.createAs(name, map[string]any{"Image": image, "Entrypoint": []string{"/gwdr", "lab", "echo", "--file", "/echo.json"},
 			"Labels": map[string]string{"app": "gateway"}, "ExposedPorts": map[string]any{"9000/tcp": map[string]any{}}, "HostConfig": host})
 		w.start(name)
 		t.Cleanup(func() { daemon.must(t, "DELETE", "/containers/"+name+"?force=true", nil, nil) })
