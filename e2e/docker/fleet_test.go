@@ -33,6 +33,7 @@ func TestConformance(t *testing.T) {
 		Guard: guard,
 		Faults: map[fleet.FaultKind]fleettest.Case{
 			fleet.Kill:        {Selector: east},
+			fleet.Stop:        {Selector: east},
 			fleet.Pause:       {Selector: east},
 			fleet.Isolate:     {Selector: east},
 			fleet.Slow:        {Selector: fleet.Selector{Instance: "us-east-1"}, With: fleet.Params{Share: 0.2}},
@@ -99,7 +100,7 @@ func TestRegionKeepsItsAddresses(t *testing.T) {
 
 // TestContainerRemoved removes one of two targets during each kind of fault: the other is reverted, and nothing is left.
 func TestContainerRemoved(t *testing.T) {
-	for kind, with := range map[fleet.FaultKind]fleet.Params{fleet.Kill: {}, fleet.Pause: {}, fleet.Isolate: {}, fleet.Slow: {Share: 0.5}, fleet.RestartLoop: {}} {
+	for kind, with := range map[fleet.FaultKind]fleet.Params{fleet.Kill: {}, fleet.Stop: {}, fleet.Pause: {}, fleet.Isolate: {}, fleet.Slow: {Share: 0.5}, fleet.RestartLoop: {}} {
 		t.Run(string(kind), func(t *testing.T) {
 			w := newWorld(t, false)
 			before, f := w.facts("us-east-2"), w.fleet(t)
@@ -126,7 +127,7 @@ func TestContainerRemoved(t *testing.T) {
 // TestDaemonRestarted restarts the engine during each kind of fault, which ends some of them and starts what it may start.
 func TestDaemonRestarted(t *testing.T) {
 	for kind, with := range map[fleet.FaultKind]fleet.Params{
-		fleet.Kill: {}, fleet.Pause: {}, fleet.Isolate: {}, fleet.Slow: {Share: 0.5},
+		fleet.Kill: {}, fleet.Stop: {}, fleet.Pause: {}, fleet.Isolate: {}, fleet.Slow: {Share: 0.5},
 		fleet.RestartLoop: {Every: 10 * time.Minute}, // an engine that is told to start a container while it ends loses track of it
 	} {
 		t.Run(string(kind), func(t *testing.T) {
@@ -140,7 +141,7 @@ func TestDaemonRestarted(t *testing.T) {
 			if left, err := f.Leftovers(t.Context()); err != nil || !cmp.Equal(left, []string{"broken"}) {
 				t.Errorf("the engine has forgotten: %v, %v", left, err)
 			}
-			if now := w.facts("us-east-1"); now.Running && kind == fleet.Kill {
+			if now := w.facts("us-east-1"); now.Running && (kind == fleet.Kill || kind == fleet.Stop) {
 				t.Errorf("the engine has started it: %+v", now)
 			}
 			w.revert(f, u)

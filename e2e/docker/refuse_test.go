@@ -56,7 +56,7 @@ func TestRefusals(t *testing.T) {
 		{fleet.RestartLoop, "passing", "run with --rm"},
 		{fleet.Kill, "random", "its port 9000/tcp is published wherever there is room"},
 		{fleet.Isolate, "random", "its port 9000/tcp is published wherever there is room"},
-		{fleet.Partition, "us-east-1", "docker has isolate, kill, pause, restart-loop, slow"},
+		{fleet.Partition, "us-east-1", "docker has isolate, kill, pause, restart-loop, slow, stop"},
 	} {
 		err := prepare(f, test.kind, fleet.Instance{ID: test.id, Role: fleet.Data})
 		wants(t, err, test.want)
