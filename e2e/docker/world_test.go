@@ -195,13 +195,16 @@ func (w *world) remove() {
 // await polls until check has nothing to say.
 func (w *world) await(check func() error) {
 	w.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			w.t.Fatal(err)
+	if err := poll(check); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// poll returns what check says in the end.
+func poll(check func() error) error {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) { // the baseline of a drill on a busy machine takes half of it
+		if err := check(); err == nil || time.Now().After(deadline) {
+			return err
 		}
 	}
 }
@@ -297,7 +300,13 @@ func (w *world) restart() {
 // revert reverts the fault as a drill does: it tries again.
 func (w *world) revert(f *docker.Fleet, u fleet.Undo) {
 	w.t.Helper()
-	w.await(func() error { return f.Revert(w.t.Context(), u) })
+	if err := w.reverts(f, u); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) reverts(f *docker.Fleet, u fleet.Undo) error {
+	return poll(func() error { return f.Revert(w.t.Context(), u) })
 }
 
 // prepare prepares a fault for a region.
