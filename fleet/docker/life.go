@@ -66,7 +66,7 @@ func (f *Fleet) start(ctx context.Context, t target) error {
 }
 
 // errLost says that the engine cannot mend a container.
-var errLost = errors.New("the engine has lost track of it: end its process on the engine's host")
+var errLost = errors.New("the engine has lost track of it: remove it and create it anew")
 
 // run starts the container unless it runs, or another fault keeps it down. It may be called for any fault: an engine that is
 // started again starts only those with a restart policy.
