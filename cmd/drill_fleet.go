@@ -22,6 +22,9 @@ import (
 
 // checkFleet refuses a scenario of a fleet that is not configured as it needs it, or that asks for what only a lab has.
 func (a *app) checkFleet(s *scenarios.Scenario) error {
+	if _, ok := a.Config.Fleets[labFleet]; ok {
+		return usageError(fmt.Errorf("fleets.%s: that is the embedded lab; give your fleet another name", labFleet))
+	}
 	if s.Fleet == labFleet {
 		return a.checkLocations(s)
 	}
