@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -81,8 +82,8 @@ func (p *Plan) holdAgainst(instances []fleet.Instance, touched map[string]bool) 
 			}
 		}
 		if kept := HealthyRegions(instances, at); len(kept) < s.Safety.KeepHealthyRegions {
-			return fmt.Errorf("%w: %d regions would keep a data instance running (%s), safety.keepHealthyRegions demands %d",
-				ErrUnsafe, len(kept), strings.Join(kept, ", "), s.Safety.KeepHealthyRegions)
+			return fmt.Errorf("%w: a data instance would be kept running in %s, safety.keepHealthyRegions demands %d",
+				ErrUnsafe, cmp.Or(strings.Join(kept, ", "), "no region"), s.Safety.KeepHealthyRegions)
 		}
 	}
 	return nil
