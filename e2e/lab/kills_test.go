@@ -24,24 +24,31 @@ const (
 // each, the lab is as it was before, seen by who asks nobody that injects or reverts. The first drill of each kind is killed once the
 // same scan has seen its fault.
 func TestKills(t *testing.T) {
-	all, kills, seed := faults(t), 0, uint64(time.Now().UnixNano())
+	all, kills := faults(t), 0
 	if kills = number(t, killsVariable); kills == 0 {
 		kills = len(all)
 	}
-	if n := number(t, killsSeed); n != 0 {
-		seed = uint64(n)
-	}
-	t.Logf("%d kills; %s=%d kills at these moments again", kills, killsSeed, seed)
-	u := newUser(t)
-	u.want(0, "lab", "up", "--regions", "us-east,us-west", "--instances", "1")
-	t.Cleanup(func() { u.run("lab", "down") })
-	k := &killer{user: u, scene: u.newScene(), random: rand.New(rand.NewPCG(seed, 0)), tally: map[string]*tally{}}
+	k := newKiller(t)
 	for i := range kills {
 		if k.kill(all[i%len(all)]); t.Failed() {
 			break
 		}
 	}
 	t.Log("\n" + k.table())
+}
+
+// newKiller starts a lab for the test, and chooses the seed, which it prints.
+func newKiller(t *testing.T) *killer {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	if n := number(t, killsSeed); n != 0 {
+		seed = uint64(n)
+	}
+	t.Logf("%s=%d kills at these moments again", killsSeed, seed)
+	u := newUser(t)
+	u.want(0, "lab", "up", "--regions", "us-east,us-west", "--instances", "1")
+	t.Cleanup(func() { u.run("lab", "down") })
+	return &killer{user: u, scene: u.newScene(), random: rand.New(rand.NewPCG(seed, 0)), tally: map[string]*tally{}}
 }
 
 // number reads a number from the environment: 0 if it is not there.
