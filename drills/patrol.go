@@ -119,13 +119,14 @@ func (p *patrol) injected(u fleet.Undo) {
 	}
 }
 
-// extend says that the lease was renewed; lost reports whether it has ended.
+// extend says that the lease was renewed.
 func (p *patrol) extend(l *lease, until time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l.until = until
 }
 
+// lost reports whether the lease has ended.
 func (p *patrol) lost(l *lease) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

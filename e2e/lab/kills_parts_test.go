@@ -171,3 +171,20 @@ func TestAnotherBuildReverts(t *testing.T) {
 		}
 	}
 }
+
+// TestTargetGone kills the target while a fault of processes is in effect, and ends the drill with SIGTERM: the target runs again
+// afterwards, and nobody else was hit.
+func TestTargetGone(t *testing.T) {
+	ofProcesses := slices.DeleteFunc(faults(t), func(f fault) bool {
+		return !slices.Contains([]fleet.FaultKind{fleet.Pause, fleet.Slow, fleet.ClockOffset, fleet.CPUPressure, fleet.MemoryPressure}, f.kind)
+	})
+	eachPart(t, ofProcesses, func(k *killer, r *run, f fault, _ string) {
+		kill(t, "--instance us-east-1 ")
+		if err := r.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		if code := r.code(); code != 5 {
+			t.Errorf("%s: exit code %d, want 5\n%s", f.kind, code, r.result().stderr)
+		}
+	})
+}
