@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -187,4 +188,26 @@ func TestTargetGone(t *testing.T) {
 			t.Errorf("%s: exit code %d, want 5\n%s", f.kind, code, r.result().stderr)
 		}
 	})
+}
+
+// TestRevertNeverWorks has somebody sit on a port of a killed target: the revert gives up, says so, and no drill starts until one has
+// worked.
+func TestRevertNeverWorks(t *testing.T) {
+	k := newKiller(t)
+	down := fault{kind: fleet.Kill, target: data}
+	r, _ := k.inEffect(strings.Replace(down.scenario("20s"), "lease: 3s", "lease: 5m", 1))
+	bothKilled(t, r)
+	target := (fleet.Selector{Instance: "us-east-1"}).Select(k.scene.instances)[0]
+	squatter, err := net.Listen("tcp", strings.TrimPrefix(target.AdminURL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer squatter.Close()
+	contains(t, k.want(6, "drill", "revert").stderr, "a fault may still be in effect", "its port is taken by another process")
+	contains(t, k.want(7, "drill", "run", "quick.yaml").stderr, "did not end clean")
+	squatter.Close()
+	k.want(0, "drill", "revert")
+	if _, left := k.scene.gone(t.Context(), goneWithin); len(left) > 0 {
+		t.Errorf("left behind: %s", strings.Join(left, "\n"))
+	}
 }
