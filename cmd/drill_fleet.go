@@ -9,13 +9,13 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	"gwdr/drills"
 	"gwdr/fleet"
-	"gwdr/fleet/docker"
 	"gwdr/fleet/process"
 	"gwdr/scenarios"
 )
@@ -57,16 +57,34 @@ func (a *app) checkFleet(s *scenarios.Scenario) error {
 
 // check says what of the configuration cannot be used.
 func (c FleetConfig) check(name string) error {
+	driver, ok := fleetDrivers()[c.Driver]
+	if !ok {
+		return fmt.Errorf("fleets.%s.driver %q: there is no such driver; there is %s", name, c.Driver, strings.Join(fleetDriverNames(), ", "))
+	}
+	if err := c.checkKeys(name, driver.keys); err != nil {
+		return err
+	}
+	if err := driver.check(c, name); err != nil {
+		return err
+	}
 	front, err := url.Parse(c.URL)
 	switch {
-	case c.Driver != docker.Driver:
-		return fmt.Errorf("fleets.%s.driver %q: there is no such driver; there is %s", name, c.Driver, docker.Driver)
-	case strings.Trim(c.Label, "= ") == "":
-		return fmt.Errorf("fleets.%s.label is empty: it would match every container; as app=gateway", name)
 	case c.URL == "":
 		return fmt.Errorf("fleets.%s.url is not set: where do clients come in?", name)
 	case err != nil, front.Scheme != "http" && front.Scheme != "https", front.Host == "", front.User != nil:
 		return fmt.Errorf("fleets.%s.url is not of the form http://HOST:PORT", name)
+	}
+	return nil
+}
+
+// checkKeys refuses what means nothing to the driver: somebody believes that it does.
+func (c FleetConfig) checkKeys(name string, keys []string) error {
+	keys = append([]string{"driver", "allow", "url", "key_file"}, keys...)
+	v := reflect.ValueOf(c)
+	for i := range v.NumField() {
+		if key := v.Type().Field(i).Tag.Get("mapstructure"); !v.Field(i).IsZero() && !slices.Contains(keys, key) {
+			return fmt.Errorf("fleets.%s.%s means nothing to driver %s; it takes %s", name, key, c.Driver, strings.Join(keys, ", "))
+		}
 	}
 	return nil
 }
@@ -92,12 +110,9 @@ func (a *app) planned(ctx context.Context, s *scenarios.Scenario) ([]fleet.Insta
 }
 
 // openFleet opens a configured fleet.
-func (a *app) openFleet(ctx context.Context, name string) (*docker.Fleet, error) {
+func (a *app) openFleet(ctx context.Context, name string) (fleet.Fleet, error) {
 	c := a.Config.Fleets[name]
-	if c.Host == "" {
-		c.Host = docker.DefaultHost
-	}
-	f, err := docker.Open(ctx, docker.Options{Host: c.Host, Label: c.Label, Allow: c.Allow, Log: a.Log})
+	f, err := fleetDrivers()[c.Driver].open(ctx, a, name, c)
 	if err != nil {
 		return nil, fmt.Errorf("fleet %s: %w", name, err)
 	}
@@ -148,11 +163,12 @@ func (c FleetConfig) keys() (map[string]string, error) {
 
 // openUndo opens the fleet that the undo record was made by.
 func (a *app) openUndo(ctx context.Context, u fleet.Undo) (fleet.Fleet, error) {
-	switch u.Driver {
-	case process.Driver:
+	if u.Driver == process.Driver {
 		return process.Reopen(u)
-	case docker.Driver:
-		return docker.Reopen(ctx, u, a.Log)
 	}
-	return nil, fmt.Errorf("no driver is named %q", u.Driver)
+	driver, ok := fleetDrivers()[u.Driver]
+	if !ok {
+		return nil, fmt.Errorf("no driver is named %q", u.Driver)
+	}
+	return driver.reopen(ctx, a, u)
 }
