@@ -39,6 +39,9 @@ func (f *Fleet) hold(ctx context.Context, u fleet.Undo, data undoData, t target)
 	if now, err := inode(t.Name); err != nil || now != t.Inode {
 		return errors.Join(errors.New("it is not the namespace that the fault was prepared for"), err)
 	}
+	if _, err := f.list(ctx, t.Name, "table", "inet", prefix+u.Fault.ID); err == nil {
+		return errors.New("a fault of this id is in effect there")
+	}
 	text, err := json.Marshal(order{t.Name, prefix + u.Fault.ID, data.Nonce, t.Rules, u.Fault.Lease, data.file(t)})
 	if err != nil {
 		return err
@@ -89,12 +92,12 @@ func (o order) keep(out io.WriteCloser) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start nft: %w", err)
 	}
-	defer os.Remove(o.File)
 	defer cmd.Wait()
 	defer feed.Close()
 	if err := o.record(cmd.Process.Pid); err != nil {
 		return err
 	}
+	defer os.Remove(o.File)
 	if _, err := io.WriteString(feed, o.script()); err != nil {
 		return fmt.Errorf("feed nft: %w", err)
 	}
@@ -128,7 +131,7 @@ func (o order) keep(out io.WriteCloser) error {
 // script is one command a line. The chain that is named like the preparation comes last: it says that all else is there.
 func (o order) script() string {
 	lines := []string{"create table inet " + o.Table + " { flags owner; }"}
-	for chain, hook := range map[string]string{"in": "input", "out": "output", "fwd": "forward"} {
+	for chain, hook := range map[string]string{"in": "input", "out": "output", "through": "forward"} {
 		lines = append(lines, fmt.Sprintf("add chain inet %s %s { type filter hook %s priority -10; policy accept; }", o.Table, chain, hook))
 	}
 	for _, rule := range o.Rules {
@@ -160,7 +163,12 @@ func (o order) record(nft int) error {
 	if err := os.MkdirAll(filepath.Dir(o.File), 0o700); err != nil {
 		return err
 	}
-	return os.WriteFile(o.File, text, 0o600)
+	file, err := os.OpenFile(o.File, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) // another holder's stays
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(text)
+	return errors.Join(err, file.Close())
 }
 
 // release takes the holder's file away, waits until both processes have ended, and kills those that have not.

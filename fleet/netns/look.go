@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"net"
 	"regexp"
 	"strings"
 	"syscall"
@@ -12,7 +12,7 @@ import (
 	"gwdr/fleet"
 )
 
-// Verify connects where connections worked before the fault, from other namespaces and from where gwdr is.
+// Verify connects where connections worked before the fault, in other namespaces.
 func (f *Fleet) Verify(ctx context.Context, u fleet.Undo) (string, error) {
 	data, err := read(u)
 	if err != nil {
@@ -39,7 +39,8 @@ func (f *Fleet) look(ctx context.Context, u fleet.Undo, t target) (string, error
 		if u.Fault.Kind == fleet.Reset {
 			want = errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.ECONNRESET)
 		} else {
-			want = errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil
+			late, ok := errors.AsType[net.Error](err)
+			want = ok && late.Timeout() && ctx.Err() == nil
 		}
 		if !want {
 			return "", fmt.Errorf("connecting from %q to %s: %v", l.From, l.To, err)

@@ -36,10 +36,8 @@ func (f *Fleet) target(ctx context.Context, fault fleet.Fault, in fleet.Instance
 	if err != nil {
 		return t, err
 	}
-	candidates := []look{{From: "", To: self}}
-	if len(peers) > 0 {
-		candidates = nil
-	} else {
+	var candidates []look // none from where gwdr is: whatever answers at the address there need not be the namespace
+	if len(peers) == 0 {
 		peers = all
 	}
 	for _, p := range peers {
@@ -92,7 +90,7 @@ func rules(fault fleet.Fault, self string, targets, peers []fleet.Instance) ([]s
 	if err != nil {
 		return nil, err
 	}
-	for _, side := range []struct{ chain, lo, peer string }{{"in", "iif lo", "saddr"}, {"out", "oif lo", "daddr"}, {"fwd", "", "saddr"}, {"fwd", "", "daddr"}} {
+	for _, side := range []struct{ chain, lo, peer string }{{"in", "iif lo", "saddr"}, {"out", "oif lo", "daddr"}, {"through", "", "saddr"}, {"through", "", "daddr"}} {
 		add := func(match, verdict string) {
 			all = append(all, strings.Join([]string{side.chain, match, verdict}, " "))
 		}

@@ -49,10 +49,20 @@ func within(name string, do func() error) error {
 		return err
 	}
 	defer file.Close()
+	return elsewhere(int(file.Fd()), name, do)
+}
+
+// elsewhere calls do on a thread that is not the first one: that one would not end, and it is what /proc/self/ns shows.
+func elsewhere(space int, name string, do func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-		if err := unix.Setns(int(file.Fd()), unix.CLONE_NEWNET); err != nil {
+		runtime.LockOSThread() // and not unlocked: the thread ends with the goroutine
+		if unix.Gettid() == os.Getpid() {
+			defer runtime.UnlockOSThread()
+			done <- elsewhere(space, name, do) // this thread is taken meanwhile
+			return
+		}
+		if err := unix.Setns(space, unix.CLONE_NEWNET); err != nil {
 			done <- fmt.Errorf("enter namespace %s: %w", name, err)
 			return
 		}
