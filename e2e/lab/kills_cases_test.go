@@ -32,6 +32,7 @@ func cases() map[fleet.FaultKind]fault {
 		{fleet.Isolate, region, ""}, {fleet.Partition, control, "{peer: {region: us-west}}"}, {fleet.Latency, data, "{delay: 400ms, jitter: 20ms}"},
 		{fleet.Bandwidth, upstream, "{rate: 4096}"}, {fleet.Reset, data, "{peer: {role: edge}}"}, {fleet.BlackHole, upstream, ""},
 		{fleet.StoreWipe, control, ""}, {fleet.StoreCorrupt, control, "{seed: 7}"}, {fleet.DiskFull, control, ""},
+		{fleet.LocationDeny, "{instance: nas}", ""}, {fleet.LocationCorrupt, "{instance: local}", "{seed: 7}"}, {fleet.LocationDelete, "{instance: offsite}", ""},
 		{fleet.BadConfig, control, ""}, {fleet.KeyWipe, control, ""},
 		{fleet.UpstreamError, upstream, ""}, {fleet.UpstreamSlow, upstream, "{delay: 900ms}"},
 		{fleet.LoadSpike, data, "{rate: 50}"}, {fleet.ConnectionFlood, data, "{count: 50}"}, {fleet.RetryStorm, data, "{rate: 50, count: 3}"},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -29,6 +30,7 @@ type scene struct {
 	http      *http.Client
 	commands  []string // command lines of all processes
 	files     []string // of the lab's processes, without the contents of stores
+	locations []string // files in the locations of backups, with digests
 	digest    string   // of the configuration
 }
 
@@ -49,7 +51,7 @@ func (u *user) newScene() *scene {
 		u.t.Fatal(err)
 	}
 	s.keys = decode[map[string]string](u.t, string(raw))
-	s.commands, s.files = commands(), s.filesNow()
+	s.commands, s.files, s.locations = commands(), s.filesNow(), s.locationsNow()
 	if _, state, err := s.client(s.control("us-east")).State(u.t.Context()); err != nil {
 		u.t.Fatal(err)
 	} else {
@@ -94,8 +96,13 @@ func (s *scene) gone(ctx context.Context, limit time.Duration) (time.Duration, [
 func (s *scene) leftovers(ctx context.Context) (left []string) {
 	left = append(left, s.processesLeft()...)
 	left = append(left, s.mountsLeft()...)
-	if now := s.filesNow(); !slices.Equal(now, s.files) {
-		left = append(left, fmt.Sprintf("files: %v", difference(s.files, now)))
+	for _, look := range []struct {
+		what        string
+		before, now []string
+	}{{"files", s.files, s.filesNow()}, {"locations", s.locations, s.locationsNow()}} {
+		if !slices.Equal(look.before, look.now) {
+			left = append(left, fmt.Sprintf("%s: %v", look.what, difference(look.before, look.now)))
+		}
 	}
 	for _, look := range []func(context.Context) error{s.links, s.requests, s.upstream, s.configuration} {
 		if err := look(ctx); err != nil {
@@ -170,6 +177,20 @@ func (s *scene) filesNow() (files []string) {
 			return fs.SkipDir
 		}
 		files = append(files, rel)
+		return nil
+	})
+	slices.Sort(files)
+	return files
+}
+
+// locationsNow lists what is in and beside the locations of backups, with what is in it.
+func (s *scene) locationsNow() (files []string) {
+	filepath.WalkDir(s.lab.LocationsDir(), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return nil // a location that is not there has no files
+		}
+		text, _ := os.ReadFile(path)
+		files = append(files, fmt.Sprintf("%s %x", strings.TrimPrefix(path, s.lab.LocationsDir()), sha256.Sum256(text)))
 		return nil
 	})
 	slices.Sort(files)
