@@ -73,7 +73,7 @@ func (p Params) Check(kind FaultKind, wrong func(name, problem string)) {
 			wrong(param.name, fmt.Sprintf("fault %s takes no parameters", kind))
 		case !slices.Contains(takes, param.name):
 			wrong(param.name, fmt.Sprintf("fault %s takes only %s", kind, strings.Join(takes, ", ")))
-		case param.value < param.low || param.value > param.high:
+		case !(param.low <= param.value && param.value <= param.high): // nor is it NaN
 			wrong(param.name, "must be "+param.bounds)
 		}
 	}

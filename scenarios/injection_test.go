@@ -98,7 +98,7 @@ func TestPlanRefusesWhatCannotBe(t *testing.T) {
 		"both to end":    {[]string{"{id: a, fault: kill, target: one}", "{id: b, fault: pause, target: one}"}, ""},
 		"in turn":        {[]string{"{id: a, fault: kill, target: one, hold: 1s}", "{id: b, fault: pause, target: two, after: a, hold: 1s}", "{id: c, fault: kill, target: one, after: b, hold: 1s}"}, ""},
 		"too long":       {[]string{"{id: a, fault: kill, target: one, hold: 25s, repeat: {times: 3, every: 25s}}"}, "a-3 would last until 1m15s after the first fault, and recovered.deadline ends the drill after 1m0s"},
-		"same name":      {[]string{"{id: a, fault: kill, target: all, stagger: 1s}", "{id: a-2, fault: kill, target: one, when: 5s}"}, "two faults would be called a-2"},
+		"same name":      {[]string{"{id: a, fault: kill, target: all, stagger: 1s}", "{id: a-2, fault: kill, target: one, when: 5s}"}, "a fault of step a would be called a-2"},
 		"too many":       {[]string{"{id: a, fault: kill, target: all, hold: 100ms, stagger: 100ms, repeat: {times: 26, every: 400ms}}"}, "104 faults would be injected, at most 100"},
 	} {
 		t.Run(name, func(t *testing.T) {

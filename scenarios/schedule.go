@@ -74,10 +74,16 @@ func (p *Plan) check() error {
 		return fmt.Errorf("%d faults would be injected, at most %d are allowed", n, maxInjections)
 	}
 	deadline := p.Scenario.Recovered.Deadline.D()
-	seen := map[string]bool{}
+	seen, steps := map[string]bool{}, map[string]bool{}
+	for _, step := range p.Scenario.Steps {
+		steps[step.ID] = true
+	}
 	for _, in := range p.Injections {
-		if seen[in.ID] {
+		switch {
+		case seen[in.ID]:
 			return fmt.Errorf("two faults would be called %s: give one of the steps another id", in.ID)
+		case in.ID != in.Step && steps[in.ID]:
+			return fmt.Errorf("a fault of step %s would be called %s, as another step is: give one of the steps another id", in.Step, in.ID)
 		}
 		seen[in.ID] = true
 		at, known := p.Begins(in)

@@ -10,7 +10,11 @@ import (
 	"gwdr/fleet"
 )
 
+// longest bounds the times of a step: what is further away than a day is a mistake.
+const longest = 24 * time.Hour
+
 func (v *validator) steps(s *Scenario) {
+	v.check(len(s.Steps) <= maxInjections, "steps", "are %d, at most %d are allowed", len(s.Steps), maxInjections)
 	seen := map[string]bool{}
 	injects := false
 	for i, step := range s.Steps {
@@ -53,11 +57,14 @@ func (v *validator) faultStep(s *Scenario, field string, step Step) {
 		v.fail(field+".hold", "%v", err)
 	}
 	v.check(err != nil || end.Recovered || end.Hold > 0, field+".hold", "0s is no time to be held")
+	v.between(field+".hold", Duration(end.Hold), 0, longest)
 	v.repeat(field+".repeat", step, end)
 	v.check(step.Stagger <= Duration(time.Hour), field+".stagger", "%s is above 1h", step.Stagger)
-	if _, err := step.Delay(); err != nil {
+	delay, err := step.Delay()
+	if err != nil {
 		v.fail(field+".when", "%q is no delay such as 2s", step.When)
 	}
+	v.between(field+".when", Duration(delay), 0, longest)
 }
 
 // repeat checks that each injection is over before the next one is due.
@@ -111,9 +118,11 @@ func (v *validator) recoverStep(s *Scenario, field string, step Step) {
 	v.oneOf(field+".recover", step.Recover, recoveries)
 	v.check(step.Target == "" && step.Hold == "" && step.With == fleet.Params{}, field, "target, with and hold are for a fault only")
 	v.check(step.Stagger == 0 && step.Repeat == Repeat{}, field, "stagger and repeat are for a fault only")
-	if _, err := step.Delay(); err != nil && step.When != Detected {
+	delay, err := step.Delay()
+	if err != nil && step.When != Detected {
 		v.fail(field+".when", "%q is neither detected nor a delay such as 2s", step.When)
 	}
+	v.between(field+".when", Duration(delay), 0, longest)
 	if step.Recover == Promote && s.Fleet == labFleet {
 		v.oneOf(field+".to", step.To, s.Topology.names())
 	}
