@@ -78,14 +78,25 @@ type ProbeConfig struct {
 	Keys string   `mapstructure:"keys"` // file of API keys, one a line
 }
 
-// FleetConfig is a fleet that drills may break.
+// FleetConfig is a fleet that drills may break. Which of the keys mean something, its driver says.
 type FleetConfig struct {
-	Driver  string `mapstructure:"driver"`   // docker
-	Label   string `mapstructure:"label"`    // that the fleet's containers carry
-	Allow   bool   `mapstructure:"allow"`    // they may be broken
-	Host    string `mapstructure:"host"`     // of the engine: unix:///path/to/docker.sock
+	Driver  string `mapstructure:"driver"`   // of fleetDrivers
+	Allow   bool   `mapstructure:"allow"`    // its instances may be broken
 	URL     string `mapstructure:"url"`      // where clients come in
 	KeyFile string `mapstructure:"key_file"` // holds the API key that probes with key: live send
+
+	Label string `mapstructure:"label"` // docker: that the fleet's containers carry
+	Host  string `mapstructure:"host"`  // docker: of the engine: unix:///path/to/docker.sock
+
+	Kinds     []string      `mapstructure:"kinds"`     // exec: the faults that its commands can inject
+	List      []string      `mapstructure:"list"`      // exec: a command and its arguments, as all that follow
+	Inject    []string      `mapstructure:"inject"`    // exec
+	Verify    []string      `mapstructure:"verify"`    // exec
+	Revert    []string      `mapstructure:"revert"`    // exec
+	Renew     []string      `mapstructure:"renew"`     // exec: optional
+	Leftovers []string      `mapstructure:"leftovers"` // exec: optional
+	Timeout   time.Duration `mapstructure:"timeout"`   // exec: of each command
+	Env       []string      `mapstructure:"env"`       // exec: names of variables that they get besides
 }
 
 // Lab reports whether gwdr works on the embedded lab: no gateway is configured.

@@ -5,11 +5,13 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"gwdr/fleet"
 	"gwdr/fleet/docker"
+	"gwdr/fleet/exec"
 )
 
 // fleetDriver is how fleets of one kind come out of gwdr.yaml, and out of undo records. Of the lab there is no configuration.
@@ -25,6 +27,8 @@ type fleetDriver struct {
 func fleetDrivers() map[string]fleetDriver {
 	return map[string]fleetDriver{
 		docker.Driver: {keys: []string{"label", "host"}, check: checkDocker, open: openDocker, reopen: reopenDocker},
+		exec.Driver: {keys: []string{"kinds", "list", "inject", "verify", "revert", "renew", "leftovers", "timeout", "env"},
+			check: checkExec, open: openExec, reopen: reopenExec},
 	}
 }
 
@@ -43,4 +47,33 @@ func openDocker(ctx context.Context, a *app, _ string, c FleetConfig) (fleet.Fle
 
 func reopenDocker(ctx context.Context, a *app, u fleet.Undo) (fleet.Fleet, error) {
 	return docker.Reopen(ctx, u, a.Log)
+}
+
+// execOptions are those that need nothing but the configuration.
+func (c FleetConfig) execOptions() exec.Options {
+	o := exec.Options{Allow: c.Allow, List: c.List, Inject: c.Inject, Verify: c.Verify, Revert: c.Revert, Renew: c.Renew, Leftovers: c.Leftovers,
+		Timeout: c.Timeout, Pass: c.Env}
+	for _, kind := range c.Kinds {
+		o.Kinds = append(o.Kinds, fleet.FaultKind(kind))
+	}
+	return o
+}
+
+func checkExec(c FleetConfig, name string) error {
+	if err := c.execOptions().Check(); err != nil {
+		return fmt.Errorf("fleets.%s.%w", name, err)
+	}
+	return nil
+}
+
+// openExec lets commands run beside gwdr.yaml, as paths in it are meant.
+func openExec(_ context.Context, a *app, name string, c FleetConfig) (fleet.Fleet, error) {
+	o := c.execOptions()
+	o.Name, o.State, o.Dir = name, filepath.Join(a.fleetDir(name), "faults"), filepath.Dir(a.Config.File)
+	o.Environ, o.Log = a.environ, a.Log
+	return exec.Open(o)
+}
+
+func reopenExec(_ context.Context, a *app, u fleet.Undo) (fleet.Fleet, error) {
+	return exec.Reopen(u, a.environ, a.Log)
 }
