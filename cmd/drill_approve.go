@@ -51,7 +51,7 @@ func (a *app) canConfirm() bool {
 // unlessDrawn says how to approve a plan: with its hash, unless it holds seeds that the next one draws anew.
 func unlessDrawn(s *scenarios.Scenario, drawn []string, err error, hash string) error {
 	if len(drawn) == 0 {
-		return withHint(err, "'--approve %s' runs exactly this plan; --dry-run shows it", hash)
+		return withHint(err, "--dry-run shows this plan, and this runs it and no other:\n  --approve %s", hash)
 	}
 	return withHint(err, "the plan draws at random: write targets.%s.pick.seed: %d into the scenario, then --approve takes the hash that --dry-run shows",
 		drawn[0], s.Targets[drawn[0]].Pick.Seed)

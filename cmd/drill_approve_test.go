@@ -45,10 +45,10 @@ func TestApproval(t *testing.T) {
 	}{
 		"the lab":                {"lab", "", nil, ""},
 		"the lab, as it is":      {"lab", "=", nil, ""},
-		"the lab, another plan":  {"lab", "abcd", nil, "and --approve names abcd|'--approve HASH' runs exactly this plan"},
-		"nobody":                 {"prod", "", nil, `nobody has approved this plan: fleet "prod" is not the lab|'--approve HASH' runs exactly`},
+		"the lab, another plan":  {"lab", "abcd", nil, "and --approve names abcd|runs it and no other:\n  --approve HASH"},
+		"nobody":                 {"prod", "", nil, `nobody has approved this plan: fleet "prod" is not the lab|no other:`},
 		"by its hash":            {"prod", "=", nil, ""},
-		"another plan":           {"prod", "abcd", nil, "it has the hash HASH, and --approve names abcd|runs exactly"},
+		"another plan":           {"prod", "abcd", nil, "it has the hash HASH, and --approve names abcd|runs it and no other"},
 		"nobody, drawn":          {"prod", "", []string{"east"}, "nobody has approved|write targets.east.pick.seed: 7 into the scenario"},
 		"another one, for drawn": {"prod", "abcd", []string{"east"}, "nobody has approved|write targets.east.pick.seed: 7 into the scenario"},
 	} {

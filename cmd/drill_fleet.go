@@ -22,8 +22,11 @@ import (
 
 // checkFleet refuses a scenario of a fleet that is not configured as it needs it, or that asks for what only a lab has.
 func (a *app) checkFleet(s *scenarios.Scenario) error {
+	if _, ok := a.Config.Fleets[labFleet]; ok {
+		return usageError(fmt.Errorf("fleets.%s: that is the embedded lab; give your fleet another name", labFleet))
+	}
 	if s.Fleet == labFleet {
-		return nil
+		return a.checkLocations(s)
 	}
 	c, ok := a.Config.Fleets[s.Fleet]
 	if !ok {
@@ -93,11 +96,11 @@ func (a *app) unknownFleet(name string) error {
 
 // planned lists the instances of the scenario's fleet; those of a lab are as it would be.
 func (a *app) planned(ctx context.Context, s *scenarios.Scenario) ([]fleet.Instance, error) {
-	if s.Fleet == labFleet {
-		return s.Topology.Instances(), nil
-	}
 	if err := a.checkFleet(s); err != nil {
 		return nil, err
+	}
+	if s.Fleet == labFleet {
+		return onlyLocations(s.Topology.Instances(), a.breakable()), nil
 	}
 	f, err := a.openFleet(ctx, s.Fleet)
 	if err != nil {

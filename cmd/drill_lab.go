@@ -108,7 +108,7 @@ func (a *app) labSite(ctx context.Context, s *scenarios.Scenario, lab *process.L
 		guard.Files = []*os.File{owner}
 	}
 	return &drills.Site{
-		Fleet: lab, Probes: all, Backup: backups.fresh, Guard: guard.Start, Fronts: edge.fronts, Health: edge.health,
+		Fleet: ownLocations{lab, a.breakable()}, Probes: all, Backup: backups.fresh, Guard: guard.Start, Fronts: edge.fronts, Health: edge.health,
 		Admin:    newLedgerAdmin(admin, lab.AdminToken(), &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: ledgerParallel}}, fromEdge(lab)),
 		Recovery: drills.Recovery{Promote: operator.promote, Restore: operator.restore, Leader: operator.leader},
 	}, nil
@@ -151,18 +151,24 @@ func (o *labOperator) promote(ctx context.Context, region string) error {
 	return fmt.Errorf("promote %s: %w", region, fleet.ErrNoTarget)
 }
 
-// leader returns the region whose control plane takes writes.
+// leader returns the region whose control plane takes writes: the one that was promoted last, as an old leader says for a while
+// that it leads.
 func (o *labOperator) leader(ctx context.Context) (string, error) {
 	instances, err := o.lab.Instances(ctx)
 	if err != nil {
 		return "", err
 	}
+	region, newest := "", int64(0)
 	for _, in := range (fleet.Selector{Role: fleet.Control}).Select(instances) {
-		if status, err := o.client(in.AdminURL).Brief(ctx); err == nil && status.Mode == gateway.ModeLeader {
-			return in.Region, nil
+		status, err := o.client(in.AdminURL).Brief(ctx)
+		if err == nil && status.Mode == gateway.ModeLeader && status.Epoch > newest {
+			region, newest = in.Region, status.Epoch
 		}
 	}
-	return "", errors.New("no control plane takes writes")
+	if region == "" {
+		return "", errors.New("no control plane takes writes")
+	}
+	return region, nil
 }
 
 // restore brings the newest backup back into the control plane that waits for one, or, where all answer and none waits, into the

@@ -119,9 +119,9 @@ func (a *app) warnOrphans() {
 
 func (l drillList) write(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "SCENARIO\tTITLE\tPROMISES")
+	fmt.Fprintln(t, "SCENARIO\tTITLE")
 	for _, s := range l.Scenarios {
-		fmt.Fprintf(t, "%s\t%s\t%s\n", s.Name, s.Title, strings.Join(s.Objectives, "; "))
+		fmt.Fprintf(t, "%s\t%s\n", s.Name, s.Title)
 	}
 	if len(l.Runs) > 0 {
 		fmt.Fprintln(t, "\nRUN\tSTARTED\tVERDICT\tID")

@@ -223,7 +223,7 @@ func (r *dryRunResult) text() string {
 		}
 	}
 	fmt.Fprintf(&b, "\n%-10s %s, from the baseline to settled\n", "worst case", time.Duration(r.WorstCaseS*float64(time.Second)))
-	fmt.Fprintf(&b, "%-10s %s\n", "plan", r.PlanSHA256)
+	fmt.Fprintf(&b, "plan sha256 %s\n", r.PlanSHA256)
 	return b.String()
 }
 

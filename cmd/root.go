@@ -174,8 +174,15 @@ func isTerminal(stream any) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
+// release is the version of a build without a repository, which says nothing of itself. Only the linker sets it:
+// -ldflags '-X gwdr/cmd.release=v1.2.3'.
+var release string
+
 // version is what this binary calls itself, from the build information.
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

@@ -39,6 +39,7 @@ func (c *course) inject(ctx context.Context, in scenarios.Injection) error {
 	if noted := c.note(entryInjected, fact); err != nil || noted != nil {
 		return errors.Join(err, noted)
 	}
+	c.patrol.injected(u)
 	c.tellFault(u, "injected", "")
 	if err := c.verify(ctx, u); err != nil {
 		return err

@@ -65,11 +65,19 @@ func (f *foresight) staggered() bool {
 // subtle returns the kind of a fault that does not end an instance, but cuts it off, slows it down, or changes what it is told, asked, or
 // answered from behind; or "".
 func (f *foresight) subtle() string {
-	i := slices.IndexFunc(f.scenario.Steps, func(s scenarios.Step) bool { return s.Fault != "" && !f.ends(fleet.FaultKind(s.Fault)) })
+	i := slices.IndexFunc(f.scenario.Steps, func(s scenarios.Step) bool {
+		return s.Fault != "" && !f.ends(fleet.FaultKind(s.Fault)) && !ofLocations(fleet.FaultKind(s.Fault))
+	})
 	if i < 0 {
 		return ""
 	}
 	return f.scenario.Steps[i].Fault
+}
+
+// ofLocations reports whether the fault is one of what keeps backups, and so of nothing that serves anybody.
+func ofLocations(kind fleet.FaultKind) bool {
+	k, _ := fleet.KindOf(kind)
+	return slices.Equal(k.Roles, []fleet.Role{fleet.Location})
 }
 
 // ends reports whether the model takes a fault of the kind for the end of an instance. Builds before definitions 4 took so all that

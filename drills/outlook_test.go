@@ -18,10 +18,11 @@ func (l *lab) fronts(context.Context) (map[probes.Plane]Front, error) {
 	}, nil
 }
 
-func (l *lab) health(context.Context) (map[probes.Plane]map[string]bool, error) {
+func (l *lab) health(ctx context.Context) (map[probes.Plane]map[string]bool, error) {
 	in, _ := l.world.serving()
 	all := map[string]bool{}
-	for _, other := range l.world.instances {
+	instances, _ := l.world.Instances(ctx) // an injection may be changing them
+	for _, other := range instances {
 		if other.Role == fleet.Data {
 			all[other.ID] = in.ID == "" || in.ID == other.ID || other.Region == "us-west"
 		}

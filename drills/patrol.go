@@ -23,7 +23,7 @@ type patrol struct {
 // lease is that of one fault.
 type lease struct {
 	undo  fleet.Undo
-	until time.Time // when it ends if it is not renewed
+	until time.Time // when it ends if it is not renewed; under the patrol's mutex
 	over  bool      // the fault is being reverted; under the patrol's mutex
 }
 
@@ -108,6 +108,31 @@ func (p *patrol) keepAlive(u fleet.Undo) {
 	p.leases = append(p.leases, &lease{undo: u, until: time.Now().Add(injectPatience)}) // it begins with the injection
 }
 
+// injected says that the injection is over: from now on the lease of the fault is no longer than it says.
+func (p *patrol) injected(u fleet.Undo) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, l := range p.leases {
+		if l.undo.Fault.ID == u.Fault.ID {
+			l.until = time.Now().Add(p.drill.Scenario.Safety.Lease.D())
+		}
+	}
+}
+
+// extend says that the lease was renewed.
+func (p *patrol) extend(l *lease, until time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l.until = until
+}
+
+// lost reports whether the lease has ended.
+func (p *patrol) lost(l *lease) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return time.Now().After(l.until)
+}
+
 // letGo renews the lease of a fault no longer, because that is to be reverted.
 func (p *patrol) letGo(u fleet.Undo) {
 	p.mu.Lock()
@@ -158,9 +183,9 @@ func (p *patrol) renew(ctx context.Context, l *lease, length time.Duration) erro
 	err := p.drill.Fleet.Renew(ctx, l.undo)
 	switch {
 	case err == nil:
-		l.until = began.Add(length)
+		p.extend(l, began.Add(length))
 	case ctx.Err() == context.Canceled, p.ended(l): // in the middle of it
-	case time.Now().After(l.until):
+	case p.lost(l):
 		return abortf(AbortLease, "the lease of fault %s is lost: %v", l.undo.Fault.ID, err)
 	default:
 		p.drill.Log.Warn("renew lease", "fault", l.undo.Fault.ID, "err", err)

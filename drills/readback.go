@@ -81,8 +81,8 @@ func observe(ctx context.Context, admin probes.Admin, changes []probes.Change) (
 	if err != nil {
 		return nil, nil, fmt.Errorf("read back: %w", err)
 	}
-	for _, region := range regions {
-		seen, err := admin.Observe(ctx, region, changes)
+	for i, region := range regions {
+		seen, err := observeRegion(ctx, admin, region, changes, len(regions)-i)
 		switch {
 		case err == nil:
 			all = append(all, seen...)
@@ -93,4 +93,15 @@ func observe(ctx context.Context, admin probes.Admin, changes []probes.Change) (
 		}
 	}
 	return all, unread, nil
+}
+
+// observeRegion reads one region back, within its share of the time that is left for it and those after it: one that hangs takes
+// nothing from them.
+func observeRegion(ctx context.Context, admin probes.Admin, region string, changes []probes.Change, left int) ([]probes.Observation, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
+		defer cancel()
+	}
+	return admin.Observe(ctx, region, changes)
 }

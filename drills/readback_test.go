@@ -42,6 +42,35 @@ func TestARegionThatCannotBeReadIsSaid(t *testing.T) {
 	})
 }
 
+// hung is an Admin one of whose regions never answers.
+type hung struct{ mute }
+
+func (h hung) Observe(ctx context.Context, region string, changes []probes.Change) ([]probes.Observation, error) {
+	if region == h.region {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return h.Admin.Observe(ctx, region, changes)
+}
+
+// TestARegionThatHangsTakesNoTimeFromOthers: those that are read after it are read all the same.
+func TestARegionThatHangsTakesNoTimeFromOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		l.Admin = hung{mute{l.Admin, "us-east"}}
+		r, err := l.run(t, t.Context())
+		if err != nil || r.Verdict != Inconclusive || !r.Clean {
+			t.Fatalf("%s: %s, %v", r.Verdict, r.Reason, err)
+		}
+		if !slices.Equal(r.RPA.UnreadRegions, []string{"us-east after the revert"}) || r.RPA.Checked == 0 {
+			t.Errorf("unread %q, checked %d", r.RPA.UnreadRegions, r.RPA.Checked)
+		}
+	})
+}
+
 func TestConvergenceIsBracketed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLab(t)

@@ -212,6 +212,22 @@ func (l *lab) stop() {
 	}
 }
 
+// TestLeaseThatWasNeverRenewed: the injection may take long, its lease lasts no longer than it says. A drill whose faults nobody
+// renews ends soon after that, not after the patience of an injection.
+func TestLeaseThatWasNeverRenewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLab(t)
+		l.world.noFailover = true
+		l.world.renewErr = errors.New("links do not answer")
+		var ended time.Duration
+		l.on(Aborting, func() { ended = time.Since(l.world.killed) }) // nothing is injected any more
+		r, err := l.run(t, t.Context())
+		if lease := l.Scenario.Safety.Lease.D(); err != nil || r.Verdict != Aborted || ended == 0 || ended > 2*lease {
+			t.Errorf("%s: %s, %v: aborted after %s, the lease is %s", r.Verdict, r.Reason, err, ended, lease)
+		}
+	})
+}
+
 // TestRunInterrupted cancels a drill in every phase.
 func TestRunInterrupted(t *testing.T) {
 	for phase, injected := range map[Phase]bool{

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"gwdr/fleet"
 	"gwdr/probes"
 	"gwdr/scenarios"
 )
@@ -103,6 +104,9 @@ func TestJudgePredicts(t *testing.T) {
 	}{
 		"by health checks": {func(*scenarios.Scenario, *Facts) {}, "data",
 			[]float64{0.1, 0.165, 0.23}, []float64{0.1, 0.165, 0.23}, "", ""}, // 100 to 200 ms, the injector's 10 ms, an answer's 20 ms
+		"beside a lost location": {func(s *scenarios.Scenario, _ *Facts) {
+			s.Steps = append(s.Steps, scenarios.Step{ID: "backups", Fault: string(fleet.LocationDeny)})
+		}, "data", []float64{0.1, 0.165, 0.23}, []float64{0.1, 0.165, 0.23}, "", ""},
 		"and it was not": {late, "data", []float64{0.1, 0.165, 0.23}, []float64{0.1, 0.165, 0.23}, "", "surprise: data back after 980ms to 1s, predicted 100ms to 230ms"},
 		"it stays down": {func(_ *scenarios.Scenario, f *Facts) { f.fail("clients", 5*time.Second, time.Hour) }, "data",
 			[]float64{0.1, 0.165, 0.23}, []float64{0.1, 0.165, 0.23}, "", "surprise: data back after more than "},

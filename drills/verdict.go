@@ -152,7 +152,10 @@ func (j *judgement) verdictOfPromises() (Verdict, string) {
 	if j.sawDeadline() {
 		return Inconclusive, j.facts.Aborts[0].Reason
 	}
-	return Pass, fmt.Sprintf("all %d objectives met", len(j.result.Objectives))
+	if n := len(j.result.Objectives); n > 1 || j.facts.Definitions < 4 {
+		return Pass, fmt.Sprintf("all %d objectives met", n)
+	}
+	return Pass, "the objective was met"
 }
 
 // cutShort takes every pass back from what was aborted, or ended in an error: what was achieved was not shown to last.

@@ -8,6 +8,7 @@ const (
 	Kill           FaultKind = "kill"
 	Pause          FaultKind = "pause"
 	RestartLoop    FaultKind = "restart-loop"
+	Stop           FaultKind = "stop"
 	Slow           FaultKind = "slow"
 	CPUPressure    FaultKind = "cpu-pressure"
 	MemoryPressure FaultKind = "memory-pressure"
@@ -78,6 +79,7 @@ func processKinds() []Kind {
 		{Kind: Pause, Roles: gateways(), Does: "SIGSTOP: it accepts connections and answers nothing", Undo: "SIGCONT, and wait until it serves"},
 		{Kind: RestartLoop, Roles: gateways(), Does: "killed and started again, over and over", Undo: "leave it running, and wait until it serves",
 			Takes: []string{"every"}},
+		{Kind: Stop, Roles: gateways(), Does: "asked to end, killed if it does not; stays down until reverted", Undo: "start again, and wait until it serves"},
 		{Kind: Slow, Roles: gateways(), Does: "runs for a share of the time only", Undo: "let it run all the time", Needs: []string{"share"}},
 		{Kind: CPUPressure, Roles: gateways(), Does: "processes beside it that use up the CPU", Undo: "end them", Takes: []string{"count"}},
 		{Kind: MemoryPressure, Roles: gateways(), Does: "a process beside it that holds memory", Undo: "end it", Needs: []string{"bytes"}},
@@ -115,7 +117,8 @@ func storedKinds() []Kind {
 		{Kind: CertExpire, Roles: control, Does: "its certificate is replaced by one that has expired", Undo: "put the certificate back"},
 		{Kind: ClockOffset, Roles: gateways(), Does: "the clock that it goes by is wrong", Undo: "set the clock right", Needs: []string{"offset"}},
 		{Kind: LocationDeny, Roles: location, Does: "refuses every access", Undo: "let in again"},
-		{Kind: LocationCorrupt, Roles: location, Does: "bytes of the newest backups are flipped", Undo: "put the bytes back", Takes: []string{"count", "seed"}},
+		{Kind: LocationCorrupt, Roles: location, Does: "bytes of the newest backups are flipped", Undo: "put the bytes back",
+			Takes: []string{"mode", "count", "seed"}, Modes: []string{"data", "point"}},
 		{Kind: LocationDelete, Roles: location, Does: "everything that the writer's credentials can delete is deleted", Undo: "put back what was deleted"},
 	}
 }

@@ -15,7 +15,7 @@ type Params struct {
 	Offset time.Duration `yaml:"offset,omitempty" json:"offset_ns,omitempty"` // of a clock: fast, or slow if negative
 	Share  float64       `yaml:"share,omitempty" json:"share,omitempty"`      // above 0, at most 1
 	Rate   int64         `yaml:"rate,omitempty" json:"rate,omitempty"`        // per second: bytes, or requests
-	Count  int64         `yaml:"count,omitempty" json:"count,omitempty"`      // of processes, connections, retries, bytes to flip
+	Count  int64         `yaml:"count,omitempty" json:"count,omitempty"`      // of processes, connections, retries, backups
 	Bytes  int64         `yaml:"bytes,omitempty" json:"bytes,omitempty"`      // of memory
 	Status int           `yaml:"status,omitempty" json:"status,omitempty"`    // of HTTP
 	Mode   string        `yaml:"mode,omitempty" json:"mode,omitempty"`        // which way, if the kind has several

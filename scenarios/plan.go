@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -81,8 +82,8 @@ func (p *Plan) holdAgainst(instances []fleet.Instance, touched map[string]bool) 
 			}
 		}
 		if kept := HealthyRegions(instances, at); len(kept) < s.Safety.KeepHealthyRegions {
-			return fmt.Errorf("%w: %d regions would keep a data instance running (%s), safety.keepHealthyRegions demands %d",
-				ErrUnsafe, len(kept), strings.Join(kept, ", "), s.Safety.KeepHealthyRegions)
+			return fmt.Errorf("%w: a data instance would be kept running in %s, safety.keepHealthyRegions demands %d",
+				ErrUnsafe, cmp.Or(strings.Join(kept, ", "), "no region"), s.Safety.KeepHealthyRegions)
 		}
 	}
 	return nil
@@ -185,7 +186,7 @@ func Hash(plan []byte) string {
 }
 
 // Instances returns the instances that a lab of this topology has, all running: each region's control plane and data
-// instances, the edge in front, and the upstream behind.
+// instances, the edge in front, the upstream behind, and its locations of backups.
 func (t Topology) Instances() []fleet.Instance {
 	var all []fleet.Instance
 	for _, r := range t.Regions {
@@ -195,9 +196,15 @@ func (t Topology) Instances() []fleet.Instance {
 		}
 	}
 	all = append(all, fleet.Instance{ID: "edge", Role: fleet.Edge, Running: true}, fleet.Instance{ID: "echo", Role: fleet.Upstream, Running: true})
+	for _, name := range LabLocations() {
+		all = append(all, fleet.Instance{ID: name, Role: fleet.Location, Running: true})
+	}
 	slices.SortFunc(all, func(a, b fleet.Instance) int { return strings.Compare(a.ID, b.ID) })
 	return all
 }
+
+// LabLocations names the locations of a lab's backups, the nearest first, unless its user has configured others.
+func LabLocations() []string { return []string{"local", "nas", "offsite"} }
 
 // Serving returns the ids of the data instances that a lab of this topology plans to serve clients when some are lost: those
 // left of the first region that has any. It is nil if none is left, or for another fleet, whose plan nobody told.

@@ -44,8 +44,8 @@ func TestCatalogue(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff([]string{
-		"bad-config", "connection-flood", "instance-crash", "instance-hang", "instance-slow", "key-store-wiped", "latency-between-regions",
-		"load-spike", "one-way-partition", "region-isolated", "region-loss", "retry-storm", "store-corrupted", "store-wiped", "upstream-brownout", "upstream-down",
+		"backup-corrupted", "backups-deleted", "bad-config", "connection-flood", "instance-crash", "instance-hang", "instance-slow", "key-store-wiped", "latency-between-regions",
+		"load-spike", "location-lost", "one-way-partition", "region-isolated", "region-loss", "retry-storm", "store-corrupted", "store-wiped", "two-locations-lost", "upstream-brownout", "upstream-down",
 	}, names); diff != "" {
 		t.Errorf("catalogue (-want +got):\n%s", diff)
 	}
@@ -177,7 +177,9 @@ func TestPlanIsSafe(t *testing.T) {
 		"too many":       {func(s *Scenario, _ []fleet.Instance) { s.Safety.MaxTargets = 2 }, ErrUnsafe},
 		"no region left": {func(s *Scenario, _ []fleet.Instance) { s.Safety.KeepHealthyRegions = 2 }, ErrUnsafe},
 		"survivor is ill": {func(_ *Scenario, all []fleet.Instance) {
-			all[len(all)-2].Running, all[len(all)-3].Running = false, false
+			for i, in := range all {
+				all[i].Running = in.Region != "us-west"
+			}
 		}, ErrUnsafe},
 		"matches nothing": {func(s *Scenario, all []fleet.Instance) {
 			s.Targets["east"] = Target{Select: fleet.Selector{Instance: "x"}}
@@ -192,12 +194,9 @@ func TestPlanIsSafe(t *testing.T) {
 			s.Safety.Protect = []fleet.Selector{{Instance: "us-east-2"}}
 		}, ErrUnsafe},
 		"the last location": {func(s *Scenario, all []fleet.Instance) {
-			all[len(all)-1] = fleet.Instance{ID: "nas", Role: fleet.Location, Running: true}
 			s.Targets["east"] = Target{Select: fleet.Selector{Role: fleet.Location}}
 		}, ErrUnsafe},
-		"one of two locations": {func(s *Scenario, all []fleet.Instance) {
-			all[len(all)-1] = fleet.Instance{ID: "nas", Role: fleet.Location, Running: true}
-			all[len(all)-2] = fleet.Instance{ID: "s3", Role: fleet.Location, Running: true}
+		"one of three locations": {func(s *Scenario, all []fleet.Instance) {
 			s.Targets["east"] = Target{Select: fleet.Selector{Instance: "nas"}}
 		}, nil},
 		"never the edge": {func(s *Scenario, _ []fleet.Instance) {

@@ -5,6 +5,7 @@ package docker
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -82,6 +83,19 @@ func (u *user) want(want int, args ...string) (out, errs string) {
 	return out, errs
 }
 
+// hash returns that of the plan of region-loss.yaml, which whoever approves it names.
+func (u *user) hash() string {
+	u.t.Helper()
+	out, _ := u.want(0, "drill", "run", "region-loss.yaml", "--dry-run", "--json")
+	var plan struct {
+		SHA256 string `json:"plan_sha256"`
+	}
+	if err := json.Unmarshal([]byte(out), &plan); err != nil || plan.SHA256 == "" {
+		u.t.Fatalf("the plan has no hash: %v\n%s", err, out)
+	}
+	return plan.SHA256
+}
+
 // drill is what these tests read of gwdr/drill/v1.
 type drill struct {
 	Verdict, Reason, Evidence string
@@ -107,9 +121,15 @@ func TestDrill(t *testing.T) {
 			t.Errorf("the plan does not say %q:\n%s", want, out)
 		}
 	}
+	if _, errs := u.want(7, "drill", "run", "region-loss.yaml"); !strings.Contains(errs, "--approve "+u.hash()) {
+		t.Errorf("does not say how to approve the plan: %s", errs)
+	}
+	if now := w.allFacts(); !cmp.Equal(before, now) {
+		t.Fatalf("nobody approved it, and yet: %s", cmp.Diff(before, now))
+	}
 	var d drill
 	for range 3 {
-		code, out, errs := u.run("drill", "run", "region-loss.yaml", "--json")
+		code, out, errs := u.run("drill", "run", "region-loss.yaml", "--approve", u.hash(), "--json")
 		t.Log(errs)
 		if err := json.Unmarshal([]byte(out), &d); err != nil {
 			t.Fatalf("%v: %s", err, out)
@@ -162,7 +182,9 @@ func TestDrillAndGuardKilled(t *testing.T) {
 			t.Errorf("does not say %q: %s", want, errs)
 		}
 	}
-	u.want(7, "drill", "run", "region-loss.yaml")
+	if _, errs := u.want(7, "drill", "run", "region-loss.yaml", "--approve", "any"); !strings.Contains(errs, "gwdr drill revert") {
+		t.Errorf("a new drill is refused, and does not say how to clean up: %s", errs)
+	}
 	out, _ := u.want(0, "drill", "revert")
 	t.Log(out)
 	if diff := cmp.Diff(before, w.allFacts()); diff != "" {
@@ -184,22 +206,53 @@ func (u *user) nothingLeft() error {
 	return nil
 }
 
-// killed starts a drill and kills it once the region is down, and its guard before it if asked to.
-func (u *user) killed(w *world, guard bool) {
+// broken starts a drill, and returns once the region is down. The fault would last for a minute.
+func (u *user) broken(w *world) (cmd *exec.Cmd, out, errs *bytes.Buffer) {
 	u.t.Helper()
 	u.write("region-loss.yaml", strings.Replace(regionLoss, "until-recovered+1s", "until-recovered+60s", 1))
-	cmd, _, errs := u.command("drill", "run", "region-loss.yaml", "--json")
-	if err := cmd.Start(); err != nil {
-		u.t.Fatal(err)
-	}
-	w.await(func() error {
-		for _, name := range []string{"us-east-1", "us-east-2"} {
-			if w.facts(name).Running {
-				return errDiffers(name + " still runs")
-			}
+	hash := u.hash()
+	for range attempts {
+		cmd, out, errs = u.command("drill", "run", "region-loss.yaml", "--approve", hash, "--json")
+		if err := cmd.Start(); err != nil {
+			u.t.Fatal(err)
 		}
-		return nil
-	})
+		ended := false
+		w.await(func() error {
+			if ended = zombie(cmd.Process.Pid); ended {
+				return nil
+			}
+			for _, name := range []string{"us-east-1", "us-east-2"} {
+				if w.facts(name).Running {
+					return errDiffers(name + " still runs")
+				}
+			}
+			return nil
+		})
+		if !ended {
+			return cmd, out, errs
+		}
+		if cmd.Wait(); cmd.ProcessState.ExitCode() != 7 {
+			break
+		}
+		u.t.Log("once more: the machine was too busy for a steady state")
+	}
+	u.t.Fatalf("the drill broke nothing: exit code %d\n%s\n%s", cmd.ProcessState.ExitCode(), out, errs)
+	return nil, nil, nil
+}
+
+// attempts is how often a drill is begun that the machine is too busy for.
+const attempts = 4
+
+// zombie reports whether a child has ended and nobody has waited for it yet.
+func zombie(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err != nil || bytes.HasPrefix(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" Z"))
+}
+
+// killed kills a drill once the region is down, and its guard before it if asked to.
+func (u *user) killed(w *world, guard bool) {
+	u.t.Helper()
+	cmd, _, errs := u.broken(w)
 	if guard {
 		if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil { // it would notice
 			u.t.Fatal(err)

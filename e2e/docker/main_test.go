@@ -49,8 +49,12 @@ func startAndRun(m *testing.M) (code int) {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	clean := traces()
+	daemon = &dockerd{dir: dir}
 	defer func() {
-		if err := errors.Join(unmount(dir), os.RemoveAll(dir)); err != nil {
+		err := errors.Join(running(filepath.Join(dir, "gwdr")), daemon.stop(), daemon.sweep(), os.RemoveAll(dir))
+		clean()
+		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
 		}
@@ -62,8 +66,6 @@ func startAndRun(m *testing.M) (code int) {
 		fmt.Fprintf(os.Stderr, "build gwdr: %v\n%s", err, out)
 		return 1
 	}
-	clean := traces()
-	daemon = &dockerd{dir: dir}
 	err = daemon.start()
 	if err == nil {
 		err = daemon.loadImage()
@@ -71,12 +73,7 @@ func startAndRun(m *testing.M) (code int) {
 	if err != nil { // as in a container without the rights for it
 		problem = err
 	}
-	code = m.Run()
-	if err := errors.Join(daemon.stop(), clean()); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return code
+	return m.Run()
 }
 
 // need ends a test if there is no engine: in CI that is a failure.
@@ -93,9 +90,10 @@ func need(t *testing.T) {
 
 // dockerd is an engine of our own.
 type dockerd struct {
-	dir  string
-	cmd  *exec.Cmd
-	done chan struct{}
+	dir     string
+	cmd     *exec.Cmd
+	done    chan struct{}
+	bridges []string // names of the network interfaces that it has made
 }
 
 func (d *dockerd) socket() string { return filepath.Join(d.dir, "sock") }
@@ -110,7 +108,7 @@ func (d *dockerd) start() error {
 	defer log.Close()
 	d.cmd = exec.Command("dockerd", "--data-root", filepath.Join(d.dir, "data"), "--exec-root", filepath.Join(d.dir, "exec"),
 		"--pidfile", filepath.Join(d.dir, "pid"), "--host", d.host(), "--bridge=none", "--iptables=false", "--ip6tables=false",
-		"--ip-forward=false", "--ip-masq=false")
+		"--ip-forward=false", "--ip-masq=false", "--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent=/"+d.slice())
 	d.cmd.Stdout, d.cmd.Stderr = log, log
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	d.done = make(chan struct{})
@@ -161,6 +159,27 @@ func (d *dockerd) stop() error {
 	}
 }
 
+// kill ends the engine as a power cut does: nothing is ended with it.
+func (d *dockerd) kill() error {
+	if d.cmd == nil || d.cmd.Process == nil {
+		return nil
+	}
+	if err := d.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("kill dockerd: %w", err)
+	}
+	<-d.done
+	return nil
+}
+
+// network makes a network, and returns its id.
+func (d *dockerd) network(t testing.TB, config map[string]any) string {
+	t.Helper()
+	var made struct{ ID string }
+	d.must(t, "POST", "/networks/create", config, &made)
+	d.bridges = append(d.bridges, "br-"+made.ID[:12])
+	return made.ID
+}
+
 // ask makes one call of the Engine API, and reads the answer into out: JSON, or as it is into a strings.Builder.
 func (d *dockerd) ask(method, path string, body, out any) error {
 	content, err := json.Marshal(body)
@@ -208,46 +227,13 @@ func (d *dockerd) must(t testing.TB, method, path string, body, out any) {
 	}
 }
 
-// traces remembers what an engine leaves on a machine, and returns what removes it, and looks whether anything else is left.
-func traces() func() error {
+// traces remembers what an engine leaves on a machine that has nothing of it in its name, and returns what removes it.
+func traces() (clean func()) {
 	places := []string{"/etc/docker/key.json", "/etc/docker"}
-	groups, _ := filepath.Glob("/sys/fs/cgroup/*")
-	for _, g := range append(groups, "/sys/fs/cgroup") {
-		places = append(places, filepath.Join(g, "docker"))
-	}
 	mine := slices.DeleteFunc(places, func(path string) bool { _, err := os.Lstat(path); return err == nil })
-	before := links()
-	return func() error {
+	return func() {
 		for _, path := range mine {
 			os.Remove(path) // of a directory, only if nothing is in it
 		}
-		var errs []error
-		for name := range links() {
-			if !before[name] && strings.HasPrefix(name, "br-") {
-				errs = append(errs, fmt.Errorf("network interface %s is left", name))
-			}
-		}
-		return errors.Join(errs...)
 	}
-}
-
-// unmount takes away what an engine that has ended leaves mounted below a directory: the namespace of the host's network.
-func unmount(dir string) error {
-	text, err := os.ReadFile("/proc/self/mounts")
-	for line := range strings.Lines(string(text)) {
-		if at := strings.Fields(line)[1]; strings.HasPrefix(at, dir+"/") {
-			err = errors.Join(err, syscall.Unmount(at, syscall.MNT_DETACH))
-		}
-	}
-	return err
-}
-
-// links lists the network interfaces.
-func links() map[string]bool {
-	all := map[string]bool{}
-	interfaces, _ := net.Interfaces()
-	for _, i := range interfaces {
-		all[i.Name] = true
-	}
-	return all
 }

@@ -28,10 +28,10 @@ func wants(t testing.TB, err error, parts ...string) {
 
 func TestRefusals(t *testing.T) {
 	w := newWorld(t, false)
-	daemon.must(t, "POST", "/networks/create", map[string]any{"Name": "by-chance"}, nil)
+	daemon.network(t, map[string]any{"Name": "by-chance"})
 	t.Cleanup(func() { daemon.must(t, "DELETE", "/networks/by-chance", nil, nil) })
 	odd := func(name string, host map[string]any) {
-		w.createAs(name, map[string]any{"Image": image, "Entrypoint": []string{"/gwdr", "lab", "echo", "--listen", "0.0.0.0:9000"},
+		w.createAs(name, map[string]any{"Image": image, "Entrypoint": []string{"/gwdr", "lab", "echo", "--file", "/echo.json"},
 			"Labels": map[string]string{"app": "gateway"}, "ExposedPorts": map[string]any{"9000/tcp": map[string]any{}}, "HostConfig": host})
 		w.start(name)
 		t.Cleanup(func() { daemon.must(t, "DELETE", "/containers/"+name+"?force=true", nil, nil) })
@@ -56,7 +56,7 @@ func TestRefusals(t *testing.T) {
 		{fleet.RestartLoop, "passing", "run with --rm"},
 		{fleet.Kill, "random", "its port 9000/tcp is published wherever there is room"},
 		{fleet.Isolate, "random", "its port 9000/tcp is published wherever there is room"},
-		{fleet.Partition, "us-east-1", "docker has isolate, kill, pause, restart-loop, slow"},
+		{fleet.Partition, "us-east-1", "docker has isolate, kill, pause, restart-loop, slow, stop"},
 	} {
 		err := prepare(f, test.kind, fleet.Instance{ID: test.id, Role: fleet.Data})
 		wants(t, err, test.want)

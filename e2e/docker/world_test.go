@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -22,9 +24,8 @@ import (
 )
 
 const (
-	image  = "gwdr-test"
-	label  = "app=gateway"
-	subnet = "10.213.77.0/24"
+	image = "gwdr-test"
+	label = "app=gateway"
 )
 
 // loadImage makes an image of nothing but the static binary, and the configurations of a gateway and of an edge.
@@ -48,6 +49,7 @@ func writeImage(w io.Writer) error {
 		{"gwdr", 0o755, gwdr},
 		{"gateway/last-good.ndjson", 0o600, state("http://echo:9000")},
 		{"edge/last-good.ndjson", 0o600, state("http://us-east-1:8080", "http://us-east-2:8080", "http://us-west-1:8080")},
+		{"echo.json", 0o600, []byte(`{"listen":"0.0.0.0:9000","token":"nobody knows it"}`)},
 		{"tmp/empty", 0o600, nil},
 	}
 	for _, f := range files {
@@ -89,6 +91,7 @@ func state(endpoints ...string) []byte {
 type world struct {
 	t       testing.TB
 	network string // its id
+	subnet  string // of that, without the last number: 10.213.77
 	edge    string // base URL
 }
 
@@ -99,17 +102,15 @@ func newWorld(t testing.TB, asked bool) *world {
 	if t, ok := t.(*testing.T); ok {
 		need(t)
 	}
-	w := &world{t: t}
-	var made struct{ ID string }
-	daemon.must(t, "POST", "/networks/create", map[string]any{"Name": "gateways", "CheckDuplicate": true,
-		"IPAM": map[string]any{"Config": []any{map[string]any{"Subnet": subnet}}}}, &made)
-	w.network = made.ID
+	w := &world{t: t, subnet: freeSubnet(t)}
+	w.network = daemon.network(t, map[string]any{"Name": "gateways", "CheckDuplicate": true,
+		"IPAM": map[string]any{"Config": []any{map[string]any{"Subnet": w.subnet + ".0/24"}}}})
 	t.Cleanup(w.remove)
-	w.create("echo", nil, "", "", "lab", "echo", "--listen", "0.0.0.0:9000")
+	w.create("echo", nil, "", "", "lab", "echo", "--file", "/echo.json")
 	for i, id := range []string{"us-east-1", "us-east-2", "us-west-1"} {
 		region, address := strings.TrimSuffix(strings.TrimSuffix(id, "-1"), "-2"), ""
 		if asked {
-			address = fmt.Sprintf("10.213.77.%d", 100+i)
+			address = fmt.Sprintf("%s.%d", w.subnet, 100+i)
 		}
 		w.create(id, map[string]string{"app": "gateway", docker.RegionLabel: region}, "", address,
 			"serve", "--role", "data", "--data", "/gateway", "--listen", "0.0.0.0:8080", "--instance", id, "--region", region)
@@ -194,13 +195,16 @@ func (w *world) remove() {
 // await polls until check has nothing to say.
 func (w *world) await(check func() error) {
 	w.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			w.t.Fatal(err)
+	if err := poll(check); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// poll returns what check says in the end.
+func poll(check func() error) error {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) { // the baseline of a drill on a busy machine takes half of it
+		if err := check(); err == nil || time.Now().After(deadline) {
+			return err
 		}
 	}
 }
@@ -214,6 +218,23 @@ func freePort(t testing.TB) string {
 	defer l.Close()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	return port
+}
+
+// freeSubnet returns the first three numbers of a subnet that no other engine on this machine has.
+func freeSubnet(t testing.TB) string {
+	t.Helper()
+	taken, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 256 {
+		subnet := fmt.Sprintf("10.213.%d", rand.IntN(256))
+		if !slices.ContainsFunc(taken, func(a net.Addr) bool { return strings.HasPrefix(a.String(), subnet+".") }) {
+			return subnet
+		}
+	}
+	t.Fatal("no subnet in 10.213.0.0/16 is free")
+	return ""
 }
 
 // fleet opens the world's fleet.
@@ -279,7 +300,13 @@ func (w *world) restart() {
 // revert reverts the fault as a drill does: it tries again.
 func (w *world) revert(f *docker.Fleet, u fleet.Undo) {
 	w.t.Helper()
-	w.await(func() error { return f.Revert(w.t.Context(), u) })
+	if err := w.reverts(f, u); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) reverts(f *docker.Fleet, u fleet.Undo) error {
+	return poll(func() error { return f.Revert(w.t.Context(), u) })
 }
 
 // prepare prepares a fault for a region.

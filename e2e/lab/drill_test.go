@@ -57,7 +57,8 @@ revert: {order: reverse, verify: true, settle: 15s}
 
 func TestCatalogue(t *testing.T) {
 	for _, name := range []string{
-		"region-loss", "instance-crash", "instance-hang", "store-wiped", "store-corrupted", "bad-config", "key-store-wiped",
+		"region-loss", "instance-crash", "instance-hang", "store-wiped", "store-corrupted",
+		"location-lost", "two-locations-lost", "backup-corrupted", "backups-deleted", "bad-config", "key-store-wiped",
 		"region-isolated", "one-way-partition", "latency-between-regions",
 	} {
 		t.Run(name, func(t *testing.T) {

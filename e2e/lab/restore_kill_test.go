@@ -21,7 +21,7 @@ import (
 // ones, neither processes nor files.
 func TestRestoreKill(t *testing.T) {
 	s := newShop(t)
-	s.manyKeys(4_500)
+	s.manyKeys(1_500)
 	s.run("backup", "-q") // three directories on one device: 3-2-1 is not met, and gwdr says so
 	target := s.serve("target")
 	k := &killing{shop: s, want: s.state(s.client), client: &native.Client{URL: target.admin, HTTP: native.NewHTTP()},
@@ -31,7 +31,7 @@ func TestRestoreKill(t *testing.T) {
 	if within := k.kill("at once", 60); within > 0 {
 		t.Errorf("%d kills left a part of changes that are made at once", within)
 	}
-	if within := k.kill("in pieces", 40, "--rate=8000"); within == 0 {
+	if within := k.kill("in pieces", 40, "--rate=2500"); within == 0 {
 		t.Error("no kill came while changes were made")
 	}
 	if left := waitForProcesses(running, 10*time.Second); len(left) > running {

@@ -34,6 +34,7 @@ type container struct {
 	Config struct {
 		Labels       map[string]string
 		ExposedPorts map[string]struct{}
+		StopTimeout  *int // seconds
 	}
 	HostConfig struct {
 		NetworkMode   string
@@ -55,6 +56,7 @@ type state struct {
 	// Restarting says that the engine is about to start it again, after it ended by itself.
 	Restarting bool
 	StartedAt  string
+	ExitCode   int // of the process that ended last
 }
 
 type restartPolicy struct {

@@ -34,6 +34,10 @@ func injectors() map[fleet.FaultKind]injector {
 			prepare: refuseRestart, inject: []stage{(*Fleet).letStayDown, (*Fleet).kill}, broken: isDown, look: (*Fleet).lookSilent,
 			revert: (*Fleet).revertRestart, whole: isRestarted,
 		},
+		fleet.Stop: {
+			prepare: prepareStop, inject: []stage{(*Fleet).letStayDown, (*Fleet).stop}, broken: isDown, look: (*Fleet).lookStopped,
+			revert: (*Fleet).revertRestart, whole: isRestarted,
+		},
 		fleet.RestartLoop: {
 			prepare: refuseRestart, inject: []stage{(*Fleet).kill, (*Fleet).start}, broken: isAnother, look: (*Fleet).lookLoop,
 			revert: (*Fleet).revertRestart, whole: isRestarted,

@@ -191,7 +191,7 @@ func sameNetworks(c container, t target) error {
 func isAlone(c container, _ target) error {
 	switch {
 	case len(c.NetworkSettings.Networks) > 0:
-		return fmt.Errorf("it is in %d networks", len(c.NetworkSettings.Networks))
+		return fmt.Errorf("it is still in %s", strings.Join(slices.Sorted(maps.Keys(c.NetworkSettings.Networks)), ", "))
 	case !c.State.Running:
 		return errors.New("it does not run")
 	}
@@ -210,5 +210,8 @@ func (f *Fleet) lookAlone(ctx context.Context, t target) (string, error) {
 		}
 	}
 	silent, err := f.lookSilent(ctx, t)
-	return fmt.Sprintf("%d networks do not know it; %s", len(t.Networks), silent), err
+	if len(t.Networks) == 1 {
+		return "its network does not know it; " + silent, err
+	}
+	return fmt.Sprintf("its %d networks do not know it; %s", len(t.Networks), silent), err
 }

@@ -52,12 +52,21 @@ func (f *Fleet) kill(ctx context.Context, t target) error {
 	return nil
 }
 
+// start starts the container. An engine of 20.10 that ends just when it is told to start one leaves that one running, and
+// has lost track of it when it is there again: it can neither start it nor end it then, and its next restart changes nothing.
 func (f *Fleet) start(ctx context.Context, t target) error {
-	if err := f.engine.act(ctx, t.ID, "start", nil); err != nil {
-		return fmt.Errorf("start %s: %w", t.Name, err)
+	err := f.engine.act(ctx, t.ID, "start", nil)
+	switch {
+	case err == nil:
+		return nil
+	case strings.Contains(err.Error(), "already exists"), strings.Contains(err.Error(), "already in use"):
+		return fmt.Errorf("start %s: %w: %w", t.Name, errLost, err)
 	}
-	return nil
+	return fmt.Errorf("start %s: %w", t.Name, err)
 }
+
+// errLost says that the engine cannot mend a container.
+var errLost = errors.New("the engine has lost track of it: remove it and create it anew")
 
 // run starts the container unless it runs, or another fault keeps it down. It may be called for any fault: an engine that is
 // started again starts only those with a restart policy.

@@ -111,6 +111,9 @@ func (f *Fleet) marks(ctx context.Context) ([]mark, error) {
 	return all.Volumes, err
 }
 
+// downs tells the kinds of fault that keep their targets down.
+func downs(kind fleet.FaultKind) bool { return kind == fleet.Kill || kind == fleet.Stop }
+
 // heldDown returns the id of another fault that keeps the container down, or "".
 func (f *Fleet) heldDown(ctx context.Context, id, nonce string) (string, error) {
 	all, err := f.marks(ctx)
@@ -119,7 +122,7 @@ func (f *Fleet) heldDown(ctx context.Context, id, nonce string) (string, error) 
 	}
 	for _, m := range all {
 		var u fleet.Undo
-		if m.Labels[markNonce] == nonce || json.Unmarshal([]byte(m.Labels[markUndo]), &u) != nil || u.Fault.Kind != fleet.Kill {
+		if m.Labels[markNonce] == nonce || json.Unmarshal([]byte(m.Labels[markUndo]), &u) != nil || !downs(u.Fault.Kind) {
 			continue
 		}
 		data, err := decodeUndo(u)

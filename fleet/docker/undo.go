@@ -31,8 +31,9 @@ type target struct {
 	Pinned    []string            `json:"pinned"`   // ids of the networks in which an address can be asked for
 	Restart   restartPolicy       `json:"restart"`
 	CPU       cpuLimit            `json:"cpu"`
-	Slowed    cpuLimit            `json:"slowed,omitzero"` // fault slow: the limit instead
-	Answers   []string            `json:"answers"`         // host:port at which it answered HTTP
+	Slowed    cpuLimit            `json:"slowed,omitzero"`   // fault slow: the limit instead
+	Patience  int                 `json:"patience,omitzero"` // fault stop: seconds until it is killed
+	Answers   []string            `json:"answers"`           // host:port at which it answered HTTP
 }
 
 // first is the least of the container's addresses: in this order containers are started and connected again, because an

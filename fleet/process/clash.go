@@ -8,8 +8,8 @@ import (
 	"gwdr/fleet"
 )
 
-// clash reports whether two faults of one process cannot be in effect at the same time: one would undo the other, or they could
-// not be reverted in any order.
+// clash reports whether two faults of one process, or of one location, cannot be in effect at the same time: one would undo the
+// other, or they could not be reverted in any order.
 func clash(a, b fleet.FaultKind) bool {
 	paces := func(k fleet.FaultKind) bool { return k == fleet.Pause || k == fleet.Slow || k == fleet.RestartLoop }
 	stores := func(k fleet.FaultKind) bool {
@@ -26,18 +26,22 @@ func clash(a, b fleet.FaultKind) bool {
 		}
 		return false
 	}
-	return a == fleet.ClockOffset && b == a || paces(a) && paces(b) || stores(a) && stores(b) || one(a, b) || one(b, a)
+	locations := func(k fleet.FaultKind) bool {
+		return k == fleet.LocationDeny || k == fleet.LocationCorrupt || k == fleet.LocationDelete
+	}
+	return a == fleet.ClockOffset && b == a || locations(a) && locations(b) ||
+		paces(a) && paces(b) || stores(a) && stores(b) || one(a, b) || one(b, a)
 }
 
 // clashes returns an error that names a fault in effect with which this one would clash.
-func (s *supervisor) clashes(f fleet.Fault, targets []*child) error {
+func (s *supervisor) clashes(u fleet.Undo) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, other := range s.faults {
-		for _, c := range targets {
-			if kind := other.undo.Fault.Kind; slices.Contains(other.targets, c) && clash(f.Kind, kind) {
+		for _, id := range u.Targets {
+			if kind := other.undo.Fault.Kind; slices.Contains(other.undo.Targets, id) && clash(u.Fault.Kind, kind) {
 				return fmt.Errorf("fault %s: %s of %s cannot be injected while fault %s, %s, is in effect: one would undo the other",
-					f.ID, f.Kind, c.ID, other.undo.Fault.ID, kind)
+					u.Fault.ID, u.Fault.Kind, id, other.undo.Fault.ID, kind)
 			}
 		}
 	}

@@ -70,7 +70,7 @@ func planDamage(copied string, f fleet.Fault) (damage, error) {
 		return d, nil
 	}
 	d.cuts = nil
-	d.flips, err = chooseFlips(copied, written, rand.New(rand.NewPCG(f.With.Seed, 0)))
+	d.flips, err = chooseFlips(copied, written, bitFlips, rand.New(rand.NewPCG(f.With.Seed, 0)))
 	return d, err
 }
 
@@ -90,15 +90,15 @@ func writtenBlocks(path string) (at []int64, err error) {
 	return at, err
 }
 
-// chooseFlips picks bits of bytes that are not zero, each byte once: what is not written is not read.
-func chooseFlips(copied string, written []flip, random *rand.Rand) ([]flip, error) {
-	type place struct {
+// chooseFlips picks up to so many bits of bytes that are not zero, each byte once: what is not written is not read.
+func chooseFlips(copied string, written []flip, most int, random *rand.Rand) ([]flip, error) {
+	type spot struct {
 		file string
 		at   int64
 	}
-	taken := map[place]bool{}
+	taken := map[spot]bool{}
 	var flips []flip
-	for range 4 * bitFlips { // some meet the same byte
+	for range 4 * most { // some meet the same byte
 		f := written[random.IntN(len(written))]
 		b, err := readBlock(filepath.Join(copied, f.file), f.at)
 		if err != nil {
@@ -110,7 +110,7 @@ func chooseFlips(copied string, written []flip, random *rand.Rand) ([]flip, erro
 		}
 		f.at += int64(i)
 		f.was, f.is = b[i], b[i]^1<<random.IntN(8)
-		if p := (place{f.file, f.at}); !taken[p] && len(flips) < bitFlips {
+		if p := (spot{f.file, f.at}); !taken[p] && len(flips) < most {
 			taken[p], flips = true, append(flips, f)
 		}
 	}

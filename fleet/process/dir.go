@@ -84,7 +84,11 @@ func (d layout) sweep() (found bool, err error) {
 			return found, fmt.Errorf("sweep lab: %w", err)
 		}
 	}
-	return found, nil
+	mended, err := d.mendPlaces()
+	if err != nil {
+		err = fmt.Errorf("sweep lab: %w", err)
+	}
+	return found || mended, err
 }
 
 // clearLogs empties the logs of an earlier lab; it removes nothing that somebody may be reading.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -52,7 +53,7 @@ func (s *supervisor) inject(ctx context.Context, u fleet.Undo) error {
 	if err := s.check(u.Fault, data); err != nil {
 		return err
 	}
-	if err := s.clashes(u.Fault, children); err != nil {
+	if err := s.clashes(u); err != nil {
 		return err
 	}
 	f := &fault{undo: u, targets: children, halt: func() {}}
@@ -67,7 +68,19 @@ func (s *supervisor) inject(ctx context.Context, u fleet.Undo) error {
 // check reports why the fault cannot be injected now, although it could when it was prepared.
 func (s *supervisor) check(f fleet.Fault, data undoData) error {
 	var now []Process
+	places, err := s.dir.places()
+	if err != nil {
+		return err
+	}
 	for _, t := range data.Targets {
+		if _, ok := t.place(); ok {
+			i := slices.IndexFunc(places, func(p Process) bool { return p.ID == t.ID })
+			if i < 0 {
+				return fmt.Errorf("fault %s: the lab has no location %q any more", f.ID, t.ID)
+			}
+			now = append(now, places[i])
+			continue
+		}
 		p := s.process(s.children[t.ID])
 		if p.Running && (identity{p.PID, p.Start}) != t.identity {
 			return fmt.Errorf("fault %s: %s is no longer process %d", f.ID, t.ID, t.PID)

@@ -16,6 +16,8 @@ import (
 
 func TestConformance(t *testing.T) {
 	lab := up(t, newOptions(t)) // one lab for all: every test ends with a healthy fleet, or fails
+	newLocation(t, lab, "local")
+	newLocation(t, lab, "nas")
 	fleettest.Run(t, fleettest.Suite{
 		Open: func(t *testing.T) fleet.Fleet {
 			t.Cleanup(func() { // so that one failure is one
@@ -55,6 +57,10 @@ func TestConformance(t *testing.T) {
 			fleet.StoreWipe:    {Selector: fleet.Selector{Instance: "us-east-control"}},
 			fleet.StoreCorrupt: {Selector: fleet.Selector{Instance: "us-east-control"}},
 			fleet.DiskFull:     {Selector: fleet.Selector{Instance: "us-east-control"}},
+
+			fleet.LocationDeny:    {Selector: fleet.Selector{Instance: "nas"}},
+			fleet.LocationCorrupt: {Selector: fleet.Selector{Instance: "nas"}, With: fleet.Params{Count: 2, Seed: 3}},
+			fleet.LocationDelete:  {Selector: fleet.Selector{Role: fleet.Location}},
 		}),
 	})
 }
@@ -287,10 +293,13 @@ func FuzzDecodeUndo(f *testing.F) {
 	f.Add("other", []byte(u.Data))
 	f.Add(Driver, []byte(`{"lab":{"pid":-1},"dir":"x","targets":[{}]}`))
 	f.Add(Driver, []byte(`{"lab":{"pid":1},"dir":"x","targets":[{"id":"a","ports":["b"],"links":[{"link":"c","state":{"mode":"shape"}}]}]}`))
+	f.Add(Driver, []byte(`{"lab":{"pid":1},"dir":"/x","targets":[{"id":"a","location":"/x/locations/a","aside":"/x/locations/a.before-b"}]}`))
+	f.Add(Driver, []byte(`{"lab":{"pid":1},"dir":"/x","targets":[{"id":"..","location":"/x","aside":"/x/locations/...before-b"}]}`))
 	f.Add(Driver, []byte(`null`))
 	f.Fuzz(func(t *testing.T, driver string, data []byte) {
 		got, err := decodeUndo(fleet.Undo{Driver: driver, Data: data})
-		if err == nil && (driver != Driver || got.Lab.PID <= 0 || got.Dir == "" || len(got.Targets[0].Ports) == 0) {
+		if err == nil && (driver != Driver || got.Lab.PID <= 0 || got.Dir == "" ||
+			len(got.Targets[0].Ports) == 0 && !got.Targets[0].beside(layout(got.Dir))) {
 			t.Fatalf("%q was read as %+v", data, got)
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -18,14 +19,15 @@ import (
 
 var _ fleet.Fleet = (*Lab)(nil)
 
-// Instances lists the instances of the gateway and the upstream behind it, by id.
+// Instances lists the instances of the gateway, the upstream behind it, and the locations that keep its backups in the lab's own
+// directory, by id.
 func (l *Lab) Instances(ctx context.Context) ([]fleet.Instance, error) {
-	processes, err := l.Processes(ctx)
+	all, err := l.targets(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var instances []fleet.Instance
-	for _, p := range processes {
+	for _, p := range all {
 		if isInstance(p.Role) {
 			instances = append(instances, p.Instance)
 		}
@@ -33,9 +35,24 @@ func (l *Lab) Instances(ctx context.Context) ([]fleet.Instance, error) {
 	return instances, nil
 }
 
+// targets lists the processes and the locations, by id.
+func (l *Lab) targets(ctx context.Context) ([]Process, error) {
+	processes, err := l.Processes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	places, err := l.dir.places()
+	if err != nil {
+		return nil, err
+	}
+	all := append(processes, places...)
+	slices.SortFunc(all, func(a, b Process) int { return compareIDs(a.ID, b.ID) })
+	return all, nil
+}
+
 // Prepare says how the fault would be undone and touches nothing.
 func (l *Lab) Prepare(ctx context.Context, f fleet.Fault, targets []fleet.Instance) (fleet.Undo, error) {
-	processes, err := l.Processes(ctx)
+	processes, err := l.targets(ctx)
 	if err != nil {
 		return fleet.Undo{}, fmt.Errorf("prepare fault %s: %w", f.ID, err)
 	}
@@ -140,24 +157,27 @@ func (l *Lab) Renew(ctx context.Context, u fleet.Undo) error {
 	return l.do(ctx, http.MethodPost, "/faults/"+url.PathEscape(u.Fault.ID)+"/renew", nil, nil)
 }
 
-// Revert ends the fault. It returns nil once every target accepts connections again, or if the fault or the whole lab
-// is gone.
+// Revert ends the fault. It returns nil once every target accepts connections again, or can be listed, or if the fault or the
+// whole lab is gone. The end of a lab leaves what a fault did to locations: that is reverted here then.
 func (l *Lab) Revert(ctx context.Context, u fleet.Undo) error {
 	data, err := decodeUndo(u)
 	if err != nil {
 		return err
 	}
 	if !data.Lab.alive() {
-		return nil
+		return l.mendOrphans(data)
 	}
 	if data.Lab != l.file.identity {
 		return fmt.Errorf("revert fault %s: it was injected into another lab, in %s", u.Fault.ID, data.Dir)
 	}
 	err = l.do(ctx, http.MethodDelete, "/faults/"+url.PathEscape(u.Fault.ID), nil, nil)
-	if errors.Is(err, errUnknownFault) || errors.Is(err, ErrNoLab) {
+	if errors.Is(err, ErrNoLab) {
+		return l.mendOrphans(data)
+	}
+	if errors.Is(err, errUnknownFault) {
 		return nil
 	}
-	if err != nil {
+	if err := errors.Join(err, data.mended()); err != nil {
 		return err
 	}
 	for _, t := range data.Targets {
@@ -170,11 +190,11 @@ func (l *Lab) Revert(ctx context.Context, u fleet.Undo) error {
 	return nil
 }
 
-// Leftovers lists faults that are still in effect, by id. There are none if the lab is gone.
+// Leftovers lists faults that are still in effect, by id. If the lab is gone, there are at most those of locations.
 func (l *Lab) Leftovers(ctx context.Context) ([]string, error) {
 	faults, err := l.Faults(ctx)
 	if errors.Is(err, ErrNoLab) {
-		return nil, nil
+		return l.orphans()
 	}
 	var ids []string
 	for _, f := range faults {

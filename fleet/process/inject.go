@@ -33,19 +33,22 @@ type injector struct {
 func injectors() map[fleet.FaultKind]injector {
 	all := map[fleet.FaultKind]injector{}
 	for _, family := range []map[fleet.FaultKind]injector{
-		processFaults(), storeFaults(), upstreamFaults(), trafficFaults(), configFaults(), linkFaults(),
+		processFaults(), storeFaults(), upstreamFaults(), trafficFaults(), configFaults(), linkFaults(), locationFaults(),
 	} {
 		maps.Copy(all, family)
 	}
 	return all
 }
 
+// Kinds lists the kinds of fault that the lab has, in the order of their names. Whether this machine can do each of them, Prepare
+// says.
+func Kinds() []fleet.FaultKind { return slices.Sorted(maps.Keys(injectors())) }
+
 // supported names the kinds of fault that the lab has.
 func supported() string {
 	var names []string
-	for kind := range injectors() {
+	for _, kind := range Kinds() {
 		names = append(names, string(kind))
 	}
-	slices.Sort(names)
 	return strings.Join(names, ", ")
 }

@@ -174,6 +174,9 @@ func (l *Lab) WaitReady(ctx context.Context) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, in := range instances {
+		if in.AdminURL == "" { // a location
+			continue
+		}
 		group.Go(func() error {
 			return poll(ctx, "wait for "+in.ID, func() error { return probe(ctx, l.http, in.AdminURL+"/ready") })
 		})

@@ -255,7 +255,7 @@ func (s *supervisor) quiet() (beside []*child) {
 // goodbye is how long children may take to end by themselves.
 const goodbye = 2 * time.Second
 
-// targets returns the children that u names, and checks that they are the ones that it was prepared for.
+// targets returns the children that u names, beside its locations, and checks that they are the ones that it was prepared for.
 func (s *supervisor) targets(u fleet.Undo) ([]*child, undoData, error) {
 	data, err := decodeUndo(u)
 	if err != nil {
@@ -266,6 +266,9 @@ func (s *supervisor) targets(u fleet.Undo) ([]*child, undoData, error) {
 	}
 	var children []*child
 	for _, t := range data.Targets {
+		if _, ok := t.place(); ok {
+			continue
+		}
 		c := s.children[t.ID]
 		if c == nil {
 			return nil, undoData{}, fmt.Errorf("the lab has no instance %q", t.ID)

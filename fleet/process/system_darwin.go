@@ -60,3 +60,6 @@ func connectionsTo(string) (int, error) {
 
 // path returns where to find the program.
 func (e *executable) path() string { return e.name }
+
+// exchange gives each of two files or directories the name of the other, in one step (renamex_np(2)). Not every file system can.
+func exchange(a, b string) error { return unix.RenamexNp(a, b, unix.RENAME_SWAP) }

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // childAttributes let a child die with the thread that made it, even if it is stopped and cannot see its parent go.
@@ -158,4 +160,9 @@ func (e *executable) path() string {
 		return e.name
 	}
 	return fmt.Sprintf("/proc/self/fd/%d", e.file.Fd())
+}
+
+// exchange gives each of two files or directories the name of the other, in one step (renameat2(2)). Not every file system can.
+func exchange(a, b string) error {
+	return unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
 }

@@ -20,8 +20,10 @@ type undoData struct {
 type targetID struct {
 	ID       string       `json:"id"`
 	identity              // of its process
-	Ports    []string     `json:"ports"`           // host:port that it listens on
-	Links    []brokenLink `json:"links,omitempty"` // what a fault of the network does to which of its links
+	Ports    []string     `json:"ports"`              // host:port that it listens on
+	Links    []brokenLink `json:"links,omitempty"`    // what a fault of the network does to which of its links
+	Location string       `json:"location,omitempty"` // its directory, if it is a location
+	Aside    string       `json:"aside,omitempty"`    // directory for what the fault sets aside of it; it is gone once the fault is
 }
 
 var faultPattern = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
@@ -76,7 +78,12 @@ func encodeUndo(dir string, lab identity, f fleet.Fault, targets []Process) (fle
 	data := undoData{Dir: dir, Lab: lab}
 	for _, t := range targets {
 		u.Targets = append(u.Targets, t.ID)
-		data.Targets = append(data.Targets, targetID{ID: t.ID, identity: identity{t.PID, t.Start}, Ports: t.Ports})
+		target := targetID{ID: t.ID, identity: identity{t.PID, t.Start}, Ports: t.Ports}
+		if t.Role == fleet.Location {
+			p := layout(dir).place(t.ID, f.ID)
+			target.Location, target.Aside = p.dir, p.aside
+		}
+		data.Targets = append(data.Targets, target)
 	}
 	var err error
 	if u.Data, err = json.Marshal(data); err != nil {
@@ -94,7 +101,12 @@ func decodeUndo(u fleet.Undo) (undoData, error) {
 	if err := json.Unmarshal(u.Data, &data); err != nil {
 		return undoData{}, fmt.Errorf("read undo of fault %s: %w", u.Fault.ID, err)
 	}
-	broken := func(t targetID) bool { return t.ID == "" || len(t.Ports) == 0 }
+	broken := func(t targetID) bool {
+		if _, ok := t.place(); ok {
+			return !t.beside(layout(data.Dir))
+		}
+		return t.ID == "" || len(t.Ports) == 0
+	}
 	if data.Dir == "" || data.Lab.PID <= 0 || len(data.Targets) == 0 || slices.ContainsFunc(data.Targets, broken) {
 		return undoData{}, fmt.Errorf("read undo of fault %s: it names no lab or no targets", u.Fault.ID)
 	}

@@ -114,7 +114,11 @@ func (t *tally) change(e probes.Entry) {
 
 func (p *plain) progress(at time.Duration) {
 	if t := p.now; t != (tally{}) {
-		p.line(at, "progress", fmt.Sprintf("last %s: %d of %d client requests failed, %d admin changes acknowledged, %d not", every, t.failed, t.sent, t.acked, t.unacked), "")
+		text := fmt.Sprintf("last %s: %d of %d client requests failed", every, t.failed, t.sent)
+		if t.acked+t.unacked > 0 { // without a change ledger there are none
+			text += fmt.Sprintf(", %d admin changes acknowledged, %d not", t.acked, t.unacked)
+		}
+		p.line(at, "progress", text, "")
 	}
 	p.now = tally{}
 }
