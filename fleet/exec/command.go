@@ -86,7 +86,7 @@ func runGroup(ctx context.Context, cmd *osexec.Cmd, full <-chan struct{}) error 
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	if err := cmd.Start(); err != nil {
+	if err := start(cmd); err != nil {
 		return err
 	}
 	exited := make(chan struct{})

@@ -17,7 +17,9 @@ const (
 )
 
 // silences reports whether a target must not answer anybody during the fault, so that gwdr can see for itself.
-func silences(kind fleet.FaultKind) bool { return kind == fleet.Kill || kind == fleet.Pause }
+func silences(kind fleet.FaultKind) bool {
+	return kind == fleet.Kill || kind == fleet.Pause || kind == fleet.Stop
+}
 
 // answering returns at which of the URLs something answers, whatever it says.
 func answering(ctx context.Context, urls []string) []string {
