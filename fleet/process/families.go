@@ -6,13 +6,15 @@ import "gwdr/fleet"
 func processFaults() map[fleet.FaultKind]injector {
 	gateways := []fleet.Role{fleet.Control, fleet.Data, fleet.Edge}
 	return map[fleet.FaultKind]injector{
-		fleet.Kill:        {roles: gateways, inject: (*supervisor).killAll, revert: (*supervisor).restart, look: (*Lab).lookDown},
-		fleet.Pause:       {roles: gateways, inject: (*supervisor).pause, revert: (*supervisor).resume, look: (*Lab).lookHung},
-		fleet.Slow:        {roles: gateways, inject: (*supervisor).slow, revert: (*supervisor).unslow, look: (*Lab).lookSlow, refuse: refuseSlow},
+		fleet.Kill:  {roles: gateways, inject: (*supervisor).killAll, revert: (*supervisor).restart, look: (*Lab).lookDown, still: stillDown},
+		fleet.Pause: {roles: gateways, inject: (*supervisor).pause, revert: (*supervisor).resume, look: (*Lab).lookHung, still: stillStopped},
+		fleet.Slow: {roles: gateways, inject: (*supervisor).slow, revert: (*supervisor).unslow, look: (*Lab).lookSlow, refuse: refuseSlow,
+			still: stillThere},
 		fleet.RestartLoop: {roles: gateways, inject: (*supervisor).loop, revert: (*supervisor).unloop, look: (*Lab).lookRestarts, refuse: refuseLoop},
-		fleet.CPUPressure: {roles: gateways, inject: (*supervisor).press, revert: (*supervisor).relieve, look: (*Lab).lookPressed, refuse: refuseCPU},
+		fleet.CPUPressure: {roles: gateways, inject: (*supervisor).press, revert: (*supervisor).relieve, look: (*Lab).lookPressed, refuse: refuseCPU,
+			still: stillPressed},
 		fleet.MemoryPressure: {roles: gateways, inject: (*supervisor).press, revert: (*supervisor).relieve, look: (*Lab).lookPressed,
-			refuse: refuseMemory},
+			refuse: refuseMemory, still: stillPressed},
 		fleet.ClockOffset: {roles: []fleet.Role{fleet.Data}, inject: (*supervisor).shift, revert: (*supervisor).unshift, look: (*Lab).lookClock,
 			refuse: refuseClock},
 	}

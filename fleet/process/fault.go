@@ -20,6 +20,7 @@ type fault struct {
 	halt    func()           // ends what goes on in the background, and returns when it has ended
 
 	mu      sync.Mutex
+	broken  bool // all of it is in effect, and nobody reverts it
 	until   time.Time
 	expires *time.Timer
 	problem string // of the last attempt to revert it
@@ -62,7 +63,11 @@ func (s *supervisor) inject(ctx context.Context, u fleet.Undo) error {
 	s.mu.Unlock()
 	s.log.Warn("inject fault", "fault", u.Fault.ID, "kind", u.Fault.Kind, "targets", u.Targets, "lease", u.Fault.Lease)
 	f.renew(func() { s.heal(ctx, f) })
-	return injectors()[u.Fault.Kind].inject(s, ctx, f)
+	if err := injectors()[u.Fault.Kind].inject(s, ctx, f); err != nil {
+		return err
+	}
+	f.setBroken(true)
+	return nil
 }
 
 // check reports why the fault cannot be injected now, although it could when it was prepared.
@@ -107,6 +112,7 @@ func (s *supervisor) revert(ctx context.Context, id string) error {
 	if f == nil {
 		return fmt.Errorf("revert fault %s: %w", id, errUnknownFault)
 	}
+	f.setBroken(false)
 	if err := injectors()[f.undo.Fault.Kind].revert(s, ctx, f); err != nil {
 		err = fmt.Errorf("revert fault %s: %w", id, err)
 		f.fail(err)
@@ -120,11 +126,15 @@ func (s *supervisor) revert(ctx context.Context, id string) error {
 	return nil
 }
 
-// renew extends the lease of the fault.
+// renew extends the lease of the fault. It fails if the fault has ended although nobody reverted it: what a drill measured from
+// then on, it measured without it.
 func (s *supervisor) renew(ctx context.Context, id string) error {
 	f := s.fault(id)
 	if f == nil {
 		return fmt.Errorf("renew fault %s: %w", id, errUnknownFault)
+	}
+	if err := f.still(); err != nil {
+		return fmt.Errorf("renew fault %s: %w", id, err)
 	}
 	if renew := injectors()[f.undo.Fault.Kind].renew; renew != nil {
 		if err := renew(s, ctx, f); err != nil {
@@ -158,6 +168,30 @@ func (f *fault) renew(heal func()) {
 	f.until = time.Now().Add(f.undo.Fault.Lease)
 	f.mu.Unlock()
 	f.again(f.undo.Fault.Lease, heal)
+}
+
+func (f *fault) setBroken(broken bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.broken = broken
+}
+
+// still reports how the fault has ended by itself. One that is being injected or reverted has not.
+func (f *fault) still() error {
+	still := injectors()[f.undo.Fault.Kind].still
+	f.mu.Lock()
+	broken := f.broken
+	f.mu.Unlock()
+	if still == nil || !broken {
+		return nil
+	}
+	err := still(f)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.broken { // it was reverted meanwhile: that is what was seen
+		return nil
+	}
+	return err
 }
 
 func (f *fault) again(after time.Duration, heal func()) {

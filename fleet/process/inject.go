@@ -22,6 +22,9 @@ type injector struct {
 	// refuse says why this machine cannot do so much of it, in Prepare and again before the injection; nil: it can always.
 	refuse func(f fleet.Fault) error
 
+	// still reports how the fault has ended although nobody reverted it, as when somebody else lets a stopped process run; nil if
+	// it cannot, or goes on by itself.
+	still func(f *fault) error
 	// renew extends leases that lie elsewhere than in the supervisor; nil if there are none.
 	renew func(s *supervisor, ctx context.Context, f *fault) error
 	// state is what the fault does to a link over which the target is the one that connects, or the one that is connected

@@ -26,6 +26,16 @@ func (s *supervisor) killAll(ctx context.Context, f *fault) error {
 	return nil
 }
 
+// stillDown reports which target runs again.
+func stillDown(f *fault) error {
+	for _, c := range f.targets {
+		if r, _ := c.current(); r.running() {
+			return fmt.Errorf("%s runs again, as process %d", c.ID, r.PID)
+		}
+	}
+	return nil
+}
+
 // restart starts every target again, as it was, and waits until all do their work.
 func (s *supervisor) restart(ctx context.Context, f *fault) error {
 	for _, c := range f.targets {

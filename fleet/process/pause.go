@@ -39,6 +39,16 @@ func stopAll(ctx context.Context, children []*child) error {
 	return nil
 }
 
+// stillStopped reports which target runs, or has ended.
+func stillStopped(f *fault) error {
+	for _, c := range f.targets {
+		if r, _ := c.current(); !r.running() || !r.stopped() {
+			return fmt.Errorf("%s is not stopped any more", c.ID)
+		}
+	}
+	return nil
+}
+
 // resume lets every target run, and waits until all do their work.
 func (s *supervisor) resume(ctx context.Context, f *fault) error {
 	if err := signalAll(f.targets, syscall.SIGCONT); err != nil {

@@ -91,6 +91,16 @@ func pressing(f fleet.Fault, id identity) error {
 	return nil
 }
 
+// stillPressed reports which process beside the targets does not hold any more what it should.
+func stillPressed(f *fault) error {
+	for _, c := range f.beside {
+		if r, _ := c.current(); !r.running() {
+			return fmt.Errorf("%s %s", c.ID, c.died(r))
+		}
+	}
+	return nil
+}
+
 // relieve ends the processes, and leaves nothing of them.
 func (s *supervisor) relieve(ctx context.Context, f *fault) error {
 	for _, c := range f.beside {

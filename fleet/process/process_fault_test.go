@@ -280,3 +280,38 @@ func TestSlowedProcessRunsAgain(t *testing.T) {
 		t.Errorf("after the revert: %q, %v", seen, err)
 	}
 }
+
+// TestRenewSeesThatAFaultHasEnded ends faults behind the supervisor's back: a drill that went on would measure what is not broken.
+func TestRenewSeesThatAFaultHasEnded(t *testing.T) {
+	lab := up(t, newOptions(t))
+	signal := func(sig syscall.Signal) func(fleet.Undo) error {
+		return func(u fleet.Undo) error { return syscall.Kill(processes(t, lab)[u.Targets[0]].PID, sig) }
+	}
+	for _, c := range []struct {
+		kind fleet.FaultKind
+		with fleet.Params
+		end  func(fleet.Undo) error
+	}{
+		{fleet.Pause, fleet.Params{}, signal(syscall.SIGCONT)},
+		{fleet.Slow, fleet.Params{Share: 0.5}, signal(syscall.SIGKILL)},
+		{fleet.CPUPressure, fleet.Params{Count: 1}, func(u fleet.Undo) error {
+			var id identity
+			return errors.Join(readJSON(lab.dir.pid(presser(u.Fault.ID, 0)), &id), id.kill())
+		}},
+	} {
+		if c.kind == fleet.CPUPressure && runtime.GOOS != "linux" {
+			continue
+		}
+		u := injected(t, lab, string(c.kind), c.kind, c.with, "us-east-1")
+		if err := lab.Renew(t.Context(), u); err != nil {
+			t.Errorf("%s: renew: %v", c.kind, err)
+		}
+		if err := c.end(u); err != nil {
+			t.Fatalf("%s: %v", c.kind, err)
+		}
+		until(t, "the end of "+u.Fault.ID+" is seen", func() bool { return lab.Renew(t.Context(), u) != nil })
+		if err := lab.Revert(t.Context(), u); err != nil {
+			t.Errorf("%s: revert: %v", c.kind, err)
+		}
+	}
+}

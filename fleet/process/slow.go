@@ -43,6 +43,16 @@ func (s *supervisor) slow(ctx context.Context, f *fault) error {
 	return nil
 }
 
+// stillThere reports which target has ended.
+func stillThere(f *fault) error {
+	for _, c := range f.targets {
+		if r, _ := c.current(); !r.running() {
+			return fmt.Errorf("%s %s", c.ID, c.died(r))
+		}
+	}
+	return nil
+}
+
 // unslow ends the stops, and waits until all targets do their work.
 func (s *supervisor) unslow(ctx context.Context, f *fault) error {
 	f.halt()
