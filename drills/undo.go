@@ -9,31 +9,42 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"gwdr/fleet"
 )
 
 // undoLog keeps undo records safe before their faults are injected: undo.jsonl.
-type undoLog struct{ file *os.File }
+type undoLog struct {
+	file *os.File
+	mu   sync.Mutex
+	torn error // of the record that could not be kept: what would follow it, on its line, nobody could read
+}
 
 func createUndoLog(dir string) (*undoLog, error) {
 	f, err := os.OpenFile(filepath.Join(dir, UndoFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("create undo log: %w", err)
 	}
-	return &undoLog{f}, syncDir(dir)
+	return &undoLog{file: f}, syncDir(dir)
 }
 
-// append returns when the record is safe on disk.
+// append returns when the record is safe on disk. After one that is not, there are no more.
 func (l *undoLog) append(u fleet.Undo) error {
 	line, err := json.Marshal(u)
-	if err == nil {
-		_, err = l.file.Write(append(line, '\n'))
+	if err != nil {
+		return fmt.Errorf("write undo record %s: %w", u.Fault.ID, err)
 	}
-	if err == nil {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.torn != nil {
+		return fmt.Errorf("write undo record %s: the record before it was not kept: %w", u.Fault.ID, l.torn)
+	}
+	if _, err = l.file.Write(append(line, '\n')); err == nil {
 		err = l.file.Sync()
 	}
 	if err != nil {
+		l.torn = err
 		return fmt.Errorf("write undo record %s: %w", u.Fault.ID, err)
 	}
 	return nil

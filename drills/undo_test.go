@@ -66,3 +66,29 @@ func TestDamagedUndoLog(t *testing.T) {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
+
+// TestNothingFollowsATornRecord: half a line and the record after it would be one line that nobody can read, of a fault that is
+// in effect.
+func TestNothingFollowsATornRecord(t *testing.T) {
+	log, err := createUndoLog(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.close()
+	reader, broken, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer broken.Close()
+	reader.Close()
+	u := fleet.Undo{Driver: "world", Fault: fleet.Fault{ID: "first", Kind: fleet.Kill}, Data: []byte(`{}`)}
+	good := log.file
+	log.file = broken
+	if err := log.append(u); err == nil {
+		t.Fatal("a record that cannot be written was kept")
+	}
+	log.file, u.Fault.ID = good, "second"
+	if err := log.append(u); err == nil || !strings.Contains(err.Error(), "the record before it was not kept") {
+		t.Errorf("a record after a torn one: %v", err)
+	}
+}
