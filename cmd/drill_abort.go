@@ -67,18 +67,15 @@ func runDrillAbort(ctx context.Context, a *app, opts drillAbortOptions) error {
 		return a.liftStop(result)
 	}
 	evidence := a.Config.Evidence
-	fresh, err := drills.StopAll(evidence)
-	if err != nil {
+	if err := drills.StopAll(evidence, opts.all); err != nil {
 		return err
 	}
 	running, err := a.awaitEnd(ctx, opts.wait)
 	if err != nil { // the drill may have yet to see the file
 		return withHint(err, "new drills stay blocked until 'gwdr drill abort --lift --evidence %s'", shellWord(evidence))
 	}
-	if result.Blocked = opts.all || !fresh; !result.Blocked {
-		if _, err := drills.Lift(evidence); err != nil {
-			return err
-		}
+	if result.Blocked, err = drills.LiftPassing(evidence); err != nil {
+		return err
 	}
 	if err := a.gatherAborted(&result, running); err != nil {
 		return err
