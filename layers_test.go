@@ -31,6 +31,8 @@ var layers = map[string][]string{
 	"gateway/admin":     {"gateway", "gateway/openapi", "gateway/store"},
 	"gateway/replica":   {"gateway", "gateway/native", "gateway/store"},
 	"gateway/...":       {"gateway"},
+	"fleet/docker":      {"fleet", "fleet/reach"},
+	"fleet/exec":        {"fleet", "fleet/reach"},
 	"fleet/process":     {"fleet", "fleet/link"},
 	"fleet/...":         {"fleet"},
 	"internal/tui":      {"drills", "scenarios", "fleet", "probes"},

@@ -12,51 +12,16 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"gwdr/fleet"
+	"gwdr/fleet/reach"
 )
 
 const (
-	askFor    = 500 * time.Millisecond // how long an answer may take
-	lookFor   = 2 * time.Second        // how long one look may take
-	answerFor = 5 * time.Second        // how long a container that was reverted may take until it answers
+	lookFor   = 2 * time.Second // how long one look may take
+	answerFor = 5 * time.Second // how long a container that was reverted may take until it answers
 )
-
-// answering returns at which of the addresses something answers HTTP, whatever it says.
-func answering(ctx context.Context, addresses []string) []string {
-	client := &http.Client{
-		Timeout: askFor, Transport: &http.Transport{DisableKeepAlives: true, Proxy: nil},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	answers := make([]bool, len(addresses))
-	var asking sync.WaitGroup
-	for i, address := range addresses {
-		asking.Go(func() { answers[i] = answersAt(ctx, client, address) })
-	}
-	asking.Wait()
-	at := []string{}
-	for i, address := range addresses {
-		if answers[i] {
-			at = append(at, address)
-		}
-	}
-	return at
-}
-
-func answersAt(ctx context.Context, client *http.Client, address string) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/", nil)
-	if err != nil {
-		return false
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		return false
-	}
-	resp.Body.Close()
-	return true
-}
 
 // lookSilent sees as a client that nothing answers any more where the container answered. A paused one still accepts
 // connections: only a request shows it.
@@ -64,7 +29,7 @@ func (f *Fleet) lookSilent(ctx context.Context, t target) (string, error) {
 	if len(t.Answers) == 0 {
 		return "the engine says so; it answered at no address that gwdr reaches before either", nil
 	}
-	at := answering(ctx, t.Answers)
+	at := reach.Answering(ctx, t.Answers)
 	switch {
 	case len(at) > 0:
 		return "", fmt.Errorf("it still answers at %s", strings.Join(at, " and "))
@@ -76,15 +41,8 @@ func (f *Fleet) lookSilent(ctx context.Context, t target) (string, error) {
 
 // awaitAnswers waits until the container answers where it did. If it takes longer, that is for the drill to see: it runs.
 func (f *Fleet) awaitAnswers(ctx context.Context, t target) {
-	ctx, cancel := context.WithTimeout(ctx, answerFor)
-	defer cancel()
-	for len(answering(ctx, t.Answers)) < len(t.Answers) {
-		select {
-		case <-ctx.Done():
-			f.options.Log.Warn("container runs, and does not answer yet", "container", t.Name)
-			return
-		case <-time.After(50 * time.Millisecond):
-		}
+	if len(reach.Silent(ctx, t.Answers, answerFor)) > 0 {
+		f.options.Log.Warn("container runs, and does not answer yet", "container", t.Name)
 	}
 }
 

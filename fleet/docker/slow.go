@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gwdr/fleet"
+	"gwdr/fleet/reach"
 )
 
 // leastCPUs is the least that an engine gives a container.
@@ -96,7 +97,7 @@ func (f *Fleet) lookThrottled(ctx context.Context, t target) (string, error) {
 		return "", err
 	}
 	for began := time.Now(); time.Since(began) < lookFor && ctx.Err() == nil; {
-		answering(ctx, t.Answers)
+		reach.Answering(ctx, t.Answers)
 		now, err := f.engine.throttling(ctx, t.ID)
 		if err != nil {
 			return "", err

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"gwdr/fleet"
+	"gwdr/fleet/reach"
 )
 
 // undoData is Undo.Data of this driver: which containers of which engine, and how they were.
@@ -155,7 +156,7 @@ func (f *Fleet) target(ctx context.Context, id string, fault fleet.Fault, how in
 	if err := how.prepare(f, fault, c, &t); err != nil {
 		return target{}, err
 	}
-	t.Answers = answering(ctx, c.doors())
+	t.Answers = reach.Answering(ctx, c.doors())
 	return t, ctx.Err()
 }
 

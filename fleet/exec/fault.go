@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gwdr/fleet"
+	"gwdr/fleet/reach"
 )
 
 // The exit codes of verify and renew, as of grep.
@@ -69,7 +70,7 @@ func (f *Fleet) Verify(ctx context.Context, u fleet.Undo) (string, error) {
 		seen += ": " + line
 	}
 	if len(data.Answers) > 0 {
-		if at := answering(ctx, data.Answers); len(at) > 0 {
+		if at := reach.Answering(ctx, data.Answers); len(at) > 0 {
 			return "", fmt.Errorf("verify fault %s: the command verify says that it is in effect, but there is still an answer at %s", u.Fault.ID, strings.Join(at, " and "))
 		} else if ctx.Err() != nil { // nobody waited for an answer
 			return "", fmt.Errorf("verify fault %s: %w", u.Fault.ID, ctx.Err())

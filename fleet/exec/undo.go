@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"gwdr/fleet"
+	"gwdr/fleet/reach"
 )
 
 // undoData is Undo.Data of this driver: what is to be run, and for which instances.
@@ -45,7 +46,7 @@ func (f *Fleet) Prepare(ctx context.Context, fault fleet.Fault, targets []fleet.
 		u.Targets, data.Targets = append(u.Targets, t.ID), append(data.Targets, instances[i])
 	}
 	if silences(fault.Kind) {
-		data.Answers = answering(ctx, urls(data.Targets))
+		data.Answers = reach.Answering(ctx, urls(data.Targets))
 	}
 	if err := ctx.Err(); err != nil {
 		return fleet.Undo{}, fmt.Errorf("prepare fault %s: %w", fault.ID, err)
