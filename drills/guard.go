@@ -8,8 +8,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -18,11 +18,11 @@ import (
 // Guard is the process that reverts what a drill cannot revert any more. It waits at the other end of a pipe: when the
 // pipe ends without a release, or nothing was heard for longer than the lease of the faults, it replays the undo log.
 type Guard interface {
-	// Beat tells the guard that the drill is alive.
+	// Beat tells the guard that the drill is alive. It fails if the guard is gone, or hangs: it answers each beat.
 	Beat() error
 	// Gone is closed when the guard is not there any more.
 	Gone() <-chan struct{}
-	// Release tells the guard that nothing is left to be reverted, and waits for its end.
+	// Release tells the guard that nothing is left to be reverted, and waits for its end, which it makes if it hangs.
 	Release() error
 	// Abandon leaves the rest to the guard: it goes on reverting when the drill ends.
 	Abandon() error
@@ -63,41 +63,74 @@ func (c *GuardCommand) Start(ctx context.Context, dir string, lease time.Duratio
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start guard: %w", err)
 	}
-	g := &guardProcess{cmd: cmd, in: in, gone: make(chan struct{})}
-	if err := g.greet(ctx, out); err != nil {
-		return nil, errors.Join(fmt.Errorf("start guard: %w", err), cmd.Process.Kill(), cmd.Wait())
+	g := &guardProcess{cmd: cmd, in: in, lease: lease, gone: make(chan struct{}), answers: make(chan string)}
+	go g.listen(out)
+	if err := g.greet(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("start guard: %w", err), cmd.Process.Kill(), g.reap())
 	}
-	go func() {
-		g.err = cmd.Wait()
-		close(g.gone)
-	}()
+	go g.reap()
 	return g, nil
 }
 
 type guardProcess struct {
-	cmd  *exec.Cmd
-	mu   sync.Mutex
-	in   io.WriteCloser
-	gone chan struct{}
-	err  error // of the process, once gone is closed
+	cmd     *exec.Cmd
+	lease   time.Duration
+	answers chan string   // the first one; closed when there are no more
+	gone    chan struct{} // closed when it has ended
+	err     error         // of the process, once gone is closed
+
+	mu    sync.Mutex
+	in    io.WriteCloser
+	heard time.Time // when it answered last
+}
+
+// listen notes when the guard answers.
+func (g *guardProcess) listen(out io.Reader) {
+	defer close(g.answers)
+	first := true
+	for lines := bufio.NewScanner(out); lines.Scan(); first = false {
+		g.mu.Lock()
+		g.heard = time.Now()
+		g.mu.Unlock()
+		if first {
+			g.answers <- lines.Text()
+		}
+	}
+}
+
+// reap waits for the end of the guard, and for the end of what it says.
+func (g *guardProcess) reap() error {
+	for range g.answers {
+	}
+	g.err = g.cmd.Wait()
+	close(g.gone)
+	return g.err
+}
+
+// hangs reports whether the guard has not answered for longer than the lease.
+func (g *guardProcess) hangs() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if silent := time.Since(g.heard); silent > g.lease {
+		return fmt.Errorf("it has not answered for %s", silent.Round(time.Millisecond))
+	}
+	return nil
 }
 
 // greet waits until the guard repeats the first beat.
-func (g *guardProcess) greet(ctx context.Context, out io.Reader) error {
-	if err := g.Beat(); err != nil {
+func (g *guardProcess) greet(ctx context.Context) error {
+	if err := g.say(wordBeat); err != nil {
 		return err
 	}
-	answer := make(chan error, 1)
-	go func() {
-		line, err := bufio.NewReader(out).ReadString('\n')
-		if err == nil && strings.TrimSpace(line) != wordBeat {
-			err = fmt.Errorf("it said %q", line)
-		}
-		answer <- err
-	}()
 	select {
-	case err := <-answer:
-		return err
+	case answer, ok := <-g.answers:
+		switch {
+		case !ok:
+			return errors.New("it has ended")
+		case answer != wordBeat:
+			return fmt.Errorf("it said %q", answer)
+		}
+		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-time.After(10 * time.Second):
@@ -112,7 +145,9 @@ func (g *guardProcess) say(word string) error {
 	return err
 }
 
-func (g *guardProcess) Beat() error           { return g.say(wordBeat) }
+// Beat fails if the guard hangs, too.
+func (g *guardProcess) Beat() error { return errors.Join(g.hangs(), g.say(wordBeat)) }
+
 func (g *guardProcess) Gone() <-chan struct{} { return g.gone }
 func (g *guardProcess) Abandon() error        { return g.in.Close() }
 
@@ -122,6 +157,9 @@ func (g *guardProcess) Release() error {
 		return nil
 	default:
 	}
+	if err := g.hangs(); err != nil {
+		return errors.Join(fmt.Errorf("release guard: %w", err), g.cmd.Process.Kill())
+	}
 	if err := errors.Join(g.say(wordRelease), g.in.Close()); err != nil {
 		return fmt.Errorf("release guard: %w", err)
 	}
@@ -129,13 +167,15 @@ func (g *guardProcess) Release() error {
 	case <-g.gone:
 		return g.err
 	case <-time.After(10 * time.Second):
-		return errors.New("release guard: it does not end")
+		return errors.Join(errors.New("release guard: it does not end"), g.cmd.Process.Kill())
 	}
 }
 
-// Watch is what the guard process does: it listens at in, answers the first beat at out, and returns nil once it was
-// released. Otherwise it reverts the run in dir, and returns what a Reverter returns.
+// Watch is what the guard process does: it listens at in, answers each beat at out, and returns nil once it was released.
+// Otherwise it reverts the run in dir, and returns what a Reverter returns. An answer that nobody reads any more is no reason to
+// end: the process ignores SIGPIPE from then on.
 func (r *Reverter) Watch(ctx context.Context, in io.Reader, out io.Writer, dir string, lease time.Duration) (*Reverted, error) {
+	signal.Ignore(syscall.SIGPIPE)
 	words := make(chan string)
 	go func() {
 		defer close(words)
@@ -161,6 +201,7 @@ func (r *Reverter) Watch(ctx context.Context, in io.Reader, out io.Writer, dir s
 				return r.takeOver(ctx, dir, "the drill is gone")
 			}
 			silence.Reset(lease)
+			io.WriteString(out, wordBeat+"\n") // whoever is gone will be noticed by the end of the pipe
 		case <-silence.C:
 			return r.takeOver(ctx, dir, "nothing was heard of the drill")
 		case <-ctx.Done():

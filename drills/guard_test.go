@@ -271,6 +271,64 @@ func TestControllerFrozen(t *testing.T) {
 	}
 }
 
+// TestGuardHangs stops the guard, which is there and would revert nothing: the drill notices, and ends it.
+func TestGuardHangs(t *testing.T) {
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := &GuardCommand{Args: []string{"/usr/bin/env", "GWDR_TEST_CHILD=guard", binary}}
+	started, err := cmd.Start(t.Context(), t.TempDir(), time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := started.(*guardProcess)
+	if err := g.Beat(); err != nil {
+		t.Errorf("beat: %v", err)
+	}
+	if err := g.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "notice", func() bool { return g.Beat() != nil })
+	if err := g.Release(); err == nil || !strings.Contains(err.Error(), "it has not answered for") {
+		t.Errorf("release: %v", err)
+	}
+	<-g.Gone()
+}
+
+// TestGuardOutlivesWhoListens answers a beat that nobody hears any more, and takes over all the same.
+func TestGuardOutlivesWhoListens(t *testing.T) {
+	binary, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	cmd := exec.Command(binary, t.TempDir(), "1m")
+	cmd.Env, cmd.Stderr = append(os.Environ(), "GWDR_TEST_CHILD=guard"), &log
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	io.WriteString(in, "alive\n")
+	if _, err := out.Read(make([]byte, 10)); err != nil {
+		t.Fatal(err)
+	}
+	out.Close()
+	io.WriteString(in, "alive\nalive\n")
+	in.Close()
+	cmd.Wait()
+	if !strings.Contains(log.String(), "guard reverts") {
+		t.Errorf("%s: %s", cmd.ProcessState, log.String())
+	}
+}
+
 // TestGuardKilled kills the guard: the drill reverts by itself and says that it was aborted.
 func TestGuardKilled(t *testing.T) {
 	cmd := &GuardCommand{Args: []string{"/usr/bin/env", "cat"}}

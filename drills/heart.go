@@ -52,8 +52,8 @@ func (h *heart) beat() error {
 		h.err = abortf(AbortLease, "the drill was frozen for %s, longer than the lease of its faults", silent.Round(time.Millisecond))
 	}
 	h.last = now
-	if h.guard.Beat() != nil && h.err == nil {
-		h.err = abortf(AbortGuard, "the guard process is gone")
+	if err := h.guard.Beat(); err != nil && h.err == nil {
+		h.err = abortf(AbortGuard, "the guard process is gone, or hangs: %v", err)
 	}
 	return h.err
 }
