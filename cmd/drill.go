@@ -133,7 +133,8 @@ func runDrill(ctx context.Context, a *app, name string, opts drillRunOptions) er
 	a.live = a.interactive()
 	show, closeScreen := a.drillScreen(ctx, s)
 	r := &drills.Runner{Scenario: s, Open: a.openSite(s), Evidence: a.Config.Evidence, Tool: "gwdr " + version(), Events: show, Observe: observe,
-		Report: reportWriter(keys), Calibration: a.newestCalibration(), Bounds: a.Config.Safety.bounds(), Approve: approve, Notify: notify, Log: a.Log}
+		Report: reportWriter(keys), Calibration: a.newestCalibration(), Bounds: a.Config.Safety.bounds(),
+		Reach: a.Config.Fleets[s.Fleet].words(), Abort: a.abortCommand(), Approve: approve, Notify: notify, Log: a.Log}
 	result, err := r.Run(ctx)
 	closeScreen()
 	if result != nil {
@@ -141,6 +142,15 @@ func runDrill(ctx context.Context, a *app, name string, opts drillRunOptions) er
 		a.sendTrace(ctx, collector, result)
 	}
 	return drillError(result, err)
+}
+
+// abortCommand aborts the drill from wherever it is typed.
+func (a *app) abortCommand() string {
+	evidence, err := filepath.Abs(a.Config.Evidence)
+	if err != nil {
+		evidence = a.Config.Evidence
+	}
+	return "gwdr drill abort --evidence " + shellWord(evidence)
 }
 
 // fleetDir is where whoever breaks a fleet locks it, wherever the evidence is kept; empty for what cannot be the name of one.

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -75,6 +76,22 @@ func (c FleetConfig) check(name string) error {
 		return fmt.Errorf("fleets.%s.url is not of the form http://HOST:PORT", name)
 	}
 	return nil
+}
+
+// words says what a fleet is, a line for each key that is set, for those who approve a plan; of the lab there is nothing to say.
+func (c FleetConfig) words() []string {
+	var lines []string
+	v := reflect.ValueOf(c)
+	for i := range v.NumField() {
+		key, value := v.Type().Field(i).Tag.Get("mapstructure"), v.Field(i).Interface()
+		if d, ok := value.(time.Duration); ok {
+			value = d.String()
+		}
+		if text, err := json.Marshal(value); err == nil && !v.Field(i).IsZero() { // quoted: one line each
+			lines = append(lines, key+": "+string(text))
+		}
+	}
+	return lines
 }
 
 // checkKeys refuses what means nothing to the driver: somebody believes that it does.

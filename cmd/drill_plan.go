@@ -27,6 +27,7 @@ type dryRunResult struct {
 	Undo       []plannedAction `json:"undo"`    // in the order in which it is done; what ends by itself comes when its time is over
 	Promises   []string        `json:"promises"`
 	Guardrails []string        `json:"guardrails"`
+	Reach      []string        `json:"reach,omitempty"` // the fleet, as gwdr.yaml has it
 	Bounds     []string        `json:"bounds"`          // when it may run, and what it may not touch
 	Seeds      []string        `json:"seeds,omitempty"` // that were drawn: another plan draws others
 	WorstCaseS float64         `json:"worst_case_s"`
@@ -65,6 +66,7 @@ func (a *app) dryRun(ctx context.Context, s *scenarios.Scenario, drawn []string)
 	if err != nil {
 		return exitWith(exitRefused, err)
 	}
+	plan.Fleet = a.Config.Fleets[s.Fleet].words()
 	r, err := describePlan(plan, a.Config.Safety.bounds(), drawn)
 	if err != nil {
 		return err
@@ -85,7 +87,7 @@ func describePlan(plan *scenarios.Plan, general scenarios.Bounds, drawn []string
 	}
 	r := &dryRunResult{Schema: "gwdr/plan/v1", Scenario: s.Metadata.Name, Title: s.Metadata.Title, Fleet: s.Fleet, PlanSHA256: scenarios.Hash(text),
 		Actions: []plannedAction{}, Undo: []plannedAction{}, Guardrails: []string{}, Bounds: append(boundsWords(s.Safety.Bounds), boundsWords(general)...),
-		WorstCaseS: plan.Worst.Seconds()}
+		Reach: plan.Fleet, WorstCaseS: plan.Worst.Seconds()}
 	for _, step := range s.Steps {
 		if step.Recover != "" {
 			r.Actions = append(r.Actions, plannedAction{Step: step.ID, ID: step.ID, When: startWords(s.Recovery(step)),
@@ -212,6 +214,9 @@ func guardrail(g scenarios.Guardrail) string {
 // text is the plan for people: a timeline that counts from the first fault, and what is undone, judged and watched.
 func (r *dryRunResult) text() string {
 	var b strings.Builder
+	if len(r.Reach) > 0 {
+		fmt.Fprintf(&b, "Fleet %s is\n  %s\n", r.Fleet, strings.Join(r.Reach, "\n  "))
+	}
 	fmt.Fprintf(&b, "Would do, from the first fault on\n%s", actionLines(r.Actions))
 	fmt.Fprintf(&b, "Would undo, whatever happens\n%s", actionLines(r.Undo))
 	for _, list := range []struct {

@@ -3,7 +3,6 @@ package drills
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 )
@@ -57,11 +56,7 @@ type notices struct {
 func newNotices(d *drill) *notices {
 	n := &notices{send: d.Notify, queue: make(chan Notice, 64), done: make(chan struct{}),
 		about: Notice{Schema: noticeSchema, Scenario: d.record.run.Scenario, Fleet: d.Scenario.Fleet, Run: d.record.run.ID},
-		abort: "to abort: gwdr drill abort --evidence " + d.Evidence}
-	if strings.ContainsAny(d.Evidence, " '\"") {
-		n.abort = fmt.Sprintf("to abort: gwdr drill abort --evidence %q", d.Evidence)
-	}
-	n.warn = d.warn
+		abort: d.howToAbort(), warn: d.warn}
 	if n.send == nil {
 		close(n.done)
 		return n

@@ -31,7 +31,7 @@ func TestNotices(t *testing.T) {
 			if !strings.HasPrefix(n.Text, "[DRILL] region-loss on lab: ") || n.Run != r.ID || n.Schema != noticeSchema {
 				t.Errorf("%+v", n)
 			}
-			if how := strings.Contains(n.Text, "to abort: gwdr drill abort --evidence "+l.Evidence); how != (n.Event != NoticeEnded) {
+			if how := strings.Contains(n.Text, "to abort: create "+l.Evidence+"/STOP"); how != (n.Event != NoticeEnded) {
 				t.Errorf("%s: %s", n.Event, n.Text)
 			}
 		}

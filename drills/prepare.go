@@ -36,6 +36,7 @@ func (d *drill) validate(ctx context.Context) error {
 	if d.plan, err = d.Scenario.Plan(instances); err != nil {
 		return err
 	}
+	d.plan.Fleet = d.Reach
 	for _, r := range d.meter.rails {
 		if r.success != nil && !r.probed {
 			return fmt.Errorf("guardrail %s cannot be watched: nothing is probed for it", r.name)
@@ -144,8 +145,15 @@ func (d *drill) takeBackup(ctx context.Context, maxAge time.Duration) error {
 
 // announcement says what is going to happen, and how to stop it.
 func (d *drill) announcement() string {
-	return fmt.Sprintf("[DRILL] %s: %s; at most %s; to abort, interrupt it or create %s",
-		d.Scenario.Metadata.Name, d.toBreak(), d.plan.Worst, filepath.Join(d.Evidence, stopFile))
+	return fmt.Sprintf("[DRILL] %s: %s; at most %s; %s", d.Scenario.Metadata.Name, d.toBreak(), d.plan.Worst, d.howToAbort())
+}
+
+// howToAbort says how to abort the drill.
+func (d *drill) howToAbort() string {
+	if d.Abort == "" {
+		return "to abort: create " + filepath.Join(d.Evidence, stopFile)
+	}
+	return "to abort: " + d.Abort
 }
 
 // toBreak says what is going to be injected.

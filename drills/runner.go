@@ -34,6 +34,10 @@ type Runner struct {
 	Calibration []byte
 	// Bounds hold besides those of the scenario. Optional.
 	Bounds scenarios.Bounds
+	// Reach says how the fleet is reached, in lines that go into the plan: who approves one approves that as well. Optional.
+	Reach []string
+	// Abort is the command that aborts the drill, for those who are told of it. Optional.
+	Abort string
 	// Approve returns nil if somebody wants exactly this plan to be carried out, whose hash is that of its file. It is called
 	// before anything is measured. Optional.
 	Approve func(ctx context.Context, p *scenarios.Plan, hash string) error

@@ -21,7 +21,8 @@ type Plan struct {
 	Scenario   *Scenario     `json:"scenario"`
 	Actions    []Action      `json:"actions"`
 	Injections []Injection   `json:"injections"`
-	Worst      time.Duration `json:"-"` // the longest that the drill may take, from the baseline on, before its faults are reverted and settled
+	Fleet      []string      `json:"fleet,omitempty"` // how whoever made the plan reaches the fleet, in lines; none for the lab
+	Worst      time.Duration `json:"-"`               // the longest that the drill may take, from the baseline on, before its faults are reverted and settled
 
 	schedule schedule
 }
@@ -66,6 +67,11 @@ func (s *Scenario) Plan(instances []fleet.Instance) (*Plan, error) {
 // holdAgainst refuses a plan that would touch more than it may.
 func (p *Plan) holdAgainst(instances []fleet.Instance, touched map[string]bool) error {
 	s := p.Scenario
+	for i, protect := range s.Safety.Protect {
+		if len(protect.Select(instances)) == 0 {
+			return fmt.Errorf("safety.protect[%d]: %w: whoever wrote it believes that something is protected", i, fleet.ErrNoTarget)
+		}
+	}
 	if err := s.Safety.Guards(instances, touched); err != nil {
 		return err
 	}
@@ -164,10 +170,13 @@ func (s *Scenario) worstCase(injections int) time.Duration {
 	return worst + time.Duration(injections)*(VerifyLimit+RevertLimit)
 }
 
-// YAML returns the plan as a scenario file that Parse reads, defaults filled in, with the resolved targets in comments
-// above: what a drill keeps as evidence of what was planned. The same plan gives the same bytes.
+// YAML returns the plan as a scenario file that Parse reads, defaults filled in, with how the fleet is reached and the resolved
+// targets in comments above: what a drill keeps as evidence of what was planned. The same plan gives the same bytes.
 func (p *Plan) YAML() ([]byte, error) {
 	var b bytes.Buffer
+	for _, line := range p.Fleet {
+		fmt.Fprintf(&b, "# fleet %s\n", line)
+	}
 	for _, in := range p.Injections {
 		fmt.Fprintf(&b, "# %s: %s %s\n", in.ID, in.Kind, strings.Join(in.Targets, " "))
 	}

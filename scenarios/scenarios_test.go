@@ -193,6 +193,9 @@ func TestPlanIsSafe(t *testing.T) {
 		"protected": {func(s *Scenario, _ []fleet.Instance) {
 			s.Safety.Protect = []fleet.Selector{{Instance: "us-east-2"}}
 		}, ErrUnsafe},
+		"protects nothing": {func(s *Scenario, _ []fleet.Instance) {
+			s.Safety.Protect = []fleet.Selector{{Region: "eu-north"}}
+		}, fleet.ErrNoTarget},
 		"the last location": {func(s *Scenario, all []fleet.Instance) {
 			s.Targets["east"] = Target{Select: fleet.Selector{Role: fleet.Location}}
 		}, ErrUnsafe},
@@ -323,5 +326,27 @@ func TestAnswersAreExpectedAsPeopleWriteThem(t *testing.T) {
 	if err != nil || want.Match.String() != "no (key|token)" || !want.Header["X-Region"].MatchString("us-east") ||
 		want.Header["X-Region"].MatchString("us-east-1") || len(want.Header) != 2 || want.Header["Etag"] != nil {
 		t.Errorf("%+v, %v from %s", want, err, document)
+	}
+}
+
+// TestPlanSaysHowTheFleetIsReached: who approves a plan approves the commands and the engine that it would be carried out by.
+func TestPlanSaysHowTheFleetIsReached(t *testing.T) {
+	s, err := Load("region-loss")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hashes := map[string]bool{}
+	for _, reach := range [][]string{nil, {`host: "unix:///run/a.sock"`}, {`host: "unix:///run/b.sock"`}} {
+		text, err := (&Plan{Scenario: s, Fleet: reach}).YAML()
+		if err != nil {
+			t.Fatal(err)
+		}
+		hashes[Hash(text)] = true
+		if _, err := Parse("plan.yaml", text); err != nil {
+			t.Error(err)
+		}
+	}
+	if len(hashes) != 3 {
+		t.Errorf("%d hashes of 3 plans", len(hashes))
 	}
 }
