@@ -247,12 +247,24 @@ func (a *app) showDrill(r *drills.Result) error {
 	if err := report.Text(a.Stdout, r); err != nil {
 		return err
 	}
-	next := "gwdr report verify " + r.Evidence
+	next := "report verify " + shellWord(r.Evidence)
 	if !r.Clean {
-		next = "gwdr drill revert " + r.ID
+		next = "drill revert " + r.ID
 	}
-	_, err := fmt.Fprintf(a.Stdout, "%-10s %s\n", "next", next)
+	next = fmt.Sprintf("%-10s %s %s\n", "next", a.typed(), next)
+	if r.Verdict == drills.Inconclusive && r.Distrusted() {
+		next += fmt.Sprintf("%-10s %s\n", "again", "once this machine is otherwise idle: something disturbed the measurement")
+	}
+	_, err := fmt.Fprint(a.Stdout, next)
 	return err
+}
+
+// typed is what somebody types to run this program: whoever tries it out of its sources has not installed it.
+func (a *app) typed() string {
+	if strings.Contains(a.Executable, string(filepath.Separator)+"go-build") {
+		return "go run ."
+	}
+	return "gwdr"
 }
 
 // drillError maps a drill's end to the exit code. A fault that may still be in effect wins over everything.

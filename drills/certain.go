@@ -37,6 +37,16 @@ func (j *judgement) isCertain(o scenarios.Objective, r ObjectiveResult) bool {
 	return false
 }
 
+// stands reports whether what was found of the objective counts although the measurement cannot be trusted: what is certain, and,
+// where the faults were in effect, what the ledger showed.
+func (j *judgement) stands(i int) bool {
+	o, r := j.scenario.Objectives[i], j.result.Objectives[i]
+	if r.Verdict == Fail && j.isCertain(o, r) {
+		return true
+	}
+	return j.verified() && (o.Metric == scenarios.MetricRPA || o.Metric == scenarios.MetricResurrected)
+}
+
 // harmless are the guards without which an affected attempt is one all the same: one says that the measurement is coarse,
 // the other that attempts next to it were not made. Both only make the upper bound worse.
 var harmless = []string{probes.GuardResolution, probes.GuardUnknown}

@@ -27,6 +27,9 @@ func Judge(s *scenarios.Scenario, f Facts) *Result {
 		j.promises()
 	}
 	j.result.Verdict, j.result.Reason = j.verdict()
+	if found, _, worthless := j.worthless(); worthless && found == Inconclusive && f.Definitions > 4 {
+		takeBack(j.result.Objectives, j.stands)
+	}
 	if v := j.result.Verdict; v == Aborted || v == Errored && (f.Definitions > 1 || !f.Complete) { // who was killed reported nothing
 		cutShort(j.result.Objectives, v)
 	}

@@ -62,6 +62,28 @@ func (f *Facts) outage(series string, every, from, to time.Duration) {
 	}
 }
 
+// TestLedgerStands: what was lost does not depend on the prober, if the fault was in effect; how long it took does.
+func TestLedgerStands(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*Facts)
+		want   []Verdict
+	}{
+		"control target failed": {func(f *Facts) { f.fail("echo", 5*time.Second, 5200*ms) }, []Verdict{Inconclusive, Inconclusive, Pass, Pass}},
+		"not verified":          {func(f *Facts) { f.Faults[0].Verified = false }, []Verdict{Inconclusive, Inconclusive, Inconclusive, Inconclusive}},
+	} {
+		s, f := recorded(t)
+		f.Definitions = definitions
+		c.change(&f)
+		var got []Verdict
+		for _, o := range Judge(s, f).Objectives {
+			got = append(got, o.Verdict)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 // TestJudgeAborted shows that a drill which was cut short keeps no promise, and may have broken one.
 func TestJudgeAborted(t *testing.T) {
 	s, f := recorded(t)
@@ -211,6 +233,11 @@ func TestJudge(t *testing.T) {
 			}
 			if ids := withVerdict(r.Objectives, Pass); len(ids) > 0 && (r.Verdict == Errored || r.Verdict == Aborted) {
 				t.Errorf("%s, and yet these pass: %v", r.Verdict, ids)
+			}
+			for i, o := range r.Objectives {
+				if distrusted := strings.Contains(r.Reason, "cannot be trusted"); distrusted && o.Verdict == Pass && s.Objectives[i].Metric == scenarios.MetricRTA {
+					t.Errorf("%s, and yet %s passes", r.Reason, o.ID)
+				}
 			}
 		})
 	}

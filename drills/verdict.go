@@ -129,10 +129,16 @@ func (j *judgement) worthless() (Verdict, string, bool) {
 		return Inconclusive, "not every fault was verified to be in effect", true
 	}
 	if len(j.guards) > 0 {
-		return Inconclusive, "the measurement cannot be trusted: " + j.guards[0].String(), true
+		return Inconclusive, distrust + j.guards[0].String(), true
 	}
 	return "", "", false
 }
+
+// distrust begins the reason of a verdict where guards did not hold.
+const distrust = "the measurement cannot be trusted: "
+
+// Distrusted reports whether the verdict is what it is because guards of the measurement did not hold.
+func (r *Result) Distrusted() bool { return strings.HasPrefix(r.Reason, distrust) }
 
 // verified reports whether there were faults, and each was shown to be in effect.
 func (j *judgement) verified() bool {

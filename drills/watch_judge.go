@@ -27,7 +27,7 @@ func JudgeWatch(f WatchFacts) *WatchResult {
 	j.compareLedger()
 	j.result.Verdict, j.result.Reason = j.verdict()
 	if f.Definitions > 3 && j.result.Verdict == Inconclusive && j.distrusted() != "" {
-		takeBack(j.result.Objectives)
+		takeBack(j.result.Objectives, func(int) bool { return false })
 	}
 	if j.result.Interrupted && len(j.result.Objectives) > 0 && j.result.Verdict != Fail {
 		j.result.Verdict, j.result.Reason = Aborted, "interrupted before its time was over"
@@ -41,10 +41,10 @@ func JudgeWatch(f WatchFacts) *WatchResult {
 	return j.result
 }
 
-// takeBack decides no objective that depends on a measurement that cannot be trusted.
-func takeBack(objectives []ObjectiveResult) {
+// takeBack decides no objective that depends on a measurement that cannot be trusted, which is all but those that stand.
+func takeBack(objectives []ObjectiveResult, stands func(i int) bool) {
 	for i := range objectives {
-		if o := &objectives[i]; o.Verdict == Pass || o.Verdict == Fail {
+		if o := &objectives[i]; (o.Verdict == Pass || o.Verdict == Fail) && !stands(i) {
 			o.Verdict, o.Value = Inconclusive, o.Value+" (not to be trusted)"
 		}
 	}
@@ -297,7 +297,7 @@ func (j *watchJudgement) verdict() (Verdict, string) {
 		return "", j.summary()
 	}
 	if why := j.distrusted(); why != "" {
-		return Inconclusive, "the measurement cannot be trusted: " + why
+		return Inconclusive, distrust + why
 	}
 	for _, v := range []struct {
 		verdict Verdict

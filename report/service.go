@@ -40,8 +40,11 @@ func serviceLines(r *drills.Result) [][2]string {
 
 // between writes a bracket for running text.
 func between(low, high float64) string {
-	if human(low) == human(high) {
+	switch {
+	case human(low) == human(high):
 		return human(high)
+	case low == 0: // nothing was seen; an attempt that was not made could have hidden it
+		return "at most " + human(high)
 	}
 	return human(low) + " to " + human(high)
 }
@@ -61,7 +64,11 @@ func budgetLine(b drills.Budget) string {
 }
 
 func budgetShare(b drills.Budget) string {
-	if low, high := small(b.Low), small(b.High); low != high {
+	low, high := small(b.Low), small(b.High)
+	switch {
+	case low != high && b.Low == 0:
+		return "at most " + high
+	case low != high:
 		return low + " to " + high
 	}
 	return small(b.High)
