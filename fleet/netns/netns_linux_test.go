@@ -1,0 +1,177 @@
+package netns
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"gwdr/fleet"
+	"gwdr/fleet/fleettest"
+)
+
+// TestMain makes this test binary the holder, too.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == "hold" {
+		if Hold(os.Stdin, os.Stdout) != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func run(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+// pair makes two namespaces, joined by veth, with a server in each and a rule of somebody else in the first.
+func pair(t *testing.T) *Fleet {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("needs root")
+		}
+		t.Skip("needs root")
+	}
+	suffix := strings.ToLower(rand.Text()[:6])
+	all := map[string]Namespace{}
+	names := []string{"gt-a-" + suffix, "gt-b-" + suffix}
+	for _, name := range names {
+		run(t, "ip", "netns", "add", name)
+		t.Cleanup(func() { exec.Command("ip", "netns", "del", name).Run() })
+		run(t, "ip", "-n", name, "link", "set", "lo", "up")
+	}
+	run(t, "ip", "-n", names[0], "link", "add", "v0", "type", "veth", "peer", "name", "v0", "netns", names[1])
+	for i, name := range names {
+		at := fmt.Sprintf("10.77.1.%d", i+1)
+		run(t, "ip", "-n", name, "addr", "add", at+"/24", "dev", "v0")
+		run(t, "ip", "-n", name, "link", "set", "v0", "up")
+		var l net.Listener
+		if err := within(name, func() (err error) { l, err = net.Listen("tcp", at+":8080"); return err }); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close() })
+		go func() {
+			for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+				c.Close()
+			}
+		}()
+		all[name] = Namespace{Region: "r" + fmt.Sprint(i), URL: "http://" + at + ":8080"}
+	}
+	run(t, "ip", "netns", "exec", names[0], "nft", "add table inet theirs; add chain inet theirs c { type filter hook input priority 0; }; add rule inet theirs c tcp dport 9 drop")
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := Open(Options{Namespaces: all, Allow: true, State: t.TempDir(), Holder: []string{self, "hold"}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign := func() string {
+		return run(t, "ip", "netns", "exec", names[0], "nft", "list", "table", "inet", "theirs")
+	}
+	before := foreign()
+	t.Cleanup(func() {
+		if _, err := inode(names[0]); err == nil && foreign() != before {
+			t.Error("a rule of somebody else was touched")
+		}
+	})
+	return f
+}
+
+func TestConformance(t *testing.T) {
+	to := fleet.Selector{Region: "r0"}
+	fleettest.Run(t, fleettest.Suite{
+		Open: func(t *testing.T) fleet.Fleet { return pair(t) },
+		Reopen: func(t *testing.T, u fleet.Undo) fleet.Fleet {
+			f, err := Reopen(u, nil, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return f
+		},
+		Faults: map[fleet.FaultKind]fleettest.Case{
+			fleet.Isolate:   {Selector: to},
+			fleet.BlackHole: {Selector: to},
+			fleet.Reset:     {Selector: to},
+			fleet.Loss:      {Selector: to, With: fleet.Params{Share: 0.3}},
+			fleet.Partition: {Selector: to, With: fleet.Params{Peer: fleet.Selector{Region: "r1"}}},
+		},
+	})
+}
+
+// broken injects one fault into the first namespace and returns who keeps it.
+func broken(t *testing.T, f *Fleet, id string) (fleet.Undo, []process) {
+	t.Helper()
+	all, _ := f.Instances(t.Context())
+	u, err := f.Prepare(t.Context(), fleet.Fault{ID: id, Kind: fleet.Isolate, Lease: time.Hour}, all[:1])
+	if err == nil {
+		err = f.Inject(t.Context(), u)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, _ := read(u)
+	text, err := os.ReadFile(data.file(data.Targets[0]))
+	var keepers []process
+	if err != nil || json.Unmarshal(text, &keepers) != nil {
+		t.Fatalf("holder's file: %s, %v", text, err)
+	}
+	return u, keepers
+}
+
+func TestKilledHolderLeavesNothing(t *testing.T) {
+	f := pair(t)
+	u, keepers := broken(t, f, "cut")
+	if err := keepers[0].kill(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+		if left, err := f.Leftovers(t.Context()); err == nil && len(left) == 0 {
+			break
+		} else if time.Now().After(deadline) {
+			t.Fatalf("left: %v, %v", left, err)
+		}
+	}
+	if err := f.Revert(t.Context(), u); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNamespaceDeleted(t *testing.T) {
+	f := pair(t)
+	u, keepers := broken(t, f, "cut")
+	run(t, "ip", "netns", "del", u.Targets[0])
+	if err := f.Revert(t.Context(), u); err != nil {
+		t.Error(err)
+	}
+	for _, p := range keepers {
+		if identify(p.PID) == p {
+			t.Errorf("process %d is still there", p.PID)
+		}
+	}
+}
+
+func TestInitialNamespaceIsRefused(t *testing.T) {
+	f := pair(t)
+	name := "gt-own-" + strings.ToLower(rand.Text()[:6])
+	run(t, "ip", "netns", "attach", name, fmt.Sprint(os.Getpid()))
+	t.Cleanup(func() { run(t, "ip", "netns", "del", name) })
+	o := f.options
+	o.Namespaces = map[string]Namespace{name: {URL: "http://10.77.1.1:8080"}}
+	if _, err := Open(o); err == nil || !strings.Contains(err.Error(), "never broken") {
+		t.Errorf("open: %v", err)
+	}
+}

@@ -1,0 +1,72 @@
+package netns
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// inode returns which namespace has the name, and refuses the initial one and gwdr's own.
+func inode(name string) (uint64, error) {
+	at, err := statOf(path(name))
+	if err != nil {
+		return 0, fmt.Errorf("namespace %s: %w", name, err)
+	}
+	for _, own := range []string{"/proc/1/ns/net", "/proc/self/ns/net"} {
+		ours, err := statOf(own)
+		if errors.Is(err, os.ErrPermission) && own != "/proc/self/ns/net" {
+			continue // in a sandbox, the first process may be none of ours to look at
+		}
+		if err != nil || ours.Ino == at.Ino && ours.Dev == at.Dev {
+			return 0, errors.Join(fmt.Errorf("namespace %s is that of the machine or of gwdr: it is never broken", name), err)
+		}
+	}
+	return at.Ino, nil
+}
+
+func statOf(name string) (*syscall.Stat_t, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	return info.Sys().(*syscall.Stat_t), nil
+}
+
+// within calls do in a namespace: what it starts and dials is there. Its thread is thrown away afterwards.
+func within(name string, do func() error) error {
+	if name == "" {
+		return do() // where gwdr is
+	}
+	if _, err := inode(name); err != nil {
+		return err
+	}
+	file, err := os.Open(path(name))
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return elsewhere(int(file.Fd()), name, do)
+}
+
+// elsewhere calls do on a thread that is not the first one: that one would not end, and it is what /proc/self/ns shows.
+func elsewhere(space int, name string, do func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread() // and not unlocked: the thread ends with the goroutine
+		if unix.Gettid() == os.Getpid() {
+			defer runtime.UnlockOSThread()
+			done <- elsewhere(space, name, do) // this thread is taken meanwhile
+			return
+		}
+		if err := unix.Setns(space, unix.CLONE_NEWNET); err != nil {
+			done <- fmt.Errorf("enter namespace %s: %w", name, err)
+			return
+		}
+		done <- do()
+	}()
+	return <-done
+}
