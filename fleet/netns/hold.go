@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,6 +21,7 @@ import (
 
 // order is what a holder reads from its standard input.
 type order struct {
+	NFT       string        `json:"nft"` // the command, with its path
 	Namespace string        `json:"namespace"`
 	Table     string        `json:"table"`
 	Nonce     string        `json:"nonce"`
@@ -39,10 +41,14 @@ func (f *Fleet) hold(ctx context.Context, u fleet.Undo, data undoData, t target)
 	if now, err := inode(t.Name); err != nil || now != t.Inode {
 		return errors.Join(errors.New("it is not the namespace that the fault was prepared for"), err)
 	}
-	if _, err := f.list(ctx, t.Name, "table", "inet", prefix+u.Fault.ID); err == nil {
-		return errors.New("a fault of this id is in effect there")
+	tables, err := f.tables(ctx, t.Name)
+	if err == nil && slices.Contains(tables, prefix+u.Fault.ID) {
+		err = errors.New("a fault of this id is in effect there")
 	}
-	text, err := json.Marshal(order{t.Name, prefix + u.Fault.ID, data.Nonce, t.Rules, u.Fault.Lease, data.file(t)})
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(order{f.nft, t.Name, prefix + u.Fault.ID, data.Nonce, t.Rules, u.Fault.Lease, data.file(t)})
 	if err != nil {
 		return err
 	}
@@ -67,13 +73,13 @@ func (f *Fleet) hold(ctx context.Context, u fleet.Undo, data undoData, t target)
 	return nil
 }
 
-// Hold is the holder: it reads an order, makes the table, closes out once it is there, and ends with it when its file is gone or
-// was not touched for the lease, by its own clock.
-func Hold(in io.Reader, out io.WriteCloser) error {
+// Hold is the holder: it reads an order, makes the table, closes out once it is there, and ends with it when ctx does, when its
+// file is gone, or was not touched for the lease, by its own clock.
+func Hold(ctx context.Context, in io.Reader, out io.WriteCloser) error {
 	var o order
 	err := json.NewDecoder(in).Decode(&o)
 	if err == nil {
-		err = within(o.Namespace, func() error { return o.keep(out) })
+		err = within(o.Namespace, func() error { return o.keep(ctx, out) })
 	}
 	if err != nil {
 		fmt.Fprintln(out, err)
@@ -81,40 +87,65 @@ func Hold(in io.Reader, out io.WriteCloser) error {
 	return err
 }
 
-func (o order) keep(out io.WriteCloser) error {
-	cmd := exec.Command("nft", "-i")
+// keep feeds nft, whose end is that of the table, and stays until it has ended.
+func (o order) keep(ctx context.Context, out io.WriteCloser) error {
+	cmd := exec.Command(o.NFT, "-i")
 	var said bytes.Buffer
 	cmd.Stderr = &said
-	feed, err := cmd.StdinPipe() // its end ends nft, and nft's end the table
+	feed, err := cmd.StdinPipe() // its end ends nft
 	if err != nil {
 		return err
 	}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start nft: %w", err)
 	}
-	defer cmd.Wait()
-	defer feed.Close()
-	if err := o.record(cmd.Process.Pid); err != nil {
-		return err
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		cmd.Wait()
+	}()
+	recorded := o.record(cmd.Process.Pid)
+	if err = recorded; err == nil {
+		err = o.feed(feed)
 	}
-	defer os.Remove(o.File)
+	if err == nil {
+		fmt.Fprintln(out, "held")
+		out.Close()
+		err = o.untilOver(ctx, ended)
+	}
+	feed.Close()
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		err = errors.Join(err, cmd.Process.Kill())
+		<-ended
+	}
+	if err != nil && said.Len() > 0 {
+		err = fmt.Errorf("%w: %s", err, strings.TrimSpace(said.String()))
+	}
+	if recorded == nil { // otherwise it is another holder's
+		err = errors.Join(err, removeIfThere(o.File))
+	}
+	return err
+}
+
+// feed makes the table, and returns once it is there.
+func (o order) feed(feed io.Writer) error {
 	if _, err := io.WriteString(feed, o.script()); err != nil {
 		return fmt.Errorf("feed nft: %w", err)
 	}
-	if err := o.await(); err != nil {
-		feed.Close()
-		cmd.Wait()
-		return fmt.Errorf("%w: %s", err, strings.TrimSpace(said.String()))
-	}
-	fmt.Fprintln(out, "held")
-	out.Close()
-	ended := make(chan struct{})
-	go func() { cmd.Process.Wait(); close(ended) }()
+	return o.await()
+}
+
+// untilOver returns when the fault is to end.
+func (o order) untilOver(ctx context.Context, ended <-chan struct{}) error {
 	var last time.Time
 	for heard := time.Now(); time.Since(heard) < o.Lease; {
 		info, err := os.Stat(o.File)
-		if err != nil {
-			break
+		if errors.Is(err, os.ErrNotExist) {
+			return nil
+		} else if err != nil {
+			return err
 		}
 		if !info.ModTime().Equal(last) {
 			last, heard = info.ModTime(), time.Now()
@@ -122,6 +153,8 @@ func (o order) keep(out io.WriteCloser) error {
 		select {
 		case <-ended:
 			return errors.New("nft has ended")
+		case <-ctx.Done():
+			return nil
 		case <-time.After(min(o.Lease/10, 50*time.Millisecond)):
 		}
 	}
@@ -144,7 +177,7 @@ func (o order) script() string {
 func (o order) await() error {
 	var text string
 	for deadline := time.Now().Add(patience / 2); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		out, _ := exec.Command("nft", "list", "table", "inet", o.Table).Output()
+		out, _ := exec.Command(o.NFT, "list", "table", "inet", o.Table).Output()
 		text = string(out)
 		verdicts := strings.Count(text, "drop") + strings.Count(text, "reject") + strings.Count(text, "accept") - 3 // the policies
 		if strings.Contains(text, "chain "+o.Nonce) && strings.Contains(text, "flags owner") && verdicts >= len(o.Rules) {
@@ -163,12 +196,19 @@ func (o order) record(nft int) error {
 	if err := os.MkdirAll(filepath.Dir(o.File), 0o700); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(o.File, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) // another holder's stays
-	if err != nil {
+	whole := o.File + ".new"
+	if err := os.WriteFile(whole, text, 0o600); err != nil {
 		return err
 	}
-	_, err = file.Write(text)
-	return errors.Join(err, file.Close())
+	defer os.Remove(whole)
+	return os.Link(whole, o.File) // another holder's stays, and nobody reads half of it
+}
+
+func removeIfThere(file string) error {
+	if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // release takes the holder's file away, waits until both processes have ended, and kills those that have not.
@@ -189,10 +229,7 @@ func release(file string) error {
 			return err
 		}
 	}
-	if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
+	return removeIfThere(file)
 }
 
 // identify returns a process that runs; without a start, it has ended.

@@ -55,11 +55,11 @@ var counted = regexp.MustCompile(`counter packets [1-9]`)
 func (f *Fleet) lookLoss(ctx context.Context, u fleet.Undo, t target) (string, error) {
 	for n := 1; n <= 1000 && ctx.Err() == nil; n++ {
 		t.Looks[n%len(t.Looks)].try(ctx)
-		text, err := f.list(ctx, t.Name, "table", "inet", prefix+u.Fault.ID)
+		text, err := f.run(ctx, t.Name, "list", "table", "inet", prefix+u.Fault.ID)
 		if err != nil {
-			return "", fmt.Errorf("it has no table of this fault: %w", err)
+			return "", err
 		}
-		if counted.MatchString(text) {
+		if counted.Match(text) {
 			return fmt.Sprintf("packets were dropped within %d connections", n), nil
 		}
 	}

@@ -3,7 +3,9 @@
 package netns
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -62,7 +64,7 @@ func Open(o Options) (*Fleet, error) {
 		if _, err := address(n.URL); err != nil {
 			return nil, fmt.Errorf("open netns fleet: namespace %s: %w", name, err)
 		}
-		if _, err := inode(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := within(name, func() error { return nil }); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, fmt.Errorf("open netns fleet: %w", err)
 		}
 	}
@@ -124,16 +126,23 @@ func (f *Fleet) Renew(ctx context.Context, u fleet.Undo) error {
 		return err
 	}
 	for _, t := range data.Targets {
-		now := time.Now()
-		err := os.Chtimes(data.file(t), now, now)
-		if err == nil && !f.broken(ctx, u, data, t) {
-			err = errors.New("its table is gone")
-		}
-		if err != nil {
+		if err := f.renew(ctx, u, data, t); err != nil {
 			return fmt.Errorf("renew fault %s: %s: %w", u.Fault.ID, t.Name, err)
 		}
 	}
 	return nil
+}
+
+func (f *Fleet) renew(ctx context.Context, u fleet.Undo, data undoData, t target) error {
+	now := time.Now()
+	if err := os.Chtimes(data.file(t), now, now); err != nil {
+		return err
+	}
+	there, err := f.broken(ctx, u, data, t)
+	if err == nil && !there {
+		err = errors.New("its table is gone")
+	}
+	return err
 }
 
 // Revert ends the holders, also when the namespace has no name any more, and shows that the tables are gone.
@@ -145,8 +154,8 @@ func (f *Fleet) Revert(ctx context.Context, u fleet.Undo) error {
 	var failed []error
 	for _, t := range data.Targets {
 		err := release(data.file(t))
-		if err == nil && f.broken(ctx, u, data, t) {
-			err = errors.New("its table is still there")
+		if err == nil {
+			err = f.awaitGone(ctx, u, data, t)
 		}
 		if err != nil {
 			failed = append(failed, fmt.Errorf("revert fault %s: %s: %w", u.Fault.ID, t.Name, err))
@@ -155,19 +164,29 @@ func (f *Fleet) Revert(ctx context.Context, u fleet.Undo) error {
 	return errors.Join(failed...)
 }
 
+// awaitGone returns once the target has no table of the fault. A holder that has lost its file is about to end by itself.
+func (f *Fleet) awaitGone(ctx context.Context, u fleet.Undo, data undoData, t target) error {
+	for deadline := time.Now().Add(leaving); ; time.Sleep(10 * time.Millisecond) {
+		there, err := f.broken(ctx, u, data, t)
+		if err != nil || !there {
+			return err
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			return errors.New("its table is still there")
+		}
+	}
+}
+
 // Leftovers scans the namespaces for tables of ours.
 func (f *Fleet) Leftovers(ctx context.Context) ([]string, error) {
 	ids := map[string]bool{}
 	for name := range f.options.Namespaces {
-		tables, err := f.list(ctx, name, "tables", "inet")
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
+		tables, err := f.tables(ctx, name)
 		if err != nil {
 			return nil, fmt.Errorf("look for faults: %w", err)
 		}
-		for line := range strings.Lines(tables) {
-			if id, ours := strings.CutPrefix(strings.TrimSpace(line), "table inet "+prefix); ours {
+		for _, table := range tables {
+			if id, ours := strings.CutPrefix(table, prefix); ours {
 				ids[id] = true
 			}
 		}
@@ -175,22 +194,66 @@ func (f *Fleet) Leftovers(ctx context.Context) ([]string, error) {
 	return slices.Sorted(maps.Keys(ids)), nil
 }
 
-// broken reports whether the target's table of this preparation is there. Another namespace of the same name has none.
-func (f *Fleet) broken(ctx context.Context, u fleet.Undo, data undoData, t target) bool {
-	text, err := f.list(ctx, t.Name, "table", "inet", prefix+u.Fault.ID)
-	return err == nil && strings.Contains(text, "chain "+data.Nonce)
+// broken reports whether the target's table of this preparation is there. Another namespace of the same name has none. With an
+// error nobody knows.
+func (f *Fleet) broken(ctx context.Context, u fleet.Undo, data undoData, t target) (bool, error) {
+	tables, err := f.tables(ctx, t.Name)
+	if err != nil || !slices.Contains(tables, prefix+u.Fault.ID) {
+		return false, err
+	}
+	chains, err := f.list(ctx, t.Name, "chains", "inet")
+	return chains[data.Nonce], err
 }
 
-// list runs nft list in the namespace.
-func (f *Fleet) list(ctx context.Context, name string, what ...string) (text string, err error) {
+// tables lists the tables of a namespace, by name; one that is not there has none.
+func (f *Fleet) tables(ctx context.Context, name string) ([]string, error) {
+	tables, err := f.list(ctx, name, "tables", "inet")
+	if _, gone := inode(name); errors.Is(gone, os.ErrNotExist) { // also if it went meanwhile
+		return nil, nil
+	}
+	return slices.Sorted(maps.Keys(tables)), err
+}
+
+// list returns the names of what nft lists in the namespace. It is an error if nft fails, or says what nobody understands.
+func (f *Fleet) list(ctx context.Context, name, what, family string) (map[string]bool, error) {
+	out, err := f.run(ctx, name, "-j", "list", what, family)
+	if err != nil {
+		return nil, err
+	}
+	return named(out, strings.TrimSuffix(what, "s"))
+}
+
+// named picks the names of one kind of object out of what nft -j says.
+func named(text []byte, kind string) (map[string]bool, error) {
+	var document struct {
+		All []map[string]struct{ Name string } `json:"nftables"`
+	}
+	if err := json.Unmarshal(text, &document); err != nil || document.All == nil {
+		return nil, errors.Join(errors.New("nft says what is not understood"), err)
+	}
+	names := map[string]bool{}
+	for _, object := range document.All {
+		if o, ok := object[kind]; ok {
+			names[o.Name] = true
+		}
+	}
+	return names, nil
+}
+
+// run runs nft in the namespace, and returns what it says.
+func (f *Fleet) run(ctx context.Context, name string, args ...string) (out []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err = within(name, func() error {
-		out, err := exec.CommandContext(ctx, f.nft, append([]string{"list"}, what...)...).Output()
-		text = string(out)
-		return err
+		var said bytes.Buffer
+		cmd := exec.CommandContext(ctx, f.nft, args...)
+		cmd.Stderr = &said
+		if out, err = cmd.Output(); err != nil {
+			return fmt.Errorf("nft %s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(said.String()))
+		}
+		return nil
 	})
-	return text, err
+	return out, err
 }
 
 // path of a namespace that ip netns made.

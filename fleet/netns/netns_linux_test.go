@@ -1,14 +1,18 @@
 package netns
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -19,7 +23,7 @@ import (
 // TestMain makes this test binary the holder, too.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == "hold" {
-		if Hold(os.Stdin, os.Stdout) != nil {
+		if Hold(context.Background(), os.Stdin, os.Stdout) != nil {
 			os.Exit(1)
 		}
 		os.Exit(0)
@@ -173,5 +177,95 @@ func TestInitialNamespaceIsRefused(t *testing.T) {
 	o.Namespaces = map[string]Namespace{name: {URL: "http://10.77.1.1:8080"}}
 	if _, err := Open(o); err == nil || !strings.Contains(err.Error(), "never broken") {
 		t.Errorf("open: %v", err)
+	}
+}
+
+// TestNobodyKnows: where nft fails, or says what nobody understands, no fault is taken for gone.
+func TestNobodyKnows(t *testing.T) {
+	f := pair(t)
+	u, _ := broken(t, f, "cut")
+	for name, script := range map[string]string{"fails": "exit 1", "says nothing": "exit 0", "says something else": "echo '{}'"} {
+		blind := *f
+		blind.nft = filepath.Join(t.TempDir(), "nft")
+		if err := os.WriteFile(blind.nft, []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := blind.Renew(t.Context(), u); err == nil {
+			t.Errorf("%s: renewed", name)
+		}
+		if left, err := blind.Leftovers(t.Context()); err == nil {
+			t.Errorf("%s: left: %v", name, left)
+		}
+		if err := blind.Revert(t.Context(), u); err == nil {
+			t.Errorf("%s: reverted", name)
+		}
+	}
+	if err := f.Revert(t.Context(), u); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestHolderIsHardToEnd: its file is lost, or damaged, or it does not run: it ends all the same, or the revert says that it does not.
+func TestHolderIsHardToEnd(t *testing.T) {
+	file := func(u fleet.Undo) string {
+		data, err := read(u)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data.file(data.Targets[0])
+	}
+	for name, c := range map[string]struct {
+		hamper func(u fleet.Undo, keepers []process) error
+		failed bool
+	}{
+		"lost":    {func(u fleet.Undo, _ []process) error { return os.Remove(file(u)) }, false},
+		"damaged": {func(u fleet.Undo, _ []process) error { return os.WriteFile(file(u), []byte("["), 0o600) }, true},
+		"stopped": {func(_ fleet.Undo, keepers []process) error { return syscall.Kill(keepers[0].PID, syscall.SIGSTOP) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := pair(t)
+			u, keepers := broken(t, f, "cut")
+			if err := c.hamper(u, keepers); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.Revert(t.Context(), u); (err != nil) != c.failed {
+				t.Errorf("revert: %v", err)
+			}
+			if c.failed { // once it is lost, its holder ends by itself
+				if err := errors.Join(os.Remove(file(u)), f.Revert(t.Context(), u)); err != nil {
+					t.Error(err)
+				}
+			}
+			for _, p := range keepers {
+				for deadline := time.Now().Add(patience); identify(p.PID) == p; time.Sleep(10 * time.Millisecond) {
+					if time.Now().After(deadline) {
+						t.Fatalf("process %d is still there", p.PID)
+					}
+				}
+			}
+			if left, err := f.Leftovers(t.Context()); err != nil || len(left) > 0 {
+				t.Errorf("left: %v, %v", left, err)
+			}
+		})
+	}
+}
+
+// TestHolderIsAsked: who is asked to end, ends with the table.
+func TestHolderIsAsked(t *testing.T) {
+	f := pair(t)
+	u, keepers := broken(t, f, "cut")
+	if err := f.Inject(t.Context(), u); err == nil || !strings.Contains(err.Error(), "a fault of this id is in effect") {
+		t.Errorf("injected twice: %v", err)
+	}
+	if err := syscall.Kill(keepers[0].PID, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(patience); f.Renew(t.Context(), u) == nil; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the fault is still in effect")
+		}
+	}
+	if err := f.Revert(t.Context(), u); err != nil {
+		t.Error(err)
 	}
 }

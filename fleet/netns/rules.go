@@ -14,6 +14,7 @@ import (
 
 const (
 	patience = 10 * time.Second       // for nft, and for a holder to begin or to end
+	leaving  = 2 * time.Second        // for a holder that has lost its file to be gone
 	answer   = 500 * time.Millisecond // in which a connection that is not disturbed is there
 )
 

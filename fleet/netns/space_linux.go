@@ -16,16 +16,34 @@ func inode(name string) (uint64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("namespace %s: %w", name, err)
 	}
-	for _, own := range []string{"/proc/1/ns/net", "/proc/self/ns/net"} {
-		ours, err := statOf(own)
-		if errors.Is(err, os.ErrPermission) && own != "/proc/self/ns/net" {
-			continue // in a sandbox, the first process may be none of ours to look at
-		}
-		if err != nil || ours.Ino == at.Ino && ours.Dev == at.Dev {
-			return 0, errors.Join(fmt.Errorf("namespace %s is that of the machine or of gwdr: it is never broken", name), err)
-		}
+	ours, err := statOf("/proc/self/ns/net")
+	if err != nil || ours.Ino == at.Ino && ours.Dev == at.Dev {
+		return 0, errors.Join(fmt.Errorf("namespace %s is that of gwdr: %w", name, errNeverBroken), err)
 	}
 	return at.Ino, nil
+}
+
+var errNeverBroken = errors.New("it is never broken")
+
+// initialCookie is that of the namespace that the machine was started with: the kernel counts them from it on
+// (net/core/net_namespace.c, SO_NETNS_COOKIE since Linux 5.14). Where /proc/1 is may be another one, as in a container.
+const initialCookie = 1
+
+// notInitial returns an error if this thread is in the initial namespace, or cannot know.
+func notInitial() error {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	cookie, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
+	switch {
+	case err != nil:
+		return fmt.Errorf("ask which namespace it is, which takes Linux 5.14: %w", err)
+	case cookie == initialCookie:
+		return fmt.Errorf("it is that of the machine: %w", errNeverBroken)
+	}
+	return nil
 }
 
 func statOf(name string) (*syscall.Stat_t, error) {
@@ -64,6 +82,10 @@ func elsewhere(space int, name string, do func() error) error {
 		}
 		if err := unix.Setns(space, unix.CLONE_NEWNET); err != nil {
 			done <- fmt.Errorf("enter namespace %s: %w", name, err)
+			return
+		}
+		if err := notInitial(); err != nil {
+			done <- fmt.Errorf("namespace %s: %w", name, err)
 			return
 		}
 		done <- do()
