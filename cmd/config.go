@@ -97,6 +97,8 @@ type FleetConfig struct {
 	Leftovers []string      `mapstructure:"leftovers"` // exec: optional
 	Timeout   time.Duration `mapstructure:"timeout"`   // exec: of each command
 	Env       []string      `mapstructure:"env"`       // exec: names of variables that they get besides
+
+	Namespaces []NamespaceConfig `mapstructure:"namespaces"` // netns
 }
 
 // Lab reports whether gwdr works on the embedded lab: no gateway is configured.

@@ -36,7 +36,8 @@ A guard process reverts the faults if the drill is killed. 'gwdr drill abort' en
   gwdr drill abort
   gwdr drill revert`,
 	}
-	cmd.AddCommand(newDrillRunCommand(a), newDrillListCommand(a), newDrillShowCommand(a), newDrillAbortCommand(a), newDrillRevertCommand(a), newDrillCalibrateCommand(a), newDrillGuardCommand(a))
+	cmd.AddCommand(newDrillRunCommand(a), newDrillListCommand(a), newDrillShowCommand(a), newDrillAbortCommand(a), newDrillRevertCommand(a), newDrillCalibrateCommand(a), newDrillGuardCommand(a),
+		newDrillHoldCommand(a))
 	return cmd
 }
 

@@ -12,6 +12,7 @@ import (
 	"gwdr/fleet"
 	"gwdr/fleet/docker"
 	"gwdr/fleet/exec"
+	"gwdr/fleet/netns"
 )
 
 // fleetDriver is how fleets of one kind come out of gwdr.yaml, and out of undo records. Of the lab there is no configuration.
@@ -29,6 +30,7 @@ func fleetDrivers() map[string]fleetDriver {
 		docker.Driver: {keys: []string{"label", "host"}, check: checkDocker, open: openDocker, reopen: reopenDocker},
 		exec.Driver: {keys: []string{"kinds", "list", "inject", "verify", "revert", "renew", "leftovers", "timeout", "env"},
 			check: checkExec, open: openExec, reopen: reopenExec},
+		netns.Driver: {keys: []string{"namespaces"}, check: checkNetns, open: openNetns, reopen: reopenNetns},
 	}
 }
 

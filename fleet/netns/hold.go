@@ -1,6 +1,7 @@
 package netns
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -66,29 +67,32 @@ func (f *Fleet) hold(ctx context.Context, u fleet.Undo, data undoData, t target)
 	}
 	go cmd.Wait() // it outlives this process, or is reaped by it
 	out.SetReadDeadline(time.Now().Add(2 * patience))
-	said, err := io.ReadAll(out)
-	if err != nil || string(said) != "held\n" {
-		return errors.Join(fmt.Errorf("the holder says %q", strings.TrimSpace(string(said))), err)
+	said, err := bufio.NewReader(out).ReadString('\n')
+	if said = strings.TrimSpace(said); said != held {
+		return errors.Join(fmt.Errorf("the holder says %q", said), err)
 	}
 	return nil
 }
 
-// Hold is the holder: it reads an order, makes the table, closes out once it is there, and ends with it when ctx does, when its
-// file is gone, or was not touched for the lease, by its own clock.
-func Hold(ctx context.Context, in io.Reader, out io.WriteCloser) error {
+// held is what a holder says once the table is there; anything else is why it is not.
+const held = "held"
+
+// Hold is the holder: it reads an order, makes the table, says so once it is there, and ends with it when ctx does, when its file
+// is gone, or was not touched for the lease, by its own clock.
+func Hold(ctx context.Context, in io.Reader, out io.Writer) error {
 	var o order
 	err := json.NewDecoder(in).Decode(&o)
 	if err == nil {
 		err = within(o.Namespace, func() error { return o.keep(ctx, out) })
 	}
 	if err != nil {
-		fmt.Fprintln(out, err)
+		fmt.Fprintln(out, strings.ReplaceAll(err.Error(), "\n", ": "))
 	}
 	return err
 }
 
 // keep feeds nft, whose end is that of the table, and stays until it has ended.
-func (o order) keep(ctx context.Context, out io.WriteCloser) error {
+func (o order) keep(ctx context.Context, out io.Writer) error {
 	cmd := exec.Command(o.NFT, "-i")
 	var said bytes.Buffer
 	cmd.Stderr = &said
@@ -109,8 +113,7 @@ func (o order) keep(ctx context.Context, out io.WriteCloser) error {
 		err = o.feed(feed)
 	}
 	if err == nil {
-		fmt.Fprintln(out, "held")
-		out.Close()
+		fmt.Fprintln(out, held)
 		err = o.untilOver(ctx, ended)
 	}
 	feed.Close()

@@ -27,9 +27,9 @@ const Driver = "netns"
 
 // Namespace is one opted-in network namespace.
 type Namespace struct {
-	Region string     `mapstructure:"region"`
-	Role   fleet.Role `mapstructure:"role"` // none is data
-	URL    string     `mapstructure:"url"`  // where the others reach its server: http://ADDRESS:PORT
+	Region string     `json:"region,omitempty"`
+	Role   fleet.Role `json:"role,omitempty"` // none is data
+	URL    string     `json:"url"`            // where the others reach its server: http://ADDRESS:PORT
 }
 
 // Options say which namespaces are meant.
@@ -49,24 +49,51 @@ type Fleet struct {
 
 var _ fleet.Fleet = (*Fleet)(nil)
 
-// Open checks the namespaces. It refuses whoever is not root, and the initial namespace by whatever name.
-func Open(o Options) (*Fleet, error) {
-	nft, err := exec.LookPath("nft")
-	switch {
-	case os.Geteuid() != 0:
-		return nil, errors.New("open netns fleet: only root may enter network namespaces")
-	case err != nil:
-		return nil, fmt.Errorf("open netns fleet: it needs the command nft (Debian package nftables): %w", err)
-	case len(o.Namespaces) == 0:
-		return nil, errors.New("open netns fleet: it has no namespaces")
-	}
+// Check says what of the namespaces cannot be used, whatever the machine is like.
+func (o Options) Check() error {
 	for name, n := range o.Namespaces {
-		if _, err := address(n.URL); err != nil {
-			return nil, fmt.Errorf("open netns fleet: namespace %s: %w", name, err)
+		if !namePattern.MatchString(name) {
+			return fmt.Errorf("namespaces: %q cannot be the name of one", name)
 		}
+		if _, err := address(n.URL); err != nil {
+			return fmt.Errorf("namespaces: %s: %w", name, err)
+		}
+		if roles := []fleet.Role{"", fleet.Control, fleet.Data, fleet.Edge, fleet.Upstream, fleet.Location}; !slices.Contains(roles, n.Role) {
+			return fmt.Errorf("namespaces: %s: role %q is none of %v", name, n.Role, roles[1:])
+		}
+	}
+	return nil
+}
+
+// Open finds nft and looks at the namespaces. It refuses whoever is not root, and the namespaces of the machine and of gwdr by
+// whatever name.
+func Open(o Options) (*Fleet, error) {
+	f, err := reach(o)
+	if err == nil {
+		err = o.Check()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open netns fleet: %w", err)
+	}
+	for name := range o.Namespaces {
 		if err := within(name, func() error { return nil }); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, fmt.Errorf("open netns fleet: %w", err)
 		}
+	}
+	return f, nil
+}
+
+func reach(o Options) (*Fleet, error) {
+	nft, err := exec.LookPath("nft")
+	switch {
+	case os.Geteuid() != 0:
+		return nil, errors.New("only root may enter network namespaces")
+	case err != nil:
+		return nil, fmt.Errorf("it needs the command nft (package nftables): %w", err)
+	case len(o.Namespaces) == 0:
+		return nil, errors.New("it has no namespaces")
+	case !filepath.IsAbs(o.State):
+		return nil, errors.New("its directory must be absolute")
 	}
 	return &Fleet{options: o, nft: nft}, nil
 }
@@ -259,11 +286,11 @@ func (f *Fleet) run(ctx context.Context, name string, args ...string) (out []byt
 // path of a namespace that ip netns made.
 func path(name string) string { return filepath.Join("/run/netns", name) }
 
-// Reopen opens the namespaces that the undo record was made in.
+// Reopen returns the fleet that the undo record was made by, whatever has become of its namespaces.
 func Reopen(u fleet.Undo, holder []string, log *slog.Logger) (*Fleet, error) {
 	data, err := read(u)
 	if err != nil {
 		return nil, err
 	}
-	return Open(Options{Namespaces: data.Namespaces, Allow: true, State: data.State, Holder: holder, Log: log})
+	return reach(Options{Namespaces: data.Namespaces, Allow: true, State: data.State, Holder: holder, Log: log})
 }
