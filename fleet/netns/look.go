@@ -33,6 +33,7 @@ func (f *Fleet) look(ctx context.Context, u fleet.Undo, t target) (string, error
 	if u.Fault.Kind == fleet.Loss {
 		return f.lookLoss(ctx, u, t)
 	}
+	var seen []string
 	for _, l := range t.Looks {
 		err := l.try(ctx)
 		var want bool
@@ -43,10 +44,23 @@ func (f *Fleet) look(ctx context.Context, u fleet.Undo, t target) (string, error
 			want = ok && late.Timeout() && ctx.Err() == nil
 		}
 		if !want {
-			return "", fmt.Errorf("connecting from %q to %s: %v", l.From, l.To, err)
+			return "", fmt.Errorf("connecting from %s to %s: %v", l.From, l.To, err)
 		}
+		seen = append(seen, fmt.Sprintf("from %s to %s: %v", l.From, l.To, reason(err)))
 	}
-	return fmt.Sprintf("%d of %d ways to connect are disturbed", len(t.Looks), len(t.Looks)), nil
+	return strings.Join(seen, ", "), nil
+}
+
+// reason is what became of a connection, without the addresses, which are said already.
+func reason(err error) string {
+	if late, ok := errors.AsType[net.Error](err); ok && late.Timeout() {
+		return fmt.Sprintf("nothing within %s", answer)
+	}
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno.Error()
+	}
+	return err.Error()
 }
 
 var counted = regexp.MustCompile(`counter packets [1-9]`)

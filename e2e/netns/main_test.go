@@ -1,0 +1,225 @@
+//go:build linux
+
+// Package netns tests the fleet of network namespaces with whole drills, in namespaces that it makes itself: gwdr, the edge and the
+// regions are all in one of them, and nothing of the machine's own network is touched.
+package netns
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"gwdr/e2e/shell"
+)
+
+var binary string
+
+// TestMain makes this test binary the servers, too: what follows it is the address, then those of the regions if it is the edge.
+func TestMain(m *testing.M) {
+	if os.Getenv("GWDR_TEST_SERVER") != "" {
+		fmt.Fprintln(os.Stderr, serve(os.Args[1], os.Args[2:]))
+		os.Exit(1)
+	}
+	os.Exit(buildAndRun(m))
+}
+
+func buildAndRun(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "gwdr-netns-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	if binary, err = shell.Build("../..", dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+// serve ends with its standard input.
+func serve(at string, regions []string) error {
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		os.Exit(0)
+	}()
+	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, at) })
+	if len(regions) > 0 {
+		handler = edge(regions)
+	}
+	return http.ListenAndServe(at, handler)
+}
+
+// edge asks the regions in turn; one that does not answer soon is passed over, now and for some seconds.
+func edge(regions []string) http.HandlerFunc {
+	client := &http.Client{Timeout: 200 * time.Millisecond, Transport: &http.Transport{DisableKeepAlives: true}}
+	var turn atomic.Int64
+	down := make([]atomic.Int64, len(regions)) // until when, in ns since 1970
+	return func(w http.ResponseWriter, _ *http.Request) {
+		first := int(turn.Add(1))
+		for i := range regions {
+			n := (first + i) % len(regions)
+			if time.Now().UnixNano() < down[n].Load() && i < len(regions)-1 {
+				continue
+			}
+			resp, err := client.Get("http://" + regions[n])
+			if err == nil {
+				io.Copy(w, resp.Body)
+				resp.Body.Close()
+				return
+			}
+			down[n].Store(time.Now().Add(10 * time.Second).UnixNano())
+		}
+		w.WriteHeader(http.StatusBadGateway)
+	}
+}
+
+// world is two regions and the clients' place, each a namespace, joined by a bridge in a fourth.
+type world struct {
+	t      *testing.T
+	suffix string
+	before map[string]string // the rules of each region
+}
+
+const servers, frontDoor = 8080, "127.0.0.1:18080"
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	need(t)
+	w := &world{t: t, suffix: strings.ToLower(rand.Text()[:5]), before: map[string]string{}}
+	t.Cleanup(w.remove)
+	w.ip("netns", "add", w.name("sw"))
+	w.ip("-n", w.name("sw"), "link", "add", "br0", "type", "bridge")
+	w.ip("-n", w.name("sw"), "link", "set", "br0", "up")
+	for i, place := range []string{"client", "us-east", "us-west"} {
+		w.join(place, fmt.Sprintf("10.66.0.%d/24", i+1))
+	}
+	w.serve("us-east", "10.66.0.2:8080")
+	w.serve("us-west", "10.66.0.3:8080")
+	w.serve("client", frontDoor, "10.66.0.2:8080", "10.66.0.3:8080")
+	w.must("ip", "netns", "exec", w.name("us-east"), "nft", "add table inet theirs; add chain inet theirs c { type filter hook input priority 0; }")
+	for _, region := range []string{"us-east", "us-west"} {
+		w.before[region] = w.rules(region)
+	}
+	return w
+}
+
+// need ends a test where there can be no namespaces: in CI that is a failure.
+func need(t *testing.T) {
+	t.Helper()
+	var problem error
+	if os.Getuid() != 0 {
+		problem = errors.New("root, to make network namespaces")
+	}
+	for _, tool := range []string{"ip", "nft"} {
+		_, err := exec.LookPath(tool)
+		problem = errors.Join(problem, err)
+	}
+	switch {
+	case problem == nil:
+	case os.Getenv("CI") == "true":
+		t.Fatalf("needed: %v", problem)
+	default:
+		t.Skipf("needed: %v", problem)
+	}
+}
+
+func (w *world) name(place string) string { return "gwdr-" + w.suffix + "-" + place }
+
+func (w *world) must(args ...string) string {
+	w.t.Helper()
+	out, err := exec.Command(args[0], args[1:]...).CombinedOutput()
+	if err != nil {
+		w.t.Fatalf("%v: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+func (w *world) ip(args ...string) { w.t.Helper(); w.must(append([]string{"ip"}, args...)...) }
+
+// join makes a namespace with an address on the bridge.
+func (w *world) join(place, address string) {
+	w.t.Helper()
+	ns := w.name(place)
+	w.ip("netns", "add", ns)
+	w.ip("-n", ns, "link", "set", "lo", "up")
+	w.ip("-n", ns, "link", "add", "eth0", "type", "veth", "peer", "name", "v-"+place, "netns", w.name("sw"))
+	w.ip("-n", w.name("sw"), "link", "set", "v-"+place, "master", "br0", "up")
+	w.ip("-n", ns, "addr", "add", address, "dev", "eth0")
+	w.ip("-n", ns, "link", "set", "eth0", "up")
+}
+
+// serve starts a server, which ends with the test, and waits until it answers.
+func (w *world) serve(place, at string, regions ...string) {
+	w.t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	cmd := exec.Command("ip", append([]string{"netns", "exec", w.name(place), self, at}, regions...)...)
+	cmd.Env, cmd.Stderr = append(os.Environ(), "GWDR_TEST_SERVER=yes"), os.Stderr
+	in, err := cmd.StdinPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() {
+		in.Close()
+		cmd.Wait()
+	})
+	shell.Eventually(w.t, 20*time.Second, func() error {
+		out, err := exec.Command("ip", "netns", "exec", w.name(place), "sh", "-c", "ss -Hltn | grep -F "+at).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%s does not listen: %w %s", at, err, out)
+		}
+		return nil
+	})
+}
+
+// rules are all of the packet filter in a region, as nft lists them.
+func (w *world) rules(region string) string {
+	w.t.Helper()
+	return w.must("ip", "netns", "exec", w.name(region), "nft", "list", "ruleset")
+}
+
+// whole says in which region a rule was left, or one of somebody else touched.
+func (w *world) whole() error {
+	for region, before := range w.before {
+		if now := w.rules(region); now != before {
+			return fmt.Errorf("rules of %s: %s", region, now)
+		}
+	}
+	return nil
+}
+
+// remove removes the namespaces, and proves it.
+func (w *world) remove() {
+	for _, place := range []string{"client", "us-east", "us-west", "sw"} {
+		exec.Command("ip", "netns", "del", w.name(place)).Run()
+	}
+	left, err := filepath.Glob("/run/netns/gwdr-" + w.suffix + "-*")
+	if err != nil || len(left) > 0 {
+		w.t.Errorf("namespaces are left: %v, %v", left, err)
+	}
+	for _, comm := range glob("/proc/[0-9]*/cmdline") {
+		if line, _ := os.ReadFile(comm); strings.Contains(string(line), "-"+w.suffix+"-") || strings.HasPrefix(string(line), "nft\x00-i") {
+			w.t.Errorf("%s is left: %q", comm, line)
+		}
+	}
+}
+
+func glob(pattern string) []string {
+	all, _ := filepath.Glob(pattern)
+	return all
+}
