@@ -32,7 +32,7 @@ var layers = map[string][]string{
 	"gateway/replica":   {"gateway", "gateway/native", "gateway/store"},
 	"gateway/...":       {"gateway"},
 	"fleet/docker":      {"fleet", "fleet/reach"},
-	"fleet/exec":        {"fleet", "fleet/reach"},
+	"fleet/exec":        {"fleet", "fleet/command", "fleet/mark", "fleet/reach"},
 	"fleet/process":     {"fleet", "fleet/link"},
 	"fleet/...":         {"fleet"},
 	"internal/tui":      {"drills", "scenarios", "fleet", "probes"},

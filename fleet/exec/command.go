@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 	"unicode"
+
+	"gwdr/fleet/command"
 )
 
 const (
@@ -23,6 +25,31 @@ const (
 	maxLine   = 200                    // characters of a line that is quoted
 	maxLines  = 3
 )
+
+// commands are the fleet's, as they are kept in undo records: whoever reverts runs them as they were.
+type commands struct {
+	Dir       string          `json:"dir"` // where they run
+	Timeout   time.Duration   `json:"timeout_ns"`
+	Base      []string        `json:"base"`           // KEY=VALUE
+	Pass      []string        `json:"pass,omitempty"` // names only
+	List      command.Command `json:"list"`
+	Inject    command.Command `json:"inject"`
+	Verify    command.Command `json:"verify"`
+	Revert    command.Command `json:"revert"`
+	Renew     command.Command `json:"renew,omitzero"`
+	Leftovers command.Command `json:"leftovers,omitzero"`
+}
+
+// find finds a command as it will be run.
+func (c commands) find(args []string) (command.Command, error) {
+	path := ""
+	for _, variable := range c.Base {
+		if p, ok := strings.CutPrefix(variable, "PATH="); ok {
+			path = p
+		}
+	}
+	return command.Find(c.Dir, path, args)
+}
 
 // said is what a command that has ended by itself said, and with which code.
 type said struct {
@@ -38,8 +65,8 @@ func (s said) first() string {
 
 // run runs a command with the request on its standard input. It is an error if it does not end with code 0 within the time
 // limit; where it has ended by itself, that wraps an ExitError.
-func (f *Fleet) run(ctx context.Context, c commands, what command, r request) (said, error) {
-	for _, err := range []error{what.trusted(), f.passed(c)} {
+func (f *Fleet) run(ctx context.Context, c commands, what command.Command, r request) (said, error) {
+	for _, err := range []error{what.Trusted(), f.passed(c)} {
 		if err != nil {
 			return said{}, fmt.Errorf("run %s: %w", r.Command, err)
 		}
@@ -86,7 +113,7 @@ func runGroup(ctx context.Context, cmd *osexec.Cmd, full <-chan struct{}) error 
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	if err := start(cmd); err != nil {
+	if err := command.Start(cmd); err != nil {
 		return err
 	}
 	exited := make(chan struct{})

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"gwdr/fleet"
+	"gwdr/fleet/command"
+	"gwdr/fleet/mark"
 )
 
 // Driver is the name of this driver in undo records and in gwdr.yaml.
@@ -111,7 +113,7 @@ func Open(o Options) (*Fleet, error) {
 	for _, c := range []struct {
 		word string
 		args []string
-		to   *command
+		to   *command.Command
 	}{
 		{"list", o.List, &f.commands.List}, {"inject", o.Inject, &f.commands.Inject}, {"verify", o.Verify, &f.commands.Verify},
 		{"revert", o.Revert, &f.commands.Revert}, {"renew", o.Renew, &f.commands.Renew}, {"leftovers", o.Leftovers, &f.commands.Leftovers},
@@ -155,7 +157,7 @@ func (f *Fleet) list(ctx context.Context, c commands) ([]fleet.Instance, error) 
 
 // Leftovers lists the faults that are marked here, and those that the command leftovers knows of.
 func (f *Fleet) Leftovers(ctx context.Context) ([]string, error) {
-	ids, err := f.marks()
+	ids, err := mark.Dir{Path: f.options.State}.List()
 	if err != nil {
 		return nil, fmt.Errorf("look for faults: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gwdr/fleet"
+	"gwdr/fleet/command"
 	"gwdr/fleet/reach"
 )
 
@@ -33,7 +34,7 @@ func (f *Fleet) Inject(ctx context.Context, u fleet.Undo) error {
 	if !f.options.Allow {
 		return fmt.Errorf("inject fault %s: %w", u.Fault.ID, errNotAllowed)
 	}
-	if changed := slices.Concat(data.Commands.Inject.changed(), data.Commands.Revert.changed()); len(changed) > 0 {
+	if changed := slices.Concat(data.Commands.Inject.Changed(), data.Commands.Revert.Changed()); len(changed) > 0 {
 		return fmt.Errorf("inject fault %s: %s is not as when the fault was prepared", u.Fault.ID, changed[0])
 	}
 	if err := f.inject(ctx, u, data); err != nil {
@@ -43,16 +44,16 @@ func (f *Fleet) Inject(ctx context.Context, u fleet.Undo) error {
 }
 
 func (f *Fleet) inject(ctx context.Context, u fleet.Undo, data undoData) error {
-	if err := f.mark(u, data); err != nil {
+	if err := data.marks().Put(u); err != nil {
 		return err
 	}
-	unlock, err := f.lock(ctx, data)
+	unlock, err := data.marks().Lock(ctx, data.Commands.Timeout, f.options.Log)
 	if err != nil {
 		return err
 	}
 	defer unlock()
 	_, err = f.run(ctx, data.Commands, data.Commands.Inject, requestOf("inject", u.Fault, data))
-	return errors.Join(err, f.markInjected(u, data))
+	return errors.Join(err, data.marks().Injected(u, nil))
 }
 
 // Verify asks the command verify, and looks itself where a target answered before a fault that silences it.
@@ -87,7 +88,7 @@ func (f *Fleet) Renew(ctx context.Context, u fleet.Undo) error {
 	if err != nil {
 		return err
 	}
-	if _, err := f.marked(u.Fault.ID, data); err != nil {
+	if _, err := data.marks().Get(u); err != nil {
 		return fmt.Errorf("renew fault %s: %w", u.Fault.ID, err)
 	}
 	word, how := "renew", data.Commands.Renew
@@ -101,7 +102,7 @@ func (f *Fleet) Renew(ctx context.Context, u fleet.Undo) error {
 }
 
 // look runs a command that says by its exit code whether the fault is in effect. It waits between two looks.
-func (f *Fleet) look(ctx context.Context, word string, how command, fault fleet.Fault, data undoData) (said, error) {
+func (f *Fleet) look(ctx context.Context, word string, how command.Command, fault fleet.Fault, data undoData) (said, error) {
 	f.mu.Lock()
 	wait := between - time.Since(f.looked)
 	f.mu.Unlock()
@@ -125,7 +126,7 @@ func (f *Fleet) Revert(ctx context.Context, u fleet.Undo) error {
 	if err != nil {
 		return err
 	}
-	unlock, err := f.lock(ctx, data)
+	unlock, err := data.marks().Lock(ctx, data.Commands.Timeout, f.options.Log)
 	if err != nil {
 		return fmt.Errorf("revert fault %s: %w", u.Fault.ID, err)
 	}
@@ -133,7 +134,7 @@ func (f *Fleet) Revert(ctx context.Context, u fleet.Undo) error {
 	if err := f.stopInjection(u, data); err != nil {
 		return fmt.Errorf("revert fault %s: %w", u.Fault.ID, err)
 	}
-	for _, path := range slices.Concat(data.Commands.Revert.changed(), data.Commands.Verify.changed()) {
+	for _, path := range slices.Concat(data.Commands.Revert.Changed(), data.Commands.Verify.Changed()) {
 		f.options.Log.Warn("a command is not as when the fault was prepared", "fault", u.Fault.ID, "file", path)
 	}
 	if _, err := f.run(ctx, data.Commands, data.Commands.Revert, requestOf("revert", u.Fault, data)); err != nil {
@@ -143,12 +144,12 @@ func (f *Fleet) Revert(ctx context.Context, u fleet.Undo) error {
 		return fmt.Errorf("revert fault %s: the command revert has ended well, but %w", u.Fault.ID, err)
 	}
 	f.awaitAnswers(ctx, data)
-	return f.unmark(u.Fault.ID, data)
+	return data.marks().Remove(u)
 }
 
 // stopInjection ends what still runs of an injection whose drill was killed: it would break what is reverted now.
 func (f *Fleet) stopInjection(u fleet.Undo, data undoData) error {
-	m, err := f.marked(u.Fault.ID, data)
+	m, err := data.marks().Get(u)
 	if err != nil || m.Injected {
 		return nil // it was not begun, or is over
 	}

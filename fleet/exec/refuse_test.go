@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"gwdr/fleet"
+	"gwdr/fleet/mark"
 )
 
 func TestOpenRefuses(t *testing.T) {
@@ -46,31 +47,6 @@ func TestOpenRefuses(t *testing.T) {
 			_, err := Open(w.options(test.change))
 			wants(t, err, test.want)
 		})
-	}
-}
-
-func TestReplaceableByGroup(t *testing.T) {
-	path := (&world{t.TempDir()}).write(t, "drill.sh", script)
-	if err := os.Chmod(path, 0o770); err != nil {
-		t.Fatal(err)
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if why := replaceable(info, os.Geteuid()); strings.Contains(why, "everybody") {
-		t.Errorf("a file of the group: %s", why)
-	}
-	if os.Geteuid() == 0 {
-		if err := os.Chown(path, 0, 12345); err != nil {
-			t.Fatal(err)
-		}
-		if info, err = os.Stat(path); err != nil {
-			t.Fatal(err)
-		}
-		if why := replaceable(info, 0); !strings.Contains(why, "group 12345") {
-			t.Errorf("root runs a file of another group: %q", why)
-		}
 	}
 }
 
@@ -111,7 +87,7 @@ func TestInterruptedInjection(t *testing.T) {
 	}
 	data, err := decodeUndo(u)
 	if err == nil {
-		err = f.mark(u, data)
+		err = data.marks().Put(u)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -132,7 +108,7 @@ func TestInterruptedInjection(t *testing.T) {
 func TestDamagedMarkCounts(t *testing.T) {
 	w := newWorld(t)
 	f := w.fleet(t, nil)
-	if err := errors.Join(os.Mkdir(f.options.State, 0o700), os.WriteFile(markFile(f.options.State, "cut"), []byte("{"), 0o600)); err != nil {
+	if err := errors.Join(os.Mkdir(f.options.State, 0o700), os.WriteFile(mark.Dir{Path: f.options.State}.File("cut"), []byte("{"), 0o600)); err != nil {
 		t.Fatal(err)
 	}
 	if left, err := f.Leftovers(t.Context()); err != nil || !cmp.Equal(left, []string{"cut"}) {

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"gwdr/fleet"
+	"gwdr/fleet/command"
+	"gwdr/fleet/mark"
 	"gwdr/fleet/reach"
 )
 
@@ -21,6 +23,17 @@ type undoData struct {
 	Commands commands         `json:"commands"`
 	Targets  []fleet.Instance `json:"targets"` // as they were
 	Answers  []string         `json:"answers"` // URLs of targets that answered
+}
+
+func (d undoData) marks() mark.Dir { return mark.Dir{Path: d.State, Nonce: nonceOf} }
+
+// nonceOf is that of the preparation, or "" where nobody prepared anything.
+func nonceOf(u fleet.Undo) string {
+	data, err := decodeUndo(u)
+	if err != nil {
+		return ""
+	}
+	return data.Nonce
 }
 
 // Prepare says how the fault would be undone and touches nothing; it asks for the list of instances, and each target over
@@ -107,14 +120,16 @@ func decodeUndo(u fleet.Undo) (undoData, error) {
 		return undoData{}, fmt.Errorf("read undo of fault %s: %w", u.Fault.ID, err)
 	}
 	c := data.Commands
-	broken := func(c command) bool { return len(c.Args) == 0 || !filepath.IsAbs(c.Args[0]) || len(c.Files) == 0 }
+	broken := func(c command.Command) bool {
+		return len(c.Args) == 0 || !filepath.IsAbs(c.Args[0]) || len(c.Files) == 0
+	}
 	strange := func(in fleet.Instance) bool { return !idPattern.MatchString(in.ID) }
 	switch {
 	case data.Fleet == "" || data.Nonce == "" || !filepath.IsAbs(data.State) || !filepath.IsAbs(c.Dir):
 		return undoData{}, fmt.Errorf("read undo of fault %s: it names no fleet or no directories", u.Fault.ID)
 	case len(data.Targets) == 0 || slices.ContainsFunc(data.Targets, strange):
 		return undoData{}, fmt.Errorf("read undo of fault %s: it names no instances", u.Fault.ID)
-	case slices.ContainsFunc([]command{c.List, c.Inject, c.Verify, c.Revert}, broken) || c.Timeout < LeastTimeout || c.Timeout > MostTimeout:
+	case slices.ContainsFunc([]command.Command{c.List, c.Inject, c.Verify, c.Revert}, broken) || c.Timeout < LeastTimeout || c.Timeout > MostTimeout:
 		return undoData{}, fmt.Errorf("read undo of fault %s: it has no commands that could be run", u.Fault.ID)
 	}
 	return data, nil

@@ -1,15 +1,15 @@
-package exec
+package command
 
 import (
-	osexec "os/exec"
+	"os/exec"
 	"runtime"
 
 	"golang.org/x/sys/unix"
 )
 
-// start starts cmd with the niceness that processes have, if this one has put itself before others for its measurement: a
+// Start starts cmd with the niceness that processes have, if this one has put itself before others for its measurement: a
 // service that a command starts again would keep what it inherits. On Linux each thread has a niceness of its own.
-func start(cmd *osexec.Cmd) error {
+func Start(cmd *exec.Cmd) error {
 	raw, err := unix.Getpriority(unix.PRIO_PROCESS, 0) // of this thread: 20 less its niceness
 	if err != nil || raw <= 20 {
 		return cmd.Start()

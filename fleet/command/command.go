@@ -1,4 +1,6 @@
-package exec
+// Package command is what a user has named in gwdr.yaml to be run: a program with its arguments, found once, kept in undo records, and
+// refused if others could have replaced it.
+package command
 
 import (
 	"crypto/sha256"
@@ -8,78 +10,58 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	osexec "os/exec"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 )
 
-// commands are the fleet's, as they are kept in undo records: whoever reverts runs them as they were.
-type commands struct {
-	Dir       string        `json:"dir"` // where they run
-	Timeout   time.Duration `json:"timeout_ns"`
-	Base      []string      `json:"base"`           // KEY=VALUE
-	Pass      []string      `json:"pass,omitempty"` // names only
-	List      command       `json:"list"`
-	Inject    command       `json:"inject"`
-	Verify    command       `json:"verify"`
-	Revert    command       `json:"revert"`
-	Renew     command       `json:"renew,omitzero"`
-	Leftovers command       `json:"leftovers,omitzero"`
-}
-
-// command is a program with its arguments.
-type command struct {
+// Command is a program with its arguments; none at all is none.
+type Command struct {
 	Args []string `json:"args"`
 	// Files are the SHA-256 sums of those of the arguments that name a file by a path, the program first of all: scripts that
 	// an interpreter is given, too.
 	Files map[string]string `json:"files"`
 }
 
-// find makes the program's path absolute, and sums up the files.
-func (c commands) find(args []string) (command, error) {
+// Find makes the program's path absolute, and sums up the files. The program is named by its path, relative to dir, where it is to
+// run, or by its name in path, which is as the variable PATH. The error says what cannot be run, or is not to be trusted.
+func Find(dir, path string, args []string) (Command, error) {
 	if len(args) == 0 {
-		return command{}, nil
+		return Command{}, nil
 	}
-	found := command{Args: slices.Clone(args), Files: map[string]string{}}
-	program, err := c.program(args[0])
+	found := Command{Args: slices.Clone(args), Files: map[string]string{}}
+	program, err := find(dir, path, args[0])
 	if err != nil {
-		return command{}, err
+		return Command{}, err
 	}
 	found.Args[0] = program
 	for i, arg := range found.Args {
-		path := arg
-		if !filepath.IsAbs(path) {
-			path = filepath.Join(c.Dir, path)
+		file := arg
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(dir, file)
 		}
-		if info, err := os.Stat(path); i > 0 && (!strings.ContainsRune(arg, '/') || err != nil || !info.Mode().IsRegular()) {
+		if info, err := os.Stat(file); i > 0 && (!strings.ContainsRune(arg, '/') || err != nil || !info.Mode().IsRegular()) {
 			continue
 		}
-		if found.Files[path], err = digest(path); err != nil {
-			return command{}, err
+		if found.Files[file], err = digest(file); err != nil {
+			return Command{}, err
 		}
 	}
-	return found, found.trusted()
+	return found, found.Trusted()
 }
 
-// program finds the program: by its path, relative to where it is to run, or by its name in PATH.
-func (c commands) program(name string) (string, error) {
+func find(dir, path, name string) (string, error) {
 	if !strings.ContainsRune(name, '/') {
-		for _, variable := range c.Base {
-			if path, ok := strings.CutPrefix(variable, "PATH="); ok {
-				return inPath(name, path)
-			}
-		}
-		return "", fmt.Errorf("there is no variable PATH to look for %s in", name)
+		return inPath(name, path)
 	}
 	if !filepath.IsAbs(name) {
-		name = filepath.Join(c.Dir, name)
+		name = filepath.Join(dir, name)
 	}
-	_, err := osexec.LookPath(name)
-	if exec := (*osexec.Error)(nil); errors.As(err, &exec) {
-		err = exec.Err
+	_, err := exec.LookPath(name)
+	if named := (*exec.Error)(nil); errors.As(err, &named) {
+		err = named.Err
 	}
 	if err != nil {
 		return "", fmt.Errorf("%s cannot be run: %w", name, err)
@@ -88,20 +70,23 @@ func (c commands) program(name string) (string, error) {
 }
 
 func inPath(name, path string) (string, error) {
+	if path == "" {
+		return "", fmt.Errorf("there is no variable PATH to look for %s in", name)
+	}
 	for _, dir := range filepath.SplitList(path) {
 		if !filepath.IsAbs(dir) {
 			continue // it would be another one elsewhere
 		}
-		if full, err := osexec.LookPath(filepath.Join(dir, name)); err == nil {
+		if full, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
 			return full, nil
 		}
 	}
 	return "", fmt.Errorf("there is no program %s in %s", name, path)
 }
 
-// trusted refuses files that others than their owner can replace: gwdr would run what they want, as whoever runs gwdr. It
+// Trusted refuses files that others than their owner can replace: gwdr would run what they want, as whoever runs gwdr. It
 // counts what the files are by now.
-func (c command) trusted() error {
+func (c Command) Trusted() error {
 	for path := range c.Files {
 		if err := trusted(path, os.Geteuid()); err != nil {
 			return err
@@ -152,8 +137,8 @@ func replaceable(info fs.FileInfo, user int) string {
 	return ""
 }
 
-// changed names the files that are not what they were.
-func (c command) changed() []string {
+// Changed names the files that are not what they were.
+func (c Command) Changed() []string {
 	var changed []string
 	for path, sum := range c.Files {
 		if now, err := digest(path); err != nil || now != sum {

@@ -1,0 +1,191 @@
+// Package mark keeps the marks of a fleet: files that say which faults are in effect, for drivers whose far end cannot say so. A
+// mark is safe on disk before the injection, and goes after the revert.
+package mark
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"gwdr/fleet"
+)
+
+// Mark says that a fault is in effect, or about to be.
+type Mark struct {
+	Undo     fleet.Undo      `json:"undo"`
+	Injected bool            `json:"injected"`       // the injection is over, for better or worse
+	Note     json.RawMessage `json:"note,omitempty"` // what the driver learned by the injection
+}
+
+// Dir holds the marks of one fleet: FAULT.json.
+type Dir struct {
+	Path  string                    // absolute; made when it is needed
+	Nonce func(u fleet.Undo) string // of the preparation that u is from: ids of faults are used again; "" if nobody prepared it
+}
+
+// ErrTaken says that a fault of that id is in effect.
+var ErrTaken = errors.New("it is already in effect")
+
+// ErrGone says that the fault has no mark: it is not in effect any more, or was never injected.
+var ErrGone = errors.New("the fault is not in effect any more")
+
+const suffix = ".json"
+
+var faultPattern = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
+
+// File is where the mark of a fault is.
+func (d Dir) File(fault string) string { return filepath.Join(d.Path, fault+suffix) }
+
+// Put says that the fault is about to be in effect. The error wraps ErrTaken if one of its id is.
+func (d Dir) Put(u fleet.Undo) error {
+	if err := os.MkdirAll(d.Path, 0o700); err != nil {
+		return fmt.Errorf("mark: %w", err)
+	}
+	path := d.File(u.Fault.ID)
+	fresh, err := write(path, Mark{Undo: u})
+	if err != nil {
+		return fmt.Errorf("mark: %w", err)
+	}
+	defer os.Remove(fresh)
+	if err := os.Link(fresh, path); errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%w: %s says so", ErrTaken, path)
+	} else if err != nil {
+		return fmt.Errorf("mark: %w", err)
+	}
+	return syncDir(d.Path)
+}
+
+// Injected says that the injection is over, and what was learned by it.
+func (d Dir) Injected(u fleet.Undo, note json.RawMessage) error {
+	m, err := d.Get(u)
+	if err != nil {
+		return err
+	}
+	m.Injected, m.Note = true, note
+	path := d.File(u.Fault.ID)
+	fresh, err := write(path, m)
+	if err == nil {
+		err = os.Rename(fresh, path)
+	}
+	if err != nil {
+		return fmt.Errorf("mark: %w", err)
+	}
+	return syncDir(d.Path)
+}
+
+// write writes a file beside path.
+func write(path string, m Mark) (string, error) {
+	text, err := json.Marshal(m)
+	if err != nil {
+		return "", err
+	}
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return "", err
+	}
+	_, err = file.Write(append(text, '\n'))
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		os.Remove(file.Name())
+	}
+	return file.Name(), err
+}
+
+// Get returns the fault's mark. The error is ErrGone if it is not there, or of another preparation.
+func (d Dir) Get(u fleet.Undo) (Mark, error) {
+	m, err := read(d.File(u.Fault.ID))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && d.Nonce(m.Undo) != d.Nonce(u) {
+		return Mark{}, ErrGone
+	}
+	return m, err
+}
+
+func read(path string) (m Mark, err error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return m, err
+	}
+	if err := json.Unmarshal(text, &m); err != nil {
+		return m, fmt.Errorf("read %s: %w", path, err)
+	}
+	return m, nil
+}
+
+// Remove takes the fault's mark away, unless it is that of another preparation.
+func (d Dir) Remove(u fleet.Undo) error {
+	path := d.File(u.Fault.ID)
+	_, err := d.Get(u)
+	if errors.Is(err, ErrGone) {
+		return nil
+	}
+	if err == nil {
+		err = os.Remove(path)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("fault %s is reverted, but %s still says that it is in effect: %w", u.Fault.ID, path, err)
+	}
+	return syncDir(d.Path)
+}
+
+// List returns the faults that are marked, by id. One that cannot be read counts, too.
+func (d Dir) List() ([]string, error) {
+	entries, err := os.ReadDir(d.Path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var ids []string
+	for _, e := range entries {
+		if id, ok := strings.CutSuffix(e.Name(), suffix); ok && faultPattern.MatchString(id) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids, err
+}
+
+// Lock keeps two processes from breaking and mending at the same time: the drill and its guard. It is given up after patience: a
+// drill that was stopped must not keep its guard from reverting.
+func (d Dir) Lock(ctx context.Context, patience time.Duration, log *slog.Logger) (unlock func(), err error) {
+	file, err := os.OpenFile(filepath.Join(d.Path, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrNotExist) { // no marks: nobody else is there
+		return func() {}, nil
+	} else if err != nil {
+		return nil, err
+	}
+	for until := time.Now().Add(patience); ; {
+		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		switch {
+		case err == nil:
+			return func() { file.Close() }, nil
+		case !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR):
+			file.Close()
+			return nil, fmt.Errorf("lock %s: %w", d.Path, err)
+		case time.Now().After(until):
+			log.Warn("another process has been at work on the fleet for long; not waited for it", "marks", d.Path)
+			return func() { file.Close() }, nil
+		}
+		select {
+		case <-ctx.Done():
+			file.Close()
+			return nil, fmt.Errorf("another process is at work in %s: %w", d.Path, context.Cause(ctx))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
