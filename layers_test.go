@@ -33,7 +33,9 @@ var layers = map[string][]string{
 	"gateway/...":       {"gateway"},
 	"fleet/docker":      {"fleet", "fleet/reach"},
 	"fleet/exec":        {"fleet", "fleet/command", "fleet/mark", "fleet/reach"},
-	"fleet/process":     {"fleet", "fleet/link"},
+	"fleet/host":        {"fleet", "fleet/command", "fleet/mark", "fleet/proc", "fleet/reach"},
+	"fleet/netns":       {"fleet", "fleet/proc"},
+	"fleet/process":     {"fleet", "fleet/link", "fleet/proc"},
 	"fleet/...":         {"fleet"},
 	"internal/tui":      {"drills", "scenarios", "fleet", "probes"},
 

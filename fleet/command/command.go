@@ -163,3 +163,29 @@ func digest(path string) (string, error) {
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
+
+// Environment returns the variables that every command gets, KEY=VALUE, out of those of this process. None holds a secret.
+func Environment(environ []string) []string {
+	return Pick(environ, []string{"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR"})
+}
+
+// Pick returns the variables of these names.
+func Pick(environ, names []string) []string {
+	var picked []string
+	for _, variable := range environ {
+		if name, _, _ := strings.Cut(variable, "="); slices.Contains(names, name) {
+			picked = append(picked, variable)
+		}
+	}
+	return picked
+}
+
+// Path returns the value of the variable PATH, or "".
+func Path(environ []string) string {
+	for _, variable := range environ {
+		if path, ok := strings.CutPrefix(variable, "PATH="); ok {
+			return path
+		}
+	}
+	return ""
+}

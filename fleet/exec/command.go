@@ -42,13 +42,7 @@ type commands struct {
 
 // find finds a command as it will be run.
 func (c commands) find(args []string) (command.Command, error) {
-	path := ""
-	for _, variable := range c.Base {
-		if p, ok := strings.CutPrefix(variable, "PATH="); ok {
-			path = p
-		}
-	}
-	return command.Find(c.Dir, path, args)
+	return command.Find(c.Dir, command.Path(c.Base), args)
 }
 
 // said is what a command that has ended by itself said, and with which code.
@@ -234,23 +228,5 @@ func exitCode(err error) int {
 	return -1
 }
 
-// baseNames are the variables that every command gets, as they were when the fleet was opened. None holds a secret.
-func baseNames() []string {
-	return []string{"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR"}
-}
-
-func baseVariables(environ []string) []string { return pick(environ, baseNames()) }
-
-// pick returns the variables of these names.
-func pick(environ, names []string) []string {
-	var picked []string
-	for _, variable := range environ {
-		if name, _, _ := strings.Cut(variable, "="); slices.Contains(names, name) {
-			picked = append(picked, variable)
-		}
-	}
-	return picked
-}
-
 // values are the variables that the commands get besides.
-func (c commands) values(environ []string) []string { return pick(environ, c.Pass) }
+func (c commands) values(environ []string) []string { return command.Pick(environ, c.Pass) }

@@ -109,7 +109,7 @@ func Open(o Options) (*Fleet, error) {
 		o.Timeout = DefaultTimeout
 	}
 	f := &Fleet{options: o}
-	f.commands = commands{Dir: o.Dir, Timeout: o.Timeout, Base: baseVariables(o.Environ), Pass: slices.Clone(o.Pass)}
+	f.commands = commands{Dir: o.Dir, Timeout: o.Timeout, Base: command.Environment(o.Environ), Pass: slices.Clone(o.Pass)}
 	for _, c := range []struct {
 		word string
 		args []string

@@ -152,6 +152,28 @@ func (d Dir) List() ([]string, error) {
 	return ids, err
 }
 
+// All returns the marks that can be read.
+func (d Dir) All() ([]Mark, error) {
+	ids, err := d.List()
+	var all []Mark
+	for _, id := range ids {
+		m, err := read(d.File(id))
+		if errors.Is(err, fs.ErrNotExist) { // it went meanwhile
+			continue
+		} else if err != nil {
+			return nil, err
+		}
+		all = append(all, m)
+	}
+	return all, err
+}
+
+// Has reports whether there is a mark of the fault, of whatever preparation.
+func (d Dir) Has(fault string) bool {
+	_, err := os.Lstat(d.File(fault))
+	return err == nil
+}
+
 // Lock keeps two processes from breaking and mending at the same time: the drill and its guard. It is given up after patience: a
 // drill that was stopped must not keep its guard from reverting.
 func (d Dir) Lock(ctx context.Context, patience time.Duration, log *slog.Logger) (unlock func(), err error) {

@@ -12,12 +12,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"gwdr/fleet"
+	"gwdr/fleet/proc"
 )
 
 // order is what a holder reads from its standard input.
@@ -29,12 +29,6 @@ type order struct {
 	Rules     []string      `json:"rules"`
 	Lease     time.Duration `json:"lease_ns"`
 	File      string        `json:"file"`
-}
-
-// process is one of the two that keep a table.
-type process struct {
-	PID   int    `json:"pid"`
-	Start string `json:"start"` // as in /proc/PID/stat
 }
 
 // hold starts a holder in a session of its own and waits until it says that the table is there.
@@ -192,7 +186,15 @@ func (o order) await() error {
 
 // record says who keeps the table, for whoever has to end them.
 func (o order) record(nft int) error {
-	text, err := json.Marshal([]process{identify(os.Getpid()), identify(nft)})
+	var keepers []proc.ID
+	for _, pid := range []int{os.Getpid(), nft} {
+		id, err := proc.Identify(pid)
+		if err != nil {
+			return err
+		}
+		keepers = append(keepers, id)
+	}
+	text, err := json.Marshal(keepers)
 	if err != nil {
 		return err
 	}
@@ -220,7 +222,7 @@ func release(file string) error {
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	var keepers []process
+	var keepers []proc.ID
 	if err == nil {
 		err = json.Unmarshal(text, &keepers)
 	}
@@ -228,37 +230,9 @@ func release(file string) error {
 		return fmt.Errorf("read holder's file: %w", err)
 	}
 	for _, p := range keepers {
-		if err := p.kill(); err != nil {
+		if err := p.Kill(); err != nil {
 			return err
 		}
 	}
 	return removeIfThere(file)
-}
-
-// identify returns a process that runs; without a start, it has ended.
-func identify(pid int) process {
-	text, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	if len(fields) < 20 || fields[0] == "Z" || fields[0] == "X" {
-		return process{PID: pid}
-	}
-	return process{PID: pid, Start: fields[19]}
-}
-
-// kill ends the process, and no other that got its pid, and returns when it is gone.
-func (p process) kill() error {
-	found, err := os.FindProcess(p.PID) // by pidfd: from here on it is this process or none
-	if err != nil || p.Start == "" {
-		return err
-	}
-	defer found.Release()
-	for deadline := time.Now().Add(patience); identify(p.PID) == p; time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			return fmt.Errorf("process %d is still there %s after SIGKILL", p.PID, patience)
-		}
-		if err := found.Signal(syscall.SIGKILL); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			return err
-		}
-	}
-	return nil
 }

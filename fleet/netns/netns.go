@@ -5,7 +5,6 @@ package netns
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -228,41 +227,32 @@ func (f *Fleet) broken(ctx context.Context, u fleet.Undo, data undoData, t targe
 	if err != nil || !slices.Contains(tables, prefix+u.Fault.ID) {
 		return false, err
 	}
-	chains, err := f.list(ctx, t.Name, "chains", "inet")
-	return chains[data.Nonce], err
+	chains, err := f.run(ctx, t.Name, "list", "chains", "inet")
+	return bytes.Contains(chains, []byte("chain "+data.Nonce)), err
 }
 
-// tables lists the tables of a namespace, by name; one that is not there has none.
+// tables lists the tables of a namespace, by name; one that is not there has none. It is an error if nft fails, or says what nobody
+// understands. (nft -j is not asked: that of nftables 1.0.6 sometimes crashes over a table with an owner.)
 func (f *Fleet) tables(ctx context.Context, name string) ([]string, error) {
-	tables, err := f.list(ctx, name, "tables", "inet")
+	text, err := f.run(ctx, name, "list", "tables", "inet")
 	if _, gone := inode(name); errors.Is(gone, os.ErrNotExist) { // also if it went meanwhile
 		return nil, nil
 	}
-	return slices.Sorted(maps.Keys(tables)), err
-}
-
-// list returns the names of what nft lists in the namespace. It is an error if nft fails, or says what nobody understands.
-func (f *Fleet) list(ctx context.Context, name, what, family string) (map[string]bool, error) {
-	out, err := f.run(ctx, name, "-j", "list", what, family)
 	if err != nil {
 		return nil, err
 	}
-	return named(out, strings.TrimSuffix(what, "s"))
+	return parseTables(string(text))
 }
 
-// named picks the names of one kind of object out of what nft -j says.
-func named(text []byte, kind string) (map[string]bool, error) {
-	var document struct {
-		All []map[string]struct{ Name string } `json:"nftables"`
-	}
-	if err := json.Unmarshal(text, &document); err != nil || document.All == nil {
-		return nil, errors.Join(errors.New("nft says what is not understood"), err)
-	}
-	names := map[string]bool{}
-	for _, object := range document.All {
-		if o, ok := object[kind]; ok {
-			names[o.Name] = true
+func parseTables(text string) ([]string, error) {
+	var names []string
+	for line := range strings.Lines(text) {
+		table, ok := strings.CutPrefix(strings.TrimSpace(line), "table inet ")
+		if !ok {
+			return nil, fmt.Errorf("nft lists %q, which is no table", line)
 		}
+		name, _, _ := strings.Cut(table, " ")
+		names = append(names, name)
 	}
 	return names, nil
 }

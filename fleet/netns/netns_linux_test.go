@@ -18,6 +18,7 @@ import (
 
 	"gwdr/fleet"
 	"gwdr/fleet/fleettest"
+	"gwdr/fleet/proc"
 )
 
 // TestMain makes this test binary the holder, too.
@@ -117,7 +118,7 @@ func TestConformance(t *testing.T) {
 }
 
 // broken injects one fault into the first namespace and returns who keeps it.
-func broken(t *testing.T, f *Fleet, id string) (fleet.Undo, []process) {
+func broken(t *testing.T, f *Fleet, id string) (fleet.Undo, []proc.ID) {
 	t.Helper()
 	all, _ := f.Instances(t.Context())
 	u, err := f.Prepare(t.Context(), fleet.Fault{ID: id, Kind: fleet.Isolate, Lease: time.Hour}, all[:1])
@@ -129,7 +130,7 @@ func broken(t *testing.T, f *Fleet, id string) (fleet.Undo, []process) {
 	}
 	data, _ := read(u)
 	text, err := os.ReadFile(data.file(data.Targets[0]))
-	var keepers []process
+	var keepers []proc.ID
 	if err != nil || json.Unmarshal(text, &keepers) != nil {
 		t.Fatalf("holder's file: %s, %v", text, err)
 	}
@@ -139,7 +140,7 @@ func broken(t *testing.T, f *Fleet, id string) (fleet.Undo, []process) {
 func TestKilledHolderLeavesNothing(t *testing.T) {
 	f := pair(t)
 	u, keepers := broken(t, f, "cut")
-	if err := keepers[0].kill(); err != nil {
+	if err := keepers[0].Kill(); err != nil {
 		t.Fatal(err)
 	}
 	for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
@@ -162,7 +163,7 @@ func TestNamespaceDeleted(t *testing.T) {
 		t.Error(err)
 	}
 	for _, p := range keepers {
-		if identify(p.PID) == p {
+		if p.Alive() {
 			t.Errorf("process %d is still there", p.PID)
 		}
 	}
@@ -184,7 +185,7 @@ func TestInitialNamespaceIsRefused(t *testing.T) {
 func TestNobodyKnows(t *testing.T) {
 	f := pair(t)
 	u, _ := broken(t, f, "cut")
-	for name, script := range map[string]string{"fails": "exit 1", "says nothing": "exit 0", "says something else": "echo '{}'"} {
+	for name, script := range map[string]string{"fails": "exit 1", "crashes": "kill -ABRT $$", "says something else": "echo '{}'"} {
 		blind := *f
 		blind.nft = filepath.Join(t.TempDir(), "nft")
 		if err := os.WriteFile(blind.nft, []byte("#!/bin/sh\n"+script+"\n"), 0o700); err != nil {
@@ -215,12 +216,12 @@ func TestHolderIsHardToEnd(t *testing.T) {
 		return data.file(data.Targets[0])
 	}
 	for name, c := range map[string]struct {
-		hamper func(u fleet.Undo, keepers []process) error
+		hamper func(u fleet.Undo, keepers []proc.ID) error
 		failed bool
 	}{
-		"lost":    {func(u fleet.Undo, _ []process) error { return os.Remove(file(u)) }, false},
-		"damaged": {func(u fleet.Undo, _ []process) error { return os.WriteFile(file(u), []byte("["), 0o600) }, true},
-		"stopped": {func(_ fleet.Undo, keepers []process) error { return syscall.Kill(keepers[0].PID, syscall.SIGSTOP) }, false},
+		"lost":    {func(u fleet.Undo, _ []proc.ID) error { return os.Remove(file(u)) }, false},
+		"damaged": {func(u fleet.Undo, _ []proc.ID) error { return os.WriteFile(file(u), []byte("["), 0o600) }, true},
+		"stopped": {func(_ fleet.Undo, keepers []proc.ID) error { return syscall.Kill(keepers[0].PID, syscall.SIGSTOP) }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := pair(t)
@@ -237,7 +238,7 @@ func TestHolderIsHardToEnd(t *testing.T) {
 				}
 			}
 			for _, p := range keepers {
-				for deadline := time.Now().Add(patience); identify(p.PID) == p; time.Sleep(10 * time.Millisecond) {
+				for deadline := time.Now().Add(patience); p.Alive(); time.Sleep(10 * time.Millisecond) {
 					if time.Now().After(deadline) {
 						t.Fatalf("process %d is still there", p.PID)
 					}

@@ -54,7 +54,7 @@ func (f *Fleet) target(ctx context.Context, fault fleet.Fault, in fleet.Instance
 		}
 	}
 	for _, l := range candidates {
-		if l.try(ctx) == nil {
+		if l.works(ctx) {
 			t.Looks = append(t.Looks, l)
 		}
 	}
@@ -67,6 +67,16 @@ func (f *Fleet) target(ctx context.Context, fault fleet.Fault, in fleet.Instance
 
 func has(all []fleet.Instance, id string) bool {
 	return len(fleet.Selector{Instance: id}.Select(all)) > 0
+}
+
+// works reports whether a connection is there: one that a busy machine made wait is tried again.
+func (l look) works(ctx context.Context) bool {
+	for range 3 {
+		if l.try(ctx) == nil {
+			return true
+		}
+	}
+	return false
 }
 
 // try connects.

@@ -76,7 +76,7 @@ func (s *supervisor) process(c *child) Process {
 	switch {
 	case r.running():
 		p.Running, p.PID, p.Start, p.Resident = true, r.PID, r.Start, residentBytes(r.PID)
-		p.Stopped = r.stopped()
+		p.Stopped = r.Stopped()
 	case r != nil:
 		p.Exit = r.exit
 		if held == "" {

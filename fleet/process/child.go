@@ -13,7 +13,12 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"gwdr/fleet/proc"
 )
+
+// identity tells the processes of a lab apart.
+type identity = proc.ID
 
 // child is one program and the process that runs it, if any. Its methods are safe for concurrent use, but only one
 // caller at a time may start and stop it.
@@ -112,7 +117,7 @@ func (c *child) launch() (*run, error) {
 	if err := c.spawn.start(cmd); err != nil {
 		return nil, err
 	}
-	id, err := identify(cmd.Process.Pid) // it is there at least as a zombie until Wait
+	id, err := proc.Identify(cmd.Process.Pid) // it is there at least as a zombie until Wait
 	if err != nil {
 		cmd.Process.Kill()
 		cmd.Wait()
@@ -172,7 +177,7 @@ func (c *child) kill(ctx context.Context) error {
 	if err := c.signal(syscall.SIGKILL); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, killTimeout)
+	ctx, cancel := context.WithTimeout(ctx, proc.KillTimeout)
 	defer cancel()
 	return c.gone(ctx)
 }

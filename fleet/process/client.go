@@ -35,7 +35,7 @@ func (l *Lab) do(ctx context.Context, method, path string, in, out any) error {
 }
 
 func (l *Lab) request(ctx context.Context, method, path string, in, out any) error {
-	if !l.file.alive() {
+	if !l.file.Alive() {
 		return l.gone()
 	}
 	var body bytes.Buffer
@@ -51,7 +51,7 @@ func (l *Lab) request(ctx context.Context, method, path string, in, out any) err
 	req.Header.Set("Authorization", "Bearer "+l.file.Token)
 	resp, err := l.http.Do(req)
 	if err != nil {
-		if !l.file.alive() {
+		if !l.file.Alive() {
 			return l.gone()
 		}
 		return err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gwdr/fleet"
+	"gwdr/fleet/proc"
 )
 
 // leastOffset is the least by which a clock is set wrong: less cannot be told in a Date header, which has whole seconds.
@@ -49,7 +50,7 @@ func (s *supervisor) unshift(ctx context.Context, f *fault) error {
 }
 
 func (s *supervisor) awaitClocks(ctx context.Context, f *fault, offset time.Duration) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, killTimeout, fmt.Errorf("not so within %s", killTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, proc.KillTimeout, fmt.Errorf("not so within %s", proc.KillTimeout))
 	defer cancel()
 	for _, c := range f.targets {
 		if err := poll(ctx, "set clock of "+c.ID, func() error { return clockIs(ctx, s.http, c.Listen, offset) }); err != nil {

@@ -191,7 +191,7 @@ func lastWords(lines []string) string {
 // copes says what a control plane does now.
 func (l *Lab) copes(ctx context.Context, t targetID) string {
 	var now identity
-	if readJSON(l.dir.pid(t.ID), &now) != nil || !now.alive() {
+	if readJSON(l.dir.pid(t.ID), &now) != nil || !now.Alive() {
 		return "does not run: " + lastWords(tail(l.dir.log(t.ID), 200))
 	}
 	mode, err := controlMode(ctx, l.http, "http://"+t.Ports[len(t.Ports)-1], l.file.AdminToken)

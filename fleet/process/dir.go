@@ -68,9 +68,9 @@ func (d layout) sweep() (found bool, err error) {
 	}
 	for _, file := range pids {
 		var id identity
-		if readJSON(file, &id) == nil && id.alive() {
+		if readJSON(file, &id) == nil && id.Alive() {
 			found = true
-			if err := id.kill(); err != nil {
+			if err := id.Kill(); err != nil {
 				return found, fmt.Errorf("sweep lab: end process %d of an earlier lab: %w", id.PID, err)
 			}
 		}

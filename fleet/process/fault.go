@@ -87,7 +87,7 @@ func (s *supervisor) check(f fleet.Fault, data undoData) error {
 			continue
 		}
 		p := s.process(s.children[t.ID])
-		if p.Running && (identity{p.PID, p.Start}) != t.identity {
+		if p.Running && (identity{PID: p.PID, Start: p.Start}) != t.identity {
 			return fmt.Errorf("fault %s: %s is no longer process %d", f.ID, t.ID, t.PID)
 		}
 		now = append(now, p)

@@ -285,7 +285,7 @@ func TestUndoHoldsNoSecret(t *testing.T) {
 
 func FuzzDecodeUndo(f *testing.F) {
 	target := Process{Instance: fleet.Instance{ID: "us-east-1"}, Ports: []string{"127.0.0.1:1"}}
-	u, err := encodeUndo("/lab", identity{1, 2}, fleet.Fault{ID: "a", Kind: fleet.Kill}, []Process{target})
+	u, err := encodeUndo("/lab", identity{PID: 1, Start: 2}, fleet.Fault{ID: "a", Kind: fleet.Kill}, []Process{target})
 	if err != nil {
 		f.Fatal(err)
 	}

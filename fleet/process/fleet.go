@@ -95,7 +95,7 @@ func (l *Lab) Verify(ctx context.Context, u fleet.Undo) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if !data.Lab.alive() {
+	if !data.Lab.Alive() {
 		return "", fmt.Errorf("verify fault %s: %w", u.Fault.ID, l.gone())
 	}
 	injector, ok := injectors()[u.Fault.Kind]
@@ -119,7 +119,7 @@ func (l *Lab) Verify(ctx context.Context, u fleet.Undo) (string, error) {
 
 // lookDown sees that the process is gone and that nothing listens on its ports.
 func (l *Lab) lookDown(ctx context.Context, _ fleet.Fault, t targetID) (string, error) {
-	if t.alive() {
+	if t.Alive() {
 		return "", fmt.Errorf("process %d of %s still runs", t.PID, t.ID)
 	}
 	for _, addr := range t.Ports {
@@ -164,7 +164,7 @@ func (l *Lab) Revert(ctx context.Context, u fleet.Undo) error {
 	if err != nil {
 		return err
 	}
-	if !data.Lab.alive() {
+	if !data.Lab.Alive() {
 		return l.mendOrphans(data)
 	}
 	if data.Lab != l.file.identity {

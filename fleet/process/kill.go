@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"syscall"
+
+	"gwdr/fleet/proc"
 )
 
 // killAll sends SIGKILL to every target before it waits for any.
@@ -16,7 +18,7 @@ func (s *supervisor) killAll(ctx context.Context, f *fault) error {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, killTimeout, fmt.Errorf("still there %s after SIGKILL", killTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, proc.KillTimeout, fmt.Errorf("still there %s after SIGKILL", proc.KillTimeout))
 	defer cancel()
 	for _, c := range f.targets {
 		if err := c.gone(ctx); err != nil {

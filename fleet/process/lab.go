@@ -15,6 +15,7 @@ import (
 
 	"gwdr/fleet"
 	"gwdr/fleet/link"
+	"gwdr/fleet/proc"
 )
 
 // Lab is a client of a running lab. It implements fleet.Fleet.
@@ -42,7 +43,7 @@ func Open(dir string) (*Lab, error) {
 	if l.file.Schema != labSchema {
 		return nil, fmt.Errorf("open lab: %s is of another version (%q, not %q)", l.dir.lab(), l.file.Schema, labSchema)
 	}
-	if !l.file.alive() {
+	if !l.file.Alive() {
 		return nil, fmt.Errorf("%w in %s: the last one died (supervisor %d is gone)", ErrNoLab, abs, l.file.PID)
 	}
 	return l, nil
@@ -57,7 +58,7 @@ func Reopen(u fleet.Undo) (*Lab, error) {
 	}
 	if l, err := Open(data.Dir); err == nil && l.file.identity == data.Lab {
 		return l, nil
-	} else if data.Lab.alive() {
+	} else if data.Lab.Alive() {
 		return nil, fmt.Errorf("lab of fault %s is running (supervisor %d) but cannot be reached: %w", u.Fault.ID, data.Lab.PID, err)
 	}
 	l := newLab(layout(data.Dir))
@@ -197,7 +198,7 @@ func (l *Lab) Down(ctx context.Context) error {
 		return fmt.Errorf("end lab: %w", asked)
 	}
 	err := poll(asking, "end lab", func() error { // also if nobody answered: it may have been ending already
-		if l.file.alive() {
+		if l.file.Alive() {
 			return errors.Join(fmt.Errorf("supervisor %d still runs", l.file.PID), asked)
 		}
 		return nil
@@ -205,7 +206,7 @@ func (l *Lab) Down(ctx context.Context) error {
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
-	if err := l.file.kill(); err != nil {
+	if err := l.file.Kill(); err != nil {
 		return fmt.Errorf("end lab: %w", err)
 	}
 	if _, err := Sweep(string(l.dir)); err != nil {
@@ -215,7 +216,7 @@ func (l *Lab) Down(ctx context.Context) error {
 }
 
 // downWithin is how long a supervisor may take to end its lab: politely, and then not.
-const downWithin = goodbye + killTimeout + time.Second
+const downWithin = goodbye + proc.KillTimeout + time.Second
 
 // poll tries until try succeeds or ctx ends.
 func poll(ctx context.Context, what string, try func() error) error {

@@ -73,7 +73,7 @@ func identities(list []Process) []identity {
 	var ids []identity
 	for _, p := range list {
 		if p.Running {
-			ids = append(ids, identity{p.PID, p.Start})
+			ids = append(ids, identity{PID: p.PID, Start: p.Start})
 		}
 	}
 	return ids
@@ -82,7 +82,7 @@ func identities(list []Process) []identity {
 func allGone(t *testing.T, ids []identity) {
 	t.Helper()
 	for _, id := range ids {
-		until(t, "the end of every process", func() bool { return !id.alive() })
+		until(t, "the end of every process", func() bool { return !id.Alive() })
 	}
 }
 
@@ -232,7 +232,7 @@ func TestKilledSupervisorTakesEverythingWithIt(t *testing.T) {
 	if err := syscall.Kill(processes(t, lab)["us-east-1"].PID, syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	if err := lab.file.identity.kill(); err != nil {
+	if err := lab.file.identity.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	allGone(t, all)
@@ -281,7 +281,7 @@ func TestSweep(t *testing.T) {
 		t.Errorf("without a lab: %t, %v", found, err)
 	}
 	lab := up(t, o)
-	if err := lab.file.identity.kill(); err != nil {
+	if err := lab.file.identity.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	if found, err := Sweep(o.Dir); !found || err != nil {
@@ -344,7 +344,7 @@ func TestStartFails(t *testing.T) {
 func TestChildThatEndsByItselfStaysDownAndIsReported(t *testing.T) {
 	lab := up(t, newOptions(t))
 	p := processes(t, lab)["us-east-2"]
-	if err := (identity{p.PID, p.Start}).kill(); err != nil {
+	if err := (identity{PID: p.PID, Start: p.Start}).Kill(); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "it is reported", func() bool { return processes(t, lab)["us-east-2"].Died() })

@@ -106,7 +106,7 @@ func TestSupervisorDiesInTheMiddle(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Logf("the injection came to: %v", <-over)
-			until(t, "the end of the supervisor", func() bool { return !lab.file.alive() })
+			until(t, "the end of the supervisor", func() bool { return !lab.file.Alive() })
 			if err := reopen(t, u).Revert(t.Context(), u); err != nil {
 				t.Fatal(err)
 			}

@@ -186,7 +186,7 @@ func TestSupervisorDies(t *testing.T) {
 				if err := syscall.Kill(dead.PID, syscall.SIGKILL); err != nil {
 					t.Fatal(err)
 				}
-				until(t, "the end of the supervisor", func() bool { return !dead.alive() })
+				until(t, "the end of the supervisor", func() bool { return !dead.Alive() })
 				other := reopen(t, u)
 				if next {
 					lab = up(t, o)

@@ -70,7 +70,7 @@ func (l *Lab) lookRestarts(ctx context.Context, f fleet.Fault, t targetID) (stri
 	start, seen := time.Now(), map[identity]bool{}
 	err := poll(ctx, "wait for restarts of "+t.ID, func() error {
 		var now identity
-		if readJSON(l.dir.pid(t.ID), &now) == nil && now.alive() {
+		if readJSON(l.dir.pid(t.ID), &now) == nil && now.Alive() {
 			seen[now] = true
 		}
 		if len(seen) < 3 {
@@ -81,7 +81,7 @@ func (l *Lab) lookRestarts(ctx context.Context, f fleet.Fault, t targetID) (stri
 	if err != nil {
 		return "", err
 	}
-	if t.alive() {
+	if t.Alive() {
 		return "", fmt.Errorf("process %d of %s runs as before the fault", t.PID, t.ID)
 	}
 	return fmt.Sprintf("was 3 processes one after the other within %.1f s", time.Since(start).Seconds()), nil

@@ -284,7 +284,7 @@ func TestLinksKilledDuringAFault(t *testing.T) {
 	lab := up(t, newOptions(t))
 	u := injectInto(t, lab, fleet.Fault{ID: "test", Kind: fleet.Isolate, Lease: 3 * time.Second}, fleet.Selector{Region: "us-east"})
 	before := processes(t, lab)[linksID]
-	if err := (identity{before.PID, before.Start}).kill(); err != nil {
+	if err := (identity{PID: before.PID, Start: before.Start}).Kill(); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "the links run again", func() bool {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"gwdr/fleet"
+	"gwdr/fleet/proc"
 )
 
 // pause stops every target, and returns when all threads of all have stopped: until then they answer.
@@ -22,12 +23,12 @@ func stopAll(ctx context.Context, children []*child) error {
 	if err := signalAll(children, syscall.SIGSTOP); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, killTimeout, fmt.Errorf("still running %s after SIGSTOP", killTimeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, proc.KillTimeout, fmt.Errorf("still running %s after SIGSTOP", proc.KillTimeout))
 	defer cancel()
 	for _, c := range children {
 		r, _ := c.current()
 		err := poll(ctx, "stop "+c.ID, func() error {
-			if !r.stopped() {
+			if !r.Stopped() {
 				return fmt.Errorf("process %d runs", r.PID)
 			}
 			return nil
@@ -42,7 +43,7 @@ func stopAll(ctx context.Context, children []*child) error {
 // stillStopped reports which target runs, or has ended.
 func stillStopped(f *fault) error {
 	for _, c := range f.targets {
-		if r, _ := c.current(); !r.running() || !r.stopped() {
+		if r, _ := c.current(); !r.running() || !r.Stopped() {
 			return fmt.Errorf("%s is not stopped any more", c.ID)
 		}
 	}
@@ -76,18 +77,12 @@ func signalAll(targets []*child, sig syscall.Signal) error {
 	return errors.Join(errs...)
 }
 
-// stopped reports whether every thread of the process is stopped.
-func (i identity) stopped() bool {
-	stopped, err := processStopped(i.PID)
-	return err == nil && stopped && i.alive() // alive last: a process that got the pid meanwhile is another one
-}
-
 // lookHung sees that the process is stopped, and that a client connects all the same, and gets no answer.
 func (l *Lab) lookHung(ctx context.Context, _ fleet.Fault, t targetID) (string, error) {
-	if !t.alive() {
+	if !t.Alive() {
 		return "", fmt.Errorf("process %d of %s is gone", t.PID, t.ID)
 	}
-	if !t.stopped() {
+	if !t.Stopped() {
 		return "", fmt.Errorf("process %d of %s is not stopped", t.PID, t.ID)
 	}
 	group, ctx := errgroup.WithContext(ctx)

@@ -14,6 +14,8 @@ import (
 	"bytes"
 
 	"gwdr/gateway"
+
+	"gwdr/fleet/proc"
 )
 
 // numbered gives out 127.0.0.1:1, :2 and so on.
@@ -177,20 +179,20 @@ func TestTwoLabsNeverTakeTheSamePort(t *testing.T) {
 }
 
 func TestIdentity(t *testing.T) {
-	self, err := identify(os.Getpid())
+	self, err := proc.Identify(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !self.alive() {
+	if !self.Alive() {
 		t.Error("this process is not alive")
 	}
 	for name, other := range map[string]identity{
-		"another start": {self.PID, self.Start + 1}, "no process": {0, self.Start}, "a negative pid": {-1, self.Start},
+		"another start": {PID: self.PID, Start: self.Start + 1}, "no process": {PID: 0, Start: self.Start}, "a negative pid": {PID: -1, Start: self.Start},
 	} {
-		if other.alive() {
+		if other.Alive() {
 			t.Errorf("%s is alive", name)
 		}
-		if err := other.kill(); err != nil && other.PID > 0 {
+		if err := other.Kill(); err != nil && other.PID > 0 {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -82,7 +82,7 @@ func presser(fault string, n int) string { return fmt.Sprintf("pressure-%s-%d", 
 
 // pressing reports why the process does not hold what it should.
 func pressing(f fleet.Fault, id identity) error {
-	if !id.alive() {
+	if !id.Alive() {
 		return fmt.Errorf("process %d has ended", id.PID)
 	}
 	if has := ownBytes(id.PID); has < f.With.Bytes {
@@ -146,7 +146,7 @@ func cpuUse(ctx context.Context, ids []identity, d time.Duration) (used time.Dur
 	sum := func() (all time.Duration, err error) {
 		for _, id := range ids {
 			one, err := cpuTime(id.PID)
-			if err != nil || !id.alive() {
+			if err != nil || !id.Alive() {
 				return 0, fmt.Errorf("process %d is gone: %w", id.PID, err)
 			}
 			all += one

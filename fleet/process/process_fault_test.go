@@ -51,7 +51,7 @@ func breakMuch(t *testing.T, lab *Lab) []identity {
 		injected(t, lab, "memory", fleet.MemoryPressure, fleet.Params{Bytes: 32 << 20}, "us-west-2")
 		for _, fault := range []string{"cpu", "memory"} {
 			var id identity
-			if err := readJSON(lab.dir.pid(presser(fault, 0)), &id); err != nil || !id.alive() {
+			if err := readJSON(lab.dir.pid(presser(fault, 0)), &id); err != nil || !id.Alive() {
 				t.Fatalf("no process of %s: %+v, %v", fault, id, err)
 			}
 			beside = append(beside, id)
@@ -77,7 +77,7 @@ func TestKilledSupervisorTakesItsFaultsWithIt(t *testing.T) {
 	lab := up(t, o)
 	all := breakMuch(t, lab)
 	unmounted(t, lab)
-	if err := lab.file.kill(); err != nil {
+	if err := lab.file.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	allGone(t, all)
@@ -105,19 +105,19 @@ func TestTerminatedSupervisorLeavesNothing(t *testing.T) {
 func TestAnotherProcessWithThePidIsLeftAlone(t *testing.T) {
 	lab := up(t, newOptions(t))
 	p := processes(t, lab)["us-east-1"]
-	earlier := identity{p.PID, p.Start - 1}
-	if err := earlier.kill(); err != nil {
+	earlier := identity{PID: p.PID, Start: p.Start - 1}
+	if err := earlier.Kill(); err != nil {
 		t.Error(err)
 	}
 	u := prepared(t, lab, "test", fleet.Pause, fleet.Params{}, "us-east-1")
-	u.Data = bytes.ReplaceAll(u.Data, encoded(t, identity{p.PID, p.Start}), encoded(t, earlier))
+	u.Data = bytes.ReplaceAll(u.Data, encoded(t, identity{PID: p.PID, Start: p.Start}), encoded(t, earlier))
 	if err := lab.Inject(t.Context(), u); err == nil || !strings.Contains(err.Error(), "us-east-1 is no longer process") {
 		t.Errorf("inject: %v", err)
 	}
 	if seen, err := lab.Verify(t.Context(), u); err == nil {
 		t.Errorf("verify says %q", seen)
 	}
-	if now := processes(t, lab)["us-east-1"]; now.PID != p.PID || now.Start != p.Start || (identity{p.PID, p.Start}).stopped() {
+	if now := processes(t, lab)["us-east-1"]; now.PID != p.PID || now.Start != p.Start || (identity{PID: p.PID, Start: p.Start}).Stopped() {
 		t.Errorf("it was touched: %+v, before %+v", now, p)
 	}
 }
@@ -125,7 +125,7 @@ func TestAnotherProcessWithThePidIsLeftAlone(t *testing.T) {
 // encoded returns the fields of an identity as JSON has them.
 func encoded(t *testing.T, id identity) []byte {
 	t.Helper()
-	u, err := encodeUndo("/lab", identity{1, 1}, fleet.Fault{}, []Process{{Instance: fleet.Instance{PID: id.PID}, Start: id.Start}})
+	u, err := encodeUndo("/lab", identity{PID: 1, Start: 1}, fleet.Fault{}, []Process{{Instance: fleet.Instance{PID: id.PID}, Start: id.Start}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestTargetRestartedWhilePaused(t *testing.T) {
 	if err := lab.Revert(t.Context(), hang); err != nil {
 		t.Fatal(err)
 	}
-	if p := processes(t, lab)["us-east-1"]; !p.Running || (identity{p.PID, p.Start}).stopped() {
+	if p := processes(t, lab)["us-east-1"]; !p.Running || (identity{PID: p.PID, Start: p.Start}).Stopped() {
 		t.Errorf("after the reverts: %+v", p)
 	}
 }
@@ -166,7 +166,7 @@ func TestTargetGoneWhilePaused(t *testing.T) {
 	lab := up(t, newOptions(t))
 	p := processes(t, lab)["us-east-1"]
 	hang := injected(t, lab, "hang", fleet.Pause, fleet.Params{}, "us-east-1")
-	if err := (identity{p.PID, p.Start}).kill(); err != nil {
+	if err := (identity{PID: p.PID, Start: p.Start}).Kill(); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "its end is known", func() bool { return !processes(t, lab)["us-east-1"].Running })
@@ -275,7 +275,7 @@ func TestSlowedProcessRunsAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := processes(t, lab)["us-east-1"]
-	target := targetID{ID: p.ID, identity: identity{p.PID, p.Start}, Ports: p.Ports}
+	target := targetID{ID: p.ID, identity: identity{PID: p.PID, Start: p.Start}, Ports: p.Ports}
 	if seen, err := lab.lookSlow(context.Background(), u.Fault, target); err == nil || !strings.Contains(err.Error(), "ran in 100 %") {
 		t.Errorf("after the revert: %q, %v", seen, err)
 	}
@@ -296,7 +296,7 @@ func TestRenewSeesThatAFaultHasEnded(t *testing.T) {
 		{fleet.Slow, fleet.Params{Share: 0.5}, signal(syscall.SIGKILL)},
 		{fleet.CPUPressure, fleet.Params{Count: 1}, func(u fleet.Undo) error {
 			var id identity
-			return errors.Join(readJSON(lab.dir.pid(presser(u.Fault.ID, 0)), &id), id.kill())
+			return errors.Join(readJSON(lab.dir.pid(presser(u.Fault.ID, 0)), &id), id.Kill())
 		}},
 	} {
 		if c.kind == fleet.CPUPressure && runtime.GOOS != "linux" {

@@ -64,11 +64,11 @@ func (s *supervisor) unslow(ctx context.Context, f *fault) error {
 func (l *Lab) lookSlow(ctx context.Context, f fleet.Fault, t targetID) (string, error) {
 	var samples, stops int
 	for end := time.Now().Add(watched); time.Now().Before(end) && ctx.Err() == nil; sleep(ctx, time.Millisecond) {
-		if !t.alive() {
+		if !t.Alive() {
 			return "", fmt.Errorf("process %d of %s is gone", t.PID, t.ID)
 		}
 		samples++
-		if t.stopped() {
+		if t.Stopped() {
 			stops++
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"gwdr/fleet"
+	"gwdr/fleet/proc"
 )
 
 // Supervision says how the supervisor runs its lab.
@@ -96,7 +97,7 @@ func newSupervisor(d layout, o Supervision) (*supervisor, error) {
 		children: map[string]*child{}, faults: map[string]*fault{}, log: o.Log,
 		http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}},
 	}
-	self, err := identify(os.Getpid())
+	self, err := proc.Identify(os.Getpid())
 	if err != nil {
 		return nil, err
 	}

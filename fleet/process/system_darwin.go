@@ -12,28 +12,6 @@ import (
 // that is stopped ends once it is continued, and the next lab in the same directory ends it otherwise.
 func childAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{} }
 
-// processStart returns when the process was started, in microseconds since 1970, and whether it has ended but was not
-// reaped.
-func processStart(pid int) (start uint64, ended bool, err error) {
-	info, err := unix.SysctlKinfoProc("kern.proc.pid", pid)
-	if err != nil {
-		return 0, false, err
-	}
-	const zombie = 5 // SZOMB of sys/proc.h
-	at := info.Proc.P_starttime
-	return uint64(at.Sec)*1e6 + uint64(at.Usec), info.Proc.P_stat == zombie, nil
-}
-
-// processStopped reports whether the process is stopped.
-func processStopped(pid int) (bool, error) {
-	info, err := unix.SysctlKinfoProc("kern.proc.pid", pid)
-	if err != nil {
-		return false, err
-	}
-	const stopped = 4 // SSTOP of sys/proc.h
-	return info.Proc.P_stat == stopped, nil
-}
-
 // cpuTime is not known.
 func cpuTime(int) (time.Duration, error) {
 	return 0, errors.New("macOS does not say how much CPU time another process has used")

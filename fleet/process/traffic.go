@@ -190,7 +190,7 @@ func (l *Lab) lookLoader(f fleet.Fault, t targetID) (pid int, err error) {
 	if err := readJSON(l.dir.pid(loader(f.ID, t.ID)), &id); err != nil {
 		return 0, fmt.Errorf("there is no process that loads %s: %w", t.ID, err)
 	}
-	if !id.alive() {
+	if !id.Alive() {
 		return 0, fmt.Errorf("process %d that loaded %s has ended", id.PID, t.ID)
 	}
 	return id.PID, nil

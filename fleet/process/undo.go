@@ -78,7 +78,7 @@ func encodeUndo(dir string, lab identity, f fleet.Fault, targets []Process) (fle
 	data := undoData{Dir: dir, Lab: lab}
 	for _, t := range targets {
 		u.Targets = append(u.Targets, t.ID)
-		target := targetID{ID: t.ID, identity: identity{t.PID, t.Start}, Ports: t.Ports}
+		target := targetID{ID: t.ID, identity: identity{PID: t.PID, Start: t.Start}, Ports: t.Ports}
 		if t.Role == fleet.Location {
 			p := layout(dir).place(t.ID, f.ID)
 			target.Location, target.Aside = p.dir, p.aside

@@ -1,0 +1,158 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"gwdr/fleet/command"
+	"gwdr/fleet/proc"
+)
+
+// service is how a process is found, and started again. Undo records hold it.
+type service struct {
+	PIDFile string          `json:"pid_file,omitempty"`
+	Exe     string          `json:"exe,omitempty"`
+	Start   command.Command `json:"start,omitzero"`
+
+	Unit      string          `json:"unit,omitempty"`
+	Systemctl command.Command `json:"systemctl,omitzero"`
+
+	Dir string   `json:"dir"` // where commands are run
+	Env []string `json:"env"` // KEY=VALUE
+}
+
+const (
+	startLimit = 20 * time.Second       // until a process that was started is there
+	stopLimit  = 10 * time.Second       // from SIGTERM to SIGKILL
+	lookAgain  = 20 * time.Millisecond  // between two looks
+	callLimit  = 15 * time.Second       // of systemctl
+	maxPIDFile = 64                     // bytes
+	settled    = 300 * time.Millisecond // a process that was started may not end before
+)
+
+var (
+	errNotRunning = errors.New("it does not run")
+	errNotOurs    = errors.New("gwdr does not touch it")
+)
+
+// main returns the process that the service is by now. The error wraps errNotRunning if there is none, and errNotOurs if it is one that
+// is never touched.
+func (s service) main(ctx context.Context) (proc.ID, error) {
+	pid, err := s.pid(ctx)
+	if err != nil {
+		return proc.ID{}, err
+	}
+	id, err := proc.Identify(pid)
+	if err != nil || !id.Alive() {
+		return proc.ID{}, fmt.Errorf("%w: process %d is gone", errNotRunning, pid)
+	}
+	if err := touchable(id, s.Exe); err != nil {
+		return proc.ID{}, fmt.Errorf("process %d: %w", pid, err)
+	}
+	return id, nil
+}
+
+func (s service) pid(ctx context.Context) (int, error) {
+	if s.Unit != "" {
+		return s.unitPID(ctx)
+	}
+	f, err := os.Open(s.PIDFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, fmt.Errorf("%w: there is no %s", errNotRunning, s.PIDFile)
+	} else if err != nil {
+		return 0, fmt.Errorf("read pid: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxPIDFile+1))
+	if err != nil {
+		return 0, fmt.Errorf("read pid: %w", err)
+	}
+	return parsePID(s.PIDFile, text)
+}
+
+// parsePID reads the first line of a pid file.
+func parsePID(file string, text []byte) (int, error) {
+	line, _, _ := strings.Cut(string(text), "\n")
+	line = strings.TrimSpace(line)
+	if line == "" && len(text) <= maxPIDFile { // about to be written
+		return 0, fmt.Errorf("%w: %s is empty", errNotRunning, file)
+	}
+	pid, err := strconv.ParseInt(line, 10, 32)
+	if err != nil || pid <= 0 || len(text) > maxPIDFile {
+		return 0, fmt.Errorf("%s does not hold a pid", file)
+	}
+	return int(pid), nil
+}
+
+// startable says why the service could not be started again.
+func (s service) startable() error {
+	if s.Unit == "" && len(s.Start.Args) == 0 {
+		return errors.New("nothing says how to start it again: set start, or unit")
+	}
+	return nil
+}
+
+// begin starts the service, and returns once it runs, and is another process than before. One that runs already is left as it is.
+func (s service) begin(ctx context.Context, before proc.ID) error {
+	if now, err := s.main(ctx); err == nil && now != before {
+		return nil
+	} else if err != nil && !errors.Is(err, errNotRunning) {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, startLimit, fmt.Errorf("it did not start within %s", startLimit))
+	defer cancel()
+	if s.Unit != "" {
+		if _, err := s.systemctl(ctx, "start", s.Unit); err != nil {
+			return err
+		}
+		return s.awaitMain(ctx, before, nil)
+	}
+	if err := s.Start.Trusted(); err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	cmd := exec.Command(s.Start.Args[0], s.Start.Args[1:]...) // not CommandContext: it may be the process itself
+	cmd.Dir, cmd.Env, cmd.SysProcAttr = s.Dir, s.Env, &syscall.SysProcAttr{Setsid: true}
+	if err := command.Start(cmd); err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	return s.awaitMain(ctx, before, ended)
+}
+
+// awaitMain returns once the service is another process than before, and still is a moment later. A command that starts it and ends
+// well may have left it running; one that fails has not.
+func (s service) awaitMain(ctx context.Context, before proc.ID, ended <-chan error) error {
+	var last proc.ID
+	since := time.Now()
+	for {
+		now, err := s.main(ctx)
+		switch {
+		case err == nil && now == before:
+			err = fmt.Errorf("it is still process %d", before.PID)
+		case err == nil && now == last && time.Since(since) > settled:
+			return nil
+		case err == nil && now != last:
+			last, since = now, time.Now()
+		}
+		select {
+		case failed := <-ended:
+			if failed != nil {
+				return fmt.Errorf("start: %s: %w", s.Start.Args[0], failed)
+			}
+			ended = nil
+		case <-time.After(lookAgain):
+		case <-ctx.Done():
+			return errors.Join(context.Cause(ctx), err)
+		}
+	}
+}
