@@ -99,6 +99,7 @@ type FleetConfig struct {
 	Env       []string      `mapstructure:"env"`       // exec: names of variables that they get besides
 
 	Namespaces []NamespaceConfig `mapstructure:"namespaces"` // netns
+	Processes  []ProcessConfig   `mapstructure:"processes"`  // host
 }
 
 // Lab reports whether gwdr works on the embedded lab: no gateway is configured.

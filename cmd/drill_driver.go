@@ -12,6 +12,7 @@ import (
 	"gwdr/fleet"
 	"gwdr/fleet/docker"
 	"gwdr/fleet/exec"
+	"gwdr/fleet/host"
 	"gwdr/fleet/netns"
 )
 
@@ -30,6 +31,7 @@ func fleetDrivers() map[string]fleetDriver {
 		docker.Driver: {keys: []string{"label", "host"}, check: checkDocker, open: openDocker, reopen: reopenDocker},
 		exec.Driver: {keys: []string{"kinds", "list", "inject", "verify", "revert", "renew", "leftovers", "timeout", "env"},
 			check: checkExec, open: openExec, reopen: reopenExec},
+		host.Driver:  {keys: []string{"processes"}, check: checkHost, open: openHost, reopen: reopenHost},
 		netns.Driver: {keys: []string{"namespaces"}, check: checkNetns, open: openNetns, reopen: reopenNetns},
 	}
 }
