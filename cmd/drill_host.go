@@ -54,4 +54,6 @@ func openHost(_ context.Context, a *app, name string, c FleetConfig) (fleet.Flee
 	return host.Open(o)
 }
 
-func reopenHost(_ context.Context, a *app, u fleet.Undo) (fleet.Fleet, error) { return host.Reopen(u, a.Log) }
+func reopenHost(_ context.Context, a *app, u fleet.Undo) (fleet.Fleet, error) {
+	return host.Reopen(u, a.Log)
+}
