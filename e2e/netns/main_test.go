@@ -14,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,33 +53,9 @@ func serve(at string, regions []string) error {
 	}()
 	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, at) })
 	if len(regions) > 0 {
-		handler = edge(regions)
+		handler = shell.Edge(regions)
 	}
 	return http.ListenAndServe(at, handler)
-}
-
-// edge asks the regions in turn; one that does not answer soon is passed over, now and for some seconds.
-func edge(regions []string) http.HandlerFunc {
-	client := &http.Client{Timeout: 200 * time.Millisecond, Transport: &http.Transport{DisableKeepAlives: true}}
-	var turn atomic.Int64
-	down := make([]atomic.Int64, len(regions)) // until when, in ns since 1970
-	return func(w http.ResponseWriter, _ *http.Request) {
-		first := int(turn.Add(1))
-		for i := range regions {
-			n := (first + i) % len(regions)
-			if time.Now().UnixNano() < down[n].Load() && i < len(regions)-1 {
-				continue
-			}
-			resp, err := client.Get("http://" + regions[n])
-			if err == nil {
-				io.Copy(w, resp.Body)
-				resp.Body.Close()
-				return
-			}
-			down[n].Store(time.Now().Add(10 * time.Second).UnixNano())
-		}
-		w.WriteHeader(http.StatusBadGateway)
-	}
 }
 
 // world is two regions and the clients' place, each a namespace, joined by a bridge in a fourth.
