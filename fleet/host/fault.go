@@ -226,6 +226,11 @@ func stop(ctx context.Context, _ string, t target, known func([]proc.ID) error) 
 	if err := ask(); err != nil {
 		return err
 	}
+	return outlast(ctx, all)
+}
+
+// outlast waits for the end of processes that were asked to end, and ends what has not done so in time.
+func outlast(ctx context.Context, all []proc.ID) error {
 	for deadline := time.Now().Add(stopLimit); slices.ContainsFunc(all, proc.ID.Alive) && time.Now().Before(deadline); time.Sleep(lookAgain) {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -311,6 +316,11 @@ func (f *Fleet) revert(ctx context.Context, u fleet.Undo, data undoData) error {
 func mend(ctx context.Context, fault fleet.Fault, t target, was []proc.ID, log *slog.Logger) error {
 	if err := t.Service.release(ctx, fault.ID); err != nil {
 		return err
+	}
+	if fault.Kind == fleet.Stop && len(was) > 0 { // it may have been asked to end, and be about to
+		if err := outlast(ctx, was); err != nil {
+			return err
+		}
 	}
 	if t.Main.Alive() {
 		return thaw(ctx, t, was)

@@ -203,6 +203,41 @@ func TestInterruptedKill(t *testing.T) {
 	}
 }
 
+// TestInterruptedStop is a drill that is killed once it has asked the process to end: whoever reverts does not take one for well that is
+// about to end.
+func TestInterruptedStop(t *testing.T) {
+	w := newWorld(t)
+	f := w.fleet(nil)
+	before := w.now("us-east-1")
+	u, err := f.Prepare(t.Context(), fleet.Fault{ID: "cut", Kind: fleet.Stop, Lease: time.Hour}, []fleet.Instance{{ID: "us-east-1", Role: fleet.Data}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := decodeUndo(u)
+	if err == nil {
+		err = data.marks().Put(u)
+	}
+	if err == nil {
+		err = data.marks().Injected(u, json.RawMessage(fmt.Sprintf(`{"us-east-1":[{"pid":%d,"start":%d}]}`, before.PID, before.Start)))
+	}
+	if err == nil {
+		err = before.Signal(syscall.SIGSTOP) // so that it ends once it goes on, and not before
+	}
+	if err == nil {
+		err = before.Signal(syscall.SIGTERM)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(100*time.Millisecond, func() { before.Signal(syscall.SIGCONT) })
+	if err := f.Revert(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	if now := w.now("us-east-1"); now == before || now.PID == 0 {
+		t.Errorf("it is process %+v, as before", now)
+	}
+}
+
 // TestAnotherProcessIsLeftAlone: a pid that was given to another process meanwhile, and a pid file that names another one.
 func TestAnotherProcessIsLeftAlone(t *testing.T) {
 	w := newWorld(t)
