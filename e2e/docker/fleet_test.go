@@ -3,9 +3,12 @@
 package docker
 
 import (
+	"context"
 	"encoding/json"
+	"net/http"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -121,6 +124,30 @@ func TestContainerRemoved(t *testing.T) {
 				t.Errorf("left: %v, %v", left, err)
 			}
 		})
+	}
+}
+
+// TestInterruptedStop: the drill is killed while the engine waits for the end of a container. Whoever reverts does not take that for well
+// which is about to end.
+func TestInterruptedStop(t *testing.T) {
+	w := newWorld(t, false)
+	f := w.fleet(t)
+	var state struct{ State struct{ Pid int } }
+	daemon.must(t, http.MethodGet, "/containers/us-east-1/json", nil, &state)
+	u := w.prepare(t, f, fleet.Stop, fleet.Params{})
+	if err := syscall.Kill(state.State.Pid, syscall.SIGSTOP); err != nil { // it does not end when it is asked to
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	if err := f.Inject(ctx, u); err == nil {
+		t.Fatal("it has ended at once")
+	}
+	w.revert(f, u)
+	for end := time.Now().Add(12 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) { // longer than the engine waits
+		if !w.facts("us-east-1").Running {
+			t.Fatal("it was killed after the revert")
+		}
 	}
 }
 

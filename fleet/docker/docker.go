@@ -227,9 +227,13 @@ var errGone = errors.New("container was removed")
 // revertOne ends the fault for one target, and looks at it again. Whatever the fault, the target runs afterwards: an engine
 // that was restarted may have ended it.
 func (f *Fleet) revertOne(ctx context.Context, u fleet.Undo, data undoData, t target) error {
-	if _, err := f.engine.inspect(ctx, t.ID); errors.Is(err, errNotFound) {
+	c, err := f.engine.inspect(ctx, t.ID)
+	if errors.Is(err, errNotFound) {
 		return errGone // whatever else is not there later, such as a network, is an error
 	} else if err != nil {
+		return err
+	}
+	if err := f.finishStop(ctx, u, data, t, c); err != nil {
 		return err
 	}
 	how := injectors()[u.Fault.Kind]
@@ -237,7 +241,7 @@ func (f *Fleet) revertOne(ctx context.Context, u fleet.Undo, data undoData, t ta
 		return err
 	}
 	failed := how.revert(f, ctx, t) // what counts is how it is now: the guard may revert at the same time
-	c, err := f.engine.inspect(ctx, t.ID)
+	c, err = f.engine.inspect(ctx, t.ID)
 	switch {
 	case err != nil:
 		return errors.Join(failed, err)

@@ -52,3 +52,12 @@ func (f *Fleet) lookStopped(ctx context.Context, t target) (string, error) {
 	}
 	return fmt.Sprintf("it ended by itself with exit code %d; %s", c.State.ExitCode, silent), err
 }
+
+// finishStop waits for the end of a container that was asked to end, and is about to: the engine goes on with it when the drill that
+// asked is killed. One that was started since is left alone.
+func (f *Fleet) finishStop(ctx context.Context, u fleet.Undo, data undoData, t target, c container) error {
+	if u.Fault.Kind != fleet.Stop || !c.State.Running || c.State.StartedAt != t.StartedAt || f.marked(ctx, u.Fault.ID, data.Nonce) != nil {
+		return nil
+	}
+	return f.stop(ctx, t)
+}
