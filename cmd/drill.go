@@ -127,6 +127,9 @@ func runDrill(ctx context.Context, a *app, name string, opts drillRunOptions) er
 		if release, err = drills.Claim(dir, s.Metadata.Name); err != nil {
 			return drillError(nil, err)
 		}
+		if err := a.rememberEvidence(s.Fleet); err != nil {
+			return errors.Join(fmt.Errorf("remember where the evidence is: %w", err), release())
+		}
 	}
 	defer release() // the kernel would, too
 	approve := a.approval(s, opts.approve, drawn)
@@ -151,7 +154,7 @@ func (a *app) abortCommand() string {
 	if err != nil {
 		evidence = a.Config.Evidence
 	}
-	return "gwdr drill abort --evidence " + shellWord(evidence)
+	return a.typed() + " drill abort --evidence " + shellWord(evidence)
 }
 
 // fleetDir is where whoever breaks a fleet locks it, wherever the evidence is kept; empty for what cannot be the name of one.
@@ -276,10 +279,16 @@ func drillError(r *drills.Result, err error) error {
 		return withHint(exitWith(exitDirty, errors.Join(errors.New("a fault may still be in effect"), err)), "'gwdr drill revert %s' cleans up", r.ID)
 	case errors.As(err, &orphan):
 		return withHint(exitWith(exitRefused, err), "'gwdr drill revert %s' cleans up", orphan.Orphan.ID)
+	case errors.As(err, &stop) && r != nil && r.Verdict == drills.Aborted:
+		return exitWith(exitAborted, errors.New("aborted before anything was injected"))
 	case errors.As(err, &stop):
 		return withHint(exitWith(exitRefused, err), "'gwdr drill abort --lift --evidence %s' removes it", shellWord(filepath.Dir(stop.Path)))
 	case errors.Is(err, drills.ErrLocked):
 		return withHint(exitWith(exitRefused, err), "wait for it, or 'gwdr drill abort'")
+	case errors.Is(err, drills.ErrUnsteady):
+		return withHint(exitWith(exitRefused, err), "if this machine is busy, run it again once it is idle; if not, the fleet does not answer as the scenario's probes expect")
+	case errors.Is(err, drills.ErrInEffect):
+		return withHint(exitWith(exitRefused, err), "'gwdr drill revert' cleans up, wherever drills of this machine have kept their evidence")
 	case errors.Is(err, drills.ErrRefused):
 		return exitWith(exitRefused, err)
 	case errors.Is(err, context.Canceled):

@@ -108,13 +108,23 @@ func runVerdict(run drills.Run, who string) string {
 
 // warnOrphans says which runs may have left a fault behind.
 func (a *app) warnOrphans() {
-	left, err := drills.Orphans(a.Config.Evidence)
-	if err != nil {
-		a.Log.Warn("look for orphaned runs", "err", err)
+	for _, evidence := range a.evidences() {
+		left, err := drills.Orphans(evidence)
+		if err != nil {
+			a.Log.Warn("look for orphaned runs", "err", err)
+		}
+		for _, o := range left {
+			fmt.Fprintf(a.Stderr, "gwdr: ORPHANED: %s; 'gwdr drill revert %s' cleans up\n", o, a.runName(o.Run))
+		}
 	}
-	for _, o := range left {
-		fmt.Fprintf(a.Stderr, "gwdr: ORPHANED: %s; 'gwdr drill revert %s' cleans up\n", o, o.ID)
+}
+
+// runName is what names the run from here: its id, or its directory if that is elsewhere.
+func (a *app) runName(run drills.Run) string {
+	if filepath.Dir(run.Dir) == a.Config.Evidence {
+		return run.ID
 	}
+	return shellWord(run.Dir)
 }
 
 func (l drillList) write(w io.Writer) error {

@@ -12,7 +12,9 @@ import (
 
 	"gopkg.in/yaml.v3"
 
+	"gwdr/drills"
 	"gwdr/fleet"
+	"gwdr/fleet/process"
 	"gwdr/scenarios"
 )
 
@@ -63,6 +65,9 @@ func (a *app) dryRun(ctx context.Context, s *scenarios.Scenario, drawn []string)
 		return err
 	}
 	plan, err := s.Plan(instances)
+	if err == nil {
+		err = a.supported(ctx, plan, instances)
+	}
 	if err != nil {
 		return exitWith(exitRefused, err)
 	}
@@ -76,6 +81,29 @@ func (a *app) dryRun(ctx context.Context, s *scenarios.Scenario, drawn []string)
 	}
 	_, err = fmt.Fprintf(a.Stdout, "DRY RUN  %s: %s\nNothing was touched.\n\n%s", r.Scenario, r.Title, r.text())
 	return err
+}
+
+// supported asks the driver whether it could undo each fault, which touches nothing. Of a lab that is not there, what no lab can is known.
+func (a *app) supported(ctx context.Context, plan *scenarios.Plan, instances []fleet.Instance) error {
+	s := plan.Scenario
+	prepare := func(f fleet.Fault, _ []fleet.Instance) error { return process.Supports(f) }
+	if s.Fleet != labFleet {
+		f, err := a.openFleet(ctx, s.Fleet)
+		if err != nil {
+			return err
+		}
+		prepare = func(fault fleet.Fault, targets []fleet.Instance) error {
+			_, err := f.Prepare(ctx, fault, targets)
+			return err
+		}
+	}
+	for _, in := range plan.Injections {
+		targets := slices.DeleteFunc(slices.Clone(instances), func(one fleet.Instance) bool { return !slices.Contains(in.Targets, one.ID) })
+		if err := prepare(fleet.Fault{ID: in.ID, Kind: in.Kind, With: in.With, Lease: s.Safety.Lease.D()}, targets); err != nil {
+			return fmt.Errorf("%w: %w", drills.ErrRefused, err)
+		}
+	}
+	return nil
 }
 
 // describePlan says what a plan is, for people and as a document.

@@ -38,12 +38,14 @@ A run that was killed has no report: revert writes it, if no other run has begun
 }
 
 func runDrillRevert(ctx context.Context, a *app, run string) error {
+	if run == "" {
+		if err := a.awaitGuard(ctx); err != nil {
+			return err
+		}
+	}
 	dirs, err := a.toRevert(run)
 	if err != nil {
 		return err
-	}
-	if who, err := drills.AtWork(a.Config.Evidence); err != nil || who != "" && run == "" {
-		return withHint(exitWith(exitRefused, errors.Join(fmt.Errorf("%s is at work", who), err)), "interrupt it, and it reverts by itself")
 	}
 	reverter := &drills.Reverter{Open: a.openUndo, Log: a.Log}
 	keys, noKeys := a.openKeys(ctx) // reverting is more important than its report
@@ -77,20 +79,37 @@ func runDrillRevert(ctx context.Context, a *app, run string) error {
 	return failed
 }
 
+// guardPatience is how long a guard may take that is reverting already.
+const guardPatience = 2 * time.Minute
+
+// awaitGuard waits for a guard that is at work, and refuses if a drill is.
+func (a *app) awaitGuard(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, guardPatience)
+	defer cancel()
+	for told := ""; ; {
+		who, err := drills.AtWork(a.Config.Evidence)
+		switch {
+		case err != nil || who == "":
+			return err
+		case !strings.HasPrefix(who, "the guard of "):
+			return withHint(exitWith(exitRefused, fmt.Errorf("%s is at work", who)), "interrupt it, and it reverts by itself; or 'gwdr drill abort'")
+		case who != told:
+			a.progress("waiting for %s, which reverts", who)
+			told = who
+		}
+		select {
+		case <-time.After(abortEvery):
+		case <-ctx.Done():
+			return withHint(exitWith(exitRefused, fmt.Errorf("%s is still at work: %w", who, ctx.Err())),
+				"what it says is in %s of the run, in %s", drills.GuardFile, a.Config.Evidence)
+		}
+	}
+}
+
 // toRevert returns the directory of the run, or those of all runs that did not end clean, or clean but without a report.
 func (a *app) toRevert(run string) ([]string, error) {
 	if run == "" {
-		left, err := drills.Orphans(a.Config.Evidence)
-		var dirs []string
-		for _, o := range left {
-			dirs = append(dirs, o.Dir)
-		}
-		if last, unreported, lastErr := drills.Unreported(a.Config.Evidence); unreported && !slices.Contains(dirs, last.Dir) {
-			dirs = append(dirs, last.Dir)
-		} else {
-			err = errors.Join(err, lastErr)
-		}
-		return dirs, err
+		return a.allToRevert()
 	}
 	dir, err := a.findRun(run)
 	if err != nil {
@@ -109,12 +128,28 @@ func (a *app) toRevert(run string) ([]string, error) {
 	return nil, err
 }
 
+// allToRevert looks in every directory that drills have kept their evidence in.
+func (a *app) allToRevert() (dirs []string, err error) {
+	for _, evidence := range a.evidences() {
+		left, leftErr := drills.Orphans(evidence)
+		for _, o := range left {
+			dirs = append(dirs, o.Dir)
+		}
+		last, unreported, lastErr := drills.Unreported(evidence)
+		if unreported && !slices.Contains(dirs, last.Dir) {
+			dirs = append(dirs, last.Dir)
+		}
+		err = errors.Join(err, leftErr, lastErr)
+	}
+	return dirs, err
+}
+
 func (a *app) showReverted(r revertResult) error {
 	if a.JSON {
 		return a.writeJSON(r)
 	}
 	if len(r.Runs) == 0 && r.Clean {
-		_, err := fmt.Fprintln(a.Stdout, "clean: no drill has left anything behind")
+		_, err := fmt.Fprintln(a.Stdout, "clean: no drill has left anything behind in "+strings.Join(a.evidences(), ", "))
 		return err
 	}
 	for _, run := range r.Runs {

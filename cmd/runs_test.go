@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -118,4 +119,24 @@ func kill(t *testing.T, dir string) {
 	check(guard.Append("fault-reverted", 0, map[string]any{"id": "power-cut", "by": "guard"}))
 	check(guard.Append("end", 0, map[string]any{"clean": true, "by": "guard"}))
 	check(guard.Close())
+}
+
+// TestEvidenceElsewhereIsFound: what a drill left behind is found wherever it kept its evidence.
+func TestEvidenceElsewhereIsFound(t *testing.T) {
+	state, elsewhere := t.TempDir(), t.TempDir()
+	a := &app{Config: &Config{State: state, Evidence: elsewhere}}
+	for range 2 {
+		if err := a.rememberEvidence("prod"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gone := filepath.Join(t.TempDir(), "gone")
+	b := &app{Config: &Config{State: state, Evidence: gone}}
+	if err := b.rememberEvidence("prod"); err != nil {
+		t.Fatal(err)
+	}
+	c := &app{Config: &Config{State: state, Evidence: "/configured"}}
+	if got := c.evidences(); !slices.Equal(got, []string{"/configured", elsewhere}) {
+		t.Errorf("evidence in %q", got)
+	}
 }

@@ -10,7 +10,8 @@ import (
 // ended says what the drill did not show because faults ended by themselves.
 func (j *judgement) ended() {
 	for _, plane := range planesInOrder {
-		if ids := j.outlasted(plane); len(ids) > 0 {
+		rta, measured := probes.Worst(j.estimates, plane)
+		if ids := j.outlasted(plane); len(ids) > 0 && (j.facts.Definitions < 5 || measured && rta.Recovered) {
 			j.finding("the %s plane was back only after %s had ended: that shows how it comes back from the fault, not that it does while the fault lasts",
 				plane, strings.Join(ids, ", "))
 		}

@@ -160,7 +160,11 @@ func (g *guardProcess) Release() error {
 	if err := g.hangs(); err != nil {
 		return errors.Join(fmt.Errorf("release guard: %w", err), g.cmd.Process.Kill())
 	}
-	if err := errors.Join(g.say(wordRelease), g.in.Close()); err != nil {
+	err := g.say(wordRelease)
+	if closed := g.in.Close(); !errors.Is(closed, os.ErrClosed) { // as it is once the guard has ended and was waited for
+		err = errors.Join(err, closed)
+	}
+	if err != nil {
 		return fmt.Errorf("release guard: %w", err)
 	}
 	select {

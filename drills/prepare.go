@@ -74,6 +74,12 @@ func (d *drill) withinBounds(instances []fleet.Instance) error {
 	return nil
 }
 
+// ErrInEffect is wrapped, besides ErrRefused, by the error of a drill that finds faults in effect.
+var ErrInEffect = errors.New("faults are in effect")
+
+// ErrUnsteady is wrapped, besides ErrRefused, by the error of a drill whose baseline did not hold.
+var ErrUnsteady = errors.New("steady state was not held")
+
 // preflight wants every instance to run, all regions to agree, no fault in effect, and a fresh verified backup.
 func (d *drill) preflight(ctx context.Context) error {
 	left, err := d.Fleet.Leftovers(ctx)
@@ -81,7 +87,7 @@ func (d *drill) preflight(ctx context.Context) error {
 		return fmt.Errorf("look for leftovers: %w", err)
 	}
 	if len(left) > 0 {
-		return fmt.Errorf("faults are in effect: %s", strings.Join(left, ", "))
+		return fmt.Errorf("%w: %s", ErrInEffect, strings.Join(left, ", "))
 	}
 	if err := poll(ctx, preflightPatience, askEvery, d.inOrder); err != nil {
 		return err
@@ -211,7 +217,7 @@ func (d *drill) baseline(ctx context.Context) error {
 			d.screens.tell(Event{At: d.offset(),
 				Warning: fmt.Sprintf("baseline not steady yet: %s; waiting, at most %s", reason, left.Round(time.Second))})
 		}
-		return fmt.Errorf("steady state was not held for %s: %s", length, d.meter.complaint())
+		return fmt.Errorf("%w for %s: %s", ErrUnsteady, length, d.meter.complaint())
 	})
 }
 

@@ -269,6 +269,9 @@ func (d *drill) refuse(ctx context.Context, p Phase, err error) error {
 	case ctx.Err() != nil:
 		fact = AbortFact{Cause: AbortSignal, Reason: "interrupted before anything was injected"}
 		err = fmt.Errorf("%s: %w", fact.Reason, context.Canceled)
+	case errors.As(err, new(*StopError)):
+		fact = AbortFact{Cause: AbortStop, Reason: fmt.Sprintf("a %s file was created before anything was injected", stopFile)}
+		err = fmt.Errorf("%w: %w", ErrRefused, err)
 	case d.failed() != nil || p == Planned && !errors.Is(err, ErrRefused):
 		fact.Cause = AbortError
 	case !errors.Is(err, ErrRefused):

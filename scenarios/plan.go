@@ -124,17 +124,25 @@ func (s *Scenario) resolve(step Step, instances []fleet.Instance) ([]fleet.Insta
 	matched = slices.DeleteFunc(matched, func(in fleet.Instance) bool { return in.Role == fleet.Edge }) // where clients come in is no target
 	switch n := len(matched); {
 	case n == 0:
-		return nil, fmt.Errorf("target %s: %w", step.Target, fleet.ErrNoTarget)
+		return nil, fmt.Errorf("target %s: %w; there are %s", step.Target, fleet.ErrNoTarget, named(instances))
 	case n < t.Expect.Min:
-		return nil, fmt.Errorf("target %s: %w: matches %d instances, expects at least %d", step.Target, ErrUnsafe, n, t.Expect.Min)
+		return nil, fmt.Errorf("target %s: %w: matches %d instances (%s), expects at least %d", step.Target, ErrUnsafe, n, named(matched), t.Expect.Min)
 	case t.Expect.Max > 0 && n > t.Expect.Max:
-		return nil, fmt.Errorf("target %s: %w: matches %d instances, expects at most %d", step.Target, ErrUnsafe, n, t.Expect.Max)
+		return nil, fmt.Errorf("target %s: %w: matches %d instances (%s), expects at most %d", step.Target, ErrUnsafe, n, named(matched), t.Expect.Max)
 	}
 	picked, err := t.Pick.of(matched)
 	if err != nil {
 		return nil, fmt.Errorf("target %s: %w", step.Target, err)
 	}
 	return picked, nil
+}
+
+func named(instances []fleet.Instance) string {
+	var ids []string
+	for _, in := range instances {
+		ids = append(ids, in.ID)
+	}
+	return strings.Join(ids, ", ")
 }
 
 // HealthyRegions returns the regions in which a data instance runs that is not touched.

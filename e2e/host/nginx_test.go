@@ -176,7 +176,11 @@ func TestNginxKills(t *testing.T) {
 			},
 		} {
 			t.Run(kind+" "+part, func(t *testing.T) {
-				d := p.InEffect(p.Write("drill.yaml", of(kind, "20s")))
+				var more []string
+				if part == "both" { // what it leaves behind is found all the same
+					more = []string{"--evidence", "elsewhere"}
+				}
+				d := p.InEffect(p.Write("drill.yaml", of(kind, "20s")), more...)
 				kill(d)
 				shell.Eventually(t, 20*time.Second, func() error { return clean(p) })
 				if err := f.well(); err != nil {

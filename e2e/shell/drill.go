@@ -82,12 +82,12 @@ func (d *Drill) Wait() Ended {
 	return Ended{d.Cmd.ProcessState.ExitCode(), d.out.String(), d.errs.String()}
 }
 
-// InEffect starts a drill and returns it once its fault is in effect.
-func (p *Person) InEffect(file string) *Drill {
+// InEffect starts a drill, with more flags, and returns it once its fault is in effect.
+func (p *Person) InEffect(file string, more ...string) *Drill {
 	p.T.Helper()
 	for range attempts {
 		before := p.journals()
-		d := &Drill{Cmd: p.command(p.approved(file)...), over: make(chan struct{})}
+		d := &Drill{Cmd: p.command(append(p.approved(file), more...)...), over: make(chan struct{})}
 		d.Cmd.Stdout, d.Cmd.Stderr, d.Cmd.WaitDelay = &d.out, &d.errs, time.Second
 		if err := d.Cmd.Start(); err != nil {
 			p.T.Fatal(err)
@@ -115,7 +115,7 @@ func (p *Person) InEffect(file string) *Drill {
 
 func (p *Person) journals() map[string]bool {
 	found := map[string]bool{}
-	all, _ := filepath.Glob(filepath.Join(p.Home, "evidence", "*", "journal.jsonl"))
+	all, _ := filepath.Glob(filepath.Join(p.Home, "*", "*", "journal.jsonl")) // wherever the evidence is kept
 	for _, file := range all {
 		found[file] = true
 	}

@@ -2,6 +2,7 @@ package process
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -30,6 +31,14 @@ var faultPattern = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
 
 // isInstance tells the gateway's instances, and the upstream behind them, from the processes that make them a lab.
 func isInstance(r fleet.Role) bool { return r != roleLinks }
+
+// Supports reports why no lab can inject such a fault, whatever its targets are like.
+func Supports(f fleet.Fault) error {
+	if err := checkFault(f, nil); !errors.Is(err, fleet.ErrNoTarget) {
+		return err
+	}
+	return nil
+}
 
 // checkFault reports why the lab cannot inject f into targets.
 func checkFault(f fleet.Fault, targets []Process) error {
