@@ -164,13 +164,17 @@ func (f *Fleet) stopInjection(u fleet.Undo, data undoData) error {
 func (f *Fleet) awaitGone(ctx context.Context, fault fleet.Fault, data undoData) error {
 	ctx, cancel := context.WithTimeout(ctx, data.Commands.Timeout)
 	defer cancel()
+	var last error
 	for {
 		err := f.gone(ctx, fault, data)
-		if err == nil || ctx.Err() != nil {
-			return err
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil && last != nil:
+			return last // this look was cut off, and tells nothing
 		}
-		if sleep(ctx, between) != nil {
-			return err
+		if last = err; sleep(ctx, between) != nil {
+			return last
 		}
 	}
 }
