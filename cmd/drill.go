@@ -285,9 +285,9 @@ func drillError(r *drills.Result, err error) error {
 		return withHint(exitWith(exitRefused, err), "'gwdr drill abort --lift --evidence %s' removes it", shellWord(filepath.Dir(stop.Path)))
 	case errors.Is(err, drills.ErrLocked):
 		return withHint(exitWith(exitRefused, err), "wait for it, or 'gwdr drill abort'")
-	case errors.Is(err, drills.ErrUnsteady):
+	case errors.Is(err, drills.ErrRefused) && errors.Is(err, drills.ErrUnsteady): // not because its record cannot be written
 		return withHint(exitWith(exitRefused, err), "if this machine is busy, run it again once it is idle; if not, the fleet does not answer as the scenario's probes expect")
-	case errors.Is(err, drills.ErrInEffect):
+	case errors.Is(err, drills.ErrRefused) && errors.Is(err, drills.ErrInEffect):
 		return withHint(exitWith(exitRefused, err), "'gwdr drill revert' cleans up, wherever drills of this machine have kept their evidence")
 	case errors.Is(err, drills.ErrRefused):
 		return exitWith(exitRefused, err)
