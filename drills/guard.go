@@ -177,9 +177,9 @@ func (g *guardProcess) Release() error {
 
 // Watch is what the guard process does: it listens at in, answers each beat at out, and returns nil once it was released.
 // Otherwise it reverts the run in dir, and returns what a Reverter returns. An answer that nobody reads any more is no reason to
-// end: the process ignores SIGPIPE from then on.
+// end: the process does not die of SIGPIPE from then on.
 func (r *Reverter) Watch(ctx context.Context, in io.Reader, out io.Writer, dir string, lease time.Duration) (*Reverted, error) {
-	signal.Ignore(syscall.SIGPIPE)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // not Ignore, which whatever the revert starts would inherit
 	words := make(chan string)
 	go func() {
 		defer close(words)

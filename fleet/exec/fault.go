@@ -44,14 +44,14 @@ func (f *Fleet) Inject(ctx context.Context, u fleet.Undo) error {
 }
 
 func (f *Fleet) inject(ctx context.Context, u fleet.Undo, data undoData) error {
-	if err := data.marks().Put(u); err != nil {
-		return err
-	}
 	unlock, err := data.marks().Lock(ctx, data.Commands.Timeout, f.options.Log)
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	if err := data.marks().Put(u); err != nil { // under the lock: who reverts meanwhile would leave nobody to revert what comes after
+		return err
+	}
 	_, err = f.run(ctx, data.Commands, data.Commands.Inject, requestOf("inject", u.Fault, data))
 	return errors.Join(err, data.marks().Injected(u, nil))
 }

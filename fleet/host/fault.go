@@ -71,17 +71,17 @@ func (f *Fleet) inject(ctx context.Context, u fleet.Undo, data undoData) error {
 			return errors.Join(fmt.Errorf("%s is no longer process %d", t.Name, t.Main.PID), err)
 		}
 	}
+	unlock, err := data.marks().Lock(ctx, lockPatience, f.options.Log)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if err := f.alone(u, data); err != nil {
 		return err
 	}
 	if err := data.marks().Put(u); err != nil {
 		return err
 	}
-	unlock, err := data.marks().Lock(ctx, lockPatience, f.options.Log)
-	if err != nil {
-		return err
-	}
-	defer unlock()
 	all := touched{}
 	for _, t := range data.Targets {
 		err := injectors()[u.Fault.Kind].inject(ctx, u.Fault.ID, t, func(ids []proc.ID) error {

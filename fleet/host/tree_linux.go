@@ -88,9 +88,13 @@ func tree(root proc.ID) []proc.ID {
 func freeze(ctx context.Context, root proc.ID) ([]proc.ID, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, proc.KillTimeout, errors.New("it begets processes faster than they can be stopped"))
 	defer cancel()
+	var all []proc.ID // also those that have left the tree since, by the end of who begot them
 	for {
-		all, still := tree(root), 0
-		for _, id := range all {
+		now, still := tree(root), 0
+		for _, id := range now {
+			if !slices.Contains(all, id) {
+				all = append(all, id)
+			}
 			if !id.Stopped() {
 				still++
 				if err := id.Signal(syscall.SIGSTOP); err != nil {
@@ -99,8 +103,8 @@ func freeze(ctx context.Context, root proc.ID) ([]proc.ID, error) {
 			}
 		}
 		switch {
-		case len(all) == 0:
-			return nil, fmt.Errorf("process %d has ended", root.PID)
+		case len(now) == 0:
+			return all, fmt.Errorf("process %d has ended", root.PID)
 		case still == 0:
 			return all, nil
 		}

@@ -177,11 +177,12 @@ func (d Dir) Has(fault string) bool {
 // Lock keeps two processes from breaking and mending at the same time: the drill and its guard. It is given up after patience: a
 // drill that was stopped must not keep its guard from reverting.
 func (d Dir) Lock(ctx context.Context, patience time.Duration, log *slog.Logger) (unlock func(), err error) {
+	if err := os.MkdirAll(d.Path, 0o700); err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
+	}
 	file, err := os.OpenFile(filepath.Join(d.Path, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if errors.Is(err, fs.ErrNotExist) { // no marks: nobody else is there
-		return func() {}, nil
-	} else if err != nil {
-		return nil, err
+	if err != nil {
+		return nil, fmt.Errorf("lock: %w", err)
 	}
 	for until := time.Now().Add(patience); ; {
 		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
