@@ -258,7 +258,7 @@ func stillGone(ctx context.Context, t target, was []proc.ID) (string, error) {
 			return "", fmt.Errorf("process %d is there", id.PID)
 		}
 	}
-	now, err := t.Service.main(ctx)
+	now, err := t.Service.again(ctx, t.Main)
 	switch {
 	case err == nil:
 		return "", fmt.Errorf("it runs again, as process %d", now.PID)
@@ -328,7 +328,11 @@ func mend(ctx context.Context, fault fleet.Fault, t target, was []proc.ID, log *
 	if err := end(slices.DeleteFunc(was, func(id proc.ID) bool { return !id.Stopped() })); err != nil { // what is left of it holds its ports
 		return err
 	}
-	if now, err := t.Service.main(ctx); err == nil {
+	look := t.Service.again
+	if fault.Kind == fleet.Pause { // whoever ended it was not gwdr: what is there now is what somebody has started
+		look = func(ctx context.Context, _ proc.ID) (proc.ID, error) { return t.Service.main(ctx) }
+	}
+	if now, err := look(ctx, t.Main); err == nil {
 		if fault.Kind == fleet.Pause {
 			log.Warn("it is another process by now", "process", t.Name, "pid", now.PID)
 		}

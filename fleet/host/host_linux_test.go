@@ -278,6 +278,38 @@ func TestAnotherProcessIsLeftAlone(t *testing.T) {
 	other.Signal(syscall.SIGCONT)
 }
 
+// TestPIDReusedAfterAKill: the pid file stays behind, and names a stranger by now: the service does not run, and is started again.
+func TestPIDReusedAfterAKill(t *testing.T) {
+	w := newWorld(t)
+	p := w.all["us-east-1"]
+	p.Exe = "" // which would tell
+	f := w.fleet(func(o *Options) { o.Processes = map[string]Process{"us-east-1": p} })
+	u := w.broken(f, fleet.Kill)
+	stranger := exec.Command("sleep", "60")
+	if err := stranger.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Wait()
+	defer stranger.Process.Kill()
+	data, err := decodeUndo(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data.Targets[0].Main.PID = stranger.Process.Pid // as if the stranger had the pid
+	if u.Data, err = json.Marshal(data); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(p.PIDFile, fmt.Appendf(nil, "%d\n", stranger.Process.Pid), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Revert(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	if now := w.now("us-east-1"); now.PID == stranger.Process.Pid || now.PID == 0 {
+		t.Errorf("it is process %+v, and the stranger %d", now, stranger.Process.Pid)
+	}
+}
+
 // TestOneFaultOfAProcess: a second fault of the same process is refused.
 func TestOneFaultOfAProcess(t *testing.T) {
 	w := newWorld(t)
@@ -312,7 +344,6 @@ func TestNeverTouched(t *testing.T) {
 		"gwdr":     {fmt.Sprint(os.Getpid()), "gwdr itself runs in it"},
 		"parent":   {fmt.Sprint(os.Getppid()), "gwdr itself runs in it"},
 		"kernel":   {fmt.Sprint(kernel), "it is a thread of the kernel"},
-		"exe":      {fmt.Sprint(other.Process.Pid), "and exe says"},
 		"garbage":  {"\x00\xff", "does not hold a pid"},
 		"negative": {"-1", "does not hold a pid"},
 		"huge":     {strings.Repeat("1", 1<<20), "does not hold a pid"},
@@ -326,20 +357,17 @@ func TestNeverTouched(t *testing.T) {
 			t.Fatal(err)
 		}
 		odd := Process{PIDFile: file}
-		if name == "exe" {
-			odd.Exe = w.self
-		}
 		_, err := w.fleet(func(o *Options) { o.Processes = map[string]Process{"odd": odd} }).Instances(t.Context())
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, content := range []string{"", "\n", "999999999"} { // it does not run: that is no error
+	for _, content := range []string{"", "\n", "999999999", fmt.Sprint(other.Process.Pid)} { // it does not run: that is no error
 		file := filepath.Join(w.dir, "odd.pid")
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		all, err := w.fleet(func(o *Options) { o.Processes = map[string]Process{"odd": {PIDFile: file}} }).Instances(t.Context())
+		all, err := w.fleet(func(o *Options) { o.Processes = map[string]Process{"odd": {PIDFile: file, Exe: w.self}} }).Instances(t.Context())
 		if err != nil || all[0].Running {
 			t.Errorf("%q: %+v, %v", content, all, err)
 		}

@@ -61,6 +61,16 @@ func (s service) main(ctx context.Context) (proc.ID, error) {
 	return id, nil
 }
 
+// again returns the process that the service is by now, after the one before. One that only has its pid is none: a killed process leaves
+// its pid file behind.
+func (s service) again(ctx context.Context, before proc.ID) (proc.ID, error) {
+	now, err := s.main(ctx)
+	if err == nil && now.PID == before.PID && now != before {
+		return now, fmt.Errorf("%w: another process has the pid %d by now", errNotRunning, now.PID)
+	}
+	return now, err
+}
+
 func (s service) pid(ctx context.Context) (int, error) {
 	if s.Unit != "" {
 		return s.unitPID(ctx)
@@ -103,7 +113,7 @@ func (s service) startable() error {
 
 // begin starts the service, and returns once it runs, and is another process than before. One that runs already is left as it is.
 func (s service) begin(ctx context.Context, before proc.ID) error {
-	if now, err := s.main(ctx); err == nil && now != before {
+	if now, err := s.again(ctx, before); err == nil && now != before {
 		return nil
 	} else if err != nil && !errors.Is(err, errNotRunning) {
 		return err
@@ -135,7 +145,7 @@ func (s service) awaitMain(ctx context.Context, before proc.ID, ended <-chan err
 	var last proc.ID
 	since := time.Now()
 	for {
-		now, err := s.main(ctx)
+		now, err := s.again(ctx, before)
 		switch {
 		case err == nil && now == before:
 			err = fmt.Errorf("it is still process %d", before.PID)

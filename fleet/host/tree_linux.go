@@ -32,7 +32,7 @@ func touchable(id proc.ID, exe string) error {
 	case err != nil:
 		return fmt.Errorf("%w: it is not of the user who runs gwdr: %w", errNotOurs, err)
 	case exe != "" && strings.TrimSuffix(at, " (deleted)") != exe:
-		return fmt.Errorf("%w: it runs %s, and exe says %s", errNotOurs, at, exe)
+		return fmt.Errorf("%w: it runs %s, and exe says %s: the pid is out of date", errNotRunning, at, exe)
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func (s service) systemctl(ctx context.Context, args ...string) (string, error) 
 
 // show returns properties of the unit (org.freedesktop.systemd1(5)).
 func (s service) show(ctx context.Context) (map[string]string, error) {
-	text, err := s.systemctl(ctx, "show", "--property=LoadState,ActiveState,MainPID,Restart,TimeoutStopUSec", s.Unit)
+	text, err := s.systemctl(ctx, "show", "--property=LoadState,ActiveState,MainPID,Restart,DropInPaths", s.Unit)
 	if err != nil {
 		return nil, err
 	}
@@ -100,8 +100,11 @@ func (s service) release(ctx context.Context, fault string) error {
 	}
 	file := s.dropIn(fault)
 	err := os.Remove(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if errors.Is(err, fs.ErrNotExist) { // but whoever removed it may not have come to the reload
+		all, err := s.show(ctx)
+		if err != nil || !strings.Contains(all["DropInPaths"], file) {
+			return err
+		}
 	} else if err != nil {
 		return err
 	}
