@@ -18,10 +18,7 @@ import (
 	"gwdr/fleet/reach"
 )
 
-const (
-	lockPatience = 10 * time.Second // for the other of drill and guard
-	answerFor    = 5 * time.Second  // how long a process that was reverted may take until it answers
-)
+const answerFor = 5 * time.Second // how long a process that was reverted may take until it answers
 
 // injector is how one kind of fault is done to one target.
 type injector struct {
@@ -71,7 +68,7 @@ func (f *Fleet) inject(ctx context.Context, u fleet.Undo, data undoData) error {
 			return errors.Join(fmt.Errorf("%s is no longer process %d", t.Name, t.Main.PID), err)
 		}
 	}
-	unlock, err := data.marks().Lock(ctx, lockPatience, f.options.Log)
+	unlock, err := data.marks().Lock(ctx, f.options.Log)
 	if err != nil {
 		return err
 	}
@@ -282,7 +279,7 @@ func (f *Fleet) Revert(ctx context.Context, u fleet.Undo) error {
 }
 
 func (f *Fleet) revert(ctx context.Context, u fleet.Undo, data undoData) error {
-	unlock, err := data.marks().Lock(ctx, lockPatience, f.options.Log)
+	unlock, err := data.marks().Lock(ctx, f.options.Log)
 	if err != nil {
 		return err
 	}
