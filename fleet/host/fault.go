@@ -325,6 +325,9 @@ func mend(ctx context.Context, fault fleet.Fault, t target, was []proc.ID, log *
 	if err := end(slices.DeleteFunc(was, func(id proc.ID) bool { return !id.Stopped() })); err != nil { // what is left of it holds its ports
 		return err
 	}
+	if fault.Kind == fleet.Stop && t.Service.Unit != "" { // what runs by now may be about to be stopped by systemd: a start comes instead
+		return t.Service.begin(ctx, t.Main)
+	}
 	look := t.Service.again
 	if fault.Kind == fleet.Pause { // whoever ended it was not gwdr: what is there now is what somebody has started
 		look = func(ctx context.Context, _ proc.ID) (proc.ID, error) { return t.Service.main(ctx) }

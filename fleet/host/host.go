@@ -61,15 +61,29 @@ var (
 
 // Check says what of the options cannot be used, whatever the machine is like. The error begins with the key in gwdr.yaml.
 func (o Options) Check() error {
+	owners := map[string]string{} // ids, by what they are found by
 	for _, id := range slices.Sorted(maps.Keys(o.Processes)) {
-		if err := o.Processes[id].check(); err != nil {
+		p := o.Processes[id]
+		if err := p.check(); err != nil {
 			return fmt.Errorf("processes: %s: %w", id, err)
 		}
 		if !idPattern.MatchString(id) {
 			return fmt.Errorf("processes: %q cannot be the name of one", id)
 		}
+		by := p.foundBy()
+		if other, twice := owners[by]; twice {
+			return fmt.Errorf("processes: %s: it is found by %s, as %s is", id, by, other)
+		}
+		owners[by] = id
 	}
 	return nil
+}
+
+func (p Process) foundBy() string {
+	if p.Unit != "" {
+		return "unit " + p.Unit
+	}
+	return "pid_file " + filepath.Clean(p.PIDFile)
 }
 
 func (p Process) check() error {

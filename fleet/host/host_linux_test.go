@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -172,6 +173,62 @@ func TestRevertFailsThenWorks(t *testing.T) {
 	}
 	_, err := Open(w.options(func(o *Options) { o.Processes = map[string]Process{"us-east-1": p} }))
 	wants(t, err, "us-east-1: start: ", "can be written by everybody")
+}
+
+// TestSlowStart: what was started and is given up is ended, with what it has begotten, so that the next attempt starts the only one.
+func TestSlowStart(t *testing.T) {
+	for name, begin := range map[string]string{"itself": `read go < "$2"; exec $1`, "begotten": `(read go < "$2"; exec $1) & exit 0`} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			gate := filepath.Join(w.dir, "gate")
+			if err := syscall.Mkfifo(gate, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			p := w.all["us-east-1"]
+			p.Start = []string{"/bin/sh", "-c", begin, "start", strings.Join(p.Start, " "), gate}
+			f := w.fleet(func(o *Options) { o.Processes = map[string]Process{"us-east-1": p} })
+			u := w.broken(f, fleet.Kill)
+			reverted := make(chan error, 1)
+			attempt := func() (wait *os.File, giveUp func()) {
+				ctx, cancel := context.WithCancel(t.Context())
+				go func() { reverted <- f.Revert(ctx, u) }()
+				wait, err := os.OpenFile(gate, os.O_WRONLY, 0) // returns once the start waits
+				if err != nil {
+					t.Fatal(err)
+				}
+				return wait, cancel
+			}
+			wait, giveUp := attempt()
+			giveUp()
+			wants(t, <-reverted, "us-east-1: ", "context canceled")
+			if _, err := wait.WriteString("go\n"); !errors.Is(err, syscall.EPIPE) {
+				t.Errorf("somebody still waits: %v", err)
+			}
+			wait.Close()
+			wait, giveUp = attempt()
+			defer giveUp()
+			wait.Close()
+			if err := <-reverted; err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// TestTwoNamesForOne: nobody gets around a limit by another name.
+func TestTwoNamesForOne(t *testing.T) {
+	w := newWorld(t)
+	p := w.all["us-east-1"]
+	_, err := Open(w.options(func(o *Options) { o.Processes = map[string]Process{"a": p, "b": p} }))
+	wants(t, err, "processes: b: it is found by pid_file "+p.PIDFile+", as a is")
+	worker := p
+	worker.PIDFile = filepath.Join(w.dir, "worker.pid")
+	if err := os.WriteFile(worker.PIDFile, fmt.Appendln(nil, tree(w.now("us-east-1"))[1].PID), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := w.fleet(func(o *Options) { o.Processes = map[string]Process{"us-east-1": p, "worker": worker} })
+	_, err = f.Prepare(t.Context(), fleet.Fault{ID: "cut", Kind: fleet.Pause, Lease: time.Hour}, []fleet.Instance{{ID: "us-east-1", Role: fleet.Data}})
+	wants(t, err, "which is worker, is one of its processes")
 }
 
 // TestInterruptedKill is a drill that is killed between stopping the tree and killing it: all of it goes on.

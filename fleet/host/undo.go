@@ -76,15 +76,35 @@ func (f *Fleet) target(ctx context.Context, fault fleet.Fault, id string) (targe
 			return t, fmt.Errorf("%w: %w", fleet.ErrUnsupported, err)
 		}
 	}
-	for _, id := range tree(t.Main) {
+	all := tree(t.Main)
+	for _, id := range all {
 		if id.Stopped() {
 			return t, fmt.Errorf("process %d is stopped already, and not by gwdr", id.PID)
 		}
+	}
+	if err := f.apart(ctx, id, all); err != nil {
+		return t, err
 	}
 	if url := f.options.Processes[id].URL; url != "" && len(reach.Answering(ctx, []string{url})) > 0 {
 		t.Answers = url
 	}
 	return t, nil
+}
+
+// apart refuses a target that others of the fleet are part of: they would be broken with it, whatever the limits of the drill say.
+func (f *Fleet) apart(ctx context.Context, id string, tree []proc.ID) error {
+	for other, s := range f.services {
+		if other == id {
+			continue
+		}
+		now, err := s.main(ctx)
+		if err == nil && slices.Contains(tree, now) {
+			return fmt.Errorf("process %d, which is %s, is one of its processes", now.PID, other)
+		} else if err != nil && !errors.Is(err, errNotRunning) {
+			return fmt.Errorf("%s: %w", other, err)
+		}
+	}
+	return nil
 }
 
 // check reports why the fault cannot be injected, whatever the processes are like.
