@@ -32,7 +32,7 @@ func (f *Fleet) Inject(ctx context.Context, u fleet.Undo) error {
 		return err
 	}
 	if !f.options.Allow {
-		return fmt.Errorf("inject fault %s: %w", u.Fault.ID, errNotAllowed)
+		return fmt.Errorf("inject fault %s: %w", u.Fault.ID, fleet.ErrNotAllowed)
 	}
 	if changed := slices.Concat(data.Commands.Inject.Changed(), data.Commands.Revert.Changed()); len(changed) > 0 {
 		return fmt.Errorf("inject fault %s: %s is not as when the fault was prepared", u.Fault.ID, changed[0])

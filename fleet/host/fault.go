@@ -51,7 +51,7 @@ type touched map[string][]proc.ID
 func (f *Fleet) Inject(ctx context.Context, u fleet.Undo) error {
 	data, err := decodeUndo(u)
 	if err == nil && !f.options.Allow {
-		err = errNotAllowed
+		err = fleet.ErrNotAllowed
 	}
 	if err == nil {
 		err = f.inject(ctx, u, data)

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -36,8 +35,6 @@ var ErrTaken = errors.New("it is already in effect")
 var ErrGone = errors.New("the fault is not in effect any more")
 
 const suffix = ".json"
-
-var faultPattern = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
 
 // File is where the mark of a fault is.
 func (d Dir) File(fault string) string { return filepath.Join(d.Path, fault+suffix) }
@@ -140,7 +137,7 @@ func (d Dir) List() ([]string, error) {
 	}
 	var ids []string
 	for _, e := range entries {
-		if id, ok := strings.CutSuffix(e.Name(), suffix); ok && faultPattern.MatchString(id) {
+		if id, ok := strings.CutSuffix(e.Name(), suffix); ok && fleet.IsFaultID(id) {
 			ids = append(ids, id)
 		}
 	}
