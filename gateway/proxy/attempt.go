@@ -6,22 +6,20 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"time"
+
+	"gwdr/gateway"
 )
 
 func (x *exchange) try(ctx context.Context, req *http.Request) (*http.Response, error) {
-	failure := errNoEndpoint
+	failure := x.nobody()
 	for range x.upstream.retries + 1 {
-		e := x.upstream.pick(x.tried)
+		e := x.next()
 		if e == nil {
 			break
 		}
-		if len(x.tried) > 0 {
-			x.gateway.metrics.retries.Inc()
-		}
-		x.tried = append(x.tried, e)
-		resp, err := x.attempt(ctx, e, req)
+		resp, err := x.timed(ctx, e, req)
 		if err == nil {
-			e.worked()
 			return resp, nil
 		}
 		if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTimeout) {
@@ -31,7 +29,7 @@ func (x *exchange) try(ctx context.Context, req *http.Request) (*http.Response, 
 			return nil, err // neither does that
 		}
 		unreachable := isDial(err)
-		e.broke(unreachable)
+		x.upstream.failed(e, unreachable)
 		if ctx.Err() != nil {
 			return nil, errTimeout
 		}
@@ -41,6 +39,50 @@ func (x *exchange) try(ctx context.Context, req *http.Request) (*http.Response, 
 		}
 	}
 	return nil, failure
+}
+
+// nobody says why there is no endpoint to ask.
+func (x *exchange) nobody() error {
+	if len(x.upstream.endpoints) == 0 {
+		return errNoEndpoint
+	}
+	return errUnhealthy
+}
+
+// next picks an endpoint that was not tried yet, and holds it; nil if there is none.
+func (x *exchange) next() *endpoint {
+	x.release()
+	x.held = x.upstream.pick(x.client, x.tried)
+	if x.held == nil {
+		return nil
+	}
+	if len(x.tried) > 0 {
+		x.gateway.metrics.retries.Inc()
+	}
+	x.tried = append(x.tried, x.held)
+	return x.held
+}
+
+// release lets go of the endpoint that is held, if any: its request is over.
+func (x *exchange) release() {
+	if x.held != nil {
+		x.held.release()
+		x.held = nil
+	}
+}
+
+// timed is attempt, and notes an answer, and where it counts how long that took.
+func (x *exchange) timed(ctx context.Context, e *endpoint, req *http.Request) (*http.Response, error) {
+	start := time.Now()
+	resp, err := x.attempt(ctx, e, req)
+	if err == nil {
+		x.upstream.answered(e, resp.StatusCode)
+	}
+	if x.upstream.balance == gateway.Latency {
+		now := time.Now()
+		e.load.delay.observe(now.Sub(start), err != nil, now)
+	}
+	return resp, err
 }
 
 // attempt asks one endpoint. A request that could be made elsewhere does not wait for an endpoint that falls silent.

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"time"
+
+	"gwdr/gateway"
 )
 
 // exchange is one request on its way: the http.RoundTripper of its own httputil.ReverseProxy.
@@ -16,14 +18,22 @@ type exchange struct {
 	body     func() (io.ReadCloser, error) // the body for the next attempt
 	once     *onceBody                     // what the client sends; nil if that is nothing
 	safe     bool                          // the request may be made twice
+	client   uint64                        // hash of the client's address, where the balance is by it
 	tried    []*endpoint
-	client   *http.ResponseController
+	held     *endpoint // that the request is under way at
+	control  *http.ResponseController
 }
 
 // serve passes the request on and answers it.
 func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
-	x.client = http.NewResponseController(w)
-	defer func() { x.once.cut() }()
+	x.control = http.NewResponseController(w)
+	if x.upstream.balance == gateway.IPHash {
+		x.client = hashOf(clientAddress(r))
+	}
+	defer func() { // the answer has been passed on, or it broke off; so has what an upgrade made of the connection
+		x.once.cut()
+		x.release()
+	}()
 	proxy := httputil.ReverseProxy{
 		Rewrite:        x.rewrite,
 		Transport:      x,

@@ -11,6 +11,7 @@ var (
 	errTimeout    = errors.New("no response header in time")
 	errLost       = errors.New("endpoint fell silent")
 	errNoEndpoint = errors.New("upstream has no endpoint")
+	errUnhealthy  = errors.New("no endpoint is healthy")
 	errClientBody = errors.New("request body cannot be read")
 	errClientSlow = errors.New("request body did not come in time")
 )
@@ -27,6 +28,8 @@ func (x *exchange) fail(w http.ResponseWriter, r *http.Request, err error) {
 		answer = refusal{status: http.StatusGatewayTimeout, text: "the upstream did not answer in time"}
 	case errors.Is(err, errNoEndpoint):
 		answer = refusal{status: http.StatusServiceUnavailable, text: "the upstream has no endpoint"}
+	case errors.Is(err, errUnhealthy):
+		answer = refusal{status: http.StatusServiceUnavailable, text: "no endpoint of the upstream is healthy", retry: x.upstream.comesBack()}
 	case errors.Is(err, errClientBody):
 		answer = refusal{status: http.StatusBadRequest, text: "the request body ends early"}
 	}
@@ -52,7 +55,7 @@ func (x *exchange) clientFailed(ctx context.Context) error {
 // says, and so would the server before it answers. The connection cannot be used again.
 func (x *exchange) stopReading() {
 	if x.once != nil && !x.once.ended.Load() {
-		_ = x.client.SetReadDeadline(time.Unix(1, 0)) // a ResponseWriter without deadlines is a test's
+		_ = x.control.SetReadDeadline(time.Unix(1, 0)) // a ResponseWriter without deadlines is a test's
 	}
 }
 
