@@ -24,7 +24,8 @@ var fieldRules = map[Kind]rules{
 	},
 	Upstream: {
 		"endpoints": endpoints, "balance": unless("", RoundRobin), "health": health, "retries": unlessNumber("0", "2"),
-		"connect_timeout": duration(0, time.Second), "timeout": duration(0, 30*time.Second),
+		"connect_timeout": duration(0, time.Second), "timeout": duration(0, 30*time.Second), "outlier": outlier,
+		"all_unhealthy": unless("", FailClosed), "slow_start": duration(0),
 	},
 	Consumer:   {"name": unless("")},
 	Key:        {"consumer": unless(""), "scopes": set, "hash": lower, "created": never, "expires": instant},
@@ -146,11 +147,19 @@ func endpoints(value any) any {
 	}
 	for _, item := range list {
 		if fields, isObject := item.(map[string]any); isObject {
-			rules{"priority": unlessNumber("0")}.apply(fields)
+			rules{"priority": unlessNumber("0"), "weight": unlessNumber("0", "1")}.apply(fields)
 		}
 	}
 	slices.SortFunc(list, func(a, b any) int { return bytes.Compare(Encode(a), Encode(b)) })
 	return list
+}
+
+// outlier says something even if it is empty: that there is one.
+func outlier(value any) any {
+	if fields, ok := value.(map[string]any); ok {
+		rules{"failures": unlessNumber("0", "3"), "ejection": duration(0, time.Second), "max_ejected": unlessNumber("0", "50")}.apply(fields)
+	}
+	return value
 }
 
 // health without a path is no check, whatever else it says. Its timeout is by default its interval.

@@ -90,8 +90,8 @@ func (c *checker) note(o outcome) {
 		if c.good < c.upstream.check.Healthy {
 			return
 		}
-		e.worked()
-		if !e.healthy.Swap(true) {
+		c.upstream.worked(e)
+		if e.setHealthy(true) {
 			c.changed(c.upstream, e, true)
 		}
 		return
@@ -100,7 +100,7 @@ func (c *checker) note(o outcome) {
 	if c.bad < c.upstream.check.Unhealthy {
 		return
 	}
-	if e.healthy.Swap(false) {
+	if e.setHealthy(false) {
 		c.changed(c.upstream, e, false)
 	}
 	if o == silent && c.upstream.hasOther(e) {

@@ -8,7 +8,6 @@ import (
 	"log"
 	"log/slog"
 	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -88,70 +87,6 @@ func (g *Gateway) Close() error {
 		return nil
 	}
 	return g.keeper.close()
-}
-
-// readyPath answers 200 once a configuration is loaded. All paths below its directory are the gateway's own.
-const readyPath = "/.gwdr/ready"
-
-// ServeHTTP finds the request's route, checks its key and passes it on.
-func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if strings.HasPrefix(r.URL.Path, "/.gwdr/") {
-		g.serveOwn(w, r)
-		return
-	}
-	start := time.Now()
-	rec := &recorder{ResponseWriter: w}
-	defer func() { g.metrics.observe(rec.status, time.Since(start)) }() // also when the reverse proxy aborts the answer
-	if f := g.serve(rec, r); f != nil {
-		g.identify(rec.Header())
-		f.write(rec)
-	}
-}
-
-func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) *refusal {
-	c := g.live.Load()
-	if c == nil {
-		return &refusal{status: http.StatusServiceUnavailable, text: "no configuration is loaded"}
-	}
-	route, err := c.router.match(r)
-	if err != nil {
-		return &refusal{status: http.StatusBadRequest, text: err.Error()}
-	}
-	if route == nil {
-		return c.router.refuse(r)
-	}
-	if route.guarded {
-		if f := c.keys.authenticate(r.Header, route.scopes, g.options.Now()); f != nil {
-			return f
-		}
-	}
-	x := &exchange{gateway: g, route: route, upstream: c.upstreams[route.upstream]}
-	x.serve(w, r)
-	return nil
-}
-
-// refuse tells a path that is not there from one that is there for other methods.
-func (r *router) refuse(req *http.Request) *refusal {
-	methods := r.methods(hostName(req.Host), req.URL.Path)
-	if len(methods) == 0 {
-		return &refusal{status: http.StatusNotFound, text: "no route matches"}
-	}
-	return &refusal{status: http.StatusMethodNotAllowed, text: "the route does not take this method",
-		allow: strings.Join(methods, ", ")}
-}
-
-func (g *Gateway) serveOwn(w http.ResponseWriter, r *http.Request) {
-	g.identify(w.Header())
-	w.Header().Set("Date", g.options.Now().UTC().Format(http.TimeFormat)) // the clock that it goes by
-	switch {
-	case r.URL.Path != readyPath:
-		(&refusal{status: http.StatusNotFound, text: "no such page of the gateway"}).write(w)
-	case g.live.Load() == nil:
-		(&refusal{status: http.StatusServiceUnavailable, text: "no configuration is loaded"}).write(w)
-	default:
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, `{"ready":true}`+"\n")
-	}
 }
 
 // identify says which instance answered, unless another gwdr behind it has said so.

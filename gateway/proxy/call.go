@@ -1,0 +1,81 @@
+package proxy
+
+import (
+	"net/http"
+	"strings"
+	"time"
+)
+
+// call is one request of a client, and what is found out about it step by step.
+type call struct {
+	*Gateway
+	config  *config
+	request *http.Request
+	answer  *recorder
+	start   time.Time
+	route   *route
+}
+
+// ServeHTTP finds the request's route, checks its key and passes it on.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, ownPaths) {
+		g.serveOwn(w, r)
+		return
+	}
+	c := &call{Gateway: g, config: g.live.Load(), request: r, answer: &recorder{ResponseWriter: w}, start: time.Now()}
+	defer func() { g.metrics.observe(c.answer.status, time.Since(c.start)) }() // also when the reverse proxy aborts the answer
+	if f := c.serve(); f != nil {
+		g.identify(w.Header())
+		f.write(c.answer)
+	}
+}
+
+// serve takes the steps, in this order, until one refuses.
+func (c *call) serve() *refusal {
+	for _, step := range [...]func(*call) *refusal{(*call).match, (*call).authenticate, (*call).forward} {
+		if f := step(c); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+// match finds the route.
+func (c *call) match() *refusal {
+	if c.config == nil {
+		return &refusal{status: http.StatusServiceUnavailable, text: "no configuration is loaded"}
+	}
+	var err error
+	if c.route, err = c.config.router.match(c.request); err != nil {
+		return &refusal{status: http.StatusBadRequest, text: err.Error()}
+	}
+	if c.route == nil {
+		return c.config.router.refuse(c.request)
+	}
+	return nil
+}
+
+// authenticate checks the key, where the route asks for one.
+func (c *call) authenticate() *refusal {
+	if !c.route.guarded {
+		return nil
+	}
+	return c.config.keys.authenticate(c.request.Header, c.route.scopes, c.options.Now())
+}
+
+// forward passes the request on, and answers it.
+func (c *call) forward() *refusal {
+	x := &exchange{gateway: c.Gateway, route: c.route, upstream: c.config.upstreams[c.route.upstream]}
+	x.serve(c.answer, c.request)
+	return nil
+}
+
+// refuse tells a path that is not there from one that is there for other methods.
+func (r *router) refuse(req *http.Request) *refusal {
+	methods := r.methods(hostName(req.Host), req.URL.Path)
+	if len(methods) == 0 {
+		return &refusal{status: http.StatusNotFound, text: "no route matches"}
+	}
+	return &refusal{status: http.StatusMethodNotAllowed, text: "the route does not take this method",
+		allow: strings.Join(methods, ", ")}
+}

@@ -1,0 +1,71 @@
+package gateway
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// RouteBody is the body of a Route of the bundled gateway. A request matches by host, method and path; the most specific
+// path template wins.
+type RouteBody struct {
+	Hosts    []string          `json:"hosts,omitempty"`   // exact host names without port; empty matches any
+	Methods  []string          `json:"methods,omitempty"` // upper case; empty matches any
+	Path     string            `json:"path"`              // OpenAPI template: /orders/{id}; a final {name...} matches the rest
+	Upstream string            `json:"upstream"`          // id of an Upstream
+	Auth     string            `json:"auth,omitempty"`    // "key" (default) or "none"
+	Scopes   []string          `json:"scopes,omitempty"`  // a key must hold all of them
+	Headers  map[string]string `json:"headers,omitempty"` // set on the request to the upstream
+	Timeout  Duration          `json:"timeout,omitempty"` // total, from request to response header; 0 means the upstream's
+	Spec     string            `json:"spec,omitempty"`    // id of the Spec that the route was imported from
+}
+
+// The values of RouteBody.Auth.
+const (
+	AuthKey  = "key"
+	AuthNone = "none"
+)
+
+// Check reports why the route cannot work. Whether its upstream exists is not looked at.
+func (b *RouteBody) Check() error {
+	if _, err := ParseTemplate(b.Path); err != nil {
+		return err
+	}
+	if b.Upstream == "" {
+		return errors.New("route names no upstream")
+	}
+	if b.Auth != "" && b.Auth != AuthKey && b.Auth != AuthNone {
+		return fmt.Errorf("auth must be %q or %q, not %q", AuthKey, AuthNone, b.Auth)
+	}
+	if b.Auth == AuthNone && len(b.Scopes) > 0 {
+		return errors.New("route asks for scopes but for no key")
+	}
+	for _, h := range b.Hosts {
+		if h == "" || strings.ContainsAny(h, ":/ ") || strings.ContainsFunc(h, isControl) {
+			return fmt.Errorf("host %q is not a bare host name", h)
+		}
+	}
+	for _, m := range b.Methods {
+		if !isToken(m) || strings.ToUpper(m) != m {
+			return fmt.Errorf("method %q is not an upper-case word", m)
+		}
+	}
+	for name, value := range b.Headers {
+		if !isToken(name) || strings.ContainsFunc(value, isControl) || slices.Contains(ownHeaders, strings.ToLower(name)) {
+			return fmt.Errorf("header %q cannot be set", name)
+		}
+	}
+	return nil
+}
+
+// ownHeaders are those that belong to the connection or to the proxy itself.
+var ownHeaders = []string{"connection", "content-length", "host", "keep-alive", "proxy-authenticate", "proxy-authorization",
+	"proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
+
+// isToken reports whether text is a token of RFC 9110, section 5.6.2.
+func isToken(text string) bool {
+	return text != "" && strings.IndexFunc(text, func(c rune) bool {
+		return (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && !strings.ContainsRune("!#$%&'*+-.^_`|~", c)
+	}) < 0
+}
