@@ -31,6 +31,7 @@ type serveOptions struct {
 	control, controlTokenFile  string
 	instance, region           string
 	tokenFile, tlsCert, tlsKey string
+	listenCerts, listenKeys    []string
 	peers                      []string
 	replication                string
 	lead                       bool
@@ -95,6 +96,8 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.tokenFile, "token-file", "", "`file` with the admin API's tokens, one role:token a line; roles: admin, operator, viewer, backup, replica")
 	f.StringVar(&o.tlsCert, "tls-cert", "", "`file` with the admin API's certificate chain (PEM)")
 	f.StringVar(&o.tlsKey, "tls-key", "", "`file` with the certificate's key (PEM)")
+	f.StringArrayVar(&o.listenCerts, "listen-cert", nil, "`file` with a certificate chain (PEM) of the data plane; repeatable, the first is for unknown hosts")
+	f.StringArrayVar(&o.listenKeys, "listen-key", nil, "`file` with the key (PEM) of a --listen-cert, in their order")
 	f.StringArrayVar(&o.peers, "peer", nil, "`URL` of another region's control plane; repeatable")
 	f.StringVar(&o.replication, "replication", replicationNone, "`kind` of replication between regions: none or async")
 	f.BoolVar(&o.lead, "leader", false, "lead if the store is new and no peer has led or followed yet (always so without replication)")
@@ -110,7 +113,7 @@ func runServe(ctx context.Context, a *app, o *serveOptions) error {
 	if err := o.check(); err != nil {
 		return usageError(err)
 	}
-	for _, file := range []string{o.tokenFile, o.controlTokenFile, o.tlsKey} {
+	for _, file := range append([]string{o.tokenFile, o.controlTokenFile, o.tlsKey}, o.listenKeys...) {
 		a.warnReadable(file)
 	}
 	if o.data == "" {
@@ -148,8 +151,6 @@ func (o *serveOptions) check() error {
 		return errors.New("--peer, --replication and --leader are for control planes")
 	case len(o.peers) > 0 && o.replication == replicationNone:
 		return errors.New("--peer needs --replication async")
-	case (o.tlsCert == "") != (o.tlsKey == ""):
-		return errors.New("--tls-cert and --tls-key go together")
 	case o.upstreamsAt != "" && !o.proxies():
 		return errors.New("--upstreams-at is for data planes")
 	case o.upstreamsAt != "" && !isAddress(o.upstreamsAt):
@@ -159,7 +160,7 @@ func (o *serveOptions) check() error {
 	case !isLoopback(o.admin) && (o.tokenFile == "" || o.tlsCert == ""):
 		return fmt.Errorf("--admin %s is reachable from other machines: that needs --token-file, --tls-cert and --tls-key", o.admin)
 	}
-	return errors.Join(o.checkBackup(), o.checkURLs())
+	return errors.Join(o.checkTLS(), o.checkBackup(), o.checkURLs())
 }
 
 // checkURLs refuses what is no address of a control plane. One that can never be reached would not be noticed: a leader

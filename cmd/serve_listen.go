@@ -15,19 +15,30 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"gwdr/gateway/admin"
+	"gwdr/internal/certs"
 )
 
 // listener is an http.Server on its socket.
 type listener struct {
 	*http.Server
-	socket    net.Listener
-	cert, key string // PEM files; empty: no TLS
+	socket net.Listener
+	certs  *certs.Set // nil: no TLS
 }
+
+func (l *listener) scheme() string {
+	if l.certs != nil {
+		return "https"
+	}
+	return "http"
+}
+
+func (l *listener) url() string { return l.scheme() + "://" + l.socket.Addr().String() }
 
 func (l *listener) run() error {
 	var err error
-	if l.cert != "" {
-		err = l.ServeTLS(l.socket, l.cert, l.key)
+	if l.certs != nil {
+		l.TLSConfig = l.certs.Config()
+		err = l.ServeTLS(l.socket, "", "")
 	} else {
 		err = l.Serve(l.socket)
 	}
@@ -56,31 +67,44 @@ func (in *instance) listen(stopping <-chan struct{}) ([]*listener, error) {
 		in.standby.api = &standbyAPI{server: api}
 		handler = in.standby.api
 	}
-	first, err := in.bind(o.admin, "--admin", handler)
+	first, err := in.bind(o.admin, "--admin", handler, o.adminPairs())
 	if err != nil {
 		return nil, err
 	}
-	first.cert, first.key = o.tlsCert, o.tlsKey
 	if in.proxy == nil {
 		return []*listener{first}, nil
 	}
-	second, err := in.bind(o.listen, "--listen", in.proxy)
+	second, err := in.bind(o.listen, "--listen", in.proxy, o.listenPairs())
 	if err != nil {
 		return nil, errors.Join(err, first.socket.Close())
 	}
-	api.Listen = "http://" + second.socket.Addr().String() // nobody is served yet
+	if second.certs == nil { // who speaks HTTP/2 from the first byte on, as gRPC does
+		second.Protocols = new(http.Protocols)
+		second.Protocols.SetHTTP1(true)
+		second.Protocols.SetUnencryptedHTTP2(true)
+	}
+	api.Listen = second.url() // nobody is served yet
 	if in.standby != nil {
 		in.standby.api.become(in.standby, nil)
 	}
 	return []*listener{first, second}, nil
 }
 
-func (in *instance) bind(address, flag string, handler http.Handler) (*listener, error) {
+// bind opens a socket, of TLS if there are certificates.
+func (in *instance) bind(address, flag string, handler http.Handler, pairs []certs.Pair) (*listener, error) {
+	var set *certs.Set
+	if len(pairs) > 0 {
+		var err error
+		if set, err = certs.Load(pairs, in.Log); err != nil {
+			return nil, fmt.Errorf("%s: %w", flag, err)
+		}
+		in.measureCertificates(flag, set)
+	}
 	socket, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, withHint(fmt.Errorf("open socket: %w", err), "choose another address by %s", flag)
 	}
-	return &listener{socket: socket, Server: &http.Server{
+	return &listener{socket: socket, certs: set, Server: &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       2 * time.Minute,
@@ -98,9 +122,9 @@ func (in *instance) announce(servers []*listener) error {
 	}{Admin: servers[0].socket.Addr().String(), PID: os.Getpid()}
 	if len(servers) > 1 {
 		ready.Listen = servers[1].socket.Addr().String()
-		in.progress("serving on http://%s", ready.Listen)
+		in.progress("serving on %s", servers[1].url())
 	}
-	in.progress("admin API on http://%s", ready.Admin)
+	in.progress("admin API on %s", servers[0].url())
 	return writeReady(in.options.readyFile, ready)
 }
 
