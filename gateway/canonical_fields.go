@@ -20,7 +20,7 @@ type rules map[string]rule
 var fieldRules = map[Kind]rules{
 	Route: {
 		"hosts": hosts, "methods": set, "scopes": set, "headers": unlessEmpty, "auth": unless("", AuthKey), "spec": unless(""),
-		"timeout": duration(0),
+		"timeout": duration(0), "limit": limit,
 	},
 	Upstream: {
 		"endpoints": endpoints, "balance": unless("", RoundRobin), "health": health, "retries": unlessNumber("0", "2"),
@@ -152,6 +152,13 @@ func endpoints(value any) any {
 	}
 	slices.SortFunc(list, func(a, b any) int { return bytes.Compare(Encode(a), Encode(b)) })
 	return list
+}
+
+func limit(value any) any {
+	if fields, ok := value.(map[string]any); ok {
+		rules{"burst": unlessNumber("0"), "per": unless("", PerKey)}.apply(fields)
+	}
+	return value
 }
 
 // outlier says something even if it is empty: that there is one.

@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 )
@@ -18,7 +20,8 @@ type RouteBody struct {
 	Scopes   []string          `json:"scopes,omitempty"`  // a key must hold all of them
 	Headers  map[string]string `json:"headers,omitempty"` // set on the request to the upstream
 	Timeout  Duration          `json:"timeout,omitempty"` // total, from request to response header; 0 means the upstream's
-	Spec     string            `json:"spec,omitempty"`    // id of the Spec that the route was imported from
+	Limit    *Limit            `json:"limit,omitempty"`
+	Spec     string            `json:"spec,omitempty"` // id of the Spec that the route was imported from
 }
 
 // The values of RouteBody.Auth.
@@ -26,6 +29,46 @@ const (
 	AuthKey  = "key"
 	AuthNone = "none"
 )
+
+// Limit is how many requests of a route pass; those beyond are answered 429.
+type Limit struct {
+	Rate  float64 `json:"rate"`            // per second, from 0.001 to a million
+	Burst int     `json:"burst,omitempty"` // so many at once; 0 means what Rate gives in a second, at least one
+	Per   string  `json:"per,omitempty"`   // who has so many: each "key" (default), each "address", or the "route" as a whole
+}
+
+// The values of Limit.Per.
+const (
+	PerKey     = "key"
+	PerAddress = "address"
+	PerRoute   = "route"
+)
+
+// WithDefaults returns the limit with what is zero replaced by what that means.
+func (l Limit) WithDefaults() Limit {
+	l.Burst = cmp.Or(l.Burst, int(math.Ceil(l.Rate)))
+	l.Per = cmp.Or(l.Per, PerKey)
+	return l
+}
+
+const most = 1_000_000 // requests of a limit, a second or at once
+
+// check reports why the limit cannot work for a route that asks for a key, or does not.
+func (l *Limit) check(guarded bool) error {
+	switch {
+	case l == nil:
+		return nil
+	case l.Rate < 0.001 || l.Rate > most:
+		return fmt.Errorf("limit: rate must be 0.001 to %d requests a second, not %v", most, l.Rate)
+	case l.Burst < 0 || l.Burst > most:
+		return fmt.Errorf("limit: burst must be 1 to %d requests, not %d", most, l.Burst)
+	case !slices.Contains([]string{"", PerKey, PerAddress, PerRoute}, l.Per):
+		return fmt.Errorf("limit: per must be %q, %q or %q, not %q", PerKey, PerAddress, PerRoute, l.Per)
+	case !guarded && l.WithDefaults().Per == PerKey:
+		return fmt.Errorf("limit: the route asks for no key: say per %q or %q", PerAddress, PerRoute)
+	}
+	return nil
+}
 
 // Check reports why the route cannot work. Whether its upstream exists is not looked at.
 func (b *RouteBody) Check() error {
@@ -56,7 +99,7 @@ func (b *RouteBody) Check() error {
 			return fmt.Errorf("header %q cannot be set", name)
 		}
 	}
-	return nil
+	return b.Limit.check(b.Auth != AuthNone)
 }
 
 // ownHeaders are those that belong to the connection or to the proxy itself.

@@ -133,7 +133,7 @@ func BenchmarkAuthenticate(b *testing.B) {
 	header := http.Header{"Authorization": {"Bearer " + text}}
 	b.ReportAllocs()
 	for b.Loop() {
-		if f := edit.ring.authenticate(header, []string{"read"}, storeA.Time); f != nil {
+		if _, f := edit.ring.authenticate(header, []string{"read"}, storeA.Time); f != nil {
 			b.Fatal(f)
 		}
 	}

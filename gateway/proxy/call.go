@@ -14,6 +14,7 @@ type call struct {
 	answer  *recorder
 	start   time.Time
 	route   *route
+	key     string // id of the key that it came with, where the route asks for one
 }
 
 // ServeHTTP finds the request's route, checks its key and passes it on.
@@ -32,7 +33,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve takes the steps, in this order, until one refuses.
 func (c *call) serve() *refusal {
-	for _, step := range [...]func(*call) *refusal{(*call).match, (*call).authenticate, (*call).forward} {
+	for _, step := range [...]func(*call) *refusal{(*call).match, (*call).authenticate, (*call).limit, (*call).forward} {
 		if f := step(c); f != nil {
 			return f
 		}
@@ -56,11 +57,26 @@ func (c *call) match() *refusal {
 }
 
 // authenticate checks the key, where the route asks for one.
-func (c *call) authenticate() *refusal {
-	if !c.route.guarded {
+func (c *call) authenticate() (f *refusal) {
+	if c.route.guarded {
+		c.key, f = c.config.keys.authenticate(c.request.Header, c.route.scopes, c.options.Now())
+	}
+	return f
+}
+
+// limit counts the request, where the route has a limit, and says how the client stands with it.
+func (c *call) limit() *refusal {
+	l := c.route.limit
+	if l == nil {
 		return nil
 	}
-	return c.config.keys.authenticate(c.request.Header, c.route.scopes, c.options.Now())
+	s := c.limits.take(bucket{route: c.route.id, who: l.who(c)}, l, c.start)
+	l.tell(c.answer.Header(), s)
+	if s.wait > 0 {
+		c.metrics.limited.Inc()
+		return &refusal{status: http.StatusTooManyRequests, text: "too many requests", retry: s.wait}
+	}
+	return nil
 }
 
 // forward passes the request on, and answers it.

@@ -34,6 +34,7 @@ type route struct {
 	scopes   []string
 	headers  http.Header
 	timeout  time.Duration // 0 means the upstream's
+	limit    *limit        // nil: none
 }
 
 // with returns the configuration after the changes, or an error that names the first entity it cannot work with. It has
@@ -150,7 +151,7 @@ func newRoute(id string, body []byte) (*route, error) {
 		return nil, err
 	}
 	r := &route{id: id, methods: b.Methods, template: template, upstream: b.Upstream, guarded: b.Auth != gateway.AuthNone,
-		scopes: b.Scopes, timeout: time.Duration(b.Timeout)}
+		scopes: b.Scopes, timeout: time.Duration(b.Timeout), limit: newLimit(b.Limit)}
 	if len(r.methods) == 0 {
 		r.methods = []string{""}
 	}

@@ -96,15 +96,16 @@ func newCredential(body []byte) (*credential, error) {
 	return c, nil
 }
 
-// authenticate decides on the request's key. Whether a key is revoked, expired or too weak is told only to who holds it.
-func (k *keyring) authenticate(header http.Header, scopes []string, now time.Time) *refusal {
+// authenticate decides on the request's key, and returns its id. Whether a key is revoked, expired or too weak is told only to
+// who holds it.
+func (k *keyring) authenticate(header http.Header, scopes []string, now time.Time) (id string, f *refusal) {
 	text, ok := presentedKey(header)
 	if !ok {
-		return unauthorized("an API key is required")
+		return "", unauthorized("an API key is required")
 	}
 	token, err := gateway.ParseToken(text)
 	if err != nil {
-		return unauthorized("the API key is malformed")
+		return "", unauthorized("the API key is malformed")
 	}
 	c := k.get(token.ID)
 	if c == nil {
@@ -112,8 +113,13 @@ func (k *keyring) authenticate(header http.Header, scopes []string, now time.Tim
 	}
 	sum := token.Sum()
 	if subtle.ConstantTimeCompare(sum[:], c.sum[:]) != 1 || !c.known {
-		return unauthorized("the API key is not valid")
+		return "", unauthorized("the API key is not valid")
 	}
+	return token.ID, c.refuse(scopes, now)
+}
+
+// refuse says why the key, whose holder asks, does not open what asks for the scopes.
+func (c *credential) refuse(scopes []string, now time.Time) *refusal {
 	if c.revoked {
 		return unauthorized("the API key is revoked")
 	}

@@ -129,7 +129,7 @@ func FuzzAuthenticate(f *testing.F) {
 	f.Add("Bearer gwk_0123456789abcdef_x", "gwk_", "x-api-key")
 	f.Fuzz(func(t *testing.T, authorization, key, name string) {
 		h := http.Header{"Authorization": {authorization}, keyHeader: {key}}
-		if refusal := (&keyring{}).authenticate(h, nil, time.Now()); refusal == nil {
+		if _, refusal := (&keyring{}).authenticate(h, nil, time.Now()); refusal == nil {
 			t.Errorf("%v opens an empty ring", h)
 		}
 		stripKey(h)

@@ -15,6 +15,7 @@ type metrics struct {
 	duration prometheus.Histogram
 	rejected prometheus.Counter
 	retries  prometheus.Counter
+	limited  prometheus.Counter
 	revision *prometheus.Desc
 	healthy  *prometheus.Desc
 }
@@ -31,6 +32,8 @@ func newMetrics(g *Gateway) *metrics {
 			Help: "Configurations that were refused or could not be compiled; the last good one stayed."}),
 		retries: prometheus.NewCounter(prometheus.CounterOpts{Name: "gwdr_retries_total",
 			Help: "Further attempts of requests at another endpoint."}),
+		limited: prometheus.NewCounter(prometheus.CounterOpts{Name: "gwdr_limited_total",
+			Help: "Requests that were refused because of their route's limit."}),
 		revision: prometheus.NewDesc("gwdr_config_revision", "Revision of the configuration that is served.", nil, nil),
 		healthy: prometheus.NewDesc("gwdr_endpoint_healthy", "Whether requests are sent to the endpoint.",
 			[]string{"upstream", "endpoint"}, nil),
@@ -46,7 +49,7 @@ func newMetrics(g *Gateway) *metrics {
 }
 
 func (m *metrics) register(r prometheus.Registerer) error {
-	for _, c := range []prometheus.Collector{m, m.requests, m.duration, m.rejected, m.retries} {
+	for _, c := range []prometheus.Collector{m, m.requests, m.duration, m.rejected, m.retries, m.limited} {
 		if err := r.Register(c); err != nil {
 			return err
 		}

@@ -37,6 +37,7 @@ type Gateway struct {
 	proxyLog *log.Logger
 	metrics  *metrics
 	buffers  bufferPool
+	limits   *limiter
 	live     atomic.Pointer[config] // nil until something is loaded
 	keeper   *keeper
 	hears    atomic.Pointer[bool] // the control plane that is followed; nil: there is none
@@ -53,7 +54,7 @@ type Gateway struct {
 
 // New returns a Gateway that has nothing loaded yet and answers 503. Close it.
 func New(o Options) (*Gateway, error) {
-	g := &Gateway{options: o, log: o.Log, state: gateway.NewState()}
+	g := &Gateway{options: o, log: o.Log, state: gateway.NewState(), limits: newLimiter()}
 	if g.options.Now == nil {
 		g.options.Now = time.Now
 	}
