@@ -41,9 +41,12 @@ const (
 	FailOpen   = "fail-open"   // try them all the same
 )
 
+// H2C is the scheme of endpoints that speak HTTP/2 without TLS.
+const H2C = "h2c"
+
 // Endpoint is one address of an Upstream.
 type Endpoint struct {
-	URL      string `json:"url"`                // scheme://host:port
+	URL      string `json:"url"`                // scheme://host:port; scheme http, https, or h2c: HTTP/2 without TLS, as gRPC may have it
 	Priority int    `json:"priority,omitempty"` // failover: the lowest priority that has a healthy endpoint serves
 	Weight   int    `json:"weight,omitempty"`   // share of the requests, 1 to 100; 0 means 1
 }
@@ -124,8 +127,8 @@ func (e Endpoint) check(number int) error {
 	if err != nil { // it would repeat a password
 		return fmt.Errorf("endpoint %d is not a URL", number)
 	}
-	if (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" {
-		return fmt.Errorf("endpoint %q is not of the form http://host:port", u.Redacted())
+	if !slices.Contains([]string{"http", "https", H2C}, u.Scheme) || u.Hostname() == "" {
+		return fmt.Errorf("endpoint %q is not of the form http://host:port (or https, or h2c)", u.Redacted())
 	}
 	if (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 		return fmt.Errorf("endpoint %q has more than scheme, host and port", u.Redacted())

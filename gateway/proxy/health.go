@@ -26,7 +26,7 @@ func (u *upstream) start(changed func(u *upstream, e *endpoint, healthy bool)) {
 	for _, e := range u.endpoints {
 		c := &checker{upstream: u, endpoint: e, changed: changed, client: &http.Client{
 			// a connection of its own each time: an idle one says nothing about the next
-			Transport:     &http.Transport{DisableKeepAlives: true, DisableCompression: true},
+			Transport:     newTransport(time.Duration(u.check.Timeout)).once(),
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}}
 		u.checks.Go(func() { c.run(ctx) })

@@ -164,7 +164,7 @@ func (g *Gateway) swap(current, next *config) {
 			u.inherit(old)
 		}
 		if g.options.UpstreamsAt != "" {
-			u.divert(g.options.UpstreamsAt)
+			u.transport.divert(g.options.UpstreamsAt)
 			continue
 		}
 		u.start(g.healthChanged)

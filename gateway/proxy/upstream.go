@@ -3,8 +3,6 @@ package proxy
 import (
 	"cmp"
 	"context"
-	"net"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -23,7 +21,7 @@ type upstream struct {
 	check     gateway.HealthCheck
 	outlier   outlier
 	endpoints []*endpoint
-	transport *http.Transport
+	transport *transport
 	stop      context.CancelFunc // ends the health checks; nil while they have not begun
 	checks    sync.WaitGroup
 
@@ -51,31 +49,6 @@ func newUpstream(id string, body []byte) (*upstream, error) {
 	}
 	u.transport = newTransport(time.Duration(cmp.Or(b.ConnectTimeout, gateway.Duration(time.Second))))
 	return u, nil
-}
-
-// newTransport keeps many idle connections, as all requests go to few hosts, and lets bodies pass as they are. The time
-// to the response header is limited for all attempts together, by the exchange.
-func newTransport(connect time.Duration) *http.Transport {
-	dialer := &net.Dialer{Timeout: connect, KeepAlive: 15 * time.Second}
-	return &http.Transport{
-		DialContext:           dialer.DialContext,
-		TLSHandshakeTimeout:   connect,
-		MaxIdleConnsPerHost:   256,
-		IdleConnTimeout:       90 * time.Second,
-		ExpectContinueTimeout: time.Second,
-		DisableCompression:    true,
-		ForceAttemptHTTP2:     true,
-		WriteBufferSize:       16 << 10,
-		ReadBufferSize:        16 << 10,
-	}
-}
-
-// divert makes all connections to the address, whatever the endpoints say, and none of them encrypted. The upstream must not
-// serve yet.
-func (u *upstream) divert(address string) {
-	dial := u.transport.DialContext
-	there := func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, "tcp", address) }
-	u.transport.DialContext, u.transport.DialTLSContext = there, there
 }
 
 // inherit takes over what the upstream of the same id that is replaced knew of endpoints that stay.
