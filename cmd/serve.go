@@ -32,6 +32,8 @@ type serveOptions struct {
 	instance, region           string
 	tokenFile, tlsCert, tlsKey string
 	listenCerts, listenKeys    []string
+	trusted                    []string
+	accessLog                  string
 	peers                      []string
 	replication                string
 	lead                       bool
@@ -98,6 +100,8 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.tlsKey, "tls-key", "", "`file` with the certificate's key (PEM)")
 	f.StringArrayVar(&o.listenCerts, "listen-cert", nil, "`file` with a certificate chain (PEM) of the data plane; repeatable, the first is for unknown hosts")
 	f.StringArrayVar(&o.listenKeys, "listen-key", nil, "`file` with the key (PEM) of a --listen-cert, in their order")
+	f.StringArrayVar(&o.trusted, "trust-proxy", nil, "`address` or network (10.0.0.0/8) of proxies in front that say truly whom they ask for; repeatable")
+	f.StringVar(&o.accessLog, "access-log", "", "`file` for a line of JSON for each request, or - for standard output")
 	f.StringArrayVar(&o.peers, "peer", nil, "`URL` of another region's control plane; repeatable")
 	f.StringVar(&o.replication, "replication", replicationNone, "`kind` of replication between regions: none or async")
 	f.BoolVar(&o.lead, "leader", false, "lead if the store is new and no peer has led or followed yet (always so without replication)")
@@ -160,7 +164,7 @@ func (o *serveOptions) check() error {
 	case !isLoopback(o.admin) && (o.tokenFile == "" || o.tlsCert == ""):
 		return fmt.Errorf("--admin %s is reachable from other machines: that needs --token-file, --tls-cert and --tls-key", o.admin)
 	}
-	return errors.Join(o.checkTLS(), o.checkBackup(), o.checkURLs())
+	return errors.Join(o.checkFront(), o.checkBackup(), o.checkURLs())
 }
 
 // checkURLs refuses what is no address of a control plane. One that can never be reached would not be noticed: a leader

@@ -28,6 +28,7 @@ type instance struct {
 	proxy   *proxy.Gateway   // nil on a control plane
 	source  proxy.Source     // what proxy follows; nil: nothing
 	lock    *os.File         // holds the data directory; nil on a control plane, whose store does
+	access  *os.File         // nil without a file for the access log
 	standby *standby         // nil unless it serves from a backup
 
 	background context.Context // ends when the instance stops serving
@@ -111,9 +112,7 @@ func (in *instance) openData() (err error) {
 			return inUse(err)
 		}
 	}
-	in.proxy, err = proxy.New(proxy.Options{Instance: o.instance, Region: o.region, LastGood: in.lastGood(),
-		UpstreamsAt: o.upstreamsAt, Metrics: in.metrics, Log: in.Log, Now: o.clock()})
-	if err != nil {
+	if err = in.openProxy(); err != nil {
 		return err
 	}
 	if in.store != nil {
@@ -195,6 +194,9 @@ func (in *instance) close() error {
 	}
 	if in.store != nil {
 		errs = append(errs, in.store.Close())
+	}
+	if in.access != nil {
+		errs = append(errs, in.access.Close())
 	}
 	if in.lock != nil {
 		errs = append(errs, in.lock.Close())

@@ -14,8 +14,8 @@ func hostName(host string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-// clientAddress is where the request comes from, without the port. What the client says of others before it is not believed.
-func clientAddress(req *http.Request) string {
+// peerAddress is where the connection comes from, without the port.
+func peerAddress(req *http.Request) string {
 	host, _, err := net.SplitHostPort(req.RemoteAddr)
 	if err != nil { // a server's is always host:port
 		return req.RemoteAddr

@@ -15,6 +15,7 @@ type call struct {
 	start   time.Time
 	route   *route
 	key     string // id of the key that it came with, where the route asks for one
+	tried   []*endpoint
 }
 
 // ServeHTTP finds the request's route, checks its key and passes it on.
@@ -24,10 +25,19 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := &call{Gateway: g, config: g.live.Load(), request: r, answer: &recorder{ResponseWriter: w}, start: time.Now()}
-	defer func() { g.metrics.observe(c.answer.status, time.Since(c.start)) }() // also when the reverse proxy aborts the answer
+	defer c.end() // also when the reverse proxy aborts the answer
 	if f := c.serve(); f != nil {
 		g.identify(w.Header())
 		f.write(c.answer)
+	}
+}
+
+// end counts the answer, and says what became of the request.
+func (c *call) end() {
+	took := time.Since(c.start)
+	c.metrics.observe(c.answer.status, took)
+	if c.options.Access != nil {
+		c.tell(took)
 	}
 }
 
@@ -82,6 +92,7 @@ func (c *call) limit() *refusal {
 // forward passes the request on, and answers it.
 func (c *call) forward() *refusal {
 	x := &exchange{gateway: c.Gateway, route: c.route, upstream: c.config.upstreams[c.route.upstream]}
+	defer func() { c.tried = x.tried }() // also when the reverse proxy aborts the answer
 	x.serve(c.answer, c.request)
 	return nil
 }

@@ -28,7 +28,7 @@ type exchange struct {
 func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
 	x.control = http.NewResponseController(w)
 	if x.upstream.balance == gateway.IPHash {
-		x.client = hashOf(clientAddress(r))
+		x.client = hashOf(x.gateway.clientAddress(r))
 	}
 	defer func() { // the answer has been passed on, or it broke off; so has what an upgrade made of the connection
 		x.once.cut()
@@ -48,7 +48,7 @@ func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
 // rewrite makes the upstream's request. The client's path, query and Host pass as they are; the reverse proxy has already
 // dropped hop-by-hop headers and what the client claims to have been forwarded for.
 func (x *exchange) rewrite(p *httputil.ProxyRequest) {
-	p.SetXForwarded()
+	x.gateway.forwardedFor(p)
 	p.Out.URL.RawQuery = p.In.URL.RawQuery // the gateway decides nothing by it, so it need not be cleaned
 	if x.route.guarded {
 		stripKey(p.Out.Header)

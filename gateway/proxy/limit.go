@@ -38,7 +38,7 @@ func (l *limit) who(c *call) string {
 	case gateway.PerKey:
 		return c.key
 	case gateway.PerAddress:
-		return network(clientAddress(c.request))
+		return network(c.clientAddress(c.request))
 	}
 	return ""
 }

@@ -8,6 +8,7 @@ import (
 	"log"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,7 +26,10 @@ type Options struct {
 	// UpstreamsAt is the host:port that every upstream is reached at instead of its own, unencrypted and without health checks:
 	// for a configuration that is tried out and must not reach what it names. Empty: upstreams are where they say.
 	UpstreamsAt string
-	Metrics     prometheus.Registerer
+	// Trusted are the proxies in front, which say truly for whom they ask. What others say of that is dropped.
+	Trusted []netip.Prefix
+	Access  *slog.Logger // gets a line for each request that was answered; nil: nobody does
+	Metrics prometheus.Registerer
 	Log         *slog.Logger
 	Now         func() time.Time // the clock by which keys expire; nil: the machine's
 }

@@ -38,10 +38,18 @@ func (f *refusal) write(w http.ResponseWriter) {
 // wholeSeconds rounds up.
 func wholeSeconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
 
-// recorder remembers the status that was answered.
+// recorder remembers what was answered.
 type recorder struct {
 	http.ResponseWriter
 	status int
+	bytes  int64 // of the body
+}
+
+// Write counts.
+func (r *recorder) Write(b []byte) (int, error) {
+	n, err := r.ResponseWriter.Write(b)
+	r.bytes += int64(n)
+	return n, err
 }
 
 // WriteHeader notes the first final status; informational ones come before it.

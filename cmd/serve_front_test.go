@@ -94,3 +94,32 @@ func TestServeRefusesCertificates(t *testing.T) {
 		}
 	}
 }
+
+// TestServeAccessLog: a line for each request, for whom a trusted proxy says that it asks.
+func TestServeAccessLog(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "access.log")
+	s := serveUntilEnd(t, t.TempDir(), "--access-log", file, "--trust-proxy", "127.0.0.1")
+	req, err := http.NewRequest(http.MethodGet, "http://"+s.Listen+"/none", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("X-Forwarded-For", "203.0.113.7")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	s.end()
+	text, err := os.ReadFile(file)
+	if err != nil || !strings.Contains(string(text), `"client":"203.0.113.7","method":"GET"`) {
+		t.Errorf("%s, %v", text, err)
+	}
+	for _, c := range []struct{ flag, value, says string }{
+		{"--trust-proxy", "anybody", "neither an address nor a network"},
+		{"--trust-proxy", "10.0.0.0/33", "neither an address nor a network"},
+	} {
+		if says := serveFails(t, exitUsage, "serve", "--data", t.TempDir(), c.flag, c.value); !strings.Contains(says, c.says) {
+			t.Errorf("%s %s: %s", c.flag, c.value, says)
+		}
+	}
+}
