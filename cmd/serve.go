@@ -39,6 +39,7 @@ type serveOptions struct {
 	lead                       bool
 	readyFile                  string
 	exitOnEOF                  bool
+	supervise, inherited       int
 	drain                      time.Duration
 	backup                     fromBackup
 	upstreamsAt                string
@@ -78,7 +79,9 @@ GET /v1 of the admin API lists its endpoints; docs/admin-api.md describes them.`
   curl -X POST 127.0.0.1:8081/v1/keys -d '{}'
   curl 127.0.0.1:8080/ -H 'Authorization: Bearer gwk_...'`,
 		Args: o.backup.arguments,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runServe(cmd.Context(), a, o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runServe(cmd.Context(), a, o, flagsOf(cmd.Flags(), ownByWorkers))
+		},
 	}
 	o.addFlags(cmd)
 	o.backup.addFlags(a, cmd)
@@ -107,13 +110,17 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.BoolVar(&o.lead, "leader", false, "lead if the store is new and no peer has led or followed yet (always so without replication)")
 	f.StringVar(&o.readyFile, "ready-file", "", "`file` to write {\"listen\",\"admin\",\"pid\"} to once everything is served")
 	f.BoolVar(&o.exitOnEOF, "exit-on-stdin-eof", false, "stop when stdin ends: with the process that started this one")
+	f.IntVar(&o.supervise, "supervise", 0, "serve by so many `workers`, which are started again when they crash; SIGHUP puts new ones in their place")
+	f.IntVar(&o.inherited, "listen-fd", 0, "`descriptor` of the socket of --listen: of a worker")
+	_ = f.MarkHidden("listen-fd")
 	f.StringVar(&o.upstreamsAt, "upstreams-at", "", "reach every upstream at this `address` (host:port) instead, unencrypted and without health checks: for rehearsals")
 	f.StringVar(&o.clockFile, "clock-file", "", "`file` that says by how much the clock for keys is wrong, such as 5m or -1h: for drills")
 	_ = f.MarkHidden("clock-file")
 	f.DurationVar(&o.drain, "drain", 5*time.Second, "how long a stop waits for requests under way")
 }
 
-func runServe(ctx context.Context, a *app, o *serveOptions) error {
+// runServe serves until ctx ends. The flags are those of workers, if there are to be any.
+func runServe(ctx context.Context, a *app, o *serveOptions, flags []string) error {
 	if err := o.check(); err != nil {
 		return usageError(err)
 	}
@@ -133,6 +140,9 @@ func runServe(ctx context.Context, a *app, o *serveOptions) error {
 			_, _ = io.Copy(io.Discard, a.Stdin) // an error is an end too
 			cancel()
 		}()
+	}
+	if o.supervise > 0 {
+		return runSupervised(ctx, a, o, flags)
 	}
 	in := &instance{app: a, options: o}
 	err := in.open(ctx)
@@ -164,7 +174,7 @@ func (o *serveOptions) check() error {
 	case !isLoopback(o.admin) && (o.tokenFile == "" || o.tlsCert == ""):
 		return fmt.Errorf("--admin %s is reachable from other machines: that needs --token-file, --tls-cert and --tls-key", o.admin)
 	}
-	return errors.Join(o.checkFront(), o.checkBackup(), o.checkURLs())
+	return errors.Join(o.checkFront(), o.checkSupervise(), o.checkBackup(), o.checkURLs())
 }
 
 // checkURLs refuses what is no address of a control plane. One that can never be reached would not be noticed: a leader

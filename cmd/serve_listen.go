@@ -100,7 +100,7 @@ func (in *instance) bind(address, flag string, handler http.Handler, pairs []cer
 		}
 		in.measureCertificates(flag, set)
 	}
-	socket, err := net.Listen("tcp", address)
+	socket, err := in.socket(address, flag)
 	if err != nil {
 		return nil, withHint(fmt.Errorf("open socket: %w", err), "choose another address by %s", flag)
 	}
@@ -111,6 +111,16 @@ func (in *instance) bind(address, flag string, handler http.Handler, pairs []cer
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(in.Log.Handler(), slog.LevelDebug),
 	}}, nil
+}
+
+// socket opens one, or takes that of --listen from the supervisor.
+func (in *instance) socket(address, flag string) (net.Listener, error) {
+	if fd := in.options.inherited; fd != 0 && flag == "--listen" {
+		file := os.NewFile(uintptr(fd), flag)
+		defer file.Close()
+		return net.FileListener(file)
+	}
+	return net.Listen("tcp", address)
 }
 
 // announce tells people and --ready-file where everything is served.
