@@ -1,17 +1,21 @@
 package cmd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gwdr/gateway/proxy"
 	"gwdr/internal/certs"
+	"gwdr/internal/telemetry"
 )
 
 // checkFront refuses what would not be served as it was meant.
@@ -57,8 +61,55 @@ func (in *instance) openProxy() (err error) {
 	if options.Access, err = in.openAccessLog(); err != nil {
 		return err
 	}
+	if err = in.traceRequests(&options); err != nil {
+		return err
+	}
 	in.proxy, err = proxy.New(options)
 	return err
+}
+
+// traceRequests makes traces, if the variables of OpenTelemetry say where to.
+func (in *instance) traceRequests(options *proxy.Options) error {
+	collector, err := in.traceEndpoint()
+	if err != nil {
+		return usageError(err)
+	}
+	if collector == nil {
+		return nil
+	}
+	if in.traces, err = telemetry.NewRequests(context.Background(), version()); err != nil {
+		return errors.New(withoutPath(err.Error(), true))
+	}
+	options.Trace = tracer{in.traces}
+	return nil
+}
+
+// endTraces sends the last traces. A collector that does not take them is no more than a warning.
+func (in *instance) endTraces() {
+	if in.traces == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), tracePatience)
+	defer cancel()
+	if err := in.traces.Close(ctx); err != nil {
+		in.Log.Warn("the last traces are lost", "error", withoutPath(err.Error(), true))
+	}
+}
+
+// tracer is telemetry's, for the proxy.
+type tracer struct{ *telemetry.Requests }
+
+// Begin implements proxy.Tracer.
+func (t tracer) Begin(header http.Header, at time.Time) proxy.Span {
+	return span{t.Requests.Begin(header, at)}
+}
+
+type span struct{ telemetry.Request }
+
+// End implements proxy.Span.
+func (s span) End(o proxy.Outcome) {
+	s.Request.End(telemetry.Served{Method: o.Method, Scheme: o.Scheme, Host: o.Host, Path: o.Path, Client: o.Client, Route: o.Route,
+		Upstream: o.Upstream, Endpoint: o.Endpoint, Key: o.Key, Status: o.Status, Attempts: o.Attempts})
 }
 
 // openAccessLog opens --access-log; without one there is nobody to tell.

@@ -123,3 +123,24 @@ func TestServeAccessLog(t *testing.T) {
 		}
 	}
 }
+
+// TestServeTraces: a request's span is at the collector once the gateway has ended.
+func TestServeTraces(t *testing.T) {
+	bodies := make(chan []byte, 10)
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		bodies <- body
+	}))
+	t.Cleanup(collector.Close)
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
+	s := serveUntilEnd(t, t.TempDir())
+	s.status("/none")
+	s.end()
+	if text := string(<-bodies); !strings.Contains(text, "/none") || !strings.Contains(text, "http.response.status_code") {
+		t.Errorf("the collector got %q", text)
+	}
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "nowhere")
+	if says := serveFails(t, exitUsage, "serve", "--data", t.TempDir(), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"); !strings.Contains(says, "not of the form") {
+		t.Errorf("it says %s", says)
+	}
+}

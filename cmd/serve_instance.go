@@ -15,6 +15,7 @@ import (
 	"gwdr/gateway/proxy"
 	"gwdr/gateway/replica"
 	"gwdr/gateway/store"
+	"gwdr/internal/telemetry"
 )
 
 // instance is one running gwdr serve.
@@ -23,13 +24,14 @@ type instance struct {
 	options *serveOptions
 
 	metrics *prometheus.Registry
-	store   *store.Store     // nil on a data plane
-	replica *replica.Replica // nil without replication
-	proxy   *proxy.Gateway   // nil on a control plane
-	source  proxy.Source     // what proxy follows; nil: nothing
-	lock    *os.File         // holds the data directory; nil on a control plane, whose store does
-	access  *os.File         // nil without a file for the access log
-	standby *standby         // nil unless it serves from a backup
+	store   *store.Store        // nil on a data plane
+	replica *replica.Replica    // nil without replication
+	proxy   *proxy.Gateway      // nil on a control plane
+	source  proxy.Source        // what proxy follows; nil: nothing
+	lock    *os.File            // holds the data directory; nil on a control plane, whose store does
+	traces  *telemetry.Requests // nil: nobody wants them
+	access  *os.File            // nil without a file for the access log
+	standby *standby            // nil unless it serves from a backup
 
 	background context.Context // ends when the instance stops serving
 }
@@ -195,6 +197,7 @@ func (in *instance) close() error {
 	if in.store != nil {
 		errs = append(errs, in.store.Close())
 	}
+	in.endTraces()
 	if in.access != nil {
 		errs = append(errs, in.access.Close())
 	}

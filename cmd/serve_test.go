@@ -88,8 +88,11 @@ func (s *served) end() {
 
 func homeIn(dir string) func(string) string {
 	return func(name string) string {
-		if name == "HOME" {
+		switch {
+		case name == "HOME":
 			return dir
+		case strings.HasPrefix(name, "OTEL_"): // the exporter reads these by itself
+			return os.Getenv(name)
 		}
 		return ""
 	}

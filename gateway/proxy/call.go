@@ -16,6 +16,7 @@ type call struct {
 	route   *route
 	key     string // id of the key that it came with, where the route asks for one
 	tried   []*endpoint
+	span    Span // nil: nobody traces
 }
 
 // ServeHTTP finds the request's route, checks its key and passes it on.
@@ -25,6 +26,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := &call{Gateway: g, config: g.live.Load(), request: r, answer: &recorder{ResponseWriter: w}, start: time.Now()}
+	if g.options.Trace != nil {
+		c.span = g.options.Trace.Begin(r.Header, c.start)
+	}
 	defer c.end() // also when the reverse proxy aborts the answer
 	if f := c.serve(); f != nil {
 		g.identify(w.Header())
@@ -36,8 +40,15 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (c *call) end() {
 	took := time.Since(c.start)
 	c.metrics.observe(c.answer.status, took)
+	if c.options.Access == nil && c.span == nil {
+		return
+	}
+	o := c.outcome(took)
 	if c.options.Access != nil {
-		c.tell(took)
+		o.write(c.options.Access)
+	}
+	if c.span != nil {
+		c.span.End(o)
 	}
 }
 
@@ -91,7 +102,7 @@ func (c *call) limit() *refusal {
 
 // forward passes the request on, and answers it.
 func (c *call) forward() *refusal {
-	x := &exchange{gateway: c.Gateway, route: c.route, upstream: c.config.upstreams[c.route.upstream]}
+	x := &exchange{gateway: c.Gateway, route: c.route, upstream: c.config.upstreams[c.route.upstream], span: c.span}
 	defer func() { c.tried = x.tried }() // also when the reverse proxy aborts the answer
 	x.serve(c.answer, c.request)
 	return nil

@@ -15,6 +15,7 @@ type exchange struct {
 	gateway  *Gateway
 	route    *route
 	upstream *upstream
+	span     Span                          // nil: nobody traces
 	body     func() (io.ReadCloser, error) // the body for the next attempt
 	once     *onceBody                     // what the client sends; nil if that is nothing
 	safe     bool                          // the request may be made twice
@@ -52,6 +53,9 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 	p.Out.URL.RawQuery = p.In.URL.RawQuery // the gateway decides nothing by it, so it need not be cleaned
 	if x.route.guarded {
 		stripKey(p.Out.Header)
+	}
+	if x.span != nil {
+		x.span.Pass(p.Out.Header)
 	}
 	for name, values := range x.route.headers {
 		p.Out.Header[name] = values

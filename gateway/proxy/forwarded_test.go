@@ -1,10 +1,7 @@
 package proxy
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -64,52 +61,6 @@ func TestClientAddress(t *testing.T) {
 		req.Header["X-Forwarded-For"] = c.said
 		if got := g.clientAddress(req); got != c.want {
 			t.Errorf("%s says %q: %s, want %s", c.peer, c.said, got, c.want)
-		}
-	}
-}
-
-// TestAccessLog: a line for each request, that holds nothing secret.
-func TestAccessLog(t *testing.T) {
-	var lines bytes.Buffer
-	u := backend(t, "a")
-	key, text := keyEntity(nil, nil)
-	g := newGateway(t, Options{Access: slog.New(slog.NewJSONHandler(&lines, nil))}, upstreamOf("u", deadURL(t), u.URL), key,
-		entity(gateway.Route, "r", gateway.RouteBody{Path: "/a/{x}", Upstream: "u"}))
-	for _, c := range []struct {
-		path, key string
-		want      map[string]any
-	}{
-		{"/a/b%20c?token=secret", text, map[string]any{"client": "192.0.2.1", "method": "GET", "host": "example.com", "path": "/a/b%20c",
-			"proto": "HTTP/1.1", "status": 200.0, "bytes": 26.0, "route": "r", "upstream": "u", "key": key.ID,
-			"endpoint": strings.TrimPrefix(u.URL, "http://"), "attempts": 2.0, "msg": "request", "level": "INFO"}},
-		{"/a/b", "", map[string]any{"client": "192.0.2.1", "method": "GET", "host": "example.com", "path": "/a/b", "proto": "HTTP/1.1",
-			"status": 401.0, "route": "r", "upstream": "u", "msg": "request", "level": "INFO"}},
-		{"/b", "", map[string]any{"client": "192.0.2.1", "method": "GET", "host": "example.com", "path": "/b", "proto": "HTTP/1.1",
-			"status": 404.0, "msg": "request", "level": "INFO"}},
-	} {
-		req := httptest.NewRequest("GET", c.path, nil)
-		if c.key != "" {
-			req.Header.Set("Authorization", "Bearer "+c.key)
-		}
-		g.ServeHTTP(httptest.NewRecorder(), req)
-		if text := lines.String(); strings.Contains(text, "secret") || c.key != "" && strings.Contains(text, c.key) {
-			t.Errorf("a secret: %s", text)
-		}
-		var got map[string]any
-		if err := json.Unmarshal(lines.Bytes(), &got); err != nil {
-			t.Fatal(err)
-		}
-		lines.Reset()
-		if took, ok := got["took_s"].(float64); !ok || took <= 0 {
-			t.Errorf("took %v", got["took_s"])
-		}
-		if got["status"] != 200.0 {
-			delete(got, "bytes") // of the refusal's text
-		}
-		delete(got, "took_s")
-		delete(got, "time")
-		if fmt.Sprint(got) != fmt.Sprint(c.want) {
-			t.Errorf("%s:\n%v, want\n%v", c.path, got, c.want)
 		}
 	}
 }

@@ -29,9 +29,10 @@ type Options struct {
 	// Trusted are the proxies in front, which say truly for whom they ask. What others say of that is dropped.
 	Trusted []netip.Prefix
 	Access  *slog.Logger // gets a line for each request that was answered; nil: nobody does
+	Trace   Tracer       // nil: nobody traces
 	Metrics prometheus.Registerer
-	Log         *slog.Logger
-	Now         func() time.Time // the clock by which keys expire; nil: the machine's
+	Log     *slog.Logger
+	Now     func() time.Time // the clock by which keys expire; nil: the machine's
 }
 
 // Gateway is the data plane: an http.Handler. All methods may be called concurrently.
