@@ -9,7 +9,7 @@ import (
 
 func TestCheckPasses(t *testing.T) {
 	for _, e := range []gateway.Entity{
-		entity(gateway.Route, "a", `{"path":"/orders/{id}","upstream":"echo","methods":["GET"],"hosts":["api.example"]}`),
+		entity(gateway.Route, "a", `{"path":"/orders/{id}","upstream":"echo","methods":["GET"],"hosts":["api.example","*.api.example"]}`),
 		entity(gateway.Route, "b", `{"path":"/","upstream":"x","auth":"none","headers":{"X-A":"1"},"timeout":"250ms"}`),
 		entity(gateway.Route, "c", `{"path":"/","upstream":"x","limit":{"rate":0.5}}`),
 		entity(gateway.Route, "d", `{"path":"/","upstream":"x","auth":"none","limit":{"rate":5,"burst":20,"per":"address"}}`),
@@ -41,6 +41,12 @@ func TestCheckRefuses(t *testing.T) {
 		`{"path":"/","upstream":"a","auth":"none","scopes":["a"]}`:        gateway.Route,
 		`{"path":"/","upstream":"a","methods":["get"]}`:                   gateway.Route,
 		`{"path":"/","upstream":"a","hosts":["a:80"]}`:                    gateway.Route,
+		`{"path":"/","upstream":"a","hosts":["*"]}`:                       gateway.Route,
+		`{"path":"/","upstream":"a","hosts":["*."]}`:                      gateway.Route,
+		`{"path":"/","upstream":"a","hosts":["a.*.b"]}`:                   gateway.Route,
+		`{"path":"/","upstream":"a","hosts":["*a.b"]}`:                    gateway.Route,
+		`{"path":"/","upstream":"a","hosts":["*.*.b"]}`:                   gateway.Route,
+		`{"path":"/","upstream":"a","hosts":["*..b"]}`:                    gateway.Route,
 		`{"path":"/","upstream":"a","headers":{"Content-Length":"1"}}`:    gateway.Route,
 		`{"path":"/","upstream":"a","headers":{"X-A":"b\r\nX-B: c"}}`:     gateway.Route,
 		`{"path":"/","upstream":"a","limit":{}}`:                          gateway.Route,

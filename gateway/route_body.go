@@ -12,7 +12,7 @@ import (
 // RouteBody is the body of a Route of the bundled gateway. A request matches by host, method and path; the most specific
 // path template wins.
 type RouteBody struct {
-	Hosts    []string          `json:"hosts,omitempty"`   // exact host names without port; empty matches any
+	Hosts    []string          `json:"hosts,omitempty"`   // names without port, or *.example.com for all below; empty matches any
 	Methods  []string          `json:"methods,omitempty"` // upper case; empty matches any
 	Path     string            `json:"path"`              // OpenAPI template: /orders/{id}; a final {name...} matches the rest
 	Upstream string            `json:"upstream"`          // id of an Upstream
