@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"gwdr/gateway/admin"
+	"gwdr/gateway/proxy"
 )
 
 // listener is an http.Server on its socket.
@@ -68,6 +69,7 @@ func (in *instance) listen(stopping <-chan struct{}) ([]*listener, error) {
 	if err != nil {
 		return nil, errors.Join(err, first.socket.Close())
 	}
+	second.socket = proxy.Guard(second.Server, second.socket)
 	api.Listen = "http://" + second.socket.Addr().String() // nobody is served yet
 	if in.standby != nil {
 		in.standby.api.become(in.standby, nil)
