@@ -21,7 +21,8 @@ type RouteBody struct {
 	Headers  map[string]string `json:"headers,omitempty"` // set on the request to the upstream
 	Timeout  Duration          `json:"timeout,omitempty"` // total, from request to response header; 0 means the upstream's
 	Limit    *Limit            `json:"limit,omitempty"`
-	Spec     string            `json:"spec,omitempty"` // id of the Spec that the route was imported from
+	MaxBody  int64             `json:"max_body,omitempty"` // of a request, in bytes; 0 means any
+	Spec     string            `json:"spec,omitempty"`     // id of the Spec that the route was imported from
 }
 
 // The values of RouteBody.Auth.
@@ -98,6 +99,9 @@ func (b *RouteBody) Check() error {
 		if !isToken(name) || strings.ContainsFunc(value, isControl) || slices.Contains(ownHeaders, strings.ToLower(name)) {
 			return fmt.Errorf("header %q cannot be set", name)
 		}
+	}
+	if b.MaxBody < 0 {
+		return fmt.Errorf("max_body must be a number of bytes, not %d", b.MaxBody)
 	}
 	return b.Limit.check(b.Auth != AuthNone)
 }
