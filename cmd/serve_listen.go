@@ -124,6 +124,20 @@ func writeReady(file string, ready any) error {
 	return nil
 }
 
+// giveNotice has readiness fail before anything stops to listen, and serves on for as long as balancers are given to see it.
+func (in *instance) giveNotice(failed <-chan error) error {
+	if in.proxy == nil {
+		return nil
+	}
+	in.proxy.Drain()
+	select {
+	case <-time.After(in.options.notice):
+		return nil
+	case err := <-failed:
+		return err
+	}
+}
+
 // drain takes no new requests and waits for those under way, the data plane's first.
 func (in *instance) drain(servers []*listener) error {
 	ctx, cancel := context.WithTimeout(context.Background(), in.options.drain)

@@ -141,3 +141,12 @@ func FuzzCheck(f *testing.F) {
 		_ = gateway.Check(entity(gateway.Kind(kind), "x", body)) // must not panic
 	})
 }
+
+func TestBroken(t *testing.T) {
+	for body, want := range map[string]int{`{}`: gateway.BrokenLimit, `{"outlier":{}}`: gateway.BrokenLimit, `{"outlier":{"failures":7}}`: 7} {
+		var b gateway.UpstreamBody
+		if err := gateway.Decode([]byte(body), &b); err != nil || b.Broken() != want {
+			t.Errorf("%s: %d, want %d, %v", body, b.Broken(), want, err)
+		}
+	}
+}
