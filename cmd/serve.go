@@ -40,7 +40,7 @@ type serveOptions struct {
 	readyFile                  string
 	exitOnEOF                  bool
 	supervise, inherited       int
-	drain                      time.Duration
+	notice, drain              time.Duration
 	backup                     fromBackup
 	upstreamsAt                string
 	clockFile                  string
@@ -116,6 +116,7 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.upstreamsAt, "upstreams-at", "", "reach every upstream at this `address` (host:port) instead, unencrypted and without health checks: for rehearsals")
 	f.StringVar(&o.clockFile, "clock-file", "", "`file` that says by how much the clock for keys is wrong, such as 5m or -1h: for drills")
 	_ = f.MarkHidden("clock-file")
+	f.DurationVar(&o.notice, "drain-notice", 0, "how long a stop serves on while readiness fails already, so that balancers go elsewhere")
 	f.DurationVar(&o.drain, "drain", 5*time.Second, "how long a stop waits for requests under way")
 }
 

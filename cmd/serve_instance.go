@@ -168,6 +168,7 @@ func (in *instance) serve(ctx context.Context) error {
 	}
 	select {
 	case <-ctx.Done():
+		err = in.giveNotice(failed)
 	case err = <-failed:
 	case <-in.stopped():
 		err = errors.New("store stopped by itself")

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"gwdr/gateway/admin"
+	"gwdr/gateway/proxy"
 	"gwdr/internal/certs"
 )
 
@@ -23,6 +24,7 @@ type listener struct {
 	*http.Server
 	socket net.Listener
 	certs  *certs.Set // nil: no TLS
+	guard  bool       // requests whose framing is ambiguous are refused
 }
 
 func (l *listener) scheme() string {
@@ -36,10 +38,15 @@ func (l *listener) url() string { return l.scheme() + "://" + l.socket.Addr().St
 
 func (l *listener) run() error {
 	var err error
-	if l.certs != nil {
+	switch {
+	case l.certs == nil && l.guard:
+		err = l.Serve(proxy.Guard(l.Server, l.socket))
+	case l.guard:
+		err = l.Serve(proxy.GuardTLS(l.Server, l.socket, l.certs.Config()))
+	case l.certs != nil:
 		l.TLSConfig = l.certs.Config()
 		err = l.ServeTLS(l.socket, "", "")
-	} else {
+	default:
 		err = l.Serve(l.socket)
 	}
 	if errors.Is(err, http.ErrServerClosed) {
@@ -83,6 +90,7 @@ func (in *instance) listen(stopping <-chan struct{}) ([]*listener, error) {
 		second.Protocols.SetHTTP1(true)
 		second.Protocols.SetUnencryptedHTTP2(true)
 	}
+	second.guard = true
 	api.Listen = second.url() // nobody is served yet
 	if in.standby != nil {
 		in.standby.api.become(in.standby, nil)
@@ -154,6 +162,20 @@ func writeReady(file string, ready any) error {
 		return fmt.Errorf("write ready file: %w", err)
 	}
 	return nil
+}
+
+// giveNotice has readiness fail before anything stops to listen, and serves on for as long as balancers are given to see it.
+func (in *instance) giveNotice(failed <-chan error) error {
+	if in.proxy == nil {
+		return nil
+	}
+	in.proxy.Drain()
+	select {
+	case <-time.After(in.options.notice):
+		return nil
+	case err := <-failed:
+		return err
+	}
 }
 
 // drain takes no new requests and waits for those under way, the data plane's first.

@@ -238,6 +238,24 @@ func TestServeControlAndData(t *testing.T) {
 	}
 }
 
+// TestReadinessFailsFirst: a stop serves on for its notice, while both planes say that they are not ready.
+func TestReadinessFailsFirst(t *testing.T) {
+	s := serveUntilEnd(t, t.TempDir(), "--drain-notice", "3s")
+	fillGateway(t, s.client(""))
+	eventuallyServed(t, "the route", func() bool { return s.status("/open") == 200 })
+	s.stdin.Close()
+	eventuallyServed(t, "not ready", func() bool { return s.status("/.gwdr/ready") == 503 })
+	resp, err := http.Get("http://" + s.Admin + "/ready")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if a, b := s.status("/open"), s.status("/.gwdr/health"); resp.StatusCode != 503 || a != 200 || b != 200 {
+		t.Errorf("admin API ready %d, a request %d, healthy %d", resp.StatusCode, a, b)
+	}
+	s.end()
+}
+
 // serveFails runs gwdr and returns what it says on stderr.
 func serveFails(t *testing.T, want int, args ...string) string {
 	t.Helper()

@@ -20,7 +20,7 @@ type rules map[string]rule
 var fieldRules = map[Kind]rules{
 	Route: {
 		"hosts": hosts, "methods": set, "scopes": set, "headers": unlessEmpty, "auth": unless("", AuthKey), "spec": unless(""),
-		"timeout": duration(0), "limit": limit,
+		"timeout": duration(0), "limit": limit, "max_body": unlessNumber("0"),
 	},
 	Upstream: {
 		"endpoints": endpoints, "balance": unless("", RoundRobin), "health": health, "retries": unlessNumber("0", "2"),

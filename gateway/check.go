@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Check reports why the bundled gateway should not store the entity, whatever else there is: a reference that cannot be
@@ -23,7 +24,7 @@ func Check(e Entity) error {
 func checkBody(e Entity) error {
 	switch e.Kind {
 	case Route:
-		return decodeAndCheck(e.Body, new(RouteBody))
+		return checkRoute(e.Body)
 	case Upstream:
 		return checkUpstream(e.Body)
 	case Key:
@@ -55,6 +56,20 @@ func decodeAndCheck(body []byte, into interface{ Check() error }) error {
 		return err
 	}
 	return into.Check()
+}
+
+// checkRoute also refuses a host that no request has, as its star does not stand for the first labels of a name.
+func checkRoute(body []byte) error {
+	var b RouteBody
+	if err := decodeAndCheck(body, &b); err != nil {
+		return err
+	}
+	for _, h := range b.Hosts {
+		if below, _ := strings.CutPrefix(h, "*."); strings.Contains(below, "*") || strings.HasPrefix(below, ".") || below == "" {
+			return fmt.Errorf("host %q is neither a name nor of the form *.example.com; to match any, name no hosts", h)
+		}
+	}
+	return nil
 }
 
 // checkUpstream also refuses what names no endpoints, which is more likely an oversight than a wish to answer 503: that is

@@ -9,9 +9,9 @@ import (
 
 func TestCheckPasses(t *testing.T) {
 	for _, e := range []gateway.Entity{
-		entity(gateway.Route, "a", `{"path":"/orders/{id}","upstream":"echo","methods":["GET"],"hosts":["api.example"]}`),
+		entity(gateway.Route, "a", `{"path":"/orders/{id}","upstream":"echo","methods":["GET"],"hosts":["api.example","*.api.example"]}`),
 		entity(gateway.Route, "b", `{"path":"/","upstream":"x","auth":"none","headers":{"X-A":"1"},"timeout":"250ms"}`),
-		entity(gateway.Route, "c", `{"path":"/","upstream":"x","limit":{"rate":0.5}}`),
+		entity(gateway.Route, "c", `{"path":"/","upstream":"x","limit":{"rate":0.5},"max_body":1048576}`),
 		entity(gateway.Route, "d", `{"path":"/","upstream":"x","auth":"none","limit":{"rate":5,"burst":20,"per":"address"}}`),
 		entity(gateway.Upstream, "a", `{"endpoints":[]}`),
 		entity(gateway.Upstream, "b", `{"endpoints":[{"url":"http://[::1]:80/"}],"balance":"failover","health":{"path":"/ready"}}`),
@@ -41,8 +41,15 @@ func TestCheckRefuses(t *testing.T) {
 		`{"path":"/","upstream":"a","auth":"none","scopes":["a"]}`:        gateway.Route,
 		`{"path":"/","upstream":"a","methods":["get"]}`:                   gateway.Route,
 		`{"path":"/","upstream":"a","hosts":["a:80"]}`:                    gateway.Route,
+		`{"path":"/","upstream":"a","hosts":["*"]}`:                       gateway.Route,
+		`{"path":"/","upstream":"a","hosts":["*."]}`:                      gateway.Route,
+		`{"path":"/","upstream":"a","hosts":["a.*.b"]}`:                   gateway.Route,
+		`{"path":"/","upstream":"a","hosts":["*a.b"]}`:                    gateway.Route,
+		`{"path":"/","upstream":"a","hosts":["*.*.b"]}`:                   gateway.Route,
+		`{"path":"/","upstream":"a","hosts":["*..b"]}`:                    gateway.Route,
 		`{"path":"/","upstream":"a","headers":{"Content-Length":"1"}}`:    gateway.Route,
 		`{"path":"/","upstream":"a","headers":{"X-A":"b\r\nX-B: c"}}`:     gateway.Route,
+		`{"path":"/","upstream":"a","max_body":-1}`:                       gateway.Route,
 		`{"path":"/","upstream":"a","limit":{}}`:                          gateway.Route,
 		`{"path":"/","upstream":"a","limit":{"rate":-1}}`:                 gateway.Route,
 		`{"path":"/","upstream":"a","limit":{"rate":1,"burst":-1}}`:       gateway.Route,
@@ -133,4 +140,13 @@ func FuzzCheck(f *testing.F) {
 	f.Fuzz(func(t *testing.T, kind, body string) {
 		_ = gateway.Check(entity(gateway.Kind(kind), "x", body)) // must not panic
 	})
+}
+
+func TestBroken(t *testing.T) {
+	for body, want := range map[string]int{`{}`: gateway.BrokenLimit, `{"outlier":{}}`: gateway.BrokenLimit, `{"outlier":{"failures":7}}`: 7} {
+		var b gateway.UpstreamBody
+		if err := gateway.Decode([]byte(body), &b); err != nil || b.Broken() != want {
+			t.Errorf("%s: %d, want %d, %v", body, b.Broken(), want, err)
+		}
+	}
 }

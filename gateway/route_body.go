@@ -12,7 +12,7 @@ import (
 // RouteBody is the body of a Route of the bundled gateway. A request matches by host, method and path; the most specific
 // path template wins.
 type RouteBody struct {
-	Hosts    []string          `json:"hosts,omitempty"`   // exact host names without port; empty matches any
+	Hosts    []string          `json:"hosts,omitempty"`   // names without port, or *.example.com for all below; empty matches any
 	Methods  []string          `json:"methods,omitempty"` // upper case; empty matches any
 	Path     string            `json:"path"`              // OpenAPI template: /orders/{id}; a final {name...} matches the rest
 	Upstream string            `json:"upstream"`          // id of an Upstream
@@ -21,7 +21,8 @@ type RouteBody struct {
 	Headers  map[string]string `json:"headers,omitempty"` // set on the request to the upstream
 	Timeout  Duration          `json:"timeout,omitempty"` // total, from request to response header; 0 means the upstream's
 	Limit    *Limit            `json:"limit,omitempty"`
-	Spec     string            `json:"spec,omitempty"` // id of the Spec that the route was imported from
+	MaxBody  int64             `json:"max_body,omitempty"` // of a request, in bytes; 0 means any
+	Spec     string            `json:"spec,omitempty"`     // id of the Spec that the route was imported from
 }
 
 // The values of RouteBody.Auth.
@@ -98,6 +99,9 @@ func (b *RouteBody) Check() error {
 		if !isToken(name) || strings.ContainsFunc(value, isControl) || slices.Contains(ownHeaders, strings.ToLower(name)) {
 			return fmt.Errorf("header %q cannot be set", name)
 		}
+	}
+	if b.MaxBody < 0 {
+		return fmt.Errorf("max_body must be a number of bytes, not %d", b.MaxBody)
 	}
 	return b.Limit.check(b.Auth != AuthNone)
 }

@@ -54,7 +54,7 @@ func (c *call) end() {
 
 // serve takes the steps, in this order, until one refuses.
 func (c *call) serve() *refusal {
-	for _, step := range [...]func(*call) *refusal{(*call).match, (*call).authenticate, (*call).limit, (*call).forward} {
+	for _, step := range [...]func(*call) *refusal{(*call).match, (*call).authenticate, (*call).limit, (*call).bound, (*call).forward} {
 		if f := step(c); f != nil {
 			return f
 		}
@@ -96,6 +96,19 @@ func (c *call) limit() *refusal {
 	if s.wait > 0 {
 		c.metrics.limited.Inc()
 		return &refusal{status: http.StatusTooManyRequests, text: "too many requests", retry: s.wait}
+	}
+	return nil
+}
+
+// bound refuses a body that says it is too large, and breaks off one that turns out to be.
+func (c *call) bound() *refusal {
+	most, r := c.route.maxBody, c.request
+	switch {
+	case most == 0:
+	case r.ContentLength > most:
+		return tooLarge
+	case r.ContentLength < 0:
+		r.Body = http.MaxBytesReader(c.answer, r.Body, most)
 	}
 	return nil
 }

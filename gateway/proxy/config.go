@@ -35,6 +35,7 @@ type route struct {
 	headers  http.Header
 	timeout  time.Duration // 0 means the upstream's
 	limit    *limit        // nil: none
+	maxBody  int64         // 0: any
 }
 
 // with returns the configuration after the changes, or an error that names the first entity it cannot work with. It has
@@ -151,7 +152,7 @@ func newRoute(id string, body []byte) (*route, error) {
 		return nil, err
 	}
 	r := &route{id: id, methods: b.Methods, template: template, upstream: b.Upstream, guarded: b.Auth != gateway.AuthNone,
-		scopes: b.Scopes, timeout: time.Duration(b.Timeout), limit: newLimit(b.Limit)}
+		scopes: b.Scopes, timeout: time.Duration(b.Timeout), limit: newLimit(b.Limit), maxBody: b.MaxBody}
 	if len(r.methods) == 0 {
 		r.methods = []string{""}
 	}

@@ -13,6 +13,7 @@ var (
 	errNoEndpoint = errors.New("upstream has no endpoint")
 	errUnhealthy  = errors.New("no endpoint is healthy")
 	errClientBody = errors.New("request body cannot be read")
+	errTooLarge   = errors.New("request body is too large")
 	errClientSlow = errors.New("request body did not come in time")
 )
 
@@ -20,6 +21,8 @@ var (
 func (x *exchange) fail(w http.ResponseWriter, r *http.Request, err error) {
 	answer := refusal{status: http.StatusBadGateway, text: "the upstream cannot be reached"}
 	switch {
+	case errors.Is(err, errTooLarge):
+		answer = *tooLarge
 	case errors.Is(err, errClientSlow): // for which stopReading has ended the request's context too
 		answer = refusal{status: http.StatusRequestTimeout, text: "the request body did not come in time"}
 	case r.Context().Err() != nil:
@@ -43,6 +46,8 @@ func (x *exchange) clientFailed(ctx context.Context) error {
 	switch {
 	case x.once == nil || x.once.ended.Load():
 		return nil
+	case x.once.large.Load():
+		return errTooLarge
 	case errors.Is(context.Cause(ctx), errTimeout):
 		return errClientSlow
 	case x.once.broke.Load():

@@ -69,7 +69,9 @@ func newGateway(t testing.TB, o Options, entities ...gateway.Entity) *Gateway {
 // serve puts the gateway behind a real listener and returns its URL.
 func serve(t testing.TB, g *Gateway) string {
 	t.Helper()
-	server := httptest.NewServer(g)
+	server := httptest.NewUnstartedServer(g)
+	server.Listener = Guard(server.Config, server.Listener)
+	server.Start()
 	t.Cleanup(server.Close)
 	return server.URL
 }

@@ -44,6 +44,7 @@ type Gateway struct {
 	buffers  bufferPool
 	limits   *limiter
 	live     atomic.Pointer[config] // nil until something is loaded
+	draining atomic.Bool
 	keeper   *keeper
 	hears    atomic.Pointer[bool] // the control plane that is followed; nil: there is none
 

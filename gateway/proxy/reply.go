@@ -15,6 +15,8 @@ type refusal struct {
 	retry  time.Duration // when to come again, by the Retry-After header; 0: nothing is known
 }
 
+var tooLarge = &refusal{status: http.StatusRequestEntityTooLarge, text: "the request body is larger than the route takes"}
+
 func unauthorized(text string) *refusal { return &refusal{status: http.StatusUnauthorized, text: text} }
 
 // write answers {"error":text}.
