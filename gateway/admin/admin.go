@@ -79,7 +79,17 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, noEndpoint("no such endpoint: "+r.Method+" "+r.URL.Path))
 	})
-	return http.NewCrossOriginProtection().Handler(withDeadline(mux))
+	return withDeadline(s.sameOrigin().Handler(mux))
+}
+
+// sameOrigin refuses what a page of another site would have a browser write.
+func (s *Server) sameOrigin() *http.CrossOriginProtection {
+	protection := http.NewCrossOriginProtection()
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.fail(w, r, &refusal{status: http.StatusForbidden, code: "forbidden", text: "the request comes from a page of another origin",
+			hint: "send it by a program, without Origin and Sec-Fetch-Site"})
+	}))
+	return protection
 }
 
 // withDeadline bounds the time of a request. Handlers that stream move the bound.

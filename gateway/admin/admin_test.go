@@ -43,6 +43,13 @@ func start(t *testing.T, s *admin.Server) server {
 // ask sends a request and returns status and body.
 func (s server) ask(t *testing.T, method, path, body string, header ...string) (int, string) {
 	t.Helper()
+	resp, text := s.send(t, method, path, body, header...)
+	return resp.StatusCode, text
+}
+
+// send sends a request and returns the answer and its body, which is read.
+func (s server) send(t *testing.T, method, path, body string, header ...string) (*http.Response, string) {
+	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +69,7 @@ func (s server) ask(t *testing.T, method, path, body string, header ...string) (
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp.StatusCode, string(text)
+	return resp, string(text)
 }
 
 // expect sends a request and checks the status and that the answer holds the text.
