@@ -137,12 +137,15 @@ func (s *Server) leader(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, role)
 }
 
+// fullStatus is what an instance says of itself.
+type fullStatus struct {
+	gateway.Status
+	Data any `json:"data,omitempty"` // what the data plane adds
+}
+
 // status answers what the instance is. With ?brief=true digest and counts are left out.
 func (s *Server) status(w http.ResponseWriter, r *http.Request) {
-	var out struct {
-		gateway.Status
-		Data any `json:"data,omitempty"` // what the data plane adds
-	}
+	var out fullStatus
 	if s.Data != nil {
 		out.Status, out.Data = s.Data.Report()
 	}

@@ -47,7 +47,7 @@ func (s server) ask(t *testing.T, method, path, body string, header ...string) (
 	return resp.StatusCode, text
 }
 
-// send sends a request and returns the answer and its body, which is read.
+// send sends a request and returns the answer and its body, which is read and held against the contract.
 func (s server) send(t *testing.T, method, path, body string, header ...string) (*http.Response, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, strings.NewReader(body))
@@ -68,6 +68,9 @@ func (s server) send(t *testing.T, method, path, body string, header ...string) 
 	text, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if err := theContract(t).hold(req, resp, string(text)); err != nil {
+		t.Errorf("%s %s: %v", method, path, err)
 	}
 	return resp, string(text)
 }

@@ -9,13 +9,21 @@ import (
 	"gwdr/gateway"
 )
 
+// keyRequest asks for a key.
+type keyRequest struct {
+	Consumer string     `json:"consumer"`
+	Scopes   []string   `json:"scopes"`
+	Expires  *time.Time `json:"expires"`
+}
+
+// revokeRequest asks for a revocation.
+type revokeRequest struct {
+	Reason string `json:"reason"`
+}
+
 // issueKey makes a key. The answer is the only place where its token ever is.
 func (s *Server) issueKey(w http.ResponseWriter, r *http.Request) {
-	var ask struct {
-		Consumer string     `json:"consumer"`
-		Scopes   []string   `json:"scopes"`
-		Expires  *time.Time `json:"expires"`
-	}
+	var ask keyRequest
 	if err := decode(w, r, &ask); err != nil {
 		s.fail(w, r, err)
 		return
@@ -34,9 +42,7 @@ func (s *Server) issueKey(w http.ResponseWriter, r *http.Request) {
 
 // revokeKey puts a revocation for a key that is there. Revoking it again changes nothing.
 func (s *Server) revokeKey(w http.ResponseWriter, r *http.Request) {
-	var ask struct {
-		Reason string `json:"reason"`
-	}
+	var ask revokeRequest
 	if err := decode(w, r, &ask); err != nil {
 		s.fail(w, r, err)
 		return
