@@ -29,7 +29,12 @@ type server struct {
 
 func start(t *testing.T, s *admin.Server) server {
 	t.Helper()
-	st, err := store.Open(t.Context(), store.Options{Dir: t.TempDir()})
+	return startAt(t, s, store.Options{Dir: t.TempDir()})
+}
+
+func startAt(t *testing.T, s *admin.Server, o store.Options) server {
+	t.Helper()
+	st, err := store.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -78,8 +78,3 @@ func classify(err error) *refusal {
 	}
 	return known
 }
-
-// audit records a change that was made, and by whom. It is never given a secret.
-func (s *Server) audit(r *http.Request, op string, args ...any) {
-	s.Log.Info("admin change", append([]any{"op", op, "by", roleOf(r), "from", r.RemoteAddr}, args...)...)
-}

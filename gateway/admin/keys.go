@@ -31,13 +31,15 @@ func (s *Server) issueKey(w http.ResponseWriter, r *http.Request) {
 	token := gateway.NewToken()
 	e := gateway.Entity{Ref: gateway.Ref{Kind: gateway.Key, ID: token.ID}, Body: gateway.Encode(gateway.KeyBody{
 		Consumer: ask.Consumer, Hash: token.Hash(), Scopes: ask.Scopes, Created: time.Now().UTC(), Expires: ask.Expires})}
-	revision, _, err := s.Store.Put(r.Context(), e, gateway.Condition{Absent: true, Refs: references(e)})
+	to := s.writer(r)
+	revision, _, err := to.Put(r.Context(), e, gateway.Condition{Absent: true, Refs: references(e)})
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	s.audit(r, "issue", "kind", gateway.Key, "id", token.ID, "consumer", ask.Consumer, "revision", revision)
-	answer(w, http.StatusCreated, map[string]any{"id": token.ID, "token": token.Reveal(), "revision": revision})
+	s.audit(r, "issue", "kind", gateway.Key, "id", token.ID, "consumer", ask.Consumer, "before", 0, "revision", revision,
+		"sha256", digest(e.Body))
+	answerWrite(w, to, http.StatusCreated, map[string]any{"id": token.ID, "token": token.Reveal(), "revision": revision})
 }
 
 // revokeKey puts a revocation for a key that is there. Revoking it again changes nothing.
@@ -52,19 +54,21 @@ func (s *Server) revokeKey(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	e := revocation(key.ID, ask.Reason)
-	revision, _, err := s.Store.Put(r.Context(), e, gateway.Condition{Absent: true})
+	e, to := revocation(key.ID, ask.Reason), s.writer(r)
+	revision, _, err := to.Put(r.Context(), e, gateway.Condition{Absent: true})
 	if errors.Is(err, gateway.ErrConflict) {
 		var item gateway.Item
 		item, err = s.Store.Get(r.Context(), e.Ref)
 		revision = item.Revision
+	} else if err == nil {
+		s.audit(r, "revoke", "kind", gateway.Revocation, "id", key.ID, "reason", ask.Reason, "before", 0, "revision", revision,
+			"sha256", digest(e.Body))
 	}
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	s.audit(r, "revoke", "kind", gateway.Key, "id", key.ID, "reason", ask.Reason, "revision", revision)
-	answer(w, http.StatusOK, map[string]any{"id": key.ID, "revision": revision})
+	answerWrite(w, to, http.StatusOK, map[string]any{"id": key.ID, "revision": revision})
 }
 
 // revocation makes the revocation of a key, as of now.

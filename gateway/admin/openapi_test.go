@@ -60,8 +60,9 @@ func TestEveryFieldIsDescribed(t *testing.T) {
 		}
 		described := map[string]string{}
 		for field, of := range s.Properties {
-			described[field] = strings.Join(slices.DeleteFunc(c.resolve(of).types(), func(t string) bool { return t == "null" }), " or ")
-			if resolved := c.resolve(of); resolved.Enum != nil {
+			of = c.resolve(of)
+			described[field] = strings.Join(slices.DeleteFunc(of.types(), func(t string) bool { return t == "null" }), " or ")
+			if of.Enum != nil {
 				described[field] = "string"
 			}
 		}
