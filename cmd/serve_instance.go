@@ -29,6 +29,7 @@ type instance struct {
 	source  proxy.Source     // what proxy follows; nil: nothing
 	lock    *os.File         // holds the data directory; nil on a control plane, whose store does
 	standby *standby         // nil unless it serves from a backup
+	audit   *os.File         // of --audit-log; nil: none
 
 	background context.Context // ends when the instance stops serving
 }
@@ -198,6 +199,9 @@ func (in *instance) close() error {
 	}
 	if in.lock != nil {
 		errs = append(errs, in.lock.Close())
+	}
+	if in.audit != nil {
+		errs = append(errs, in.audit.Close())
 	}
 	return errors.Join(errs...)
 }

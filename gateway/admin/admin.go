@@ -3,6 +3,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -34,7 +35,8 @@ type Server struct {
 	Tokens   Tokens          // empty: whoever reaches the listener is an admin
 	Metrics  http.Handler    // serves GET /metrics; nil: 404
 	Stopping <-chan struct{} // closed when the process begins to stop: watches end; nil: never
-	Log      *slog.Logger    // gets each change as "admin change"; nil discards
+	Log      *slog.Logger    // nil discards
+	Audit    *slog.Logger    // gets each change as "admin change"; nil: Log
 
 	digest digestCache
 }
@@ -65,6 +67,7 @@ func (s *Server) Handler() http.Handler {
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
+	s.Audit = cmp.Or(s.Audit, s.Log)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health", s.health)
 	mux.HandleFunc("GET /ready", s.ready)

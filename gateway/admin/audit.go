@@ -13,7 +13,7 @@ func (s *Server) audit(r *http.Request, op string, args ...any) {
 		return
 	}
 	who := callerOf(r)
-	s.Log.Info("admin change", append([]any{"op", op, "by", who.role, "token", who.token, "from", r.RemoteAddr, "method", r.Method,
+	s.Audit.Info("admin change", append([]any{"op", op, "by", who.role, "token", who.token, "from", r.RemoteAddr, "method", r.Method,
 		"path", r.URL.EscapedPath()}, args...)...)
 }
 
