@@ -96,6 +96,14 @@ func (in *instance) measureControl(st *store.Store) {
 		}
 		return 0
 	})
+	gauge("gwdr_control_store_bytes", "What entities and history take.", func() float64 {
+		used, _ := st.Size()
+		return float64(used)
+	})
+	gauge("gwdr_control_store_quota_bytes", "What entities and history may take.", func() float64 {
+		_, quota := st.Size()
+		return float64(quota)
+	})
 	gauge("gwdr_control_epoch", "Epoch of the leadership.", func() float64 { return float64(st.Role().Epoch) })
 	gauge("gwdr_control_applied_revision", "Newest revision of the leader that is applied here.", func() float64 {
 		return float64(st.Origin().Revision)

@@ -97,7 +97,7 @@ func (d *DryRun) look(ctx context.Context, acted *known, r gateway.Ref, c gatewa
 	}
 	resp, err := d.Store.kv.Txn(ctx).If(acted.conditions(r, c)...).Then(clientv3.OpGet(keyHead, clientv3.WithSerializable())).Commit()
 	if err != nil {
-		return nil, engineError(err)
+		return nil, d.Store.engineError(err)
 	}
 	d.Revision = resp.Header.Revision
 	if !resp.Succeeded {
