@@ -73,7 +73,7 @@ func classify(err error) *refusal {
 		known.status, known.code, known.hint = http.StatusGone, "compacted", "read /v1/state and watch from its revision"
 	case errors.Is(err, store.ErrFull):
 		known.status, known.code = http.StatusInsufficientStorage, "full"
-		known.hint = "history is given up to make room: try again in some seconds; if that is in vain, delete entities, which is always taken"
+		known.hint = "history is given up to make room: try again in some seconds; if that is in vain, delete entities"
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		known.status, known.code = http.StatusServiceUnavailable, "cancelled"
 	}
