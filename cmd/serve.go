@@ -34,6 +34,7 @@ type serveOptions struct {
 	listenCerts, listenKeys    []string
 	trusted                    []string
 	accessLog                  string
+	auditLog                   string
 	peers                      []string
 	replication                string
 	lead                       bool
@@ -99,6 +100,7 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.instance, "instance", "", "`name` of this instance, sent as X-Gwdr-Instance")
 	f.StringVar(&o.region, "region", "", "`name` of the region, sent as X-Gwdr-Region")
 	f.StringVar(&o.tokenFile, "token-file", "", "`file` with the admin API's tokens, one role:token a line; roles: admin, operator, viewer, backup, replica")
+	f.StringVar(&o.auditLog, "audit-log", "", "`file` to append each change of the configuration to, as a line of JSON (default: the log)")
 	f.StringVar(&o.tlsCert, "tls-cert", "", "`file` with the admin API's certificate chain (PEM)")
 	f.StringVar(&o.tlsKey, "tls-key", "", "`file` with the certificate's key (PEM)")
 	f.StringArrayVar(&o.listenCerts, "listen-cert", nil, "`file` with a certificate chain (PEM) of the data plane; repeatable, the first is for unknown hosts")
@@ -164,6 +166,8 @@ func (o *serveOptions) check() error {
 		return errors.New("--control is for --role data: other roles have a store of their own")
 	case o.role == roleData && (len(o.peers) > 0 || o.replication != replicationNone || o.lead):
 		return errors.New("--peer, --replication and --leader are for control planes")
+	case o.role == roleData && o.auditLog != "":
+		return errors.New("--audit-log is for control planes")
 	case len(o.peers) > 0 && o.replication == replicationNone:
 		return errors.New("--peer needs --replication async")
 	case o.upstreamsAt != "" && !o.proxies():

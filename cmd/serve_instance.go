@@ -32,6 +32,7 @@ type instance struct {
 	traces  *telemetry.Requests // nil: nobody wants them
 	access  *os.File            // nil without a file for the access log
 	standby *standby            // nil unless it serves from a backup
+	audit   *os.File            // of --audit-log; nil: none
 
 	background context.Context // ends when the instance stops serving
 }
@@ -97,6 +98,14 @@ func (in *instance) measureControl(st *store.Store) {
 			return 1
 		}
 		return 0
+	})
+	gauge("gwdr_control_store_bytes", "What entities and history take.", func() float64 {
+		used, _ := st.Size()
+		return float64(used)
+	})
+	gauge("gwdr_control_store_quota_bytes", "What entities and history may take.", func() float64 {
+		_, quota := st.Size()
+		return float64(quota)
 	})
 	gauge("gwdr_control_epoch", "Epoch of the leadership.", func() float64 { return float64(st.Role().Epoch) })
 	gauge("gwdr_control_applied_revision", "Newest revision of the leader that is applied here.", func() float64 {
@@ -204,6 +213,9 @@ func (in *instance) close() error {
 	}
 	if in.lock != nil {
 		errs = append(errs, in.lock.Close())
+	}
+	if in.audit != nil {
+		errs = append(errs, in.audit.Close())
 	}
 	return errors.Join(errs...)
 }

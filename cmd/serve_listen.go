@@ -62,7 +62,11 @@ func (in *instance) listen(stopping <-chan struct{}) ([]*listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	api := &admin.Server{Instance: o.instance, Region: o.region, Role: o.role, Store: in.store, Tokens: tokens, Stopping: stopping, Log: in.Log,
+	audit, err := in.openAudit()
+	if err != nil {
+		return nil, err
+	}
+	api := &admin.Server{Instance: o.instance, Region: o.region, Role: o.role, Store: in.store, Tokens: tokens, Stopping: stopping, Log: in.Log, Audit: audit,
 		Metrics: promhttp.HandlerFor(prometheus.Gatherers{in.metrics, prometheus.DefaultGatherer}, promhttp.HandlerOpts{})}
 	if in.proxy != nil {
 		api.Data = dataPlane{in.proxy}

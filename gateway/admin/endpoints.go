@@ -19,6 +19,7 @@ type endpoint struct {
 func (s *Server) endpoints() []endpoint {
 	all := []endpoint{
 		{"GET /v1", status, s.index, "this list"},
+		{"GET /v1/openapi.json", status, s.describe, "this API as an OpenAPI 3.1 document"},
 		{"GET /v1/status", status, s.status, "who this is, what it serves, its digest; ?brief=true leaves digest and counts out"},
 		{"GET /v1/state", export, s.state, "everything at one revision, as NDJSON; ?kind= for one kind"},
 	}
@@ -43,6 +44,10 @@ func (s *Server) endpoints() []endpoint {
 	}...)
 }
 
+// openPaths ask for no token.
+var openPaths = [][2]string{{"/health", "200 while the process lives"}, {"/ready", "200 when it serves"},
+	{"/leader", "200 if this control plane takes writes"}, {"/metrics", "in Prometheus' format"}}
+
 // index tells a newcomer what there is.
 func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
 	type line struct {
@@ -56,8 +61,7 @@ func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
 		Endpoints []line         `json:"endpoints"`
 	}
 	out.Kinds = gateway.Kinds()
-	for _, open := range [][2]string{{"/health", "200 while the process lives"}, {"/ready", "200 when it serves"},
-		{"/leader", "200 if this control plane takes writes"}, {"/metrics", "in Prometheus' format"}} {
+	for _, open := range openPaths {
 		out.Endpoints = append(out.Endpoints, line{http.MethodGet, open[0], nil, open[1]})
 	}
 	for _, e := range s.endpoints() {

@@ -9,13 +9,21 @@ import (
 	"gwdr/gateway"
 )
 
+// keyRequest asks for a key.
+type keyRequest struct {
+	Consumer string     `json:"consumer"`
+	Scopes   []string   `json:"scopes"`
+	Expires  *time.Time `json:"expires"`
+}
+
+// revokeRequest asks for a revocation.
+type revokeRequest struct {
+	Reason string `json:"reason"`
+}
+
 // issueKey makes a key. The answer is the only place where its token ever is.
 func (s *Server) issueKey(w http.ResponseWriter, r *http.Request) {
-	var ask struct {
-		Consumer string     `json:"consumer"`
-		Scopes   []string   `json:"scopes"`
-		Expires  *time.Time `json:"expires"`
-	}
+	var ask keyRequest
 	if err := decode(w, r, &ask); err != nil {
 		s.fail(w, r, err)
 		return
@@ -23,20 +31,20 @@ func (s *Server) issueKey(w http.ResponseWriter, r *http.Request) {
 	token := gateway.NewToken()
 	e := gateway.Entity{Ref: gateway.Ref{Kind: gateway.Key, ID: token.ID}, Body: gateway.Encode(gateway.KeyBody{
 		Consumer: ask.Consumer, Hash: token.Hash(), Scopes: ask.Scopes, Created: time.Now().UTC(), Expires: ask.Expires})}
-	revision, _, err := s.Store.Put(r.Context(), e, gateway.Condition{Absent: true, Refs: references(e)})
+	to := s.writer(r)
+	revision, _, err := to.Put(r.Context(), e, gateway.Condition{Absent: true, Refs: references(e)})
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	s.audit(r, "issue", "kind", gateway.Key, "id", token.ID, "consumer", ask.Consumer, "revision", revision)
-	answer(w, http.StatusCreated, map[string]any{"id": token.ID, "token": token.Reveal(), "revision": revision})
+	s.audit(r, "issue", "kind", gateway.Key, "id", token.ID, "consumer", ask.Consumer, "before", 0, "revision", revision,
+		"sha256", digest(e.Body))
+	answerWrite(w, to, http.StatusCreated, map[string]any{"id": token.ID, "token": token.Reveal(), "revision": revision})
 }
 
 // revokeKey puts a revocation for a key that is there. Revoking it again changes nothing.
 func (s *Server) revokeKey(w http.ResponseWriter, r *http.Request) {
-	var ask struct {
-		Reason string `json:"reason"`
-	}
+	var ask revokeRequest
 	if err := decode(w, r, &ask); err != nil {
 		s.fail(w, r, err)
 		return
@@ -46,19 +54,21 @@ func (s *Server) revokeKey(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	e := revocation(key.ID, ask.Reason)
-	revision, _, err := s.Store.Put(r.Context(), e, gateway.Condition{Absent: true})
+	e, to := revocation(key.ID, ask.Reason), s.writer(r)
+	revision, _, err := to.Put(r.Context(), e, gateway.Condition{Absent: true})
 	if errors.Is(err, gateway.ErrConflict) {
 		var item gateway.Item
 		item, err = s.Store.Get(r.Context(), e.Ref)
 		revision = item.Revision
+	} else if err == nil {
+		s.audit(r, "revoke", "kind", gateway.Revocation, "id", key.ID, "reason", ask.Reason, "before", 0, "revision", revision,
+			"sha256", digest(e.Body))
 	}
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	s.audit(r, "revoke", "kind", gateway.Key, "id", key.ID, "reason", ask.Reason, "revision", revision)
-	answer(w, http.StatusOK, map[string]any{"id": key.ID, "revision": revision})
+	answerWrite(w, to, http.StatusOK, map[string]any{"id": key.ID, "revision": revision})
 }
 
 // revocation makes the revocation of a key, as of now.

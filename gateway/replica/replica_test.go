@@ -220,7 +220,7 @@ func fork(t *testing.T, a, b *region) {
 	b.alone()
 	a.write(gateway.Setting, "only a")
 	a.write(gateway.Revocation, "0123456789abcdef")
-	if _, err := a.store.Delete(t.Context(), gateway.Ref{Kind: gateway.Setting, ID: "deleted later"}, gateway.Condition{}); err != nil {
+	if _, _, err := a.store.Delete(t.Context(), gateway.Ref{Kind: gateway.Setting, ID: "deleted later"}, gateway.Condition{}); err != nil {
 		t.Fatal(err)
 	}
 	a.down()

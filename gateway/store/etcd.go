@@ -20,14 +20,14 @@ import (
 const (
 	maxRequestBytes = 64 << 20
 	maxTxnOps       = SwitchOps + 16 // Apply adds a few of its own
-	quotaBytes      = 4 << 30
+	defaultQuota    = 4 << 30
 	tickMs          = 20                     // each tick wakes the process, also when nothing happens
 	electionMs      = 100                    // a single member elects itself when it starts: this is most of the time it takes
 	commitInterval  = 500 * time.Millisecond // of the database behind the log, which alone makes a write durable
 )
 
 // startEtcd starts a single-member etcd in dir. It listens nowhere: its client is called in process.
-func startEtcd(ctx context.Context, dir string, log *slog.Logger) (e *embed.Etcd, err error) {
+func startEtcd(ctx context.Context, dir string, quota int64, log *slog.Logger) (e *embed.Etcd, err error) {
 	defer func() { // etcd panics over files that it cannot read
 		if cause := recover(); cause != nil {
 			e, err = nil, fmt.Errorf("start etcd in %s: %v", dir, cause)
@@ -36,7 +36,7 @@ func startEtcd(ctx context.Context, dir string, log *slog.Logger) (e *embed.Etcd
 	if err := checkDatabase(filepath.Join(dir, "member", "snap", "db")); err != nil {
 		return nil, err
 	}
-	e, err = embed.StartEtcd(etcdConfig(dir, log))
+	e, err = embed.StartEtcd(etcdConfig(dir, quota, log))
 	if err != nil {
 		return nil, fmt.Errorf("start etcd in %s: %w", dir, err)
 	}
@@ -65,14 +65,17 @@ func checkDatabase(file string) error {
 	return db.Close()
 }
 
-func etcdConfig(dir string, log *slog.Logger) *embed.Config {
+// engineQuota is larger than the store's own, as it counts what is free in the file, too, and refuses deletes and changes of the role.
+func engineQuota(quota int64) int64 { return 2 * quota }
+
+func etcdConfig(dir string, quota int64, log *slog.Logger) *embed.Config {
 	c := embed.NewConfig()
 	c.Name = "gwdr"
 	c.Dir = dir
 	c.InitialCluster = c.InitialClusterFromName(c.Name)
 	c.ListenPeerUrls, c.ListenClientUrls = nil, nil
 	c.TickMs, c.ElectionMs = tickMs, electionMs
-	c.MaxRequestBytes, c.MaxTxnOps, c.QuotaBackendBytes = maxRequestBytes, maxTxnOps, quotaBytes
+	c.MaxRequestBytes, c.MaxTxnOps, c.QuotaBackendBytes = maxRequestBytes, maxTxnOps, engineQuota(quota)
 	c.BackendBatchInterval = commitInterval
 	c.SnapshotCount, c.SnapshotCatchUpEntries = 100, 10 // nobody catches up with a single member: its log need not stay in memory
 	c.MaxSnapFiles, c.MaxWalFiles = 2, 2

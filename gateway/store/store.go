@@ -6,6 +6,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,16 +44,18 @@ type Options struct {
 	Dir      string       // state directory: etcd lies in Dir/store, the store's identity in Dir/store-id
 	Locked   bool         // the caller has Lock of Dir, and keeps it until after Close
 	Follower bool         // a store that is new starts as a follower without a leader, not as a leader
+	Quota    int64        // bytes that entities and history may take; 0: 4 GiB
 	Log      *slog.Logger // nil discards
 }
 
 // Store is an open store. It is safe for concurrent use.
 type Store struct {
-	dir  string
-	log  *slog.Logger
-	lock io.Closer
-	etcd *embed.Etcd
-	kv   *clientv3.Client
+	dir   string
+	log   *slog.Logger
+	quota int64
+	lock  io.Closer
+	etcd  *embed.Etcd
+	kv    *clientv3.Client
 
 	state atomic.Pointer[known]
 
@@ -67,6 +70,8 @@ type Store struct {
 	reading sync.RWMutex // held for reading while the engine's memory is read
 	closed  bool         // guarded by reading
 
+	unseen    atomic.Int64  // bytes that were put since the engine was made to count
+	tight     chan struct{} // has something in it when a write found no room
 	retaining sync.WaitGroup
 	stop      context.CancelFunc // ends retaining
 
@@ -99,12 +104,14 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		}
 		held = lock
 	}
-	e, err := startEtcd(ctx, filepath.Join(o.Dir, "store"), o.Log)
+	o.Quota = cmp.Or(o.Quota, defaultQuota)
+	e, err := startEtcd(ctx, filepath.Join(o.Dir, "store"), o.Quota, o.Log)
 	if err != nil {
 		held.Close()
 		return nil, err
 	}
-	s := &Store{dir: o.Dir, log: o.Log, lock: held, etcd: e, kv: v3client.New(e.Server), changed: make(chan struct{})}
+	s := &Store{dir: o.Dir, log: o.Log, quota: o.Quota, lock: held, etcd: e, kv: v3client.New(e.Server),
+		changed: make(chan struct{}), tight: make(chan struct{}, 1)}
 	var background context.Context
 	background, s.stop = context.WithCancel(context.WithoutCancel(ctx))
 	s.retaining.Go(func() { s.retain(background) })

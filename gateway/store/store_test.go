@@ -135,13 +135,13 @@ func TestConditions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Delete(ctx, e.Ref, gateway.Condition{Revision: first}); !errors.Is(err, gateway.ErrConflict) {
+	if _, _, err := s.Delete(ctx, e.Ref, gateway.Condition{Revision: first}); !errors.Is(err, gateway.ErrConflict) {
 		t.Errorf("delete of another revision: %v", err)
 	}
-	if _, err := s.Delete(ctx, e.Ref, gateway.Condition{Revision: item.Revision}); err != nil {
+	if _, _, err := s.Delete(ctx, e.Ref, gateway.Condition{Revision: item.Revision}); err != nil {
 		t.Error(err)
 	}
-	if _, err := s.Delete(ctx, e.Ref, gateway.Condition{}); !errors.Is(err, gateway.ErrNotFound) {
+	if _, _, err := s.Delete(ctx, e.Ref, gateway.Condition{}); !errors.Is(err, gateway.ErrNotFound) {
 		t.Errorf("second delete: %v", err)
 	}
 	try(gateway.Condition{Base: item.Revision}, gateway.ErrConflict) // a delete moves the base, too

@@ -46,7 +46,7 @@ func TestWatchResumes(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, s, entity(gateway.Route, "a", "2"))
-	if _, err := s.Delete(ctx, gateway.Ref{Kind: gateway.Key, ID: "000007"}, gateway.Condition{}); err != nil {
+	if _, _, err := s.Delete(ctx, gateway.Ref{Kind: gateway.Key, ID: "000007"}, gateway.Condition{}); err != nil {
 		t.Fatal(err)
 	}
 	end, want := state(t, s)
@@ -121,7 +121,7 @@ func TestSince(t *testing.T) {
 	from := put(t, s, entity(gateway.Route, "gone", "1"))
 	put(t, s, entity(gateway.Route, "twice", "1"))
 	put(t, s, entity(gateway.Route, "twice", "2"))
-	if _, err := s.Delete(t.Context(), gateway.Ref{Kind: gateway.Route, ID: "gone"}, gateway.Condition{}); err != nil {
+	if _, _, err := s.Delete(t.Context(), gateway.Ref{Kind: gateway.Route, ID: "gone"}, gateway.Condition{}); err != nil {
 		t.Fatal(err)
 	}
 	got, err := s.Since(t.Context(), from)
