@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -44,7 +45,7 @@ type system struct {
 
 func newSystem(t *testing.T) *system {
 	t.Helper()
-	need(t, true, "/lib/systemd/systemd", "systemctl", "unshare", "nsenter")
+	shell.Need(t, true, "/lib/systemd/systemd", "systemctl", "unshare", "nsenter")
 	dir := t.TempDir()
 	s := &system{t: t, at: map[string]string{}}
 	units := map[string]string{"test.target": "[Unit]\nDefaultDependencies=no\n"}
@@ -88,7 +89,7 @@ func (s *system) boot(dir string) {
 		cmd.Wait()
 		shell.Eventually(s.t, 20*time.Second, func() error {
 			for _, at := range s.at {
-				if left := states("serve", at); len(left) > 0 {
+				if left := shell.Commands(" serve ", at); len(left) > 0 {
 					return fmt.Errorf("processes are left: %v", left)
 				}
 			}
@@ -138,13 +139,8 @@ func (s *system) well() error {
 
 func (s *system) person() *shell.Person {
 	s.t.Helper()
-	p := shell.New(s.t, binary)
-	p.Before = append(append([]string{}, s.inside...), "--wdns="+p.Home)
-	fleet := fmt.Sprintf("state: state\nfleets: {prod: {driver: host, allow: true, url: '%s', processes: [", edge(s.t, s.at["us-east"], s.at["us-west"]))
-	for region, at := range s.at {
-		fleet += fmt.Sprintf("{name: %[1]s-1, region: %[1]s, url: 'http://%[2]s', unit: %[1]s.service},", region, at)
-	}
-	p.Write("gwdr.yaml", fleet+"]}}\n")
+	p := person(s.t, s.at, func(region string) string { return "unit: " + region + ".service" })
+	p.Before = append(slices.Clone(s.inside), "--wdns="+p.Home)
 	return p
 }
 
@@ -153,7 +149,7 @@ func TestUnits(t *testing.T) {
 	s := newSystem(t)
 	p := s.person()
 	for _, kind := range []string{"kill", "pause", "stop"} {
-		r := p.Pass(p.Write("drill.yaml", of(kind, "until-recovered+1s")))
+		r := p.Pass(p.Write("drill.yaml", shell.Scenario("fault: "+kind, shell.UntilRecovered, shell.Soon)))
 		if len(r.Faults) != 1 || !r.Faults[0].Verified {
 			t.Errorf("%s: %+v", kind, r)
 		}
@@ -167,21 +163,17 @@ func TestUnits(t *testing.T) {
 func TestUnitsKilled(t *testing.T) {
 	s := newSystem(t)
 	p := s.person()
-	d := p.InEffect(p.Write("drill.yaml", of("kill", "20s")))
+	d := p.InEffect(p.Write("drill.yaml", shell.Scenario("fault: kill", "20s", shell.Soon)))
 	if is := s.systemctl("show", "--property=Restart,ActiveState", "us-east.service"); !strings.Contains(is, "Restart=no") {
 		t.Errorf("during the fault it is %q", is)
 	}
-	d.Cmd.Process.Signal(syscall.SIGSTOP)
-	p.Kill("drill guard")
-	for pid := range p.Processes("drill run") { // nsenter has a process of its own, in between
-		syscall.Kill(pid, syscall.SIGKILL)
-	}
-	d.Cmd.Process.Kill()
+	shell.Orphan(t, binary)
+	d.Cmd.Process.Kill() // nsenter, which was stopped with its child
 	d.Wait()
 	if s.well() == nil {
 		t.Error("it is well although nobody is left to revert")
 	}
-	shell.Eventually(t, 20*time.Second, func() error { return clean(p) })
+	shell.Eventually(t, 20*time.Second, p.Clean)
 	if err := s.well(); err != nil {
 		t.Error(err)
 	}

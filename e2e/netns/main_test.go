@@ -6,7 +6,6 @@ package netns
 
 import (
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -28,21 +27,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, serve(os.Args[1], os.Args[2:]))
 		os.Exit(1)
 	}
-	os.Exit(buildAndRun(m))
-}
-
-func buildAndRun(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "gwdr-netns-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	if binary, err = shell.Build("../..", dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
+	os.Exit(shell.Main(m, &binary))
 }
 
 // serve ends with its standard input.
@@ -69,7 +54,7 @@ const servers, frontDoor = 8080, "127.0.0.1:18080"
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	need(t)
+	shell.Need(t, true, "ip", "nft", "ss")
 	w := &world{t: t, suffix: strings.ToLower(rand.Text()[:5]), before: map[string]string{}}
 	t.Cleanup(w.remove)
 	w.ip("netns", "add", w.name("sw"))
@@ -86,26 +71,6 @@ func newWorld(t *testing.T) *world {
 		w.before[region] = w.rules(region)
 	}
 	return w
-}
-
-// need ends a test where there can be no namespaces: in CI that is a failure.
-func need(t *testing.T) {
-	t.Helper()
-	var problem error
-	if os.Getuid() != 0 {
-		problem = errors.New("root, to make network namespaces")
-	}
-	for _, tool := range []string{"ip", "nft"} {
-		_, err := exec.LookPath(tool)
-		problem = errors.Join(problem, err)
-	}
-	switch {
-	case problem == nil:
-	case os.Getenv("CI") == "true":
-		t.Fatalf("needed: %v", problem)
-	default:
-		t.Skipf("needed: %v", problem)
-	}
 }
 
 func (w *world) name(place string) string { return "gwdr-" + w.suffix + "-" + place }
