@@ -2,7 +2,9 @@ package shell
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -159,4 +161,32 @@ func (d *Drill) record(name string) (text []byte) {
 // observing reports whether its fault was verified.
 func (d *Drill) observing() bool {
 	return bytes.Contains(d.record("journal.jsonl"), []byte(`"phase":"observing"`))
+}
+
+// ByGuard says so if the record of the revert is not one of the guard's that is whole, and has reverted the one fault.
+func (d *Drill) ByGuard() error {
+	text := d.record("revert.jsonl")
+	var reverted, clean int
+	for line := range bytes.Lines(text) {
+		var e struct {
+			Type string
+			Data struct {
+				By, Error string
+				Clean     bool
+			}
+		}
+		if err := json.Unmarshal(line, &e); err != nil {
+			return fmt.Errorf("read the record of the revert: %w", err)
+		}
+		switch {
+		case e.Data.By == "guard" && e.Type == "fault-reverted" && e.Data.Error == "":
+			reverted++
+		case e.Data.By == "guard" && e.Type == "end" && e.Data.Clean:
+			clean++
+		}
+	}
+	if reverted != 1 || clean != 1 {
+		return fmt.Errorf("the guard has not reverted it: %s", text)
+	}
+	return nil
 }
