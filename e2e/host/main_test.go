@@ -1,7 +1,7 @@
 //go:build linux
 
-// Package host tests the fleet of processes that gwdr has not started, over real nginx with pid files, and over units of a real systemd
-// in namespaces of its own.
+// Package host tests the fleet of processes that gwdr has not started, over real nginx with pid files, over servers that take their time
+// to end, and over units of a real systemd in namespaces of its own.
 package host
 
 import (
@@ -20,13 +20,17 @@ import (
 
 var binary string
 
-// TestMain makes this test binary a service of systemd, too.
+// TestMain makes this test binary the servers, too: one of systemd's, and one that takes its time to end.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 3 && os.Args[1] == "serve" {
+	switch {
+	case len(os.Args) == 3 && os.Args[1] == "serve":
 		fmt.Fprintln(os.Stderr, http.ListenAndServe(os.Args[2], http.HandlerFunc(empty)))
-		os.Exit(1)
+	case len(os.Args) == 4 && os.Args[1] == "linger":
+		fmt.Fprintln(os.Stderr, linger(os.Args[2], os.Args[3]))
+	default:
+		os.Exit(shell.Main(m, &binary))
 	}
-	os.Exit(shell.Main(m, &binary))
+	os.Exit(1)
 }
 
 func empty(http.ResponseWriter, *http.Request) {}

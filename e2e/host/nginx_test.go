@@ -137,6 +137,7 @@ func TestNginxKills(t *testing.T) {
 	for part, kill := range map[string]func(d *shell.Drill){
 		"drill": func(d *shell.Drill) {
 			d.Cmd.Process.Kill()
+			shell.Eventually(t, 20*time.Second, d.ByGuard)
 		},
 		"guard": func(d *shell.Drill) {
 			shell.Kill(t, binary, "drill guard")
@@ -161,7 +162,7 @@ func TestNginxKills(t *testing.T) {
 			p.Want(7, "drill", "run", "drill.yaml", "--approve", "any")
 		},
 	} {
-		for _, kind := range []string{"pause", "kill"} {
+		for _, kind := range []string{"pause", "kill", "stop"} {
 			t.Run(kind+" "+part, func(t *testing.T) {
 				var more []string
 				if part == "both" { // what it leaves behind is found all the same
