@@ -122,18 +122,22 @@ func runDrill(ctx context.Context, a *app, name string, opts drillRunOptions) er
 	if err := a.checkFleet(s); err != nil { // before the run gets a number, and before anything is announced
 		return err
 	}
-	release := func() error { return nil }
-	if dir := a.fleetDir(s.Fleet); dir != "" {
+	release, dir := func() error { return nil }, a.fleetDir(s.Fleet)
+	if dir != "" {
 		if release, err = drills.Claim(dir, s.Metadata.Name); err != nil {
 			return drillError(nil, err)
 		}
-		if err := a.rememberEvidence(s.Fleet); err != nil {
-			return errors.Join(fmt.Errorf("remember where the evidence is: %w", err), release())
-		}
 	}
 	defer release() // the kernel would, too
-	approve := a.approval(s, opts.approve, drawn)
-	a.Plain = a.Plain || approve != nil && opts.approve == "" && a.canConfirm() // a live view would have the terminal that it asks at
+	approve, err := a.approvePlan(ctx, s, opts.approve, drawn)
+	if err != nil {
+		return err
+	}
+	if dir != "" {
+		if err := a.rememberEvidence(s.Fleet); err != nil {
+			return fmt.Errorf("remember where the evidence is: %w", err)
+		}
+	}
 	a.live = a.interactive()
 	show, closeScreen := a.drillScreen(ctx, s)
 	r := &drills.Runner{Scenario: s, Open: a.openSite(s), Evidence: a.Config.Evidence, Tool: "gwdr " + version(), Events: show, Observe: observe,
@@ -297,7 +301,7 @@ func drillError(r *drills.Result, err error) error {
 		return evidenceFailed(err)
 	}
 	code := map[drills.Verdict]int{
-		drills.Fail: exitMissed, drills.Inconclusive: exitInconclusive, drills.Aborted: exitAborted, drills.Errored: exitError,
+		drills.Fail: exitMissed, drills.Inconclusive: exitInconclusive, drills.Aborted: exitAborted, drills.Refused: exitRefused, drills.Errored: exitError,
 	}[r.Verdict]
 	if code == exitDone {
 		return nil

@@ -64,14 +64,10 @@ func (a *app) dryRun(ctx context.Context, s *scenarios.Scenario, drawn []string)
 	if err != nil {
 		return err
 	}
-	plan, err := s.Plan(instances)
-	if err == nil {
-		err = a.supported(ctx, plan, instances)
-	}
+	plan, err := a.plan(ctx, s, instances)
 	if err != nil {
-		return exitWith(exitRefused, err)
+		return err
 	}
-	plan.Fleet = a.Config.Fleets[s.Fleet].words()
 	r, err := describePlan(plan, a.Config.Safety.bounds(), drawn)
 	if err != nil {
 		return err
@@ -81,6 +77,19 @@ func (a *app) dryRun(ctx context.Context, s *scenarios.Scenario, drawn []string)
 	}
 	_, err = fmt.Fprintf(a.Stdout, "DRY RUN  %s: %s\nNothing was touched.\n\n%s", r.Scenario, r.Title, r.text())
 	return err
+}
+
+// plan is what the drill would do with these instances, all of which the fleet can undo.
+func (a *app) plan(ctx context.Context, s *scenarios.Scenario, instances []fleet.Instance) (*scenarios.Plan, error) {
+	plan, err := s.Plan(instances)
+	if err == nil {
+		err = a.supported(ctx, plan, instances)
+	}
+	if err != nil {
+		return nil, exitWith(exitRefused, err)
+	}
+	plan.Fleet = a.Config.Fleets[s.Fleet].words()
+	return plan, nil
 }
 
 // supported asks the driver whether it could undo each fault, which touches nothing. Of a lab that is not there, what no lab can is known.
