@@ -79,8 +79,8 @@ func runDrillList(a *app) error {
 	return list.write(a.Stdout)
 }
 
-// runVerdict reads the verdict off the run's report. A run that was killed, or is running, has none; who is at work in
-// its directory.
+// runVerdict reads the verdict off the run's report. A run that was killed, or is running, has none of its own: what a revert writes
+// of it later says less than that. who is at work in its directory.
 func runVerdict(run drills.Run, who string) string {
 	var result struct {
 		Verdict string `json:"verdict"`
@@ -90,9 +90,9 @@ func runVerdict(run drills.Run, who string) string {
 		err = json.Unmarshal(text, &result)
 	}
 	switch {
-	case err == nil && run.Clean:
+	case run.Ended && err == nil && run.Clean:
 		return result.Verdict
-	case err == nil:
+	case run.Ended && err == nil:
 		return result.Verdict + ", not clean"
 	case run.Ended:
 		return "no report"
