@@ -34,7 +34,7 @@ func (d *drill) aborting(ctx context.Context, err error) {
 func (d *drill) revert(ctx context.Context) bool {
 	for _, u := range slices.Backward(d.faults.pending()) {
 		fact := faultFact{ID: u.Fault.ID, Kind: u.Fault.Kind, Targets: u.Targets}
-		if err := revertOne(ctx, d.Fleet, u, d.Patience); err != nil {
+		if err := revertOne(ctx, d.Fleet, u, d.Patience, d.caution); err != nil {
 			fact.Error = err.Error()
 		}
 		d.noteReverted(ctx, u, fact)
@@ -103,5 +103,8 @@ func (d *drill) scan(ctx context.Context) {
 // warn tells people of what does not stop the drill.
 func (d *drill) warn(text string) {
 	d.Log.Warn(text)
-	d.screens.tell(Event{At: d.offset(), Warning: text})
+	d.caution(text)
 }
+
+// caution tells the screens only: it may yet be mended.
+func (d *drill) caution(text string) { d.screens.tell(Event{At: d.offset(), Warning: text}) }

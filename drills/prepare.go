@@ -213,8 +213,7 @@ func (d *drill) baseline(ctx context.Context) error {
 		if reason := d.meter.reason(); d.meter.steadyFor() > length+baselineGrace && !told[reason] {
 			told[reason] = true
 			left := d.Scenario.BaselineLimit() - d.meter.steadyFor()
-			d.screens.tell(Event{At: d.offset(),
-				Warning: fmt.Sprintf("baseline not steady yet: %s; waiting, at most %s", reason, left.Round(time.Second))})
+			d.caution(fmt.Sprintf("baseline not steady yet: %s; waiting, at most %s", reason, left.Round(time.Second)))
 		}
 		return fmt.Errorf("%w for %s: %s", ErrUnsteady, length, d.meter.complaint())
 	})
