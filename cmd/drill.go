@@ -287,6 +287,8 @@ func drillError(r *drills.Result, err error) error {
 		return exitWith(exitAborted, errors.New("aborted before anything was injected"))
 	case errors.As(err, &stop):
 		return withHint(exitWith(exitRefused, err), "'gwdr drill abort --lift --evidence %s' removes it", shellWord(filepath.Dir(stop.Path)))
+	case errors.Is(err, drills.ErrGuard):
+		return withHint(exitWith(exitRefused, err), "that drill was killed, and its guard reverts what it has left behind: wait, or 'gwdr drill revert' waits for it and says how it ended")
 	case errors.Is(err, drills.ErrLocked):
 		return withHint(exitWith(exitRefused, err), "wait for it, or 'gwdr drill abort'")
 	case errors.Is(err, drills.ErrRefused) && errors.Is(err, drills.ErrUnsteady): // not because its record cannot be written
