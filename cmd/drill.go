@@ -119,7 +119,7 @@ func runDrill(ctx context.Context, a *app, name string, opts drillRunOptions) er
 	if err := raisePriority(); err != nil {
 		a.Log.Info("a busy machine may disturb the measurement", "err", err)
 	}
-	if err := a.checkFleet(s); err != nil { // before the run gets a number, and before anything is announced
+	if err := a.checkFleet(ctx, s); err != nil { // before the run gets a number, and before anything is announced
 		return err
 	}
 	release, dir := func() error { return nil }, a.fleetDir(s.Fleet)

@@ -33,6 +33,7 @@ type dryRunResult struct {
 	Bounds     []string        `json:"bounds"`          // when it may run, and what it may not touch
 	Seeds      []string        `json:"seeds,omitempty"` // that were drawn: another plan draws others
 	WorstCaseS float64         `json:"worst_case_s"`
+	Warnings   []string        `json:"warnings,omitempty"`
 }
 
 // plannedAction is one thing that the drill would do.
@@ -147,6 +148,9 @@ func describePlan(plan *scenarios.Plan, general scenarios.Bounds, drawn []string
 	}
 	for _, g := range s.Guardrails {
 		r.Guardrails = append(r.Guardrails, guardrail(g))
+		if g.Drill != nil && plan.Worst > g.Drill.GT.D() {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("the worst case is longer than guardrail %s allows, %s: it may abort a drill that goes well", g.Name, g.Drill.GT))
+		}
 	}
 	for _, name := range drawn {
 		r.Seeds = append(r.Seeds, fmt.Sprintf("targets.%s.pick.seed: %d", name, s.Targets[name].Pick.Seed))
@@ -265,6 +269,9 @@ func (r *dryRunResult) text() string {
 		}
 	}
 	fmt.Fprintf(&b, "\n%-10s %s, from the baseline to settled\n", "worst case", time.Duration(r.WorstCaseS*float64(time.Second)))
+	for _, warning := range r.Warnings {
+		fmt.Fprintf(&b, "%-10s %s\n", "warning", wrapped(warning, 11, 69))
+	}
 	fmt.Fprintf(&b, "plan sha256 %s\n", r.PlanSHA256)
 	return b.String()
 }
