@@ -192,12 +192,27 @@ func loadScenario(name string) (*scenarios.Scenario, error) {
 	switch problems := (scenarios.Problems)(nil); {
 	case errors.As(err, &problems):
 		return nil, usageError(err)
+	case errors.Is(err, scenarios.ErrUnknown) && nearestScenario(name) != "":
+		return nil, withHint(usageError(err), "did you mean %s?", nearestScenario(name))
 	case errors.Is(err, scenarios.ErrUnknown):
 		return nil, withHint(usageError(err), "'gwdr drill list' tells what each is for; a file's name ends in .yaml")
 	case err != nil:
 		return nil, usageError(err)
 	}
 	return s, nil
+}
+
+// nearestScenario returns the scenario of the catalogue whose name is spelled most like it; "" if none is.
+func nearestScenario(name string) string {
+	all, err := scenarios.Catalogue()
+	if err != nil {
+		return ""
+	}
+	var names []string
+	for _, s := range all {
+		names = append(names, s.Metadata.Name)
+	}
+	return nearest(strings.ToLower(name), names)
 }
 
 // drillScreen returns what takes the drill's events, and what ends the screen when there are no more.
