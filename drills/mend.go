@@ -42,14 +42,20 @@ func (d *drill) revert(ctx context.Context) bool {
 	return len(d.faults.pending()) == 0
 }
 
-// settle waits until the steady state is back: all instances run, all regions agree, and no series is affected.
-func (d *drill) settle(ctx context.Context) {
+// settle waits until the steady state is back: all instances run, all regions agree, and no series is affected. Of a fleet that is gone
+// none ever does.
+func (d *drill) settle(ctx context.Context) error {
+	waiting, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
 	convergence := newConvergence(d.offset())
 	d.meter.quiesce()
 	since := d.offset()
-	err := poll(ctx, d.Scenario.Revert.Settle.D(), askEvery, func(ctx context.Context) error {
+	err := poll(waiting, d.Scenario.Revert.Settle.D(), askEvery, func(ctx context.Context) error {
 		asked := d.offset()
 		err := d.inOrder(ctx)
+		if errors.Is(err, ErrFleetGone) {
+			giveUp(err)
+		}
 		convergence.saw(err == nil, asked, d.offset())
 		if err != nil {
 			return err
@@ -64,6 +70,7 @@ func (d *drill) settle(ctx context.Context) {
 		fact.Detail = err.Error()
 	}
 	d.note(entrySettled, fact)
+	return err
 }
 
 // failBack makes the region lead again that led before the drill, and settles once more: what comes later finds everything

@@ -14,7 +14,8 @@ import (
 	"gwdr/internal/journal"
 )
 
-// ErrFleetGone is returned by an Opener when the whole fleet is gone, and every fault with it.
+// ErrFleetGone is returned by an Opener when the whole fleet is gone, and every fault with it. The errors of a Fleet may wrap it: then
+// nobody waits for what cannot come back.
 var ErrFleetGone = errors.New("the fleet is gone, and its faults with it")
 
 // Opener opens the fleet that an undo record belongs to.

@@ -240,8 +240,9 @@ func (d *drill) mend(ctx context.Context) {
 	d.enter(Reverting, "")
 	if d.revert(ctx) {
 		d.enter(Settling, "")
-		d.settle(ctx)
-		d.failBack(ctx)
+		if !errors.Is(d.settle(ctx), ErrFleetGone) {
+			d.failBack(ctx)
+		}
 		d.enter(Reconciling, "")
 		d.reconcile(ctx)
 	}
