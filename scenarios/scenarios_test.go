@@ -77,6 +77,18 @@ func example(t testing.TB) []byte {
 	return b
 }
 
+// TestExample: the scenario that docs/fleets.md links is one for the fleet that is described there.
+func TestExample(t *testing.T) {
+	s, err := Load("../docs/examples/stop-us-east.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := s.Plan([]fleet.Instance{{ID: "gw-1", Region: "us-east", Role: fleet.Data, Running: true}, {ID: "gw-2", Region: "us-west", Role: fleet.Data, Running: true}})
+	if err != nil || len(p.Injections) != 1 || p.Injections[0].Targets[0] != "gw-1" || p.Worst > s.Guardrails[0].Drill.GT.D() {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
 // TestNoFleet: that there is no fleet is said with all the rest, and nothing is said of a fleet that nobody named.
 func TestNoFleet(t *testing.T) {
 	for name, c := range map[string]struct {
