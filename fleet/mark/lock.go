@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	stoppedLimit = 2 * time.Second  // how long one that is stopped is waited for
+	certain      = 2 * time.Second  // how long the same one must have had the lock: who has just got it has not signed yet
 	longestWork  = 45 * time.Second // an attempt of a revert, and the end of what it started
 	lookAgain    = 50 * time.Millisecond
 )
@@ -40,22 +40,29 @@ func (d Dir) Lock(ctx context.Context, log *slog.Logger) (unlock func(), err err
 
 // take returns once the file is locked, or whoever has locked it is not waited for any more.
 func take(ctx context.Context, file *os.File, log *slog.Logger) error {
+	var last signature
 	for began := time.Now(); ; {
 		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
-			return sign(file)
+			if err := sign(file); err != nil { // as on a full disk: nobody learns who is at work
+				log.Warn("lock is not signed", "marks", filepath.Dir(file.Name()), "error", err)
+			}
+			return nil
 		}
 		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
 			return err
 		}
-		owner, since := signed(file)
-		if time.Since(since) > longestWork || time.Since(began) > stoppedLimit && owner.Stopped() {
-			log.Warn("another process is stuck in its work on the fleet; not waited for it", "pid", owner.PID, "marks", filepath.Dir(file.Name()))
+		now := signed(file)
+		if now != last {
+			last, began = now, time.Now()
+		}
+		if time.Since(began) > certain && (time.Since(now.since) > longestWork || now.owner.Stopped()) {
+			log.Warn("another process is stuck in its work on the fleet; not waited for it", "pid", now.owner.PID, "marks", filepath.Dir(file.Name()))
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("process %d is at work there: %w", owner.PID, context.Cause(ctx))
+			return fmt.Errorf("process %d is at work there: %w", now.owner.PID, context.Cause(ctx))
 		case <-time.After(lookAgain):
 		}
 	}
@@ -77,15 +84,21 @@ func sign(file *os.File) error {
 	return err
 }
 
-// signed returns who has locked the file, and since when. Nobody is known for a moment after it was locked.
-func signed(file *os.File) (owner proc.ID, since time.Time) {
+// signature says who has locked the file, and since when. For a moment after it was locked it is that of the one before.
+type signature struct {
+	owner proc.ID
+	since time.Time
+}
+
+func signed(file *os.File) (s signature) {
 	info, err := file.Stat()
 	if err != nil {
-		return owner, time.Now()
+		return signature{since: time.Now()}
 	}
+	s.since = info.ModTime()
 	text, err := io.ReadAll(io.NewSectionReader(file, 0, 1<<10))
-	if err != nil || json.Unmarshal(text, &owner) != nil {
-		owner = proc.ID{}
+	if err != nil || json.Unmarshal(text, &s.owner) != nil {
+		s.owner = proc.ID{}
 	}
-	return owner, info.ModTime()
+	return s
 }

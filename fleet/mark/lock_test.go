@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -97,6 +99,45 @@ func signalled(t *testing.T, id proc.ID, sig syscall.Signal) {
 	for deadline := time.Now().Add(10 * time.Second); id.Stopped() != (sig == syscall.SIGSTOP); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s has no effect", sig)
+		}
+	}
+}
+
+// TestLockExcludes: who has just got the lock is not taken for the one that had it long ago.
+func TestLockExcludes(t *testing.T) {
+	d := Dir{Path: t.TempDir()}
+	unlock, err := d.Lock(t.Context(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+	long := time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC) // ago, in the bubble
+	for range 100 {
+		if err := os.Chtimes(filepath.Join(d.Path, "lock"), long, long); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Test(t, func(t *testing.T) {
+			var inside atomic.Int32
+			var all sync.WaitGroup
+			for range 3 {
+				all.Go(func() {
+					unlock, err := d.Lock(t.Context(), slog.New(slog.DiscardHandler))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if inside.Add(1) > 1 {
+						t.Error("two have the lock")
+					}
+					time.Sleep(time.Second)
+					inside.Add(-1)
+					unlock()
+				})
+			}
+			all.Wait()
+		})
+		if t.Failed() {
+			return
 		}
 	}
 }
