@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"sync"
 
 	"gwdr/fleet"
 	"gwdr/fleet/command"
@@ -48,6 +49,7 @@ type Options struct {
 type Fleet struct {
 	options  Options
 	services map[string]service
+	launches sync.Map // proc.ID of a start -> chan error: how it ended
 }
 
 var _ fleet.Fleet = (*Fleet)(nil)

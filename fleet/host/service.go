@@ -29,7 +29,7 @@ type service struct {
 }
 
 const (
-	startLimit = 10 * time.Second       // until a process that was started is there; less than an attempt of a revert takes
+	startLimit = 2 * time.Minute        // until a process that was started is there; then it is started anew
 	stopLimit  = 10 * time.Second       // from SIGTERM to SIGKILL
 	lookAgain  = 20 * time.Millisecond  // between two looks
 	callLimit  = 15 * time.Second       // of systemctl

@@ -20,25 +20,38 @@ func (s service) startable() error {
 	return nil
 }
 
-// begin starts the service, and returns once it runs, and is another process than before.
-func (s service) begin(ctx context.Context, before proc.ID) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, startLimit, fmt.Errorf("it did not start within %s", startLimit))
-	defer cancel()
+// begin brings the service back, and returns once it runs, and is another process than before. A start goes on when ctx ends: the next
+// attempt waits for it in turn, and only one that has not come to anything for startLimit is ended and made again.
+func (f *Fleet) begin(ctx context.Context, t target, found trace, note noting) error {
+	s := t.Service
 	if s.Unit != "" {
 		if _, err := s.systemctl(ctx, "start", s.Unit); err != nil {
 			return err
 		}
-		return s.awaitMain(ctx, before, func() error { return nil })
+		return s.awaitMain(ctx, t.Main, func() error { return nil })
 	}
-	l, err := s.launch()
-	if err != nil {
-		return fmt.Errorf("start: %w", err)
+	if found.Start != nil && time.Since(found.Start.At) >= startLimit {
+		if err := found.Start.end(); err != nil {
+			return err
+		}
+		found.Start = nil
 	}
-	if err := s.awaitMain(ctx, before, l.failed); err != nil {
-		return errors.Join(err, l.end()) // or it would come to life beside what the next attempt starts
+	if found.Start == nil {
+		made, err := f.launch(t)
+		if err != nil {
+			return fmt.Errorf("start: %w", err)
+		}
+		found.Start = made
+		if err := note(found); err != nil {
+			return err
+		}
 	}
-	go l.cmd.Wait() // it may be the process itself
-	return nil
+	err := s.awaitMain(ctx, t.Main, f.launched(t, *found.Start))
+	if errors.Is(err, errStartFailed) {
+		found.Start = nil
+		return errors.Join(err, note(found))
+	}
+	return err
 }
 
 // awaitMain returns once the service is another process than before, and still is a moment later, or what starts it has failed.
@@ -61,19 +74,16 @@ func (s service) awaitMain(ctx context.Context, before proc.ID, failed func() er
 		select {
 		case <-time.After(lookAgain):
 		case <-ctx.Done():
-			return errors.Join(context.Cause(ctx), err)
+			return fmt.Errorf("its start goes on: %w", errors.Join(context.Cause(ctx), err))
 		}
 	}
 }
 
-// launch is a command that starts a service, in a session of its own: it is the process, or begets it.
-type launch struct {
-	cmd  *exec.Cmd
-	id   proc.ID
-	over bool // it has ended, has left nobody in its session, and is reaped; until then nobody else gets the session's number
-}
+var errStartFailed = errors.New("it could not be started")
 
-func (s service) launch() (*launch, error) {
+// launch starts the command, in a session of its own: it is the process, or begets it. This process remembers how it ends.
+func (f *Fleet) launch(t target) (*start, error) {
+	s := t.Service
 	if err := s.Start.Trusted(); err != nil {
 		return nil, err
 	}
@@ -83,37 +93,57 @@ func (s service) launch() (*launch, error) {
 		return nil, err
 	}
 	id, err := proc.Identify(cmd.Process.Pid)
-	return &launch{cmd: cmd, id: id}, err
+	if err != nil {
+		return nil, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	f.launches.Store(id, ended)
+	return &start{ID: id, At: time.Now().UTC()}, nil
 }
 
-// failed returns the error that the command ended with, once it has ended and so have all that it left in its session.
-func (l *launch) failed() error {
-	if l.over || l.id.Alive() || len(session(l.id.PID)) > 0 {
-		return nil
+// launched returns what says how the command failed, as far as this process has started it. What a command has begotten that failed
+// is ended: it will not bring anything back.
+func (f *Fleet) launched(t target, l start) func() error {
+	known, ok := f.launches.Load(l.ID)
+	if !ok {
+		return func() error { return nil }
 	}
-	l.over = true
-	if err := l.cmd.Wait(); err != nil {
-		return fmt.Errorf("start: %s: %w", l.cmd.Path, err)
+	ended := known.(chan error)
+	return func() error {
+		select {
+		case err := <-ended:
+			ended <- nil // it has ended well, as far as anybody asks again
+			if err == nil {
+				return nil
+			}
+			return errors.Join(fmt.Errorf("%w: start: %s: %w", errStartFailed, t.Service.Start.Args[0], err), endSession(l.ID.PID))
+		default:
+			return nil
+		}
 	}
-	return nil
 }
 
-// end kills all that is left of the session. What has left it is beyond reach.
-func (l *launch) end() error {
-	if l.over {
+// end ends a start that has come to nothing. Only while its own process lives is the session known to be its own.
+func (l start) end() error {
+	if !l.ID.Alive() {
 		return nil
 	}
+	return endSession(l.ID.PID)
+}
+
+// endSession kills all processes of a session. What has left it is beyond reach.
+func endSession(leader int) error {
 	for deadline := time.Now().Add(proc.KillTimeout); ; {
-		left := session(l.id.PID)
+		left := session(leader)
+		if len(left) == 0 {
+			return nil
+		}
 		if err := end(left); err != nil {
 			return err
 		}
-		if len(left) == 0 {
-			l.cmd.Wait() // that it was killed is no news
-			return nil
-		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("start: %s begets processes faster than they can be killed", l.cmd.Path)
+			return fmt.Errorf("session %d begets processes faster than they can be killed", leader)
 		}
 	}
 }

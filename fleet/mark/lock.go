@@ -16,9 +16,9 @@ import (
 )
 
 const (
-	certain      = 2 * time.Second  // how long the same one must have had the lock: who has just got it has not signed yet
-	longestWork  = 45 * time.Second // an attempt of a revert, and the end of what it started
-	lookAgain    = 50 * time.Millisecond
+	certain     = 2 * time.Second  // how long the same one must have had the lock: who has just got it has not signed yet
+	longestWork = 45 * time.Second // an attempt of a revert, and the end of what it started
+	lookAgain   = 50 * time.Millisecond
 )
 
 // Lock keeps two processes from breaking and mending at the same time: the drill and its guard. One that is stopped, or has had the

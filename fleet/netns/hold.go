@@ -220,8 +220,11 @@ func (o order) record(nft int) error {
 		return err
 	}
 	defer os.Remove(whole)
-	if err := exchange(whole, o.File); err != nil {
-		return fmt.Errorf("the fault was reverted meanwhile: %w", err)
+	err = exchange(whole, o.File)
+	if errors.Is(err, os.ErrNotExist) {
+		return errors.New("the fault was reverted meanwhile")
+	} else if err != nil {
+		return fmt.Errorf("say who keeps the table, in a directory whose file system must know renameat2's RENAME_EXCHANGE: %w", err)
 	}
 	return nil
 }
