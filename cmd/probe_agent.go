@@ -156,6 +156,7 @@ func runProbeAgent(ctx context.Context, a *app, o agentOptions) error {
 	server := &listener{socket: socket, certs: set, Server: &http.Server{
 		Handler: agent.Handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(a.Log.Handler(), slog.LevelDebug)}}
+	server.gate = newGate(socket, server.Server)
 	return a.serveAgent(ctx, agent, server, o.ReadyFile)
 }
 

@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,6 +22,7 @@ import (
 type listener struct {
 	*http.Server
 	socket net.Listener
+	gate   *gate // of socket
 	certs  *certs.Set // nil: no TLS
 	guard  bool       // requests whose framing is ambiguous are refused
 }
@@ -40,14 +40,14 @@ func (l *listener) run() error {
 	var err error
 	switch {
 	case l.certs == nil && l.guard:
-		err = l.Serve(proxy.Guard(l.Server, l.socket))
+		err = l.Serve(proxy.Guard(l.Server, l.gate))
 	case l.guard:
-		err = l.Serve(proxy.GuardTLS(l.Server, l.socket, l.certs.Config()))
+		err = l.Serve(proxy.GuardTLS(l.Server, l.gate, l.certs.Config()))
 	case l.certs != nil:
 		l.TLSConfig = l.certs.Config()
-		err = l.ServeTLS(l.socket, "", "")
+		err = l.ServeTLS(l.gate, "", "")
 	default:
-		err = l.Serve(l.socket)
+		err = l.Serve(l.gate)
 	}
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
@@ -116,13 +116,15 @@ func (in *instance) bind(address, flag string, handler http.Handler, pairs []cer
 	if err != nil {
 		return nil, withHint(fmt.Errorf("open socket: %w", err), "choose another address by %s", flag)
 	}
-	return &listener{socket: socket, certs: set, Server: &http.Server{
+	l := &listener{socket: socket, certs: set, Server: &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(in.Log.Handler(), slog.LevelDebug),
-	}}, nil
+	}}
+	l.gate = newGate(socket, l.Server)
+	return l, nil
 }
 
 // socket opens one, or takes that of --listen from the supervisor.
@@ -180,20 +182,4 @@ func (in *instance) giveNotice(failed <-chan error) error {
 	case err := <-failed:
 		return err
 	}
-}
-
-// drain takes no new requests and waits for those under way, the data plane's first.
-func (in *instance) drain(servers []*listener) error {
-	ctx, cancel := context.WithTimeout(context.Background(), in.options.drain)
-	defer cancel()
-	var errs []error
-	for i := len(servers) - 1; i >= 0; i-- {
-		err := servers[i].Shutdown(ctx)
-		if errors.Is(err, context.DeadlineExceeded) {
-			in.Log.Warn("requests under way were cut off", "address", servers[i].socket.Addr().String(), "after", in.options.drain)
-			err = servers[i].Close()
-		}
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
 }

@@ -22,8 +22,8 @@ func TestServeSupervised(t *testing.T) {
 	fillGateway(t, control.client(""))
 	s := supervised(t, "http://"+control.Admin)
 	before := s.workers("all are ready", func([]workers.Worker) bool { return true })
-	if got := s.get("/open"); got != http.StatusOK {
-		t.Errorf("served with %d", got)
+	if got, err := s.ask("/open"); err != nil || got != http.StatusOK {
+		t.Errorf("served with %d, %v", got, err)
 	}
 	if err := syscall.Kill(before[0].PID, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
@@ -129,15 +129,15 @@ func (s *supervision) page(path string) string {
 	return string(text)
 }
 
-// get returns the status of a request at the data plane; 0 if there was no answer.
-func (s *supervision) get(path string) int {
+// ask returns the status of a request at the data plane.
+func (s *supervision) ask(path string) (int, error) {
 	resp, err := http.Get("http://" + s.Listen + path)
 	if err != nil {
-		return 0
+		return 0, err
 	}
 	defer resp.Body.Close()
-	_, _ = io.Copy(io.Discard, resp.Body)
-	return resp.StatusCode
+	_, err = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode, err
 }
 
 // load asks again and again until it is stopped, and counts.
@@ -153,10 +153,11 @@ func (s *supervision) load() (stop func() (answered, failed int)) {
 				return
 			default:
 			}
-			if s.get("/open") == http.StatusOK {
+			if got, err := s.ask("/open"); err == nil && got == http.StatusOK {
 				n.answered++
 			} else {
 				n.failed++
+				s.t.Logf("failed: %d, %v", got, err)
 			}
 		}
 	}()
