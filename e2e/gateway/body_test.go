@@ -8,9 +8,11 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"testing"
 
 	"gwdr/e2e/shell"
+	"gwdr/gateway"
 )
 
 // A large body passes through, whether its length is known or not, and is at no time in memory.
@@ -38,6 +40,24 @@ func TestLargeBody(t *testing.T) {
 			t.Errorf("%s: the gateway took %d MiB of memory for it", name, more>>20)
 		}
 		target.isWell(t, target.whole.Load())
+	}
+}
+
+// A body that is larger than its route lets pass is refused, at once where that is said, and reaches no backend as if it were whole.
+func TestBodyTooLarge(t *testing.T) {
+	shell.New(t, binary)
+	target := newTarget(t)
+	target.put(gateway.Route, "small", `{"path":"/small","upstream":"back","auth":"none","max_body":1000}`)
+	target.awaits("/small", "", 200)
+	for _, sent := range []string{
+		fmt.Sprintf("Content-Length: %d\r\n\r\n", 100<<20),
+		"Transfer-Encoding: chunked\r\n\r\nfff\r\n" + strings.Repeat("x", 0xfff) + "\r\n0\r\n\r\n",
+	} {
+		before := target.whole.Load()
+		if got, err := target.send("POST /small HTTP/1.1\r\nHost: a\r\n" + sent); err != nil || got != 413 {
+			t.Errorf("%.40q: status %d, %v, want 413", sent, got, err)
+		}
+		target.isWell(t, before)
 	}
 }
 
