@@ -22,11 +22,11 @@ func (x *exchange) try(ctx context.Context, req *http.Request) (*http.Response, 
 		if err == nil {
 			return resp, nil
 		}
-		if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTimeout) {
-			return nil, context.Cause(ctx) // the client is gone, which says nothing about the endpoint
-		}
 		if err := x.clientFailed(ctx); err != nil {
-			return nil, err // neither does that
+			return nil, err // which says nothing about the endpoint
+		}
+		if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTimeout) {
+			return nil, context.Cause(ctx) // the client is gone: neither does that
 		}
 		unreachable := isDial(err)
 		x.upstream.failed(e, unreachable)

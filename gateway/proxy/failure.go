@@ -25,6 +25,8 @@ func (x *exchange) fail(w http.ResponseWriter, r *http.Request, err error) {
 		answer = *tooLarge
 	case errors.Is(err, errClientSlow): // for which stopReading has ended the request's context too
 		answer = refusal{status: http.StatusRequestTimeout, text: "the request body did not come in time"}
+	case errors.Is(err, errClientBody): // it may still listen, and the server takes the end of what it sends for its own
+		answer = refusal{status: http.StatusBadRequest, text: "the request body ends early"}
 	case r.Context().Err() != nil:
 		answer = refusal{status: statusClientGone, text: "the client is gone"}
 	case errors.Is(err, errTimeout):
@@ -33,8 +35,6 @@ func (x *exchange) fail(w http.ResponseWriter, r *http.Request, err error) {
 		answer = refusal{status: http.StatusServiceUnavailable, text: "the upstream has no endpoint"}
 	case errors.Is(err, errUnhealthy):
 		answer = refusal{status: http.StatusServiceUnavailable, text: "no endpoint of the upstream is healthy", retry: x.upstream.comesBack()}
-	case errors.Is(err, errClientBody):
-		answer = refusal{status: http.StatusBadRequest, text: "the request body ends early"}
 	}
 	x.stopReading()
 	x.gateway.log.Debug("request failed", "route", x.route.id, "upstream", x.upstream.id, "status", answer.status, "error", err)
