@@ -22,7 +22,7 @@ import (
 type listener struct {
 	*http.Server
 	socket net.Listener
-	gate   *gate // of socket
+	gate   *gate      // of socket
 	certs  *certs.Set // nil: no TLS
 	guard  bool       // requests whose framing is ambiguous are refused
 }
