@@ -84,14 +84,9 @@ type KeyBody struct {
 	Consumer string     `json:"consumer,omitempty"`
 	Hash     string     `json:"hash"` // hex SHA-256 of the 256-bit secret
 	Scopes   []string   `json:"scopes,omitempty"`
+	Routes   []string   `json:"routes,omitempty"` // ids of the routes that it opens, or what they begin with and *; empty: all
 	Created  time.Time  `json:"created"`
 	Expires  *time.Time `json:"expires,omitempty"` // absolute
-}
-
-// RevocationBody is the body of a Revocation, whose id is the id of the revoked key. It outlives the key.
-type RevocationBody struct {
-	At     time.Time `json:"at"`
-	Reason string    `json:"reason,omitempty"`
 }
 
 // Duration is a time.Duration that reads and writes as a string such as "250ms" in JSON.

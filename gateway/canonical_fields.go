@@ -27,8 +27,8 @@ var fieldRules = map[Kind]rules{
 		"connect_timeout": duration(0, time.Second), "timeout": duration(0, 30*time.Second),
 	},
 	Consumer:   {"name": unless("")},
-	Key:        {"consumer": unless(""), "scopes": set, "hash": lower, "created": never, "expires": instant},
-	Revocation: {"at": never, "reason": unless("")},
+	Key:        {"consumer": unless(""), "scopes": set, "routes": set, "hash": lower, "created": never, "expires": instant},
+	Revocation: {"at": never, "reason": unless(""), "effective": instant, "successor": unless("")},
 }
 
 func (r rules) apply(fields map[string]any) {

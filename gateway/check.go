@@ -164,9 +164,6 @@ func (b *KeyBody) Sum() (sum [sha256.Size]byte, err error) {
 // Check finds nothing wrong: any name will do.
 func (b *ConsumerBody) Check() error { return nil }
 
-// Check finds nothing wrong: it is the revocation's id that counts, which the function Check looks at.
-func (b *RevocationBody) Check() error { return nil }
-
 // isToken reports whether text is a token of RFC 9110, section 5.6.2.
 func isToken(text string) bool {
 	return text != "" && strings.IndexFunc(text, func(c rune) bool {

@@ -40,6 +40,7 @@ type Gateway struct {
 	buffers  bufferPool
 	live     atomic.Pointer[config] // nil until something is loaded
 	keeper   *keeper
+	since    time.Time            // when it began, and with it to note which keys are used
 	hears    atomic.Pointer[bool] // the control plane that is followed; nil: there is none
 
 	mu       sync.Mutex                     // guards what follows
@@ -58,6 +59,7 @@ func New(o Options) (*Gateway, error) {
 	if g.options.Now == nil {
 		g.options.Now = time.Now
 	}
+	g.since = g.options.Now().UTC()
 	if g.log == nil {
 		g.log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
@@ -121,7 +123,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) *refusal {
 		return c.router.refuse(r)
 	}
 	if route.guarded {
-		if f := c.keys.authenticate(r.Header, route.scopes, g.options.Now()); f != nil {
+		if _, f := c.keys.authenticate(r.Header, route, g.options.Now()); f != nil {
 			return f
 		}
 	}
