@@ -11,7 +11,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gwdr/gateway"
-	"gwdr/gateway/native"
 	"gwdr/gateway/proxy"
 	"gwdr/gateway/replica"
 	"gwdr/gateway/store"
@@ -133,7 +132,7 @@ func (in *instance) openData() (err error) {
 		if err != nil {
 			return err
 		}
-		in.source = &native.Follower{Client: client}
+		in.source = &client
 	}
 	err = in.proxy.LoadLastGood()
 	switch {
@@ -243,4 +242,9 @@ func (s ownStore) State(ctx context.Context) (gateway.Header, *gateway.State, er
 		return gateway.Header{}, nil, err
 	}
 	return s.Store.State(ctx)
+}
+
+// Follow implements proxy.Source.
+func (s ownStore) Follow(ctx context.Context, store string, from int64, each func(gateway.Batch) error) error {
+	return s.Watch(ctx, store, from, each)
 }

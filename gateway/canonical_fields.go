@@ -28,8 +28,8 @@ var fieldRules = map[Kind]rules{
 		"all_unhealthy": unless("", FailClosed), "slow_start": duration(0),
 	},
 	Consumer:   {"name": unless("")},
-	Key:        {"consumer": unless(""), "scopes": set, "hash": lower, "created": never, "expires": instant},
-	Revocation: {"at": never, "reason": unless("")},
+	Key:        {"consumer": unless(""), "scopes": set, "routes": set, "hash": lower, "created": never, "expires": instant},
+	Revocation: {"at": never, "reason": unless(""), "effective": instant, "successor": unless("")},
 }
 
 func (r rules) apply(fields map[string]any) {

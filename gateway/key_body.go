@@ -17,14 +17,9 @@ type KeyBody struct {
 	Consumer string     `json:"consumer,omitempty"`
 	Hash     string     `json:"hash"` // hex SHA-256 of the 256-bit secret
 	Scopes   []string   `json:"scopes,omitempty"`
+	Routes   []string   `json:"routes,omitempty"` // ids of the routes that it opens, or what they begin with and *; empty: all
 	Created  time.Time  `json:"created"`
 	Expires  *time.Time `json:"expires,omitempty"` // absolute
-}
-
-// RevocationBody is the body of a Revocation, whose id is the id of the revoked key. It outlives the key.
-type RevocationBody struct {
-	At     time.Time `json:"at"`
-	Reason string    `json:"reason,omitempty"`
 }
 
 // Check reports why the key cannot work.
@@ -44,6 +39,3 @@ func (b *KeyBody) Sum() (sum [sha256.Size]byte, err error) {
 
 // Check finds nothing wrong: any name will do.
 func (b *ConsumerBody) Check() error { return nil }
-
-// Check finds nothing wrong: it is the revocation's id that counts, which the function Check looks at.
-func (b *RevocationBody) Check() error { return nil }

@@ -5,6 +5,7 @@ package admin
 import (
 	"cmp"
 	"context"
+	"iter"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -22,6 +23,10 @@ type DataPlane interface {
 	State() (gateway.Header, *gateway.State)
 	// Report returns what is served, in short, and whatever else the data plane has to say, for GET /v1/status.
 	Report() (gateway.Status, any)
+	// KeyUsed returns when the key last opened a route, to the minute; the zero time if it has not.
+	KeyUsed(id string) time.Time
+	// KeysUsed returns what KeyUsed says of each key that did, and since when it has been noted.
+	KeysUsed() (since time.Time, used iter.Seq2[string, time.Time])
 }
 
 // Server answers the admin API. Its fields are the options; at least one of Store and Data is set.

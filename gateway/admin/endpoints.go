@@ -23,6 +23,9 @@ func (s *Server) endpoints() []endpoint {
 		{"GET /v1/status", status, s.status, "who this is, what it serves, its digest; ?brief=true leaves digest and counts out"},
 		{"GET /v1/state", export, s.state, "everything at one revision, as NDJSON; ?kind= for one kind"},
 	}
+	if s.Data != nil {
+		all = append(all, endpoint{"GET /v1/keys/used", read, s.keysUsed, "when keys were last used at this data plane, as NDJSON"})
+	}
 	if s.Standby != nil {
 		return append(all, s.standbyEndpoints()...)
 	}
@@ -36,7 +39,10 @@ func (s *Server) endpoints() []endpoint {
 		{"GET /v1/{kind}/{id...}", read, s.get, "one entity, byte for byte; certs for roles admin, backup and replica only"},
 		{"PUT /v1/{kind}/{id...}", write, s.put, "create or change it; If-Match: ETag, If-None-Match: *; role replica may put revocations"},
 		{"DELETE /v1/{kind}/{id...}", write, s.delete, "remove it if nothing refers to it; a deleted key is revoked, too"},
-		{"POST /v1/keys", write, s.issueKey, "make a key from {consumer, scopes, expires}; its token is shown this once"},
+		{"POST /v1/keys", write, s.issueKey, "make a key from {consumer, scopes, routes, expires}; its token is shown this once"},
+		{"GET /v1/keys", read, s.listKeys, "a page of keys and what has become of them: ?limit= (100, at most 1000), ?after=ID"},
+		{"POST /v1/keys/{id}/rotate", write, s.rotateKey, "make a key in its place, which works on for an {overlap} (24h); {expires} of the new one"},
+		{"POST /v1/keys/{id}/expire", write, s.expireKey, "let a key end {at} a time; without one now"},
 		{"POST /v1/keys/{id}/revoke", write, s.revokeKey, "revoke a key for good: {reason}"},
 		{"POST /v1/apply", write, s.apply, "changes in order, as NDJSON; X-Gwdr-Base-Revision: N; X-Gwdr-Restore: true for role admin only"},
 		{"POST /v1/import/openapi", write, s.importOpenAPI, "store a document, and a route per operation: ?id=SPEC&upstream=ID[&host=][&prefix=true][&auth=none]"},

@@ -62,13 +62,10 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, noEndpoint(err.Error()))
 		return
 	}
-	limit := 100
-	if text := r.URL.Query().Get("limit"); text != "" {
-		var err error
-		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > 1000 {
-			s.fail(w, r, badRequest(fmt.Errorf("limit must be 1 to 1000, not %q", text)))
-			return
-		}
+	limit, err := pageLimit(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
 	}
 	items, more, err := s.Store.List(r.Context(), kind, r.URL.Query().Get("after"), limit)
 	if err != nil {
@@ -92,6 +89,19 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, page)
 }
 
+// pageLimit returns how many entities the request wants in a page.
+func pageLimit(r *http.Request) (int, error) {
+	text := r.URL.Query().Get("limit")
+	if text == "" {
+		return 100, nil
+	}
+	limit, err := strconv.Atoi(text)
+	if err != nil || limit < 1 || limit > 1000 {
+		return 0, badRequest(fmt.Errorf("limit must be 1 to 1000, not %q", text))
+	}
+	return limit, nil
+}
+
 func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 	ref, cond, err := target(r)
 	if err != nil {
@@ -110,6 +120,10 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 	}
 	cond.Refs = references(e)
 	to := s.writer(r)
+	if err := s.keepEarlier(r.Context(), e, &cond); err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	revision, before, err := to.Put(r.Context(), e, cond)
 	if err != nil {
 		s.fail(w, r, precondition(cond, err))

@@ -80,7 +80,7 @@ func (c *call) match() *refusal {
 // authenticate checks the key, where the route asks for one.
 func (c *call) authenticate() (f *refusal) {
 	if c.route.guarded {
-		c.key, f = c.config.keys.authenticate(c.request.Header, c.route.scopes, c.options.Now())
+		c.key, f = c.config.keys.authenticate(c.request.Header, c.route, c.options.Now())
 	}
 	return f
 }

@@ -77,9 +77,7 @@ func (g *Gateway) header() gateway.Header {
 
 // advance compiles the pending changes and those given. Known revocations stay.
 func (g *Gateway) advance(changes []gateway.Change) error {
-	changes = slices.DeleteFunc(slices.Clone(changes), func(c gateway.Change) bool {
-		return c.Entity.Kind == gateway.Revocation && c.Op == gateway.Delete
-	})
+	changes = slices.DeleteFunc(slices.Clone(changes), g.pardons)
 	if len(g.pending) > 0 {
 		g.hold(changes)
 		byRef := func(a, b gateway.Change) int { return a.Entity.Ref.Compare(b.Entity.Ref) }
@@ -94,11 +92,20 @@ func (g *Gateway) advance(changes []gateway.Change) error {
 	return g.reject(err, changes)
 }
 
+// pardons reports whether the change would take a known revocation back, or put it off.
+func (g *Gateway) pardons(c gateway.Change) bool {
+	if c.Entity.Kind != gateway.Revocation {
+		return false
+	}
+	known, there := g.state.Get(c.Entity.Ref)
+	return c.Op == gateway.Delete || there && gateway.RevokesEarlier(known, c.Entity.Body)
+}
+
 // reject makes no other changes than new revocations, and returns err.
 func (g *Gateway) reject(err error, changes []gateway.Change) error {
 	g.metrics.rejected.Inc()
 	g.rejected = err.Error()
-	revocations := onlyRevocations(changes)
+	revocations := g.onlyRevocations(changes)
 	if g.live.Load() == nil || len(revocations) == 0 {
 		return err
 	}
@@ -115,10 +122,10 @@ func (g *Gateway) hold(changes []gateway.Change) {
 	}
 }
 
-func onlyRevocations(changes []gateway.Change) []gateway.Change {
+func (g *Gateway) onlyRevocations(changes []gateway.Change) []gateway.Change {
 	var kept []gateway.Change
 	for _, c := range changes {
-		if c.Entity.Kind == gateway.Revocation && c.Op != gateway.Delete {
+		if c.Entity.Kind == gateway.Revocation && !g.pardons(c) {
 			kept = append(kept, c)
 		}
 	}

@@ -46,6 +46,7 @@ type Gateway struct {
 	live     atomic.Pointer[config] // nil until something is loaded
 	draining atomic.Bool
 	keeper   *keeper
+	since    time.Time            // when it began, and with it to note which keys are used
 	hears    atomic.Pointer[bool] // the control plane that is followed; nil: there is none
 
 	mu       sync.Mutex                     // guards what follows
@@ -64,6 +65,7 @@ func New(o Options) (*Gateway, error) {
 	if g.options.Now == nil {
 		g.options.Now = time.Now
 	}
+	g.since = g.options.Now().UTC()
 	if g.log == nil {
 		g.log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}

@@ -234,7 +234,7 @@ func TestWipedStoreIsBlankUntilRestored(t *testing.T) {
 	begun, ended := make(chan gateway.Batch, 100), make(chan error, 1)
 	h, _ := state(t, s)
 	go func() {
-		ended <- s.Watch(ctx, h.Revision, func(b gateway.Batch) error { begun <- b; return nil })
+		ended <- s.Watch(ctx, "", h.Revision, func(b gateway.Batch) error { begun <- b; return nil })
 	}()
 	<-begun
 	if n, _, err := s.Apply(ctx, creates(gateway.Key, 1500, "{}"), gateway.Bulk{Restore: true}); n != 1500 || err != nil {
