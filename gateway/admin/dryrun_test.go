@@ -70,6 +70,7 @@ func TestDryRunSaysWhatIsDone(t *testing.T) {
 		{"DELETE", "/v1/route/none", "", nil, 404, 0},
 		{"DELETE", "/v1/route/r", "", []string{"If-Match", `"1"`}, 412, 0},
 		{"PUT", "/v1/key/" + key, `{"hash":"` + strings.Repeat("ab", 32) + `"}`, nil, 201, 1},
+		{"POST", "/v1/keys/" + key + "/expire", `{"at":"2040-01-01T00:00:00Z"}`, nil, 200, 1},
 		{"POST", "/v1/keys/" + key + "/revoke", "{}", nil, 200, 1},
 		{"POST", "/v1/keys/" + key + "/revoke", "{}", nil, 200, 0},
 		{"DELETE", "/v1/key/" + key, "", nil, 200, 1},
@@ -127,6 +128,12 @@ func TestDryRunIssuesNoKey(t *testing.T) {
 	}
 	s.expect(t, 422, "consumer/none", "POST", "/v1/keys?dry_run=true", `{"consumer":"none"}`)
 	s.expect(t, 200, `"items":[]`, "GET", "/v1/key", "")
+	const key = "00000000000000aa"
+	s.expect(t, 201, "", "PUT", "/v1/key/"+key, `{"hash":"`+strings.Repeat("ab", 32)+`"}`)
+	if _, text := s.ask(t, "POST", "/v1/keys/"+key+"/rotate?dry_run=true", ""); strings.Contains(text, "gwk_") || !strings.Contains(text, `"kind":"revocation","id":"`+key+`"`) {
+		t.Error(text)
+	}
+	s.expect(t, 200, `"items":[]`, "GET", "/v1/revocation", "")
 }
 
 // Whoever wants a dry run and does not get that across changes nothing.

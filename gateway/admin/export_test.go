@@ -4,4 +4,5 @@ package admin
 var Titles = titles
 
 // Bodies are those that only this package knows, by the names that openapi.yaml has for them.
-var Bodies = map[string]any{"Problem": problem{}, "KeyRequest": keyRequest{}, "RevokeRequest": revokeRequest{}, "Status": fullStatus{}}
+var Bodies = map[string]any{"Problem": problem{}, "KeyRequest": keyRequest{}, "RevokeRequest": revokeRequest{}, "RotateRequest": rotateRequest{},
+	"ExpireRequest": expireRequest{}, "ListedKey": listedKey{}, "Status": fullStatus{}}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gwdr/gateway"
+	"gwdr/gateway/store"
 )
 
 // keyRequest asks for a key.
@@ -82,7 +83,10 @@ func (s *Server) revokeNow(ctx context.Context, to writer, e gateway.Entity) (re
 		case err != nil:
 			return 0, 0, false, err
 		case !gateway.RevokesEarlier(e.Body, known.Body):
-			return known.Revision, known.Revision, false, nil
+			if dry, ok := to.(*store.DryRun); ok {
+				dry.Revision, err = s.Store.Revision(ctx)
+			}
+			return known.Revision, known.Revision, false, err
 		}
 		revision, before, err = to.Put(ctx, e, gateway.Condition{Revision: known.Revision, Absent: known.Revision == 0})
 		if !errors.Is(err, gateway.ErrConflict) { // as it is when somebody else revoked it meanwhile

@@ -19,7 +19,7 @@ import (
 
 // The document has each endpoint and who may use it, and no other.
 func TestEveryEndpointIsDescribed(t *testing.T) {
-	s := start(t, &admin.Server{})
+	s := start(t, &admin.Server{Data: idle{}})
 	_, text := s.ask(t, "GET", "/v1", "")
 	var index struct {
 		Endpoints []struct {
