@@ -123,16 +123,16 @@ const keyHeader = "X-Api-Key"
 
 // presentedKey returns the request's API key. Two of them are as good as none: which one counts must not be guessed.
 func presentedKey(header http.Header) (text string, ok bool) {
-	keys := header[keyHeader]
+	n := len(header[keyHeader])
+	if n > 0 {
+		text = header[keyHeader][0]
+	}
 	for _, v := range header["Authorization"] {
-		if text, ok := bearerKey(v); ok {
-			keys = append(keys[:len(keys):len(keys)], text)
+		if key, ok := bearerKey(v); ok {
+			text, n = key, n+1
 		}
 	}
-	if len(keys) != 1 {
-		return "", false
-	}
-	return keys[0], true
+	return text, n == 1
 }
 
 // bearerKey returns the API key of an Authorization header; a bearer token of another make is not ours.
