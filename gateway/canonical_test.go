@@ -41,6 +41,8 @@ func TestSameContent(t *testing.T) {
 		{Upstream, `{"outlier":{}}`, `{}`, false},
 		{Upstream, `{"endpoints":[]}`, `{}`, false},
 		{Upstream, `{"retries":0}`, `{"retries":2.0}`, true},
+		{Upstream, `{"retry_budget":20}`, `{}`, true},
+		{Upstream, `{"retry_budget":50}`, `{}`, false},
 		{Upstream, `{"retries":-1}`, `{}`, false},
 		{Upstream, `{"health":{"path":"/h"}}`, `{"health":{"path":"/h","interval":"1s","timeout":"1000ms","unhealthy":2,"healthy":1}}`, true},
 		{Upstream, `{"health":{"path":"/h","interval":"5s"}}`, `{"health":{"path":"/h","interval":"5s","timeout":"5s"}}`, true},

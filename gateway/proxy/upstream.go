@@ -22,6 +22,7 @@ type upstream struct {
 	timeout   time.Duration // from request to response header
 	check     gateway.HealthCheck
 	outlier   outlier
+	budget    *budget // of retries
 	endpoints []*endpoint
 	transport *http.Transport
 	stop      context.CancelFunc // ends the health checks; nil while they have not begun
@@ -41,7 +42,8 @@ func newUpstream(id string, body []byte) (*upstream, error) {
 	}
 	u := &upstream{id: id, balance: b.Balance, closed: b.AllUnhealthy != gateway.FailOpen, slowStart: time.Duration(b.SlowStart),
 		retries: b.Repeats(), timeout: time.Duration(cmp.Or(b.Timeout, gateway.Duration(30*time.Second))),
-		check: b.Health.WithDefaults(), outlier: newOutlier(b), equals: make([]*endpoint, 0, len(b.Endpoints))}
+		check: b.Health.WithDefaults(), outlier: newOutlier(b), budget: newBudget(b.RetryPercent()),
+		equals: make([]*endpoint, 0, len(b.Endpoints))}
 	for _, e := range b.Endpoints {
 		ep, err := newEndpoint(e)
 		if err != nil {
@@ -78,8 +80,9 @@ func (u *upstream) divert(address string) {
 	u.transport.DialContext, u.transport.DialTLSContext = there, there
 }
 
-// inherit takes over what the upstream of the same id that is replaced knew of endpoints that stay.
+// inherit takes over what the upstream of the same id that is replaced knew of itself and of endpoints that stay.
 func (u *upstream) inherit(old *upstream) {
+	u.budget.inherit(old.budget)
 	for _, e := range u.endpoints {
 		i := slices.IndexFunc(old.endpoints, func(o *endpoint) bool { return *o.url == *e.url })
 		if i >= 0 {
