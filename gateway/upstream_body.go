@@ -22,6 +22,8 @@ type UpstreamBody struct {
 	RetryBudget    int         `json:"retry_budget,omitempty"`    // retries in percent of the requests of late; 0 means 20
 	ConnectTimeout Duration    `json:"connect_timeout,omitempty"` // 0 means 1s
 	Timeout        Duration    `json:"timeout,omitempty"`         // to the response header; 0 means 30s
+	TotalTimeout   Duration    `json:"total_timeout,omitempty"`   // to the end of the response; 0 means none
+	IdleTimeout    Duration    `json:"idle_timeout,omitempty"`    // without a byte of the response's body; 0 means none
 }
 
 // The values of UpstreamBody.Balance. Of endpoints that are equally good each gets requests by its weight, in turn.

@@ -81,7 +81,7 @@ func (c *call) limit() *refusal {
 
 // forward passes the request on, and answers it.
 func (c *call) forward() *refusal {
-	x := &exchange{gateway: c.Gateway, route: c.route, upstream: c.config.upstreams[c.route.upstream]}
+	x := &exchange{gateway: c.Gateway, route: c.route, upstream: c.config.upstreams[c.route.upstream], start: c.start}
 	x.serve(c.answer, c.request)
 	return nil
 }

@@ -16,6 +16,7 @@ type metrics struct {
 	rejected  prometheus.Counter
 	retries   prometheus.Counter
 	unretried prometheus.Counter
+	cut       prometheus.Counter
 	limited   prometheus.Counter
 	revision  *prometheus.Desc
 	healthy   *prometheus.Desc
@@ -35,6 +36,8 @@ func newMetrics(g *Gateway) *metrics {
 			Help: "Further attempts of requests, at another endpoint or the same."}),
 		unretried: prometheus.NewCounter(prometheus.CounterOpts{Name: "gwdr_retries_refused_total",
 			Help: "Further attempts that were not made, as the upstream's retry budget was spent."}),
+		cut: prometheus.NewCounter(prometheus.CounterOpts{Name: "gwdr_responses_cut_total",
+			Help: "Responses that were broken off because of their upstream's total_timeout or idle_timeout."}),
 		limited: prometheus.NewCounter(prometheus.CounterOpts{Name: "gwdr_limited_total",
 			Help: "Requests that were refused because of their route's limit."}),
 		revision: prometheus.NewDesc("gwdr_config_revision", "Revision of the configuration that is served.", nil, nil),
@@ -52,7 +55,7 @@ func newMetrics(g *Gateway) *metrics {
 }
 
 func (m *metrics) register(r prometheus.Registerer) error {
-	for _, c := range []prometheus.Collector{m, m.requests, m.duration, m.rejected, m.retries, m.unretried, m.limited} {
+	for _, c := range []prometheus.Collector{m, m.requests, m.duration, m.rejected, m.retries, m.unretried, m.cut, m.limited} {
 		if err := r.Register(c); err != nil {
 			return err
 		}

@@ -20,6 +20,8 @@ type upstream struct {
 	slowStart time.Duration
 	retries   int           // further attempts
 	timeout   time.Duration // from request to response header
+	total     time.Duration // from request to the end of the response; 0: any
+	idle      time.Duration // without a byte of the response's body; 0: any
 	check     gateway.HealthCheck
 	outlier   outlier
 	budget    *budget // of retries
@@ -42,6 +44,7 @@ func newUpstream(id string, body []byte) (*upstream, error) {
 	}
 	u := &upstream{id: id, balance: b.Balance, closed: b.AllUnhealthy != gateway.FailOpen, slowStart: time.Duration(b.SlowStart),
 		retries: b.Repeats(), timeout: time.Duration(cmp.Or(b.Timeout, gateway.Duration(30*time.Second))),
+		total: time.Duration(b.TotalTimeout), idle: time.Duration(b.IdleTimeout),
 		check: b.Health.WithDefaults(), outlier: newOutlier(b), budget: newBudget(b.RetryPercent()),
 		equals: make([]*endpoint, 0, len(b.Endpoints))}
 	for _, e := range b.Endpoints {
