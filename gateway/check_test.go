@@ -65,6 +65,8 @@ func TestCheckRefuses(t *testing.T) {
 		`{"endpoints":[{"url":"http://u:p@a"}]}`:                                       gateway.Upstream,
 		`{"endpoints":[],"balance":"random"}`:                                          gateway.Upstream,
 		`{"endpoints":[],"retries":-2}`:                                                gateway.Upstream,
+		`{"endpoints":[],"retry_budget":-1}`:                                           gateway.Upstream,
+		`{"endpoints":[],"retry_budget":1001}`:                                         gateway.Upstream,
 		`{"endpoints":[],"health":{"path":"ready"}}`:                                   gateway.Upstream,
 		`{"endpoints":[],"health":{"path":"/ready","unhealthy":-1}}`:                   gateway.Upstream,
 		`{"endpoints":[{"url":"http://a","weight":101}]}`:                              gateway.Upstream,

@@ -19,8 +19,11 @@ type UpstreamBody struct {
 	AllUnhealthy   string      `json:"all_unhealthy,omitempty"`   // when no endpoint is healthy: "fail-closed" (default) or "fail-open"
 	SlowStart      Duration    `json:"slow_start,omitempty"`      // for so long an endpoint that came back gets less than its share
 	Retries        int         `json:"retries,omitempty"`         // further attempts of an idempotent request; 0 means 2, -1 none
+	RetryBudget    int         `json:"retry_budget,omitempty"`    // retries in percent of the requests of late; 0 means 20
 	ConnectTimeout Duration    `json:"connect_timeout,omitempty"` // 0 means 1s
 	Timeout        Duration    `json:"timeout,omitempty"`         // to the response header; 0 means 30s
+	TotalTimeout   Duration    `json:"total_timeout,omitempty"`   // to the end of the response; 0 means none
+	IdleTimeout    Duration    `json:"idle_timeout,omitempty"`    // without a byte of the response's body; 0 means none
 }
 
 // The values of UpstreamBody.Balance. Of endpoints that are equally good each gets requests by its weight, in turn.
@@ -88,6 +91,9 @@ func (c HealthCheck) WithDefaults() HealthCheck {
 // Repeats returns how many further attempts an idempotent request has.
 func (b UpstreamBody) Repeats() int { return max(cmp.Or(b.Retries, 2), 0) }
 
+// RetryPercent returns how many retries there may be, in percent of the requests.
+func (b UpstreamBody) RetryPercent() int { return cmp.Or(b.RetryBudget, 20) }
+
 // BrokenLimit is after how many requests in a row that broke on their way the bundled gateway passes an endpoint over for a
 // while, unless the upstream says another number; one that cannot be connected to at all is passed over at once.
 const BrokenLimit = 3
@@ -115,6 +121,9 @@ func (b *UpstreamBody) Check() error {
 	}
 	if b.Retries < -1 || b.Retries > 10 {
 		return fmt.Errorf("retries must be -1 to 10, not %d", b.Retries)
+	}
+	if b.RetryBudget < 0 || b.RetryBudget > 1000 {
+		return fmt.Errorf("retry_budget must be 1 to 1000 percent, not %d", b.RetryBudget)
 	}
 	if err := b.Outlier.check(); err != nil {
 		return err

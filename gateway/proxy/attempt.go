@@ -14,7 +14,7 @@ import (
 func (x *exchange) try(ctx context.Context, req *http.Request) (*http.Response, error) {
 	failure := x.nobody()
 	for range x.upstream.retries + 1 {
-		e := x.next()
+		e := x.next(ctx)
 		if e == nil {
 			break
 		}
@@ -49,10 +49,20 @@ func (x *exchange) nobody() error {
 	return errUnhealthy
 }
 
-// next picks an endpoint that was not tried yet, and holds it; nil if there is none.
-func (x *exchange) next() *endpoint {
+// next picks an endpoint, and holds it; nil if there is none, or the upstream had its retries. One that was tried already is only
+// tried again if there is no other, and after a while.
+func (x *exchange) next(ctx context.Context) *endpoint {
 	x.release()
+	if !x.mayTry() {
+		return nil
+	}
 	x.held = x.upstream.pick(x.client, x.tried)
+	if x.held == nil && len(x.tried) > 0 {
+		if backOff(ctx, len(x.tried)); ctx.Err() != nil {
+			return nil
+		}
+		x.held = x.upstream.pick(x.client, nil)
+	}
 	if x.held == nil {
 		return nil
 	}
@@ -61,6 +71,20 @@ func (x *exchange) next() *endpoint {
 	}
 	x.tried = append(x.tried, x.held)
 	return x.held
+}
+
+// mayTry counts an attempt, unless the upstream had its retries.
+func (x *exchange) mayTry() bool {
+	now := time.Now()
+	if len(x.tried) == 0 {
+		x.upstream.budget.request(now)
+		return true
+	}
+	passes := x.upstream.budget.retry(now)
+	if !passes {
+		x.gateway.metrics.unretried.Inc()
+	}
+	return passes
 }
 
 // release lets go of the endpoint that is held, if any: its request is over.

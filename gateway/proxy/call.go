@@ -115,7 +115,7 @@ func (c *call) bound() *refusal {
 
 // forward passes the request on, and answers it.
 func (c *call) forward() *refusal {
-	x := &exchange{gateway: c.Gateway, route: c.route, upstream: c.config.upstreams[c.route.upstream], span: c.span}
+	x := &exchange{gateway: c.Gateway, route: c.route, upstream: c.config.upstreams[c.route.upstream], start: c.start, span: c.span}
 	defer func() { c.tried = x.tried }() // also when the reverse proxy aborts the answer
 	x.serve(c.answer, c.request)
 	return nil

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net/http"
@@ -16,6 +17,7 @@ type exchange struct {
 	route    *route
 	upstream *upstream
 	span     Span                          // nil: nobody traces
+	start    time.Time                     // of the client's request
 	body     func() (io.ReadCloser, error) // the body for the next attempt
 	once     *onceBody                     // what the client sends; nil if that is nothing
 	safe     bool                          // the request may be made twice
@@ -23,6 +25,7 @@ type exchange struct {
 	tried    []*endpoint
 	held     *endpoint // that the request is under way at
 	control  *http.ResponseController
+	deadline deadline
 }
 
 // serve passes the request on and answers it.
@@ -32,6 +35,7 @@ func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
 		x.client = hashOf(x.gateway.clientAddress(r))
 	}
 	defer func() { // the answer has been passed on, or it broke off; so has what an upgrade made of the connection
+		x.deadline.end()
 		x.once.cut()
 		x.release()
 	}()
@@ -92,15 +96,19 @@ func (x *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if err != nil {
 		cancel(err)
+		return nil, err
 	}
-	return resp, err // the context ends with the client's request, after the response body is passed on
+	x.bound(resp, cancel)
+	return resp, nil // the context ends with the client's request, after the response body is passed on
 }
 
+// timeout is how long the response's header may take.
 func (x *exchange) timeout() time.Duration {
-	if x.route.timeout > 0 {
-		return x.route.timeout
+	header := cmp.Or(x.route.timeout, x.upstream.timeout)
+	if total := x.upstream.total; total > 0 {
+		return min(header, time.Until(x.start.Add(total)))
 	}
-	return x.upstream.timeout
+	return header
 }
 
 func (x *exchange) prepareAndTry(ctx context.Context, req *http.Request) (*http.Response, error) {

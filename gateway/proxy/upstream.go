@@ -18,8 +18,11 @@ type upstream struct {
 	slowStart time.Duration
 	retries   int           // further attempts
 	timeout   time.Duration // from request to response header
+	total     time.Duration // from request to the end of the response; 0: any
+	idle      time.Duration // without a byte of the response's body; 0: any
 	check     gateway.HealthCheck
 	outlier   outlier
+	budget    *budget // of retries
 	endpoints []*endpoint
 	transport *transport
 	stop      context.CancelFunc // ends the health checks; nil while they have not begun
@@ -39,7 +42,9 @@ func newUpstream(id string, body []byte) (*upstream, error) {
 	}
 	u := &upstream{id: id, balance: b.Balance, closed: b.AllUnhealthy != gateway.FailOpen, slowStart: time.Duration(b.SlowStart),
 		retries: b.Repeats(), timeout: time.Duration(cmp.Or(b.Timeout, gateway.Duration(30*time.Second))),
-		check: b.Health.WithDefaults(), outlier: newOutlier(b), equals: make([]*endpoint, 0, len(b.Endpoints))}
+		total: time.Duration(b.TotalTimeout), idle: time.Duration(b.IdleTimeout),
+		check: b.Health.WithDefaults(), outlier: newOutlier(b), budget: newBudget(b.RetryPercent()),
+		equals: make([]*endpoint, 0, len(b.Endpoints))}
 	for _, e := range b.Endpoints {
 		ep, err := newEndpoint(e)
 		if err != nil {
@@ -51,8 +56,9 @@ func newUpstream(id string, body []byte) (*upstream, error) {
 	return u, nil
 }
 
-// inherit takes over what the upstream of the same id that is replaced knew of endpoints that stay.
+// inherit takes over what the upstream of the same id that is replaced knew of itself and of endpoints that stay.
 func (u *upstream) inherit(old *upstream) {
+	u.budget.inherit(old.budget)
 	for _, e := range u.endpoints {
 		i := slices.IndexFunc(old.endpoints, func(o *endpoint) bool { return *o.url == *e.url })
 		if i >= 0 {
