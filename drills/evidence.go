@@ -32,6 +32,7 @@ const (
 	RevertFile   = "revert.jsonl" // journal of whoever reverted after the drill: its guard, or gwdr drill revert
 	GuardFile    = "guard.log"    // what the guard says
 	ReportFile   = "report.json"
+	ManifestFile = "manifest.json" // of all files, the last that a report writes
 	// CalibrationFile is what was known of the prober on this host when the drill began; not there if nothing was.
 	CalibrationFile = "calibration.json"
 )

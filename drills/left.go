@@ -9,7 +9,7 @@ import (
 )
 
 // Unreported reports whether the newest run in an evidence directory has no report of its end: it was killed before it
-// could write one, or it was reverted after it had. Of older runs it is too late: the run after them has named what was
+// could write the whole of one, or it was reverted after it had. Of older runs it is too late: the run after them has named what was
 // there.
 func Unreported(evidence string) (run Run, left bool, err error) {
 	runs, err := Runs(evidence)
@@ -17,7 +17,7 @@ func Unreported(evidence string) (run Run, left bool, err error) {
 		return Run{}, false, err
 	}
 	run = runs[len(runs)-1]
-	reported, err := os.Stat(filepath.Join(run.Dir, ReportFile))
+	reported, err := os.Stat(filepath.Join(run.Dir, ManifestFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return run, run.No > 0, nil
 	} else if err != nil {

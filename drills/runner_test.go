@@ -402,7 +402,7 @@ func TestReportInTurn(t *testing.T) {
 			if who, err := AtWork(l.Evidence); who == "" || err != nil {
 				t.Errorf("%s is reported while another drill may begin: %v", r.ID, err)
 			}
-			return os.WriteFile(filepath.Join(dir, ReportFile), []byte(r.ID), 0o600)
+			return errors.Join(os.WriteFile(filepath.Join(dir, ReportFile), []byte(r.ID), 0o600), os.WriteFile(filepath.Join(dir, ManifestFile), nil, 0o600))
 		}
 		l.guard = &fakeGuard{gone: make(chan struct{})}
 		l.world.promote(t.Context(), "us-east")

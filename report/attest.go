@@ -74,7 +74,7 @@ func claimOf(r *drills.Result) claim {
 
 // newStatement says what came out of that whose manifest has the given hash.
 func newStatement(c claim, m Manifest, manifestHash string) statement {
-	s := statement{Type: statementType, PredicateType: predicateType, Subject: []resource{resourceOf(ManifestFile, manifestHash)}}
+	s := statement{Type: statementType, PredicateType: predicateType, Subject: []resource{resourceOf(drills.ManifestFile, manifestHash)}}
 	for _, f := range m.Files {
 		s.Subject = append(s.Subject, resourceOf(f.Name, f.SHA256))
 	}

@@ -35,8 +35,8 @@ func (v *verifier) readReport(result any) {
 
 // files hashes again what the manifest lists.
 func (v *verifier) files() (string, error) {
-	if err := readJSON(v.path(ManifestFile), &v.manifest); errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("there is no %s", ManifestFile)
+	if err := readJSON(v.path(drills.ManifestFile), &v.manifest); errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("there is no %s", drills.ManifestFile)
 	} else if err != nil {
 		return "", err
 	}
@@ -73,9 +73,9 @@ func (v *verifier) forgedManifest() []string {
 	if err != nil {
 		return nil // the check of the signature says why
 	}
-	manifest, err := hashFile(v.dir, ManifestFile)
-	if err == nil && !slices.ContainsFunc(s.Subject, func(r resource) bool { return r.Name == ManifestFile && r.Digest["sha256"] == manifest.SHA256 }) {
-		return []string{ManifestFile + " itself was changed: it is not the one that was signed"}
+	manifest, err := hashFile(v.dir, drills.ManifestFile)
+	if err == nil && !slices.ContainsFunc(s.Subject, func(r resource) bool { return r.Name == drills.ManifestFile && r.Digest["sha256"] == manifest.SHA256 }) {
+		return []string{drills.ManifestFile + " itself was changed: it is not the one that was signed"}
 	}
 	return nil
 }
@@ -85,7 +85,7 @@ func (v *verifier) foreignManifest() []string {
 	if v.reported != nil || v.manifest.Run == v.out.Run && v.manifest.RunNo == v.out.RunNo {
 		return nil
 	}
-	return []string{fmt.Sprintf("%s is of run %d, %q, and the report of run %d, %q", ManifestFile, v.manifest.RunNo, v.manifest.Run,
+	return []string{fmt.Sprintf("%s is of run %d, %q, and the report of run %d, %q", drills.ManifestFile, v.manifest.RunNo, v.manifest.Run,
 		v.out.RunNo, v.out.Run)}
 }
 
@@ -103,7 +103,7 @@ func (v *verifier) signature() (string, error) {
 		return "", err
 	}
 	v.out.SignedBy, v.out.KeyID = principal, keyID
-	manifest, err := os.ReadFile(v.path(ManifestFile))
+	manifest, err := os.ReadFile(v.path(drills.ManifestFile))
 	if err != nil {
 		return "", err
 	}
@@ -131,7 +131,7 @@ func (v *verifier) reviews() []string {
 }
 
 func (v *verifier) reviewed(reviews []string) (string, error) {
-	manifest, err := os.ReadFile(v.path(ManifestFile))
+	manifest, err := os.ReadFile(v.path(drills.ManifestFile))
 	if err != nil {
 		return "", err
 	}

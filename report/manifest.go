@@ -9,11 +9,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"gwdr/drills"
 )
 
-// The files that a report adds to the evidence of a run.
+// The files that a report adds to the evidence of a run, beside drills.ReportFile and drills.ManifestFile.
 const (
-	ManifestFile    = "manifest.json"
 	AttestationFile = "attestation.dsse.json"
 	HTMLFile        = "report.html"
 )
@@ -43,7 +44,7 @@ func derived(name string) bool {
 
 // outside reports whether a manifest cannot list the file: itself, what signs it, and hidden files.
 func outside(name string) bool {
-	return name == ManifestFile || name == AttestationFile || strings.HasSuffix(name, ".sig") || strings.HasPrefix(name, ".")
+	return name == drills.ManifestFile || name == AttestationFile || strings.HasSuffix(name, ".sig") || strings.HasPrefix(name, ".")
 }
 
 // hashFiles hashes the regular files in dir but those that skip names. A link or a directory is an error: evidence lies

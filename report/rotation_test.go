@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"gwdr/drills"
 	"gwdr/internal/sshsig"
 )
 
@@ -14,7 +15,7 @@ import (
 func TestVerifyAfterRotation(t *testing.T) {
 	signer, reviewer := sshsig.NewSigner(""), sshsig.NewSigner("")
 	_, dir := chain(t, 1, signer)
-	manifest, err := os.ReadFile(filepath.Join(dir, ManifestFile))
+	manifest, err := os.ReadFile(filepath.Join(dir, drills.ManifestFile))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,7 +66,7 @@ func Verify(dir string, trusted sshsig.Trusted) (*Verification, error) {
 		return nil, fmt.Errorf("verify report: %w", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, drills.JournalFile)); err != nil {
-		if _, noManifest := os.Stat(filepath.Join(dir, ManifestFile)); noManifest != nil {
+		if _, noManifest := os.Stat(filepath.Join(dir, drills.ManifestFile)); noManifest != nil {
 			return nil, fmt.Errorf("verify report: not the evidence of a run: %w", err)
 		} // else somebody took the journal away
 	}
@@ -90,7 +90,7 @@ func Verify(dir string, trusted sshsig.Trusted) (*Verification, error) {
 
 // checkRecord checks what a run and a watch have in common: files, signatures and journal.
 func (v *verifier) checkRecord() {
-	_, noManifest := os.Stat(v.path(ManifestFile))
+	_, noManifest := os.Stat(v.path(drills.ManifestFile))
 	v.out.Incomplete = errors.Is(v.reported, fs.ErrNotExist) && errors.Is(noManifest, fs.ErrNotExist)
 	v.check(checkFiles, v.files)
 	v.check(checkSignature, v.signature)

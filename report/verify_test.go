@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"gwdr/drills"
 	"gwdr/internal/sshsig"
@@ -119,7 +120,7 @@ func TestVerifyTampered(t *testing.T) {
 		"field added": {drills.ReportFile, replace(`"verdict": "pass"`, `"verdict": "pass", "certified": true`), []string{checkFiles, checkRecomputed}},
 		"calibration": {drills.CalibrationFile, replace(`"verdict": "pass"`, `"verdict": "fail"`), []string{checkFiles, checkCalibrated, checkRecomputed}},
 		"page":        {HTMLFile, replace("Passed", "Failed"), []string{checkFiles}},
-		"manifest":    {ManifestFile, flip(60), []string{checkSignature}},
+		"manifest":    {drills.ManifestFile, flip(60), []string{checkSignature}},
 		"attestation": {AttestationFile, replace(`"payload": "ey`, `"payload": "eX`), []string{checkSignature}},
 		"signature":   {AttestationFile, flip(-20), []string{checkSignature}},
 	} {
@@ -197,7 +198,7 @@ func TestVerifyForgedManifest(t *testing.T) {
 	signer := sshsig.NewSigner("")
 	evidence, last := chain(t, 1, signer)
 	dir := filepath.Join(copied(t, evidence), filepath.Base(last))
-	edit(t, filepath.Join(dir, ManifestFile), func([]byte) []byte { return []byte(`{"schema": "gwdr/manifest/v1", "files": []}`) })
+	edit(t, filepath.Join(dir, drills.ManifestFile), func([]byte) []byte { return []byte(`{"schema": "gwdr/manifest/v1", "files": []}`) })
 	v := expectFailure(t, dir, trusting(signer), checkFiles, checkSignature)
 	detail := v.Checks[0].Detail
 	if !strings.HasPrefix(detail, "manifest.json itself was changed") || strings.Count(detail, drills.ReportFile) != 1 || strings.Count(detail, "not in the manifest") != 1 {
@@ -238,7 +239,7 @@ func TestVerifyFilesComeAndGo(t *testing.T) {
 	}{
 		"samples gone":     {func(dir string) error { return os.Remove(filepath.Join(dir, drills.SamplesFile)) }, checkFiles},
 		"attestation gone": {func(dir string) error { return os.Remove(filepath.Join(dir, AttestationFile)) }, checkSignature},
-		"manifest gone":    {func(dir string) error { return os.Remove(filepath.Join(dir, ManifestFile)) }, checkFiles},
+		"manifest gone":    {func(dir string) error { return os.Remove(filepath.Join(dir, drills.ManifestFile)) }, checkFiles},
 		"report gone":      {func(dir string) error { return os.Remove(filepath.Join(dir, drills.ReportFile)) }, checkRecomputed},
 		"file added":       {func(dir string) error { return os.WriteFile(filepath.Join(dir, drills.RevertFile), nil, 0o600) }, checkFiles},
 		"link": {func(dir string) error {
@@ -291,6 +292,38 @@ func TestWriteAgain(t *testing.T) {
 	expectFailure(t, dir, trusting(signer), checkFiles)
 }
 
+// TestWriteIsKilled has a writer of a report killed before its last file was there: the report is missing, and can be written again, the
+// first time as well as after a revert.
+func TestWriteIsKilled(t *testing.T) {
+	signer := sshsig.NewSigner("")
+	evidence, last := chain(t, 1, signer)
+	for name, spoil := range map[string]func(dir string) error{
+		"the first": func(dir string) error { return os.Remove(filepath.Join(dir, drills.ManifestFile)) },
+		"after a revert": func(dir string) error {
+			page, old := filepath.Join(dir, HTMLFile), filepath.Join(dir, drills.ManifestFile)
+			return errors.Join(os.WriteFile(page, []byte("another"), 0o600), os.WriteFile(filepath.Join(dir, drills.ReportFile), []byte("{}"), 0o600),
+				os.Chtimes(old, time.Time{}, time.Now().Add(-time.Hour)), os.WriteFile(filepath.Join(dir, drills.RevertFile), nil, 0o600))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			evidence := copied(t, evidence)
+			dir := filepath.Join(evidence, filepath.Base(last))
+			if err := spoil(dir); err != nil {
+				t.Fatal(err)
+			}
+			if run, left, err := drills.Unreported(evidence); run.ID != filepath.Base(last) || !left || err != nil {
+				t.Errorf("report of %s is missing: %t, %v", run.ID, left, err)
+			}
+			if err := Write(dir, judged(t, dir), signer); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Verify(dir, trusting(signer)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // TestWriteAfterDamage shows that a damaged report of an earlier run costs no later run its own.
 func TestWriteAfterDamage(t *testing.T) {
 	signer := sshsig.NewSigner("")
@@ -329,7 +362,7 @@ func TestVerifyReviewAnywhere(t *testing.T) {
 func TestVerifyReview(t *testing.T) {
 	signer, reviewer := sshsig.NewSigner(""), sshsig.NewSigner("")
 	_, dir := chain(t, 1, signer)
-	manifest, err := os.ReadFile(filepath.Join(dir, ManifestFile))
+	manifest, err := os.ReadFile(filepath.Join(dir, drills.ManifestFile))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -68,7 +68,7 @@ func TestVerifyWatch(t *testing.T) {
 			},
 			"samples": func(dir string) error { return os.Truncate(filepath.Join(dir, drills.SamplesFile), 100) },
 			"manifest": func(dir string) error {
-				return replaceIn(dir, ManifestFile, `"run": "probe-`, `"run": "other-`)
+				return replaceIn(dir, drills.ManifestFile, `"run": "probe-`, `"run": "other-`)
 			},
 			"signature": func(dir string) error { return os.Remove(filepath.Join(dir, AttestationFile)) },
 		} {
@@ -100,7 +100,7 @@ func replaceIn(dir, name, old, new string) error {
 func TestVerifyKilledWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := watched(t, nil).Evidence
-		for _, name := range []string{drills.ReportFile, ManifestFile} {
+		for _, name := range []string{drills.ReportFile, drills.ManifestFile} {
 			if err := os.Remove(filepath.Join(dir, name)); err != nil {
 				t.Fatal(err)
 			}

@@ -17,7 +17,8 @@ import (
 // Write adds the report to the evidence of a run that has ended: report.json, report.html, manifest.json and, signed by
 // signer, attestation.dsse.json. Without a signer there is no attestation, and Verify will say so. What is there already
 // is replaced, each file at once: a run that was reverted later gets its report again. The error wraps ErrIntegrity if
-// the evidence is no longer what the manifest before says, but for what a revert adds: that must not be signed anew.
+// the evidence is no longer what the manifest before says, but for what a revert adds: that must not be signed anew. The manifest is
+// written last: whoever is killed before has written no report, and drills.Unreported says so.
 func Write(dir string, result *drills.Result, signer *sshsig.Signer) error {
 	if err := unspoilt(dir); err != nil {
 		return err
@@ -44,20 +45,22 @@ func attest(dir string, m Manifest, c claim, signer *sshsig.Signer) (err error) 
 	if err != nil {
 		return fmt.Errorf("write report: %w", err)
 	}
-	if err := writeBytes(dir, ManifestFile, manifest); err != nil || signer == nil {
-		return err
+	if signer != nil {
+		attestation, err := seal(newStatement(c, m, hashOf(manifest)), signer)
+		if err == nil {
+			err = writeBytes(dir, AttestationFile, attestation)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	attestation, err := seal(newStatement(c, m, hashOf(manifest)), signer)
-	if err != nil {
-		return err
-	}
-	return writeBytes(dir, AttestationFile, attestation)
+	return writeBytes(dir, drills.ManifestFile, manifest) // the last: whoever was killed before has written no report
 }
 
 // unspoilt makes sure that the files of the manifest, if there is one, are as it says.
 func unspoilt(dir string) error {
 	var m Manifest
-	if err := readJSON(filepath.Join(dir, ManifestFile), &m); errors.Is(err, os.ErrNotExist) {
+	if err := readJSON(filepath.Join(dir, drills.ManifestFile), &m); errors.Is(err, os.ErrNotExist) {
 		return nil
 	} else if err != nil {
 		return fmt.Errorf("write report again: %w: %w", ErrIntegrity, err)
@@ -66,8 +69,9 @@ func unspoilt(dir string) error {
 	if err != nil {
 		return fmt.Errorf("write report again: %w", err)
 	}
+	again := []string{drills.RevertFile, drills.GuardFile, drills.ReportFile, HTMLFile} // what a revert adds, and what is made of it
 	for _, f := range m.Files {
-		if f.Name != drills.RevertFile && f.Name != drills.GuardFile && !slices.Contains(have, f) {
+		if !slices.Contains(again, f.Name) && !slices.Contains(have, f) {
 			return fmt.Errorf("write report again: %w: %s is not what the manifest says", ErrIntegrity, f.Name)
 		}
 	}
