@@ -94,7 +94,7 @@ func (f *framing) take(line []byte) bool {
 func (f *framing) begin(line []byte) {
 	major, minor, _ := bytes.Cut(line[bytes.LastIndexByte(line, ' ')+1:], []byte("."))
 	switch {
-	case len(line) == 0: // is skipped
+	case len(bytes.Trim(line, "\r")) == 0: // is skipped: net/http does so after a POST, with returns of any number
 	case string(major) == "HTTP/1" && len(minor) == 1:
 		f.part, f.head = fieldLine, head{old: minor[0] == '0'}
 	default:
