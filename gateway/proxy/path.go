@@ -11,11 +11,17 @@ import (
 // errPath is returned for a path that two servers may read as two different resources.
 var errPath = errors.New("path is ambiguous or holds dot segments or control characters")
 
+// errHost is returned for a Host that two servers may read as two different hosts.
+var errHost = errors.New("host is ambiguous or malformed")
+
 // match returns the request's route; nil without an error means that no route matches. It looks the decoded path up.
 // What the upstream makes of an escaped slash, an empty segment, a backslash, a matrix parameter or a second escape is not
 // known, so such a path must lead to the same route however it is read: no request reaches through one route what
 // another one guards.
 func (r *router) match(req *http.Request) (*route, error) {
+	if !isHost(req.Host) {
+		return nil, errHost
+	}
 	host, path := hostName(req.Host), req.URL.Path
 	if !strings.HasPrefix(path, "/") {
 		return nil, errPath

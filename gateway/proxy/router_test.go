@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -113,6 +114,26 @@ func TestMostSpecificRouteWins(t *testing.T) {
 	} {
 		if got := answer(t, r, line); got != want {
 			t.Errorf("%s leads to %s, want %s", line, got, want)
+		}
+	}
+}
+
+// TestAmbiguousHostsAreRefused: nobody gets to a host by a name that is none for the gateway, and one for a server behind it.
+func TestAmbiguousHostsAreRefused(t *testing.T) {
+	g := newGateway(t, Options{}, upstreamOf("u", backend(t, "u").URL), open("any", "/{x...}", "u"),
+		entity(gateway.Route, "admin", gateway.RouteBody{Hosts: []string{"admin.example"}, Path: "/{x...}", Upstream: "u"}))
+	for host, want := range map[string]int{
+		"admin.example": 401, "ADMIN.example.:80": 401, "admin.example:": 401,
+		"admin.example:x:80": 400, "admin.example:80:80": 400, "admin.example:x": 400, "admin.example..": 400, "admin.example..:80": 400,
+		"admin.example,x": 400, "admin%2eexample": 400, "admin.example;x": 400, "x@admin.example": 400, "[::1": 400, "[admin.example]": 400,
+		"[::1]": 200, "[::1]:80": 200, "127.0.0.1:80": 200, "a_b-c.example": 200, "": 200,
+	} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Host = host
+		g.ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("%q: %d, want %d", host, w.Code, want)
 		}
 	}
 }
