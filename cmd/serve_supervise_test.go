@@ -69,7 +69,7 @@ func TestServeSupervised(t *testing.T) {
 // TestServeSupervisedStopsInPeace: a SIGHUP that comes while it stops does not cut the stop short.
 func TestServeSupervisedStopsInPeace(t *testing.T) {
 	control := serveUntilEnd(t, t.TempDir(), "--role", "control")
-	s := supervised(t, "http://"+control.Admin, "--drain-notice", "1s")
+	s := supervised(t, "http://"+control.Admin, "--drain-notice", "2s")
 	s.workers("all are ready", func([]workers.Worker) bool { return true })
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
