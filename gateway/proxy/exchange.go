@@ -90,6 +90,7 @@ func (x *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	ctx, cancel := context.WithCancelCause(req.Context())
 	limit := time.AfterFunc(x.timeout(), func() {
+		x.once.late()
 		cancel(errTimeout)
 		x.stopReading()
 	})
