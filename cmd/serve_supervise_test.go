@@ -29,8 +29,10 @@ func TestServeSupervised(t *testing.T) {
 	if got, err := s.ask("/open"); err != nil || got != http.StatusOK {
 		t.Errorf("served with %d, %v", got, err)
 	}
-	if err := syscall.Kill(before[0].PID, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
+	for _, err := range []error{syscall.Kill(before[1].PID, syscall.SIGHUP), syscall.Kill(before[0].PID, syscall.SIGKILL)} {
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	restarted := s.workers("the first is there again", func(all []workers.Worker) bool { return all[0].PID != before[0].PID })
 	if restarted[0].Restarts != 1 || restarted[1].PID != before[1].PID {
