@@ -31,7 +31,7 @@ func isHost(host string) bool {
 		address, ok = strings.CutSuffix(address, "]")
 		return ok && consistsOf(address, digits+"abcdefABCDEF:.")
 	}
-	return !strings.HasSuffix(name, "..") && consistsOf(name, digits+letters+"-._")
+	return !strings.HasSuffix(name, "..") && consistsOf(name, digits+letters+"-._*") // a star, as a restore tries the routes of wildcards
 }
 
 const (

@@ -140,7 +140,10 @@ func TestMaxBody(t *testing.T) {
 func TestUpstreamThatDoesNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		over := make(chan struct{})
-		defer close(over)
+		defer func() {
+			close(over)
+			time.Sleep(time.Second) // for so long servers linger over what they close
+		}()
 		b := newBubble(t, func(http.ResponseWriter, *http.Request) { <-over }, func(_ *gateway.RouteBody, u *gateway.UpstreamBody) {
 			u.Timeout = gateway.Duration(time.Second)
 		})
