@@ -8,10 +8,12 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -146,6 +148,9 @@ func runServe(ctx context.Context, a *app, o *serveOptions, flags []string) erro
 	}
 	if o.supervise > 0 {
 		return runSupervised(ctx, a, o, flags)
+	}
+	if o.inherited != 0 { // its supervisor does what is to be done, also where both get it
+		signal.Ignore(syscall.SIGHUP)
 	}
 	in := &instance{app: a, options: o}
 	err := in.open(ctx)

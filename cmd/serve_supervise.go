@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,7 +22,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 
+	"gwdr/gateway/admin"
 	"gwdr/gateway/store"
 	"gwdr/internal/workers"
 )
@@ -40,6 +43,7 @@ type supervisor struct {
 	flags   []string // of each worker, but for its own
 	socket  *os.File
 	crew    *workers.Crew
+	hangups chan os.Signal
 }
 
 // checkSupervise refuses what workers could not share.
@@ -91,42 +95,64 @@ func runSupervised(ctx context.Context, a *app, o *serveOptions, flags []string)
 		return err
 	}
 	defer front.socket.Close()
-	s := &supervisor{app: a, options: o, flags: flags}
-	if s.socket, err = front.socket.(*net.TCPListener).File(); err != nil {
+	s := &supervisor{app: a, options: o, flags: flags, hangups: make(chan os.Signal, 1)}
+	signal.Notify(s.hangups, syscall.SIGHUP) // from before anybody knows whom to send it to, until all have ended
+	defer signal.Stop(s.hangups)
+	if s.socket, err = shared(front.socket.(*net.TCPListener)); err != nil {
 		return err
 	}
 	defer s.socket.Close()
-	s.crew = &workers.Crew{Size: o.supervise, Command: s.command, Ready: s.ready, Patience: o.drain + 10*time.Second,
+	s.crew = &workers.Crew{Size: o.supervise, Command: s.command, Ready: s.ready, Patience: o.patience(),
 		Pause: 100 * time.Millisecond, MaxPause: 10 * time.Second, Log: a.Log}
-	admin, err := in.bind(o.admin, "--admin", s.handler(in.metrics), o.adminPairs())
+	tokens, err := o.tokens()
 	if err != nil {
 		return err
 	}
-	if err := in.announce([]*listener{admin, front}); err != nil {
-		return errors.Join(err, admin.socket.Close())
+	api, err := in.bind(o.admin, "--admin", s.handler(in.metrics, &admin.Server{Tokens: tokens, Log: a.Log}), o.adminPairs())
+	if err != nil {
+		return err
 	}
-	return errors.Join(s.run(ctx, admin), in.drain([]*listener{admin}))
+	if err := in.announce([]*listener{api, front}); err != nil {
+		return errors.Join(err, api.socket.Close())
+	}
+	return errors.Join(s.run(ctx, api), in.drain([]*listener{api}))
+}
+
+// patience is how long a worker may take to stop: for its notice, for requests under way, and for all else.
+func (o *serveOptions) patience() time.Duration { return o.notice + o.drain + 10*time.Second }
+
+// shared returns the listener's socket for workers. It does not wait in a system call, and goes on like that: a worker in such a call,
+// for a connection that another one was quicker to accept, would not stop before the next connection. TCPListener.File would end that
+// for all who share the socket, whenever a worker is started.
+func shared(l *net.TCPListener) (*os.File, error) {
+	raw, err := l.SyscallConn()
+	if err != nil {
+		return nil, err
+	}
+	var fd int
+	failed := raw.Control(func(own uintptr) { fd, err = unix.FcntlInt(own, unix.F_DUPFD_CLOEXEC, 0) })
+	if err = cmp.Or(failed, err); err != nil {
+		return nil, fmt.Errorf("share socket: %w", err)
+	}
+	return os.NewFile(uintptr(fd), "listen"), nil
 }
 
 // run keeps the workers, and serves what is known of them, until ctx ends or one of both fails.
-func (s *supervisor) run(ctx context.Context, admin *listener) error {
+func (s *supervisor) run(ctx context.Context, api *listener) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	go func() { cancel(admin.run()) }()
+	go func() { cancel(api.run()) }()
 	go s.renewOnHangup(ctx)
 	return s.crew.Run(ctx)
 }
 
 // renewOnHangup puts new workers in the place of the old ones, one after the other, on SIGHUP.
 func (s *supervisor) renewOnHangup(ctx context.Context) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-hangups:
+		case <-s.hangups:
 			s.progress("new workers take the place of the old ones")
 			if err := s.crew.Renew(ctx); err != nil {
 				s.Log.Error("not all workers are new", "error", err)
@@ -192,8 +218,8 @@ func (s *supervisor) adminOf(number int) (string, error) {
 	return said.Admin, json.Unmarshal(text, &said)
 }
 
-// handler is the supervisor's own admin API.
-func (s *supervisor) handler(metrics *prometheus.Registry) http.Handler {
+// handler is the supervisor's own admin API. What tells of the workers is for whom api lets in.
+func (s *supervisor) handler(metrics *prometheus.Registry, api *admin.Server) http.Handler {
 	metrics.MustRegister(workerMetrics{s.crew})
 	mux := http.NewServeMux()
 	answer := func(w http.ResponseWriter, status int, body any) {
@@ -212,7 +238,7 @@ func (s *supervisor) handler(metrics *prometheus.Registry) http.Handler {
 		}
 		answer(w, status, map[string]bool{"ready": ready})
 	})
-	mux.HandleFunc("GET /v1/workers", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, s.crew.Workers()) })
+	mux.HandleFunc("GET /v1/workers", api.Guard(func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, s.crew.Workers()) }))
 	mux.HandleFunc("GET /v1/workers/{number}/{path...}", s.pass)
 	mux.Handle("GET /metrics", promhttp.HandlerFor(prometheus.Gatherers{metrics, prometheus.DefaultGatherer}, promhttp.HandlerOpts{}))
 	return mux
@@ -233,6 +259,7 @@ func (s *supervisor) pass(w http.ResponseWriter, r *http.Request) {
 	proxy := httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) {
 		p.Out.URL.Path, p.Out.URL.RawPath = "/"+r.PathValue("path"), ""
 		p.SetURL(&url.URL{Scheme: "http", Host: at})
+		p.Out.Host = r.Host // by which the worker knows a web page that has a name of its own for this machine
 	}}
 	proxy.ServeHTTP(w, r)
 }

@@ -3,6 +3,7 @@ package cmd
 import (
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -10,6 +11,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"gwdr/fleet/proc"
 	"gwdr/internal/workers"
@@ -25,8 +29,10 @@ func TestServeSupervised(t *testing.T) {
 	if got, err := s.ask("/open"); err != nil || got != http.StatusOK {
 		t.Errorf("served with %d, %v", got, err)
 	}
-	if err := syscall.Kill(before[0].PID, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
+	for _, err := range []error{syscall.Kill(before[1].PID, syscall.SIGHUP), syscall.Kill(before[0].PID, syscall.SIGKILL)} {
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 	restarted := s.workers("the first is there again", func(all []workers.Worker) bool { return all[0].PID != before[0].PID })
 	if restarted[0].Restarts != 1 || restarted[1].PID != before[1].PID {
@@ -45,6 +51,11 @@ func TestServeSupervised(t *testing.T) {
 	if text := s.page("/metrics"); !strings.Contains(text, `gwdr_worker_restarts_total{worker="1"} 1`) {
 		t.Errorf("metrics: %s", text)
 	}
+	for _, path := range []string{"/v1/workers", "/v1/workers/1/v1/status"} { // asked for by a web page with a name of its own for this machine
+		if got := s.statusFor("rebound.example", path); got != http.StatusForbidden {
+			t.Errorf("%s: %d", path, got)
+		}
+	}
 	if text := s.page("/v1/workers/2/metrics"); !strings.Contains(text, "gwdr_requests_total") {
 		t.Errorf("metrics of a worker: %s", text)
 	}
@@ -54,6 +65,64 @@ func TestServeSupervised(t *testing.T) {
 	for _, w := range renewed {
 		id, _ := proc.Identify(w.PID)
 		eventuallyServed(t, "workers end with their supervisor", func() bool { return !id.Alive() })
+	}
+}
+
+// TestServeSupervisedStopsInPeace: a SIGHUP that comes while it stops does not cut the stop short.
+func TestServeSupervisedStopsInPeace(t *testing.T) {
+	control := serveUntilEnd(t, t.TempDir(), "--role", "control")
+	s := supervised(t, "http://"+control.Admin, "--drain-notice", "2s")
+	s.workers("all are ready", func([]workers.Worker) bool { return true })
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventuallyServed(t, "it is about to stop", func() bool {
+		got, err := s.ask("/.gwdr/ready")
+		return err == nil && got == http.StatusServiceUnavailable
+	})
+	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Wait(); err != nil {
+		t.Errorf("it ends with %v", err)
+	}
+}
+
+// TestWorkersHaveTimeToStop: nobody kills one that does as it was told.
+func TestWorkersHaveTimeToStop(t *testing.T) {
+	o := serveOptions{notice: time.Minute, drain: time.Second}
+	if o.patience() <= o.notice+o.drain {
+		t.Errorf("%s", o.patience())
+	}
+}
+
+// TestSharedSocketDoesNotBlock, whatever processes are started with it.
+func TestSharedSocketDoesNotBlock(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	socket, err := shared(l.(*net.TCPListener))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer socket.Close()
+	worker := exec.Command("/bin/sh", "-c", "true")
+	worker.ExtraFiles = []*os.File{socket}
+	if err := worker.Run(); err != nil {
+		t.Fatal(err)
+	}
+	raw, err := l.(*net.TCPListener).SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var flags int
+	if failed := raw.Control(func(fd uintptr) { flags, err = unix.FcntlInt(fd, unix.F_GETFL, 0) }); failed != nil || err != nil {
+		t.Fatal(failed, err)
+	}
+	if flags&unix.O_NONBLOCK == 0 {
+		t.Error("it blocks")
 	}
 }
 
@@ -77,12 +146,13 @@ type supervision struct {
 	Listen, Admin string
 }
 
-func supervised(t *testing.T, control string) *supervision {
+func supervised(t *testing.T, control string, more ...string) *supervision {
 	t.Helper()
 	dir := t.TempDir()
 	ready := filepath.Join(dir, "ready.json")
-	s := &supervision{t: t, cmd: exec.Command("gwdr", "serve", "--role", "data", "--supervise", "2", "--control", control, "--data", dir,
-		"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ready-file", ready, "--instance", "i")}
+	args := append([]string{"serve", "--role", "data", "--supervise", "2", "--control", control, "--data", dir,
+		"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ready-file", ready, "--instance", "i"}, more...)
+	s := &supervision{t: t, cmd: exec.Command("gwdr", args...)}
 	stderr := &lockedBuffer{}
 	s.cmd.Env, s.cmd.Stderr = append(os.Environ(), "HOME="+dir), stderr
 	if err := s.cmd.Start(); err != nil {
@@ -127,6 +197,22 @@ func (s *supervision) page(path string) string {
 		s.t.Fatal(err)
 	}
 	return string(text)
+}
+
+// statusFor is that of the page, asked for by another name of this machine.
+func (s *supervision) statusFor(host, path string) int {
+	s.t.Helper()
+	req, err := http.NewRequest(http.MethodGet, "http://"+s.Admin+path, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req.Host = host
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	resp.Body.Close()
+	return resp.StatusCode
 }
 
 // ask returns the status of a request at the data plane.

@@ -108,6 +108,9 @@ func callerOf(r *http.Request) caller {
 	return who
 }
 
+// Guard lets a request through to next if its bearer may see the status: to pages that stand beside this API. Log must be set.
+func (s *Server) Guard(next http.HandlerFunc) http.HandlerFunc { return s.allow(status, next) }
+
 // allow lets the request through to next if its bearer may do a.
 func (s *Server) allow(a action, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {

@@ -1,12 +1,14 @@
 package admin
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -51,7 +53,7 @@ func (s *Server) change(r *http.Request, to writer, changes []gateway.Change, bu
 	if err != nil {
 		return 0, 0, err
 	}
-	applied, revision, err = to.Apply(r.Context(), changes, bulk)
+	applied, revision, err = s.applyTo(r.Context(), to, changes, bulk)
 	if applied > 0 || err == nil {
 		s.audit(r, op, append([]any{"changes", applied, "of", len(changes), "before", before, "revision", revision}, args...)...)
 	}
@@ -61,6 +63,50 @@ func (s *Server) change(r *http.Request, to writer, changes []gateway.Change, bu
 		err = &known
 	}
 	return applied, revision, err
+}
+
+// applyTo makes the changes. None of them puts a revocation off, unless this is a restore, whose plan has seen to that.
+func (s *Server) applyTo(ctx context.Context, to writer, changes []gateway.Change, bulk gateway.Bulk) (applied int, revision int64, err error) {
+	ofRevocation := func(c gateway.Change) bool { return c.Entity.Kind == gateway.Revocation }
+	if bulk.Restore || !slices.ContainsFunc(changes, ofRevocation) {
+		return to.Apply(ctx, changes, bulk)
+	}
+	try := func(ctx context.Context, base int64) (int64, error) {
+		if err := s.keepEarliest(ctx, changes); err != nil {
+			return 0, err
+		}
+		applied, revision, err = to.Apply(ctx, changes, gateway.Bulk{Base: base})
+		return revision, err
+	}
+	if bulk.Base != 0 {
+		_, err = try(ctx, bulk.Base)
+	} else {
+		_, err = s.unmoved(ctx, try)
+	}
+	return applied, revision, err
+}
+
+// keepEarliest refuses changes one of which puts off a revocation that is there, or that another of them makes.
+func (s *Server) keepEarliest(ctx context.Context, changes []gateway.Change) error {
+	known := map[string][]byte{}
+	for i, c := range changes {
+		if c.Entity.Kind != gateway.Revocation {
+			continue
+		}
+		body, there := known[c.Entity.ID]
+		if !there {
+			item, err := s.Store.Get(ctx, c.Entity.Ref)
+			if err != nil && !errors.Is(err, gateway.ErrNotFound) {
+				return err
+			}
+			body, there = item.Body, err == nil
+		}
+		if there && gateway.RevokesEarlier(body, c.Entity.Body) {
+			return putOff(fmt.Sprintf("change %d: ", i+1))
+		}
+		known[c.Entity.ID] = c.Entity.Body
+	}
+	return nil
 }
 
 // unhurried returns the request's body, whose deadline moves on with each piece that arrives: the whole may take as long as it

@@ -109,11 +109,16 @@ func (s *Server) keepEarlier(ctx context.Context, e gateway.Entity, cond *gatewa
 	case err != nil:
 		return err
 	case gateway.RevokesEarlier(known.Body, e.Body):
-		return &refusal{status: http.StatusConflict, code: "conflict", text: "a revocation is for good, and cannot be put off",
-			hint: "issue a new key"}
+		return putOff("")
 	}
 	cond.Revision = cmp.Or(cond.Revision, known.Revision)
 	return nil
+}
+
+// putOff refuses what would have a revocation take effect later than it does. where says which change that is, of many.
+func putOff(where string) *refusal {
+	return &refusal{status: http.StatusConflict, code: "conflict", text: where + "a revocation is for good, and cannot be put off",
+		hint: "issue a new key"}
 }
 
 // revocation makes the revocation of a key, as of now.

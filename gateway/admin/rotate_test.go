@@ -109,6 +109,37 @@ func TestRotate(t *testing.T) {
 	s.expect(t, 409, "is revoked", "POST", "/v1/keys/"+old+"/rotate", "")
 }
 
+// TestApplyPutsNoRevocationOff: neither one that is there, nor one that it makes itself.
+func TestApplyPutsNoRevocationOff(t *testing.T) {
+	s := start(t, &admin.Server{})
+	revoked, other := s.issue(t, ""), s.issue(t, "")
+	if err := s.RevokeKey(t.Context(), revoked, "leaked"); err != nil {
+		t.Fatal(err)
+	}
+	line := func(id, body string) string {
+		c := gateway.Change{Op: gateway.Update, Entity: entity(gateway.Revocation, id, body)}
+		text, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text) + "\n"
+	}
+	const now, later = `{"reason":"now"}`, `{"effective":"2999-01-01T00:00:00Z"}`
+	for name, lines := range map[string]string{"known": line(revoked, later), "in a row": line(other, now) + line(other, later)} {
+		for _, path := range []string{"/v1/apply?dry_run=true", "/v1/apply"} {
+			if status, answer := s.ask(t, "POST", path, lines); status != 409 || !strings.Contains(answer, "put off") {
+				t.Errorf("%s, %s: %d %s", name, path, status, answer)
+			}
+		}
+	}
+	s.expect(t, 404, "not found", "GET", "/v1/revocation/"+other, "")
+	s.expect(t, 200, `"applied":3`, "POST", "/v1/apply", line(other, later)+line(other, now)+line(revoked, now))
+	s.expect(t, 409, "conflict", "POST", "/v1/apply", line(other, now), "X-Gwdr-Base-Revision", "1")
+	if end := s.revocation(t, other); end.Effective != nil {
+		t.Errorf("it ends by %+v", end)
+	}
+}
+
 func TestRotateOtherwise(t *testing.T) {
 	s := start(t, &admin.Server{})
 	plain := s.rotate(t, s.issue(t, ""), "")

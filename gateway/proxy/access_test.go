@@ -1,10 +1,13 @@
 package proxy
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -60,10 +63,34 @@ func TestAccessLog(t *testing.T) {
 	}
 }
 
+// TestUpgradesAreAnswered: for the log, the metrics and the client, who learns how it stands with its limit.
+func TestUpgradesAreAnswered(t *testing.T) {
+	s := &traced{over: make(chan struct{})}
+	back := switching(t, func(net.Conn, *bufio.Reader) {})
+	g := newGateway(t, Options{Trace: s}, upstreamOf("u", back.URL), entity(gateway.Route, "r", gateway.RouteBody{Path: "/", Upstream: "u", Auth: gateway.AuthNone,
+		Limit: &gateway.Limit{Rate: 5, Per: gateway.PerRoute}}))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(serve(t, g), "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || resp.StatusCode != 101 || resp.Header.Get("RateLimit") == "" {
+		t.Errorf("%+v, %v", resp, err)
+	}
+	conn.Close()
+	<-s.over
+	if s.ended[0].Status != 101 || counted(t, g.metrics.classes[1]) != 1 {
+		t.Errorf("ended with %+v", s.ended)
+	}
+}
+
 // traced is a Tracer, and the only span of it.
 type traced struct {
 	parent string
 	ended  []Outcome
+	over   chan struct{} // closed once it has ended, if somebody waits
 }
 
 func (s *traced) Begin(header http.Header, _ time.Time) Span {
@@ -71,7 +98,12 @@ func (s *traced) Begin(header http.Header, _ time.Time) Span {
 	return s
 }
 func (s *traced) Pass(header http.Header) { header.Set("Traceparent", "ours") }
-func (s *traced) End(o Outcome)           { s.ended = append(s.ended, o) }
+func (s *traced) End(o Outcome) {
+	s.ended = append(s.ended, o)
+	if s.over != nil {
+		close(s.over)
+	}
+}
 
 // TestTraced: the span is below the client's and above the upstream's, and ends with the outcome.
 func TestTraced(t *testing.T) {

@@ -14,6 +14,8 @@ type onceBody struct {
 	io.Reader
 	read  atomic.Bool // some of it, perhaps
 	ended atomic.Bool // all of it
+	waits atomic.Bool // for the client to send more
+	slow  atomic.Bool // it did when the time was over: it is not the endpoint that was
 	broke atomic.Bool // the client did not send all of it
 	large atomic.Bool // it is larger than it may be
 	over  atomic.Bool // the server reads what is left
@@ -29,7 +31,9 @@ func (b *onceBody) Read(p []byte) (int, error) {
 		return 0, errAnswered
 	}
 	b.read.Store(true)
+	b.waits.Store(true)
 	n, err := b.Reader.Read(p)
+	b.waits.Store(false)
 	_, large := errors.AsType[*http.MaxBytesError](err)
 	switch {
 	case large:
@@ -43,6 +47,13 @@ func (b *onceBody) Read(p []byte) (int, error) {
 }
 
 func (b *onceBody) Close() error { return nil }
+
+// late notes that the time is over, and whose fault that is.
+func (b *onceBody) late() {
+	if b != nil && b.waits.Load() {
+		b.slow.Store(true)
+	}
+}
 
 // cut ends the body, once the request is answered: the server reads the rest, and no endpoint may take for whole what lacks that.
 func (b *onceBody) cut() {

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"gwdr/gateway"
 )
@@ -132,4 +134,30 @@ func TestMaxBody(t *testing.T) {
 	if s := g.Status().Endpoints[0]; !s.Healthy {
 		t.Error("the endpoint is passed over for what clients sent")
 	}
+}
+
+// TestUpstreamThatDoesNotRead is late by itself: the client would send on if anybody took what it sends.
+func TestUpstreamThatDoesNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		over := make(chan struct{})
+		defer func() {
+			close(over)
+			time.Sleep(time.Second) // for so long servers linger over what they close
+		}()
+		b := newBubble(t, func(http.ResponseWriter, *http.Request) { <-over }, func(_ *gateway.RouteBody, u *gateway.UpstreamBody) {
+			u.Timeout = gateway.Duration(time.Second)
+		})
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://front/", bytes.NewReader(make([]byte, 1<<20)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := b.client.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if failures := b.gateway.live.Load().upstreams["u"].endpoints[0].failures.Load(); resp.StatusCode != http.StatusGatewayTimeout || failures != 1 {
+			t.Errorf("answered %d, and the endpoint has failed %d times", resp.StatusCode, failures)
+		}
+	})
 }

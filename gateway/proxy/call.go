@@ -92,7 +92,8 @@ func (c *call) limit() *refusal {
 		return nil
 	}
 	s := c.limits.take(bucket{route: c.route.id, who: l.who(c)}, l, c.start)
-	l.tell(c.answer.Header(), s)
+	c.answer.own = http.Header{}
+	l.tell(c.answer.own, s)
 	if s.wait > 0 {
 		c.metrics.limited.Inc()
 		return &refusal{status: http.StatusTooManyRequests, text: "too many requests", retry: s.wait}

@@ -56,9 +56,10 @@ func newEndpoint(e gateway.Endpoint) (*endpoint, error) {
 	return ep, nil
 }
 
-// inherit takes over what was known of the address; its health only if that is checked on.
+// inherit takes over what was known of the address; its health only if that is checked on. The mutex of the old one's upstream is held.
 func (e *endpoint) inherit(old *endpoint, checked bool) {
 	e.born, e.load, e.ejections = old.born, old.load, old.ejections
+	e.lost.Store(old.lost.Load()) // for requests that wait for the old one, which is no longer checked on
 	e.back.Store(old.back.Load())
 	e.ejected.Store(old.ejected.Load())
 	if checked {

@@ -54,6 +54,10 @@ func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
 // dropped hop-by-hop headers and what the client claims to have been forwarded for.
 func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 	x.gateway.forwardedFor(p)
+	if offersHTTP(p.Out.Header.Get("Upgrade")) {
+		p.Out.Header.Del("Upgrade")
+		p.Out.Header.Del("Connection")
+	}
 	p.Out.URL.RawQuery = p.In.URL.RawQuery // the gateway decides nothing by it, so it need not be cleaned
 	if x.route.guarded {
 		stripKey(p.Out.Header)
@@ -86,6 +90,7 @@ func (x *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	ctx, cancel := context.WithCancelCause(req.Context())
 	limit := time.AfterFunc(x.timeout(), func() {
+		x.once.late()
 		cancel(errTimeout)
 		x.stopReading()
 	})

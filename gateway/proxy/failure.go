@@ -27,10 +27,10 @@ func (x *exchange) fail(w http.ResponseWriter, r *http.Request, err error) {
 		answer = refusal{status: http.StatusRequestTimeout, text: "the request body did not come in time"}
 	case errors.Is(err, errClientBody): // it may still listen, and the server takes the end of what it sends for its own
 		answer = refusal{status: http.StatusBadRequest, text: "the request body ends early"}
+	case errors.Is(err, errTimeout): // by which stopReading may have, too
+		answer = refusal{status: http.StatusGatewayTimeout, text: "the upstream did not answer in time"}
 	case r.Context().Err() != nil:
 		answer = refusal{status: statusClientGone, text: "the client is gone"}
-	case errors.Is(err, errTimeout):
-		answer = refusal{status: http.StatusGatewayTimeout, text: "the upstream did not answer in time"}
 	case errors.Is(err, errNoEndpoint):
 		answer = refusal{status: http.StatusServiceUnavailable, text: "the upstream has no endpoint"}
 	case errors.Is(err, errUnhealthy):
@@ -48,8 +48,10 @@ func (x *exchange) clientFailed(ctx context.Context) error {
 		return nil
 	case x.once.large.Load():
 		return errTooLarge
-	case errors.Is(context.Cause(ctx), errTimeout):
+	case x.once.slow.Load():
 		return errClientSlow
+	case errors.Is(context.Cause(ctx), errTimeout): // what broke, broke by that
+		return nil
 	case x.once.broke.Load():
 		return errClientBody
 	}

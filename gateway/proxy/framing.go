@@ -94,8 +94,8 @@ func (f *framing) take(line []byte) bool {
 func (f *framing) begin(line []byte) {
 	major, minor, _ := bytes.Cut(line[bytes.LastIndexByte(line, ' ')+1:], []byte("."))
 	switch {
-	case len(line) == 0: // is skipped
-	case string(major) == "HTTP/1" && len(minor) == 1:
+	case len(bytes.Trim(line, "\r")) == 0: // is skipped: net/http does so after a POST, with returns of any number
+	case (string(major) == "HTTP/1" || string(major) == "HTTP/2") && len(minor) == 1: // net/http answers PRI * HTTP/2.0, and goes on
 		f.part, f.head = fieldLine, head{old: minor[0] == '0'}
 	default:
 		f.part = unknown

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -47,6 +48,15 @@ func (c *guardedConn) lookAway() { c.opaque.Store(true) }
 // spoilt comes in place of the end of the line that shows a request to be ambiguous: no header line may be like that, so that the
 // server answers 400 and closes, and never sees what follows.
 var spoilt = []byte("\x00\n")
+
+// CloseWrite says that nothing more will be sent, while more may come. The server does so before it closes, lest an answer that is on
+// its way is lost, and for the sides of an upgraded connection.
+func (c *guardedConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
 
 // Read implements net.Conn.
 func (c *guardedConn) Read(p []byte) (n int, err error) {

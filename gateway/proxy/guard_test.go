@@ -77,6 +77,30 @@ func TestAmbiguousRequestsAreRefused(t *testing.T) {
 	}
 }
 
+// TestNothingHidesBehindEmptyLines: net/http skips those that come after a POST, and so does who looks at requests before it.
+func TestNothingHidesBehindEmptyLines(t *testing.T) {
+	url := serve(t, newGateway(t, Options{}, upstreamOf("u", backend(t, "u").URL), open("r", "/{x...}", "u")))
+	const before, evil = "POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n.",
+		"POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+	for _, between := range []string{"", "\r\n", "\r\r\n", "\r\r\r\n", "\n\r\r\n", "\r", "\r\r\r\r"} {
+		got := raw(t, strings.TrimPrefix(url, "http://"), before+between+evil)
+		if len(got) != 2 || got[0] != "200 POST /1 ." || !strings.HasPrefix(got[1], "400 ") {
+			t.Errorf("%q: %q", between, got)
+		}
+	}
+}
+
+// TestNothingHidesBehindAPreface: net/http answers a request that looks like the beginning of HTTP/2, and goes on.
+func TestNothingHidesBehindAPreface(t *testing.T) {
+	url := serve(t, newGateway(t, Options{}, upstreamOf("u", backend(t, "u").URL), open("r", "/{x...}", "u")))
+	const evil = "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"
+	got := raw(t, strings.TrimPrefix(url, "http://"), "GET /1 HTTP/1.1\r\nHost: a\r\n\r\nPRI * HTTP/2.0\r\nHost: a\r\nContent-Length: 1\r\n\r\n."+
+		"POST /2 HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"+evil)
+	if len(got) != 3 || got[0] != "200 GET /1 " || !strings.HasPrefix(got[1], "400 {") || !strings.HasPrefix(got[2], "400 400") {
+		t.Errorf("%q", got)
+	}
+}
+
 // TestRequestsInARowPass: what is sure is not refused, whatever the bodies look like, and neither is what is not HTTP any more.
 func TestRequestsInARowPass(t *testing.T) {
 	url := serve(t, newGateway(t, Options{}, upstreamOf("u", backend(t, "u").URL), open("r", "/{x...}", "u")))

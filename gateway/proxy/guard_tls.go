@@ -16,17 +16,37 @@ import (
 const handshakeLimit = 10 * time.Second
 
 // GuardTLS is Guard for TLS, with HTTP/2 for those who want it, whose frames leave no doubt. The server must serve the listener as one
-// without TLS: it is served connections whose handshake is over.
+// without TLS: it is served connections whose handshake is over. Its ConnState hears of those from l, too: they are new while their
+// handshake is under way, and closed once the server has the one that came of it, or there is none.
 func GuardTLS(s *http.Server, l net.Listener, config *tls.Config) net.Listener {
 	config = config.Clone()
 	config.NextProtos = []string{"h2", "http/1.1"}
-	return Guard(s, &handshakes{Listener: l, config: config, ready: make(chan accepted), closed: make(chan struct{})})
+	tell := s.ConnState
+	if tell == nil {
+		tell = func(net.Conn, http.ConnState) {}
+	}
+	s.ConnState = func(c net.Conn, state http.ConnState) {
+		tell(c, state)
+		if state == http.StateNew {
+			tell(secured(c), http.StateClosed)
+		}
+	}
+	return Guard(s, &handshakes{Listener: l, config: config, tell: tell, ready: make(chan accepted), closed: make(chan struct{})})
+}
+
+// secured is the connection below that of the server.
+func secured(c net.Conn) net.Conn {
+	if guarded, ok := c.(*guardedTLSConn); ok {
+		return guarded.tls.NetConn()
+	}
+	return c.(*tls.Conn).NetConn()
 }
 
 // handshakes is a listener that makes them, many at once, so that a client that does not is in nobody's way.
 type handshakes struct {
 	net.Listener
 	config *tls.Config
+	tell   func(net.Conn, http.ConnState)
 	begin  sync.Once
 	ready  chan accepted
 	end    sync.Once
@@ -59,6 +79,7 @@ func (h *handshakes) accept() {
 	for {
 		conn, err := h.Listener.Accept()
 		if err == nil {
+			h.tell(conn, http.StateNew)
 			go h.shake(conn)
 			continue
 		}
@@ -82,6 +103,7 @@ func (h *handshakes) shake(conn net.Conn) {
 		_, _ = io.WriteString(plain.Conn, "HTTP/1.0 400 Bad Request\r\n\r\nThis is a port of TLS: ask it with https.\n")
 	}
 	conn.Close()
+	h.tell(conn, http.StateClosed)
 }
 
 // isRequest reports whether the first bytes are those of a request without TLS.
@@ -96,6 +118,7 @@ func (h *handshakes) deliver(a accepted) {
 	case <-h.closed:
 		if a.conn != nil {
 			a.conn.Close()
+			h.tell(secured(a.conn), http.StateClosed)
 		}
 	}
 }

@@ -2,6 +2,9 @@ package proxy
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -147,5 +150,20 @@ func BenchmarkLimit(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		limits.take(bucket{"route", "0123456789abcdef"}, by, time.Now())
+	}
+}
+
+// TestLimitIsToldAfterHints: also where the upstream sends an informational answer before the final one.
+func TestLimitIsToldAfterHints(t *testing.T) {
+	back := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("RateLimit", "theirs")
+		w.WriteHeader(http.StatusEarlyHints)
+	}))
+	t.Cleanup(back.Close)
+	g := newGateway(t, Options{}, upstreamOf("u", back.URL), entity(gateway.Route, "r", gateway.RouteBody{Path: "/", Upstream: "u", Auth: gateway.AuthNone,
+		Limit: &gateway.Limit{Rate: 5, Per: gateway.PerRoute}}))
+	got := get(t, serve(t, g)+"/")
+	if all := got.Header.Values("RateLimit"); len(all) != 2 || !strings.HasPrefix(all[0], `"route";r=4`) || all[1] != "theirs" {
+		t.Errorf("%d, %q", got.Status, all)
 	}
 }

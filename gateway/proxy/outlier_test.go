@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -76,6 +77,20 @@ func TestEjectionsHaveACap(t *testing.T) {
 	}
 	if got := u.comesBack(); got <= 0 || got > time.Second {
 		t.Errorf("it comes back in %s", got)
+	}
+}
+
+// TestReplacedWhileRequestsAreUnderWay: they go on with the upstream that is replaced, and hear of an endpoint that falls silent later.
+func TestReplacedWhileRequestsAreUnderWay(t *testing.T) {
+	old, next := balanced(t, "", withOutlier(gateway.Outlier{}), 1, 1), balanced(t, "", withOutlier(gateway.Outlier{}), 1, 1)
+	waits := old.endpoints[0].lost.Load()
+	var failing sync.WaitGroup
+	failing.Go(func() { old.failed(old.endpoints[0], true) })
+	next.inherit(old)
+	failing.Wait()
+	next.endpoints[0].lose()
+	if waits.Err() == nil {
+		t.Error("who waits for the endpoint of before is not told")
 	}
 }
 

@@ -11,11 +11,17 @@ import (
 // errPath is returned for a path that two servers may read as two different resources.
 var errPath = errors.New("path is ambiguous or holds dot segments or control characters")
 
+// errHost is returned for a Host that two servers may read as two different hosts.
+var errHost = errors.New("host is ambiguous or malformed")
+
 // match returns the request's route; nil without an error means that no route matches. It looks the decoded path up.
-// What the upstream makes of an escaped slash, an empty segment, a backslash, a matrix parameter or a second escape is not
-// known, so such a path must lead to the same route however it is read: no request reaches through one route what
+// What the upstream makes of an escaped slash, an empty segment, a backslash, an escaped ?, a matrix parameter or a second escape is
+// not known, so such a path must lead to the same route however it is read: no request reaches through one route what
 // another one guards.
 func (r *router) match(req *http.Request) (*route, error) {
+	if !isHost(req.Host) {
+		return nil, errHost
+	}
 	host, path := hostName(req.Host), req.URL.Path
 	if !strings.HasPrefix(path, "/") {
 		return nil, errPath
@@ -39,7 +45,7 @@ func isPlain(u *url.URL) bool {
 		return false
 	}
 	for i := range len(u.Path) {
-		if c := u.Path[i]; c < 0x20 || c >= 0x7f || c == '\\' || c == ';' || c == '%' {
+		if c := u.Path[i]; c < 0x20 || c >= 0x7f || strings.IndexByte(`\;%?#`, c) >= 0 {
 			return false
 		}
 	}
@@ -47,7 +53,7 @@ func isPlain(u *url.URL) bool {
 }
 
 // lenient reads the path as a forgiving server would: it decodes again and again, takes a backslash for a slash, cuts
-// matrix parameters off, and merges slashes. A dot segment, a control character or bad UTF-8 is not ok.
+// query, fragment and matrix parameters off, and merges slashes. A dot segment, a control character or bad UTF-8 is not ok.
 func lenient(u *url.URL) (path string, ok bool) {
 	path = u.Path
 	for strings.Contains(path, "%") {
@@ -56,6 +62,9 @@ func lenient(u *url.URL) (path string, ok bool) {
 			break
 		}
 		path = again
+	}
+	if i := strings.IndexAny(path, "?#"); i >= 0 { // for who parses again what is decoded
+		path = path[:i]
 	}
 	if !utf8.ValidString(path) || strings.ContainsFunc(path, func(c rune) bool { return c < 0x20 || c == 0x7f }) {
 		return "", false

@@ -1,8 +1,11 @@
 package proxy
 
 import (
+	"bufio"
 	"encoding/json"
+	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 )
@@ -43,8 +46,21 @@ func wholeSeconds(d time.Duration) int64 { return int64((d + time.Second - 1) / 
 // recorder remembers what was answered.
 type recorder struct {
 	http.ResponseWriter
+	own    http.Header // of the gateway, for the final answer: the reverse proxy drops what was set before an informational one
 	status int
 	bytes  int64 // of the body
+}
+
+// begin notes the status of the final answer, of which there is one, and adds the gateway's own to its header.
+func (r *recorder) begin(status int) {
+	if r.status != 0 {
+		return
+	}
+	r.status = status
+	h := r.Header()
+	for name, values := range r.own {
+		h[name] = append(slices.Clone(values), h[name]...)
+	}
 }
 
 // Write counts.
@@ -54,13 +70,22 @@ func (r *recorder) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// WriteHeader notes the first final status; informational ones come before it.
+// WriteHeader tells a final answer from the informational ones before it.
 func (r *recorder) WriteHeader(status int) {
-	if r.status == 0 && (status >= 200 || status == http.StatusSwitchingProtocols) {
-		r.status = status
+	if status >= 200 {
+		r.begin(status)
 	}
 	r.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap lets http.ResponseController flush and hijack.
+// Hijack gives the connection to the reverse proxy, which then answers on it by itself.
+func (r *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffer, err := http.NewResponseController(r.ResponseWriter).Hijack()
+	if err == nil {
+		r.begin(http.StatusSwitchingProtocols)
+	}
+	return conn, buffer, err
+}
+
+// Unwrap lets http.ResponseController flush.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }

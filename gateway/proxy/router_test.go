@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -117,6 +118,26 @@ func TestMostSpecificRouteWins(t *testing.T) {
 	}
 }
 
+// TestAmbiguousHostsAreRefused: nobody gets to a host by a name that is none for the gateway, and one for a server behind it.
+func TestAmbiguousHostsAreRefused(t *testing.T) {
+	g := newGateway(t, Options{}, upstreamOf("u", backend(t, "u").URL), open("any", "/{x...}", "u"),
+		entity(gateway.Route, "admin", gateway.RouteBody{Hosts: []string{"admin.example"}, Path: "/{x...}", Upstream: "u"}))
+	for host, want := range map[string]int{
+		"admin.example": 401, "ADMIN.example.:80": 401, "admin.example:": 401,
+		"admin.example:x:80": 400, "admin.example:80:80": 400, "admin.example:x": 400, "admin.example..": 400, "admin.example..:80": 400,
+		"admin.example,x": 400, "admin%2eexample": 400, "admin.example;x": 400, "x@admin.example": 400, "[::1": 400, "[admin.example]": 400,
+		"[::1]": 200, "[::1]:80": 200, "127.0.0.1:80": 200, "a_b-c.example": 200, "": 200,
+	} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Host = host
+		g.ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("%q: %d, want %d", host, w.Code, want)
+		}
+	}
+}
+
 // TestWildcardHosts: a name before a wildcard, the longest wildcard first, any host last; whoever has no route for the path leaves
 // it to the next.
 func TestWildcardHosts(t *testing.T) {
@@ -180,6 +201,12 @@ func TestNoPathReachesARouteThatItDoesNotName(t *testing.T) {
 		"GET /orders/a%252Fsecret":                 "!",
 		`GET /orders/a\secret`:                     "!",
 		"GET /orders/100%25":                       "order",
+		"GET /orders/why%3F":                       "order",
+		"GET /orders/%23":                          "!",
+		"GET /home%3Fx":                            "!",
+		"GET /home%23x":                            "!",
+		"GET /home#x":                              "!",
+		"GET /home%253Fx":                          "!",
 		"GET /orders/%F0%9F%92%A1":                 "order",
 		"GET /%68ome":                              "home",
 		"GET /home/":                               "-",

@@ -59,6 +59,8 @@ func newUpstream(id string, body []byte) (*upstream, error) {
 // inherit takes over what the upstream of the same id that is replaced knew of itself and of endpoints that stay.
 func (u *upstream) inherit(old *upstream) {
 	u.budget.inherit(old.budget)
+	old.mu.Lock() // requests that began with it go on
+	defer old.mu.Unlock()
 	for _, e := range u.endpoints {
 		i := slices.IndexFunc(old.endpoints, func(o *endpoint) bool { return *o.url == *e.url })
 		if i >= 0 {

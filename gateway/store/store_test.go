@@ -371,3 +371,23 @@ func TestReopenUnderLoad(t *testing.T) {
 		return true
 	})
 }
+
+// TestPutWhoseCallerHangsUp: it is made and said to be, or neither, whenever that happens.
+func TestPutWhoseCallerHangsUp(t *testing.T) {
+	s := open(t, store.Options{Dir: t.TempDir()})
+	for n := range 100 {
+		ctx, cancel := context.WithCancel(t.Context())
+		hangUp := time.AfterFunc(time.Duration(n)*10*time.Microsecond, cancel)
+		e := entity(gateway.Setting, fmt.Sprint(n), "{}")
+		_, _, err := s.Put(ctx, e, gateway.Condition{})
+		hangUp.Stop()
+		cancel()
+		if _, _, err := s.Put(t.Context(), entity(gateway.Setting, "after", "{}"), gateway.Condition{}); err != nil { // is made after it
+			t.Fatal(err)
+		}
+		_, missing := s.Get(t.Context(), e.Ref)
+		if (err == nil) != (missing == nil) {
+			t.Fatalf("put says %v, and then a get %v", err, missing)
+		}
+	}
+}

@@ -69,7 +69,11 @@ func (s *Store) write(ctx context.Context, r gateway.Ref, c gateway.Condition, b
 	if err := s.checkRoom(bytes); err != nil {
 		return nil, err
 	}
-	resp, err := s.kv.Txn(ctx).If(known.conditions(r, c)...).Then(append(ops, clientv3.OpPut(keyHead, ""))...).Commit()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	// Once it is sent, it is waited for, though whoever asked may be gone: what was made is to be known, and in the audit log.
+	resp, err := s.kv.Txn(context.WithoutCancel(ctx)).If(known.conditions(r, c)...).Then(append(ops, clientv3.OpPut(keyHead, ""))...).Commit()
 	if err != nil {
 		return nil, s.engineError(err)
 	}

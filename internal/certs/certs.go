@@ -24,16 +24,21 @@ const lookAgain = time.Second
 
 // Set is certificates as they were last read. All methods may be called concurrently.
 type Set struct {
-	pairs []Pair
-	log   *slog.Logger
+	log *slog.Logger
 
 	mu     sync.Mutex
 	looked time.Time
-	stamps []stamp
-	loaded []*tls.Certificate
+	kept   []kept
 }
 
-// stamp tells a file from what it was before.
+// kept is one certificate as it was last read.
+type kept struct {
+	Pair
+	stamps [2]stamp // of its files at the last look
+	loaded *tls.Certificate
+}
+
+// stamp tells a file from what it was before; one that is not there has the zero value.
 type stamp struct {
 	size     int64
 	modified time.Time
@@ -41,16 +46,17 @@ type stamp struct {
 
 // Load reads all pairs. The error names the file that cannot be used.
 func Load(pairs []Pair, log *slog.Logger) (*Set, error) {
-	s := &Set{pairs: pairs, log: log, looked: time.Now()}
-	var err error
-	if s.stamps, err = s.stat(); err == nil {
-		s.loaded, err = s.read()
+	s := &Set{log: log, looked: time.Now()}
+	for _, p := range pairs {
+		k := kept{Pair: p, stamps: p.stamps()}
+		var err error
+		if k.loaded, err = p.read(); err != nil {
+			return nil, fmt.Errorf("load certificates: %w", err)
+		}
+		s.kept = append(s.kept, k)
 	}
-	if err == nil && len(pairs) == 0 {
-		err = errors.New("there is none")
-	}
-	if err != nil {
-		return nil, fmt.Errorf("load certificates: %w", err)
+	if len(s.kept) == 0 {
+		return nil, errors.New("load certificates: there is none")
 	}
 	return s, nil
 }
@@ -77,53 +83,56 @@ func (s *Set) Expires() time.Time {
 	return first.Leaf.NotAfter
 }
 
-// current returns the certificates, read again if a file has changed. Those that cannot be read take nothing away: the last good ones stay.
+// current returns the certificates, read again if a file of theirs has changed.
 func (s *Set) current() []*tls.Certificate {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if time.Since(s.looked) < lookAgain {
-		return s.loaded
+	look := time.Since(s.looked) >= lookAgain
+	if look {
+		s.looked = time.Now()
 	}
-	s.looked = time.Now()
-	now, err := s.stat()
-	if err != nil || slices.Equal(now, s.stamps) { // a file that is being replaced may be gone for a moment
-		return s.loaded
+	all := make([]*tls.Certificate, len(s.kept))
+	for i := range s.kept {
+		if look {
+			s.kept[i].renew(s.log)
+		}
+		all[i] = s.kept[i].loaded
 	}
-	s.stamps = now
-	all, err := s.read()
+	return all
+}
+
+// renew reads the certificate again if a file of it has changed. One that cannot be read takes nothing away: the last good one stays.
+func (k *kept) renew(log *slog.Logger) {
+	now := k.Pair.stamps()
+	if now == k.stamps {
+		return
+	}
+	k.stamps = now
+	c, err := k.read()
 	if err != nil {
-		s.log.Error("certificate is not renewed, the last good one is served", "error", err)
-		return s.loaded
+		log.Error("certificate is not renewed, the last good one is served", "error", err)
+		return
 	}
-	s.loaded = all
-	s.log.Info("certificates renewed", "expires", all[0].Leaf.NotAfter.UTC())
-	return s.loaded
+	k.loaded = c
+	log.Info("certificate renewed", "file", k.Cert, "expires", c.Leaf.NotAfter.UTC())
 }
 
-func (s *Set) stat() ([]stamp, error) {
-	var all []stamp
-	for _, p := range s.pairs {
-		for _, file := range []string{p.Cert, p.Key} {
-			info, err := os.Stat(file)
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil, fmt.Errorf("there is no %s", file)
-			} else if err != nil {
-				return nil, err
-			}
-			all = append(all, stamp{info.Size(), info.ModTime()})
+func (p Pair) stamps() (all [2]stamp) {
+	for i, file := range []string{p.Cert, p.Key} {
+		if info, err := os.Stat(file); err == nil {
+			all[i] = stamp{info.Size(), info.ModTime()}
 		}
 	}
-	return all, nil
+	return all
 }
 
-func (s *Set) read() ([]*tls.Certificate, error) {
-	var all []*tls.Certificate
-	for _, p := range s.pairs {
-		c, err := tls.LoadX509KeyPair(p.Cert, p.Key)
-		if err != nil {
-			return nil, fmt.Errorf("%s with %s: %w", p.Cert, p.Key, err)
-		}
-		all = append(all, &c)
+func (p Pair) read() (*tls.Certificate, error) {
+	c, err := tls.LoadX509KeyPair(p.Cert, p.Key)
+	if gone, ok := errors.AsType[*fs.PathError](err); ok && errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no %s", gone.Path)
 	}
-	return all, nil
+	if err != nil {
+		return nil, fmt.Errorf("%s with %s: %w", p.Cert, p.Key, err)
+	}
+	return &c, nil
 }

@@ -116,6 +116,11 @@ func TestRenewed(t *testing.T) {
 			t.Fatal(err)
 		}
 		want("gone", "b.example", second)
+		if !strings.Contains(log.String(), "there is no "+b.Cert) {
+			t.Errorf("nobody says that it is gone: %s", &log)
+		}
+		first = a.write(t, "a.example", expires)
+		want("renewed while another is gone", "a.example", first)
 		second = b.write(t, "b.example", expires)
 		want("back", "b.example", second)
 	})

@@ -26,6 +26,7 @@ type Crew struct {
 	Pause, MaxPause time.Duration
 	Log             *slog.Logger
 
+	begun   sync.Once
 	mu      sync.Mutex
 	workers []worker
 	renew   sync.Mutex // held by whoever renews
@@ -55,11 +56,7 @@ var errRenewed = errors.New("renewed")
 func (c *Crew) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	c.mu.Lock()
-	for n := range c.Size {
-		c.workers = append(c.workers, worker{Worker: Worker{Number: n + 1}, replace: make(chan chan struct{})})
-	}
-	c.mu.Unlock()
+	c.begin()
 	var all sync.WaitGroup
 	for n := range c.Size {
 		all.Go(func() {
@@ -73,6 +70,17 @@ func (c *Crew) Run(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// begin makes the list of processes, none of which runs yet.
+func (c *Crew) begin() {
+	c.begun.Do(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for n := range c.Size {
+			c.workers = append(c.workers, worker{Worker: Worker{Number: n + 1}, replace: make(chan chan struct{})})
+		}
+	})
 }
 
 // keep runs one process after the other.
@@ -196,8 +204,9 @@ func (c *Crew) Workers() []Worker {
 	return all
 }
 
-// Renew puts a new process in the place of each, one after the other; the next one only once the new one is ready. Run must have begun.
+// Renew puts a new process in the place of each, one after the other; the next one only once the new one is ready.
 func (c *Crew) Renew(ctx context.Context) error {
+	c.begin() // Run may be about to
 	c.renew.Lock()
 	defer c.renew.Unlock()
 	for n := range c.workers {

@@ -8,7 +8,7 @@ import (
 	"log/slog"
 	"os/exec"
 	"slices"
-	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -28,24 +28,25 @@ type crew struct {
 func begin(t *testing.T, size int, script string) (*crew, context.CancelFunc) {
 	t.Helper()
 	c := &crew{t: t, ready: make(chan int, 100), ended: make(chan error, 1)}
-	said := make([]chan string, size)
+	said := make([]atomic.Pointer[chan struct{}], size) // closed once the process has said something
 	c.Crew = &Crew{Size: size, Patience: 20 * time.Second, Pause: time.Millisecond, MaxPause: time.Hour, Log: slog.New(slog.DiscardHandler),
 		Command: func(n int) *exec.Cmd {
 			r, w := io.Pipe()
 			cmd := exec.Command("/bin/sh", "-c", script, "worker", fmt.Sprint(n))
 			cmd.Stdout = w
-			said[n-1] = make(chan string, 1)
-			to := said[n-1]
+			spoke := make(chan struct{})
+			said[n-1].Store(&spoke)
 			go func() {
-				line, _ := bufio.NewReader(r).ReadString('\n')
-				to <- strings.TrimSpace(line)
+				if _, err := bufio.NewReader(r).ReadString('\n'); err == nil {
+					close(spoke)
+				}
 				io.Copy(io.Discard, r)
 			}()
 			return cmd
 		},
 		Ready: func(ctx context.Context, n int) error {
 			select {
-			case <-said[n-1]:
+			case <-*said[n-1].Load():
 				c.ready <- n
 				return nil
 			case <-ctx.Done():
@@ -113,6 +114,21 @@ func TestRenew(t *testing.T) {
 		if !after[i].Ready || after[i].PID == before[i].PID || after[i].Restarts != 0 {
 			t.Errorf("%+v after %+v", after[i], before[i])
 		}
+	}
+	stop()
+	if err := <-c.ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRenewAtOnce: who asks before any process runs waits for those that take the place of the first.
+func TestRenewAtOnce(t *testing.T) {
+	c, stop := begin(t, 2, waits)
+	if err := c.Renew(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if all := c.Workers(); len(all) != 2 || !allReady(all) {
+		t.Errorf("%+v", all)
 	}
 	stop()
 	if err := <-c.ended; err != nil {
