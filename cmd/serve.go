@@ -32,7 +32,7 @@ type serveOptions struct {
 	instance, region           string
 	tokenFile, tlsCert, tlsKey string
 	listenCerts, listenKeys    []string
-	trusted                    []string
+	trusted, allowed, denied   []string
 	accessLog                  string
 	auditLog                   string
 	peers                      []string
@@ -106,6 +106,8 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.StringArrayVar(&o.listenCerts, "listen-cert", nil, "`file` with a certificate chain (PEM) of the data plane; repeatable, the first is for unknown hosts")
 	f.StringArrayVar(&o.listenKeys, "listen-key", nil, "`file` with the key (PEM) of a --listen-cert, in their order")
 	f.StringArrayVar(&o.trusted, "trust-proxy", nil, "`address` or network (10.0.0.0/8) of proxies in front that say truly whom they ask for; repeatable")
+	f.StringArrayVar(&o.allowed, "allow-from", nil, "`address` or network of clients whose requests are taken; repeatable (default any)")
+	f.StringArrayVar(&o.denied, "deny-from", nil, "`address` or network of clients whose requests are not taken, even if allowed; repeatable")
 	f.StringVar(&o.accessLog, "access-log", "", "`file` for a line of JSON for each request, or - for standard output")
 	f.StringArrayVar(&o.peers, "peer", nil, "`URL` of another region's control plane; repeatable")
 	f.StringVar(&o.replication, "replication", replicationNone, "`kind` of replication between regions: none or async")

@@ -23,6 +23,9 @@ type RouteBody struct {
 	Limit    *Limit            `json:"limit,omitempty"`
 	MaxBody  int64             `json:"max_body,omitempty"` // of a request, in bytes; 0 means any
 	Spec     string            `json:"spec,omitempty"`     // id of the Spec that the route was imported from
+
+	AllowFrom []string `json:"allow_from,omitempty"` // addresses and networks of clients; empty means any
+	DenyFrom  []string `json:"deny_from,omitempty"`  // these not, also if they are allowed
 }
 
 // The values of RouteBody.Auth.
@@ -102,6 +105,9 @@ func (b *RouteBody) Check() error {
 	}
 	if b.MaxBody < 0 {
 		return fmt.Errorf("max_body must be a number of bytes, not %d", b.MaxBody)
+	}
+	if err := b.checkNetworks(); err != nil {
+		return err
 	}
 	return b.Limit.check(b.Auth != AuthNone)
 }

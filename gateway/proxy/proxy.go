@@ -33,6 +33,9 @@ type Options struct {
 	Metrics prometheus.Registerer
 	Log     *slog.Logger
 	Now     func() time.Time // the clock by which keys expire; nil: the machine's
+
+	// AllowFrom are the networks of clients whose requests are taken at all; empty means any. Those of DenyFrom are not, in any case.
+	AllowFrom, DenyFrom []netip.Prefix
 }
 
 // Gateway is the data plane: an http.Handler. All methods may be called concurrently.
@@ -43,11 +46,14 @@ type Gateway struct {
 	metrics  *metrics
 	buffers  bufferPool
 	limits   *limiter
+	trusted  networks
 	live     atomic.Pointer[config] // nil until something is loaded
 	draining atomic.Bool
 	keeper   *keeper
 	since    time.Time            // when it began, and with it to note which keys are used
 	hears    atomic.Pointer[bool] // the control plane that is followed; nil: there is none
+
+	admission admission
 
 	mu       sync.Mutex                     // guards what follows
 	want     gateway.Header                 // of live, or of what pending leads to
@@ -61,7 +67,8 @@ type Gateway struct {
 
 // New returns a Gateway that has nothing loaded yet and answers 503. Close it.
 func New(o Options) (*Gateway, error) {
-	g := &Gateway{options: o, log: o.Log, state: gateway.NewState(), limits: newLimiter()}
+	g := &Gateway{options: o, log: o.Log, state: gateway.NewState(), limits: newLimiter(), trusted: newNetworks(o.Trusted),
+		admission: newAdmission(o.AllowFrom, o.DenyFrom)}
 	if g.options.Now == nil {
 		g.options.Now = time.Now
 	}
