@@ -158,7 +158,7 @@ func endpoints(value any) any {
 
 func limit(value any) any {
 	if fields, ok := value.(map[string]any); ok {
-		rules{"burst": unlessNumber("0"), "per": unless("", PerKey)}.apply(fields)
+		rules{"burst": unlessNumber("0"), "per": unless("", PerKey), "mode": unless("", LimitRefuse), "max_wait": duration(0)}.apply(fields)
 	}
 	return value
 }

@@ -34,11 +34,14 @@ const (
 	AuthNone = "none"
 )
 
-// Limit is how many requests of a route pass; those beyond are answered 429.
+// Limit is how many requests of a route pass; those beyond wait, or are answered 429.
 type Limit struct {
 	Rate  float64 `json:"rate"`            // per second, from 0.001 to a million
 	Burst int     `json:"burst,omitempty"` // so many at once; 0 means what Rate gives in a second, at least one
 	Per   string  `json:"per,omitempty"`   // who has so many: each "key" (default), each "address", or the "route" as a whole
+
+	Mode    string   `json:"mode,omitempty"`     // requests before their time: "refuse" (default), or "delay" as many as Burst
+	MaxWait Duration `json:"max_wait,omitempty"` // refuse also those that would wait longer; 0 means as long as Burst makes it
 }
 
 // The values of Limit.Per.
@@ -52,6 +55,7 @@ const (
 func (l Limit) WithDefaults() Limit {
 	l.Burst = cmp.Or(l.Burst, int(math.Ceil(l.Rate)))
 	l.Per = cmp.Or(l.Per, PerKey)
+	l.Mode = cmp.Or(l.Mode, LimitRefuse)
 	return l
 }
 
@@ -71,7 +75,7 @@ func (l *Limit) check(guarded bool) error {
 	case !guarded && l.WithDefaults().Per == PerKey:
 		return fmt.Errorf("limit: the route asks for no key: say per %q or %q", PerAddress, PerRoute)
 	}
-	return nil
+	return l.checkMode()
 }
 
 // Check reports why the route cannot work. Whether its upstream exists is not looked at.

@@ -92,13 +92,7 @@ func (c *call) limit() *refusal {
 	if l == nil {
 		return nil
 	}
-	s := c.limits.take(bucket{route: c.route.id, who: l.who(c)}, l, c.start)
-	l.tell(c.answer.Header(), s)
-	if s.wait > 0 {
-		c.metrics.limited.Inc()
-		return &refusal{status: http.StatusTooManyRequests, text: "too many requests", retry: s.wait}
-	}
-	return nil
+	return c.keepTo(l, c.limits.take(bucket{route: c.route.id, who: l.who(c)}, l, c.start))
 }
 
 // bound refuses a body that says it is too large, and breaks off one that turns out to be.
