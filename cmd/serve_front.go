@@ -63,6 +63,9 @@ func (in *instance) openProxy() (err error) {
 	if err = o.readNetworks(&options); err != nil {
 		return err
 	}
+	if err = in.openCounter(&options); err != nil {
+		return err
+	}
 	if options.Access, err = in.openAccessLog(); err != nil {
 		return err
 	}

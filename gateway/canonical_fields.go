@@ -78,6 +78,13 @@ func unlessNumber(defaults ...json.Number) rule {
 	}
 }
 
+func unlessFalse(value any) any {
+	if value == false {
+		return nil
+	}
+	return value
+}
+
 // duration drops those that mean the same as nothing, and spells the others in one way.
 func duration(defaults ...time.Duration) rule {
 	return func(value any) any {
@@ -158,7 +165,8 @@ func endpoints(value any) any {
 
 func limit(value any) any {
 	if fields, ok := value.(map[string]any); ok {
-		rules{"burst": unlessNumber("0"), "per": unless("", PerKey), "mode": unless("", LimitRefuse), "max_wait": duration(0)}.apply(fields)
+		rules{"burst": unlessNumber("0"), "per": unless("", PerKey), "mode": unless("", LimitRefuse), "max_wait": duration(0),
+			"shared": unlessFalse, "on_loss": unless("", LossLocal)}.apply(fields)
 	}
 	return value
 }

@@ -27,7 +27,7 @@ func (l Limit) Room() int {
 	return full.Burst
 }
 
-// checkMode reports why requests cannot be delayed like that.
+// checkMode reports why requests cannot be delayed, or counted, like that.
 func (l *Limit) checkMode() error {
 	longest := time.Duration(l.Room()-1) * l.Interval()
 	switch {
@@ -38,5 +38,5 @@ func (l *Limit) checkMode() error {
 	case l.Mode == LimitDelay && longest > longestWait:
 		return fmt.Errorf("limit: a request would wait for up to %s, more than %s: say a smaller burst, or max_wait", longest, longestWait)
 	}
-	return nil
+	return l.checkShared()
 }

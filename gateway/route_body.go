@@ -42,6 +42,8 @@ type Limit struct {
 
 	Mode    string   `json:"mode,omitempty"`     // requests before their time: "refuse" (default), or "delay" as many as Burst
 	MaxWait Duration `json:"max_wait,omitempty"` // refuse also those that would wait longer; 0 means as long as Burst makes it
+	Shared  bool     `json:"shared,omitempty"`   // all data planes count together
+	OnLoss  string   `json:"on_loss,omitempty"`  // of a shared one, while they cannot: count "local" (default), "allow" or "deny"
 }
 
 // The values of Limit.Per.
@@ -56,6 +58,7 @@ func (l Limit) WithDefaults() Limit {
 	l.Burst = cmp.Or(l.Burst, int(math.Ceil(l.Rate)))
 	l.Per = cmp.Or(l.Per, PerKey)
 	l.Mode = cmp.Or(l.Mode, LimitRefuse)
+	l.OnLoss = cmp.Or(l.OnLoss, LossLocal)
 	return l
 }
 

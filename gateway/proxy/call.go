@@ -92,7 +92,11 @@ func (c *call) limit() *refusal {
 	if l == nil {
 		return nil
 	}
-	return c.keepTo(l, c.limits.take(bucket{route: c.route.id, who: l.who(c)}, l, c.start))
+	b := bucket{route: c.route.id, who: l.who(c)}
+	if l.shared {
+		return c.limitShared(l, b)
+	}
+	return c.keepTo(l, c.limits.take(b, l, c.start))
 }
 
 // bound refuses a body that says it is too large, and breaks off one that turns out to be.

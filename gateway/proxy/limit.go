@@ -17,19 +17,22 @@ import (
 type limit struct {
 	per      string
 	mode     string
+	shared   bool
+	onLoss   string
 	policy   string // as the RateLimit-Policy header has it
 	interval time.Duration
-	capacity time.Duration // interval times how many it has room for
+	room     int
+	capacity time.Duration // interval times room
 }
 
 func newLimit(b *gateway.Limit) *limit {
 	if b == nil {
 		return nil
 	}
-	full, room := b.WithDefaults(), b.Room()
-	l := &limit{per: full.Per, mode: full.Mode, interval: full.Interval()}
-	l.capacity = l.interval * time.Duration(room)
-	l.policy = fmt.Sprintf("%q;q=%d;w=%d", l.per, room, wholeSeconds(l.capacity))
+	full := b.WithDefaults()
+	l := &limit{per: full.Per, mode: full.Mode, shared: full.Shared, onLoss: full.OnLoss, interval: full.Interval(), room: full.Room()}
+	l.capacity = l.interval * time.Duration(l.room)
+	l.policy = fmt.Sprintf("%q;q=%d;w=%d", l.per, l.room, wholeSeconds(l.capacity))
 	return l
 }
 

@@ -44,7 +44,7 @@ func newMetrics(g *Gateway) *metrics {
 		revision: prometheus.NewDesc("gwdr_config_revision", "Revision of the configuration that is served.", nil, nil),
 		healthy: prometheus.NewDesc("gwdr_endpoint_healthy", "Whether requests are sent to the endpoint.",
 			[]string{"upstream", "endpoint"}, nil),
-		limitMetrics: newLimitMetrics(),
+		limitMetrics: newLimitMetrics(g),
 	}
 	for i := range m.classes {
 		class := fmt.Sprintf("%dxx", i)

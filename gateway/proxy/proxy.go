@@ -3,6 +3,7 @@
 package proxy
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log"
@@ -36,6 +37,9 @@ type Options struct {
 
 	// AllowFrom are the networks of clients whose requests are taken at all; empty means any. Those of DenyFrom are not, in any case.
 	AllowFrom, DenyFrom []netip.Prefix
+	// Counter counts for limits that data planes share; nil: those are always lost.
+	Counter  Counter
+	Patience time.Duration // for which a request waits for Counter; 0 means 50 ms
 }
 
 // Gateway is the data plane: an http.Handler. All methods may be called concurrently.
@@ -54,6 +58,7 @@ type Gateway struct {
 	hears    atomic.Pointer[bool] // the control plane that is followed; nil: there is none
 
 	admission admission
+	shared    sharedLimits
 
 	mu       sync.Mutex                     // guards what follows
 	want     gateway.Header                 // of live, or of what pending leads to
@@ -77,6 +82,7 @@ func New(o Options) (*Gateway, error) {
 		g.log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
 	g.proxyLog = slog.NewLogLogger(g.log.Handler(), slog.LevelDebug)
+	g.shared.counter, g.shared.patience, g.shared.log = o.Counter, cmp.Or(o.Patience, counterPatience), g.log
 	g.metrics = newMetrics(g)
 	if o.Metrics != nil {
 		if err := g.metrics.register(o.Metrics); err != nil {
