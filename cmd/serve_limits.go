@@ -17,12 +17,15 @@ import (
 type limitOptions struct {
 	redis, redisPasswordFile string
 	redisTimeout             time.Duration
+	connections, perAddress  int
 }
 
 func (l *limitOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&l.redis, "limits-redis", "", "`URL` of the Redis that counts for shared limits, such as redis://HOST:PORT/0 (rediss: with TLS)")
 	f.StringVar(&l.redisPasswordFile, "limits-redis-password-file", "", "`file` with the password for --limits-redis")
 	f.DurationVar(&l.redisTimeout, "limits-redis-timeout", 50*time.Millisecond, "how long a request waits for Redis before its limit's on_loss counts")
+	f.IntVar(&l.connections, "max-connections", 0, "so many `connections` of clients at once; those beyond are closed (default any number)")
+	f.IntVar(&l.perAddress, "max-connections-per-address", 0, "so many `connections` of each address, but of trusted proxies (default any number)")
 }
 
 // checkLimits refuses what would bound nothing.
@@ -32,6 +35,10 @@ func (o *serveOptions) checkLimits() error {
 		return errors.New("--limits-redis is for data planes")
 	case l.redisTimeout < time.Millisecond || l.redisTimeout > 10*time.Second:
 		return fmt.Errorf("--limits-redis-timeout %s is not between 1ms and 10s", l.redisTimeout)
+	case l.connections < 0 || l.perAddress < 0:
+		return errors.New("--max-connections and --max-connections-per-address are numbers of connections")
+	case (l.connections > 0 || l.perAddress > 0) && !o.proxies():
+		return errors.New("--max-connections and --max-connections-per-address are for data planes")
 	case l.redisPasswordFile != "" && l.redis == "":
 		return errors.New("--limits-redis-password-file needs --limits-redis")
 	}

@@ -21,7 +21,7 @@ var fieldRules = map[Kind]rules{
 	Route: {
 		"hosts": hosts, "methods": set, "scopes": set, "headers": unlessEmpty, "auth": unless("", AuthKey), "spec": unless(""),
 		"timeout": duration(0), "limit": limit, "max_body": unlessNumber("0"),
-		"allow_from": networks, "deny_from": networks,
+		"allow_from": networks, "deny_from": networks, "min_body_rate": unlessNumber("0"),
 	},
 	Upstream: {
 		"endpoints": endpoints, "balance": unless("", RoundRobin), "health": health, "retries": unlessNumber("0", "2"),

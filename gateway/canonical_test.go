@@ -35,6 +35,8 @@ func TestSameContent(t *testing.T) {
 		{Route, `{"max_body":1000}`, `{}`, false},
 		{Route, `{"allow_from":["10.1.2.3/8","::1"],"deny_from":[]}`, `{"allow_from":["::1/128","10.0.0.0/8"]}`, true},
 		{Route, `{"allow_from":["10.0.0.0/8"]}`, `{}`, false},
+		{Route, `{"min_body_rate":0}`, `{}`, true},
+		{Route, `{"min_body_rate":100}`, `{}`, false},
 		{Route, `{"deny_from":["10.0.0.0/8"]}`, `{"deny_from":["10.0.0.0/9"]}`, false},
 		{Route, `{"auth":5}`, `{}`, false},
 		{Route, `{"headers":{"X-Team":"a"}}`, `{"headers":{"X-Team":"b"}}`, false},

@@ -26,6 +26,8 @@ type RouteBody struct {
 
 	AllowFrom []string `json:"allow_from,omitempty"` // addresses and networks of clients; empty means any
 	DenyFrom  []string `json:"deny_from,omitempty"`  // these not, also if they are allowed
+
+	MinBodyRate int64 `json:"min_body_rate,omitempty"` // bytes a second that a client must send a body with; 0 means any
 }
 
 // The values of RouteBody.Auth.
@@ -112,6 +114,9 @@ func (b *RouteBody) Check() error {
 	}
 	if b.MaxBody < 0 {
 		return fmt.Errorf("max_body must be a number of bytes, not %d", b.MaxBody)
+	}
+	if b.MinBodyRate < 0 {
+		return fmt.Errorf("min_body_rate must be a number of bytes a second, not %d", b.MinBodyRate)
 	}
 	if err := b.checkNetworks(); err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"time"
 )
 
 var (
@@ -48,20 +47,12 @@ func (x *exchange) clientFailed(ctx context.Context) error {
 		return nil
 	case x.once.large.Load():
 		return errTooLarge
-	case errors.Is(context.Cause(ctx), errTimeout):
+	case errors.Is(context.Cause(ctx), errTimeout), errors.Is(context.Cause(ctx), errClientSlow):
 		return errClientSlow
 	case x.once.broke.Load():
 		return errClientBody
 	}
 	return nil
-}
-
-// stopReading ends the wait for a request body that does not come: the transport would go on waiting whatever the context
-// says, and so would the server before it answers. The connection cannot be used again.
-func (x *exchange) stopReading() {
-	if x.once != nil && !x.once.ended.Load() {
-		_ = x.control.SetReadDeadline(time.Unix(1, 0)) // a ResponseWriter without deadlines is a test's
-	}
 }
 
 // statusClientGone is what nginx logs for a client that did not wait; nobody receives it.
