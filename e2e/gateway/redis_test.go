@@ -233,7 +233,8 @@ func TestRedisWithPassword(t *testing.T) {
 	cert, key := certificate(t)
 	_, url := withTLS(t, cert, key, "--requirepass", "correct-horse")
 	target := newTarget(t)
-	target.put("route", "r", `{"path":"/r","upstream":"back","auth":"none","limit":{"rate":0.001,"burst":2,"per":"route","shared":true,"on_loss":"deny"}}`)
+	target.put("route", "r", `{"path":"/r","upstream":"back","auth":"none",
+		"limit":{"rate":0.001,"burst":2,"per":"route","shared":true,"on_loss":"deny"}}`)
 	data := func(password, trusted string) *server {
 		file := filepath.Join(t.TempDir(), "password")
 		if err := os.WriteFile(file, []byte(password+"\n"), 0o600); err != nil {

@@ -69,7 +69,8 @@ func TestSharedLimits(t *testing.T) {
 			t.Errorf("%s without a counter: %s, want %s", path, got, want)
 		}
 	}
-	if got := gathered(t, registry); !strings.Contains(got, "gwdr_limits_shared 0\n") || !strings.Contains(got, "gwdr_limits_unshared_total 12\n") {
+	got := gathered(t, registry)
+	if !strings.Contains(got, "gwdr_limits_shared 0\n") || !strings.Contains(got, "gwdr_limits_unshared_total 12\n") {
 		t.Errorf("metrics: %s", got)
 	}
 	counter.lost.Store(false)
