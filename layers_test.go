@@ -40,7 +40,8 @@ var layers = map[string][]string{
 	"fleet/...":         {"fleet"},
 	"internal/tui":      {"drills", "scenarios", "fleet", "probes"},
 
-	"internal/telemetry": {"drills", "probes"},
+	"internal/telemetry":  {"drills", "probes"},
+	"gateway/proxy/redis": {"gateway/proxy"},
 }
 
 // external says which third-party packages only some of ours may import.
@@ -56,6 +57,8 @@ var external = map[string][]string{
 	"go.etcd.io/":                         {"gateway/store"},
 	"github.com/prometheus/client_golang": {"cmd", "gateway/proxy", "gateway/admin", "internal/telemetry"},
 	"go.opentelemetry.io/":                {"internal/telemetry"},
+	"github.com/redis/":                   {"gateway/proxy/redis"},
+	"github.com/go-redis/":                {"gateway/proxy/redis"},
 }
 
 const (

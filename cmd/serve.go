@@ -34,7 +34,7 @@ type serveOptions struct {
 	instance, region           string
 	tokenFile, tlsCert, tlsKey string
 	listenCerts, listenKeys    []string
-	trusted                    []string
+	trusted, allowed, denied   []string
 	accessLog                  string
 	auditLog                   string
 	peers                      []string
@@ -47,6 +47,7 @@ type serveOptions struct {
 	backup                     fromBackup
 	upstreamsAt                string
 	clockFile                  string
+	limits                     limitOptions
 }
 
 func newServeCommand(a *app) *cobra.Command {
@@ -108,6 +109,9 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.StringArrayVar(&o.listenCerts, "listen-cert", nil, "`file` with a certificate chain (PEM) of the data plane; repeatable, the first is for unknown hosts")
 	f.StringArrayVar(&o.listenKeys, "listen-key", nil, "`file` with the key (PEM) of a --listen-cert, in their order")
 	f.StringArrayVar(&o.trusted, "trust-proxy", nil, "`address` or network (10.0.0.0/8) of proxies in front that say truly whom they ask for; repeatable")
+	f.StringArrayVar(&o.allowed, "allow-from", nil, "`address` or network of clients whose requests are taken; repeatable (default any)")
+	f.StringArrayVar(&o.denied, "deny-from", nil, "`address` or network of clients whose requests are not taken, even if allowed; repeatable")
+	o.limits.addFlags(f)
 	f.StringVar(&o.accessLog, "access-log", "", "`file` for a line of JSON for each request, or - for standard output")
 	f.StringArrayVar(&o.peers, "peer", nil, "`URL` of another region's control plane; repeatable")
 	f.StringVar(&o.replication, "replication", replicationNone, "`kind` of replication between regions: none or async")
@@ -129,7 +133,7 @@ func runServe(ctx context.Context, a *app, o *serveOptions, flags []string) erro
 	if err := o.check(); err != nil {
 		return usageError(err)
 	}
-	for _, file := range append([]string{o.tokenFile, o.controlTokenFile, o.tlsKey}, o.listenKeys...) {
+	for _, file := range append([]string{o.tokenFile, o.controlTokenFile, o.tlsKey, o.limits.redisPasswordFile}, o.listenKeys...) {
 		a.warnReadable(file)
 	}
 	if o.data == "" {
@@ -184,7 +188,7 @@ func (o *serveOptions) check() error {
 	case !isLoopback(o.admin) && (o.tokenFile == "" || o.tlsCert == ""):
 		return fmt.Errorf("--admin %s is reachable from other machines: that needs --token-file, --tls-cert and --tls-key", o.admin)
 	}
-	return errors.Join(o.checkFront(), o.checkSupervise(), o.checkBackup(), o.checkURLs())
+	return errors.Join(o.checkFront(), o.checkLimits(), o.checkSupervise(), o.checkBackup(), o.checkURLs())
 }
 
 // checkURLs refuses what is no address of a control plane. One that can never be reached would not be noticed: a leader

@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"gwdr/gateway"
 	"gwdr/gateway/proxy"
 	"gwdr/internal/certs"
 	"gwdr/internal/telemetry"
@@ -20,7 +21,6 @@ import (
 
 // checkFront refuses what would not be served as it was meant.
 func (o *serveOptions) checkFront() error {
-	_, err := o.trustedProxies()
 	switch {
 	case (o.tlsCert == "") != (o.tlsKey == ""):
 		return errors.New("--tls-cert and --tls-key go together")
@@ -28,26 +28,31 @@ func (o *serveOptions) checkFront() error {
 		return errors.New("--listen-cert and --listen-key go together, one of each for each certificate")
 	case len(o.listenCerts) > 0 && !o.proxies():
 		return errors.New("--listen-cert is for data planes; the admin API has --tls-cert")
-	case (len(o.trusted) > 0 || o.accessLog != "") && !o.proxies():
-		return errors.New("--trust-proxy and --access-log are for data planes")
+	case o.accessLog != "" && !o.proxies():
+		return errors.New("--access-log is for data planes")
 	}
-	return err
+	return o.readNetworks(&proxy.Options{})
 }
 
-// trustedProxies reads --trust-proxy.
-func (o *serveOptions) trustedProxies() (all []netip.Prefix, err error) {
-	for _, text := range o.trusted {
-		p, err := netip.ParsePrefix(text)
-		if err != nil {
-			ip, err := netip.ParseAddr(text)
-			if err != nil {
-				return nil, fmt.Errorf("--trust-proxy %q is neither an address nor a network like 10.0.0.0/8", text)
-			}
-			p = netip.PrefixFrom(ip, ip.BitLen())
+// readNetworks reads the flags that name addresses and networks.
+func (o *serveOptions) readNetworks(into *proxy.Options) (err error) {
+	for _, list := range []struct {
+		flag  string
+		texts []string
+		into  *[]netip.Prefix
+	}{
+		{"--trust-proxy", o.trusted, &into.Trusted},
+		{"--allow-from", o.allowed, &into.AllowFrom},
+		{"--deny-from", o.denied, &into.DenyFrom},
+	} {
+		if len(list.texts) > 0 && !o.proxies() {
+			return fmt.Errorf("%s is for data planes", list.flag)
 		}
-		all = append(all, p.Masked())
+		if *list.into, err = gateway.ParseNetworks(list.texts); err != nil {
+			return fmt.Errorf("%s %w", list.flag, err)
+		}
 	}
-	return all, nil
+	return nil
 }
 
 // openProxy makes the data plane, which has nothing loaded yet.
@@ -55,7 +60,10 @@ func (in *instance) openProxy() (err error) {
 	o := in.options
 	options := proxy.Options{Instance: o.instance, Region: o.region, LastGood: in.lastGood(), UpstreamsAt: o.upstreamsAt, Metrics: in.metrics,
 		Log: in.Log, Now: o.clock()}
-	if options.Trusted, err = o.trustedProxies(); err != nil {
+	if err = o.readNetworks(&options); err != nil {
+		return err
+	}
+	if err = in.openCounter(&options); err != nil {
 		return err
 	}
 	if options.Access, err = in.openAccessLog(); err != nil {

@@ -117,6 +117,8 @@ func TestServeAccessLog(t *testing.T) {
 	for _, c := range []struct{ flag, value, says string }{
 		{"--trust-proxy", "anybody", "neither an address nor a network"},
 		{"--trust-proxy", "10.0.0.0/33", "neither an address nor a network"},
+		{"--allow-from", "localhost", `--allow-from "localhost" is neither an address nor a network`},
+		{"--deny-from", "::ffff:10.0.0.0/104", "--deny-from"},
 	} {
 		if says := serveFails(t, exitUsage, "serve", "--data", t.TempDir(), c.flag, c.value); !strings.Contains(says, c.says) {
 			t.Errorf("%s %s: %s", c.flag, c.value, says)

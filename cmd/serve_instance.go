@@ -12,6 +12,7 @@ import (
 
 	"gwdr/gateway"
 	"gwdr/gateway/proxy"
+	"gwdr/gateway/proxy/redis"
 	"gwdr/gateway/replica"
 	"gwdr/gateway/store"
 	"gwdr/internal/telemetry"
@@ -32,6 +33,7 @@ type instance struct {
 	access  *os.File            // nil without a file for the access log
 	standby *standby            // nil unless it serves from a backup
 	audit   *os.File            // of --audit-log; nil: none
+	counter *redis.Counter      // of shared limits; nil: none
 
 	background context.Context // ends when the instance stops serving
 }
@@ -207,6 +209,9 @@ func (in *instance) close() error {
 		errs = append(errs, in.store.Close())
 	}
 	in.endTraces()
+	if in.counter != nil {
+		errs = append(errs, in.counter.Close())
+	}
 	if in.access != nil {
 		errs = append(errs, in.access.Close())
 	}

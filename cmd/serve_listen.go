@@ -95,6 +95,7 @@ func (in *instance) listen(stopping <-chan struct{}) ([]*listener, error) {
 		second.Protocols.SetUnencryptedHTTP2(true)
 	}
 	second.guard = true
+	second.gate.Listener = in.proxy.Bound(second.gate.Listener, o.limits.connections, o.limits.perAddress)
 	api.Listen = second.url() // nobody is served yet
 	if in.standby != nil {
 		in.standby.api.become(in.standby, nil)

@@ -21,6 +21,7 @@ var fieldRules = map[Kind]rules{
 	Route: {
 		"hosts": hosts, "methods": set, "scopes": set, "headers": unlessEmpty, "auth": unless("", AuthKey), "spec": unless(""),
 		"timeout": duration(0), "limit": limit, "max_body": unlessNumber("0"),
+		"allow_from": networks, "deny_from": networks, "min_body_rate": unlessNumber("0"),
 	},
 	Upstream: {
 		"endpoints": endpoints, "balance": unless("", RoundRobin), "health": health, "retries": unlessNumber("0", "2"),
@@ -75,6 +76,13 @@ func unlessNumber(defaults ...json.Number) rule {
 		}
 		return value
 	}
+}
+
+func unlessFalse(value any) any {
+	if value == false {
+		return nil
+	}
+	return value
 }
 
 // duration drops those that mean the same as nothing, and spells the others in one way.
@@ -157,7 +165,8 @@ func endpoints(value any) any {
 
 func limit(value any) any {
 	if fields, ok := value.(map[string]any); ok {
-		rules{"burst": unlessNumber("0"), "per": unless("", PerKey)}.apply(fields)
+		rules{"burst": unlessNumber("0"), "per": unless("", PerKey), "mode": unless("", LimitRefuse), "max_wait": duration(0),
+			"shared": unlessFalse, "on_loss": unless("", LossLocal)}.apply(fields)
 	}
 	return value
 }

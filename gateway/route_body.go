@@ -23,6 +23,11 @@ type RouteBody struct {
 	Limit    *Limit            `json:"limit,omitempty"`
 	MaxBody  int64             `json:"max_body,omitempty"` // of a request, in bytes; 0 means any
 	Spec     string            `json:"spec,omitempty"`     // id of the Spec that the route was imported from
+
+	AllowFrom []string `json:"allow_from,omitempty"` // addresses and networks of clients; empty means any
+	DenyFrom  []string `json:"deny_from,omitempty"`  // these not, also if they are allowed
+
+	MinBodyRate int64 `json:"min_body_rate,omitempty"` // bytes a second that a client must send a body with; 0 means any
 }
 
 // The values of RouteBody.Auth.
@@ -31,11 +36,16 @@ const (
 	AuthNone = "none"
 )
 
-// Limit is how many requests of a route pass; those beyond are answered 429.
+// Limit is how many requests of a route pass; those beyond wait, or are answered 429.
 type Limit struct {
 	Rate  float64 `json:"rate"`            // per second, from 0.001 to a million
 	Burst int     `json:"burst,omitempty"` // so many at once; 0 means what Rate gives in a second, at least one
 	Per   string  `json:"per,omitempty"`   // who has so many: each "key" (default), each "address", or the "route" as a whole
+
+	Mode    string   `json:"mode,omitempty"`     // requests before their time: "refuse" (default), or "delay" as many as Burst
+	MaxWait Duration `json:"max_wait,omitempty"` // refuse also those that would wait longer; 0 means as long as Burst makes it
+	Shared  bool     `json:"shared,omitempty"`   // all data planes count together
+	OnLoss  string   `json:"on_loss,omitempty"`  // of a shared one, while they cannot: count "local" (default), "allow" or "deny"
 }
 
 // The values of Limit.Per.
@@ -49,6 +59,8 @@ const (
 func (l Limit) WithDefaults() Limit {
 	l.Burst = cmp.Or(l.Burst, int(math.Ceil(l.Rate)))
 	l.Per = cmp.Or(l.Per, PerKey)
+	l.Mode = cmp.Or(l.Mode, LimitRefuse)
+	l.OnLoss = cmp.Or(l.OnLoss, LossLocal)
 	return l
 }
 
@@ -68,7 +80,7 @@ func (l *Limit) check(guarded bool) error {
 	case !guarded && l.WithDefaults().Per == PerKey:
 		return fmt.Errorf("limit: the route asks for no key: say per %q or %q", PerAddress, PerRoute)
 	}
-	return nil
+	return l.checkMode()
 }
 
 // Check reports why the route cannot work. Whether its upstream exists is not looked at.
@@ -102,6 +114,12 @@ func (b *RouteBody) Check() error {
 	}
 	if b.MaxBody < 0 {
 		return fmt.Errorf("max_body must be a number of bytes, not %d", b.MaxBody)
+	}
+	if b.MinBodyRate < 0 {
+		return fmt.Errorf("min_body_rate must be a number of bytes a second, not %d", b.MinBodyRate)
+	}
+	if err := b.checkNetworks(); err != nil {
+		return err
 	}
 	return b.Limit.check(b.Auth != AuthNone)
 }

@@ -54,7 +54,8 @@ func (c *call) end() {
 
 // serve takes the steps, in this order, until one refuses.
 func (c *call) serve() *refusal {
-	for _, step := range [...]func(*call) *refusal{(*call).match, (*call).authenticate, (*call).limit, (*call).bound, (*call).forward} {
+	for _, step := range [...]func(*call) *refusal{(*call).enter, (*call).match, (*call).admit, (*call).authenticate, (*call).limit,
+		(*call).bound, (*call).forward} {
 		if f := step(c); f != nil {
 			return f
 		}
@@ -91,14 +92,11 @@ func (c *call) limit() *refusal {
 	if l == nil {
 		return nil
 	}
-	s := c.limits.take(bucket{route: c.route.id, who: l.who(c)}, l, c.start)
-	c.answer.own = http.Header{}
-	l.tell(c.answer.own, s)
-	if s.wait > 0 {
-		c.metrics.limited.Inc()
-		return &refusal{status: http.StatusTooManyRequests, text: "too many requests", retry: s.wait}
+	b := bucket{route: c.route.id, who: l.who(c)}
+	if l.shared {
+		return c.limitShared(l, b)
 	}
-	return nil
+	return c.keepTo(l, c.limits.take(b, l, c.start))
 }
 
 // bound refuses a body that says it is too large, and breaks off one that turns out to be.

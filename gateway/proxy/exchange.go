@@ -26,6 +26,7 @@ type exchange struct {
 	held     *endpoint // that the request is under way at
 	control  *http.ResponseController
 	deadline deadline
+	reading  reading
 }
 
 // serve passes the request on and answers it.
@@ -36,6 +37,7 @@ func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	defer func() { // the answer has been passed on, or it broke off; so has what an upgrade made of the connection
 		x.deadline.end()
+		x.reading.end()
 		x.once.cut()
 		x.release()
 	}()
@@ -89,6 +91,7 @@ func (x *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
 		x.once = &onceBody{Reader: req.Body}
 	}
 	ctx, cancel := context.WithCancelCause(req.Context())
+	x.pace(cancel)
 	limit := time.AfterFunc(x.timeout(), func() {
 		x.once.late()
 		cancel(errTimeout)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"time"
 )
 
 var (
@@ -30,7 +29,7 @@ func (x *exchange) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, errTimeout): // by which stopReading may have, too
 		answer = refusal{status: http.StatusGatewayTimeout, text: "the upstream did not answer in time"}
 	case r.Context().Err() != nil:
-		answer = refusal{status: statusClientGone, text: "the client is gone"}
+		answer = *clientGone
 	case errors.Is(err, errNoEndpoint):
 		answer = refusal{status: http.StatusServiceUnavailable, text: "the upstream has no endpoint"}
 	case errors.Is(err, errUnhealthy):
@@ -48,7 +47,7 @@ func (x *exchange) clientFailed(ctx context.Context) error {
 		return nil
 	case x.once.large.Load():
 		return errTooLarge
-	case x.once.slow.Load():
+	case x.once.slow.Load(), errors.Is(context.Cause(ctx), errClientSlow):
 		return errClientSlow
 	case errors.Is(context.Cause(ctx), errTimeout): // what broke, broke by that
 		return nil
@@ -58,13 +57,7 @@ func (x *exchange) clientFailed(ctx context.Context) error {
 	return nil
 }
 
-// stopReading ends the wait for a request body that does not come: the transport would go on waiting whatever the context
-// says, and so would the server before it answers. The connection cannot be used again.
-func (x *exchange) stopReading() {
-	if x.once != nil && !x.once.ended.Load() {
-		_ = x.control.SetReadDeadline(time.Unix(1, 0)) // a ResponseWriter without deadlines is a test's
-	}
-}
-
 // statusClientGone is what nginx logs for a client that did not wait; nobody receives it.
 const statusClientGone = 499
+
+var clientGone = &refusal{status: statusClientGone, text: "the client is gone"}

@@ -30,11 +30,11 @@ func (g *Gateway) clientAddress(req *http.Request) string {
 
 // trusts reports whether the address is one of a trusted proxy.
 func (g *Gateway) trusts(address string) bool {
-	if len(g.options.Trusted) == 0 {
+	if len(g.trusted) == 0 {
 		return false
 	}
 	ip, ok := parseAddress(address)
-	return ok && slices.ContainsFunc(g.options.Trusted, func(p netip.Prefix) bool { return p.Contains(ip) })
+	return ok && g.trusted.contain(ip)
 }
 
 // parseAddress reads an address with or without a port.

@@ -185,3 +185,13 @@ func gathered(t testing.TB, r *prometheus.Registry) string {
 	}
 	return text.String()
 }
+
+// gaugeOf is the value of a gauge.
+func gaugeOf(t testing.TB, g prometheus.Gauge) float64 {
+	t.Helper()
+	var m dto.Metric
+	if err := g.Write(&m); err != nil {
+		t.Fatal(err)
+	}
+	return m.GetGauge().GetValue()
+}

@@ -16,9 +16,13 @@ import (
 // counted: the theoretical arrival time of the next request. Source: ITU-T I.371 (2004), annex A, virtual scheduling.
 type limit struct {
 	per      string
+	mode     string
+	shared   bool
+	onLoss   string
 	policy   string // as the RateLimit-Policy header has it
 	interval time.Duration
-	capacity time.Duration // interval times burst
+	room     int
+	capacity time.Duration // interval times room
 }
 
 func newLimit(b *gateway.Limit) *limit {
@@ -26,9 +30,9 @@ func newLimit(b *gateway.Limit) *limit {
 		return nil
 	}
 	full := b.WithDefaults()
-	l := &limit{per: full.Per, interval: time.Duration(float64(time.Second) / full.Rate)}
-	l.capacity = l.interval * time.Duration(full.Burst)
-	l.policy = fmt.Sprintf("%q;q=%d;w=%d", l.per, full.Burst, wholeSeconds(l.capacity))
+	l := &limit{per: full.Per, mode: full.Mode, shared: full.Shared, onLoss: full.OnLoss, interval: full.Interval(), room: full.Room()}
+	l.capacity = l.interval * time.Duration(l.room)
+	l.policy = fmt.Sprintf("%q;q=%d;w=%d", l.per, l.room, wholeSeconds(l.capacity))
 	return l
 }
 
@@ -51,17 +55,17 @@ func network(address string) string {
 	return netip.PrefixFrom(ip.WithZone(""), 64).Masked().String()
 }
 
-// stand is how somebody stands with a limit.
-type stand struct {
-	left  int           // more requests that would pass now
-	reset time.Duration // until the whole burst is there again, or until the next request passes if this one does not
-	wait  time.Duration // reset, if this one does not pass
+// Standing is how somebody stands with a limit.
+type Standing struct {
+	Left  int           // more requests that would pass now
+	Reset time.Duration // until the whole burst is there again, or until the next request passes if this one does not
+	Wait  time.Duration // Reset, if this one does not pass
 }
 
 // tell sets the headers of draft-ietf-httpapi-ratelimit-headers-10.
-func (l *limit) tell(h http.Header, s stand) {
+func (l *limit) tell(h http.Header, s Standing) {
 	h.Set("RateLimit-Policy", l.policy)
-	h.Set("RateLimit", fmt.Sprintf("%q;r=%d;t=%d", l.per, s.left, wholeSeconds(s.reset)))
+	h.Set("RateLimit", fmt.Sprintf("%q;r=%d;t=%d", l.per, s.Left, wholeSeconds(s.Reset)))
 }
 
 // bucket is what is counted together.
@@ -97,7 +101,7 @@ func newLimiter() *limiter {
 }
 
 // take counts a request, unless it does not pass.
-func (l *limiter) take(b bucket, by *limit, at time.Time) stand {
+func (l *limiter) take(b bucket, by *limit, at time.Time) Standing {
 	now := at.Sub(l.born)
 	s := &l.shards[maphash.Comparable(l.seed, b)%limitShards]
 	s.mu.Lock()
@@ -105,7 +109,7 @@ func (l *limiter) take(b bucket, by *limit, at time.Time) stand {
 	due, known := s.due[b]
 	due = min(max(due, now), now+by.capacity) // the limit may have been changed
 	if wait := due + by.interval - by.capacity - now; wait > 0 {
-		return stand{reset: wait, wait: wait}
+		return Standing{Reset: wait, Wait: wait}
 	}
 	if !known {
 		s.makeRoom(now)
@@ -114,7 +118,7 @@ func (l *limiter) take(b bucket, by *limit, at time.Time) stand {
 	}
 	due += by.interval
 	s.due[b] = due
-	return stand{left: int((by.capacity - (due - now)) / by.interval), reset: due - now}
+	return Standing{Left: int((by.capacity - (due - now)) / by.interval), Reset: due - now}
 }
 
 // makeRoom looks at a few buckets, in turns, and forgets those that are as good as none; if the shard is full, then one in any

@@ -17,7 +17,7 @@ func TestLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		limits, by := newLimiter(), newLimit(&gateway.Limit{Rate: 4, Burst: 3})
 		pass := func(who string) (n int) {
-			for limits.take(bucket{"r", who}, by, time.Now()).wait == 0 {
+			for limits.take(bucket{"r", who}, by, time.Now()).Wait == 0 {
 				n++
 			}
 			return n
@@ -25,7 +25,7 @@ func TestLimit(t *testing.T) {
 		if got := pass("a"); got != 3 {
 			t.Errorf("burst is %d", got)
 		}
-		if got := limits.take(bucket{"r", "a"}, by, time.Now()); got.wait != 250*time.Millisecond || got.left != 0 || got.reset != got.wait {
+		if got := limits.take(bucket{"r", "a"}, by, time.Now()); got.Wait != 250*time.Millisecond || got.Left != 0 || got.Reset != got.Wait {
 			t.Errorf("refused: %+v", got)
 		}
 		if got := pass("b"); got != 3 {
@@ -34,7 +34,7 @@ func TestLimit(t *testing.T) {
 		passed := 0
 		for range 1000 {
 			time.Sleep(10 * time.Millisecond)
-			if limits.take(bucket{"r", "a"}, by, time.Now()).wait == 0 {
+			if limits.take(bucket{"r", "a"}, by, time.Now()).Wait == 0 {
 				passed++
 			}
 		}
@@ -46,7 +46,7 @@ func TestLimit(t *testing.T) {
 			t.Errorf("after half a second: %d", got)
 		}
 		time.Sleep(time.Hour)
-		if got := limits.take(bucket{"r", "a"}, by, time.Now()); got.left != 2 || got.reset != 250*time.Millisecond {
+		if got := limits.take(bucket{"r", "a"}, by, time.Now()); got.Left != 2 || got.Reset != 250*time.Millisecond {
 			t.Errorf("rested: %+v", got)
 		}
 		if got := pass("a"); got != 2 {
@@ -55,7 +55,7 @@ func TestLimit(t *testing.T) {
 		by = newLimit(&gateway.Limit{Rate: 0.001, Burst: 5})
 		pass("a")
 		by = newLimit(&gateway.Limit{Rate: 1, Burst: 1})
-		if got := limits.take(bucket{"r", "a"}, by, time.Now()).wait; got != time.Second {
+		if got := limits.take(bucket{"r", "a"}, by, time.Now()).Wait; got != time.Second {
 			t.Errorf("what a limit before this one is owed makes wait for %s", got)
 		}
 	})

@@ -20,6 +20,7 @@ type metrics struct {
 	limited   prometheus.Counter
 	revision  *prometheus.Desc
 	healthy   *prometheus.Desc
+	limitMetrics
 }
 
 func newMetrics(g *Gateway) *metrics {
@@ -43,6 +44,7 @@ func newMetrics(g *Gateway) *metrics {
 		revision: prometheus.NewDesc("gwdr_config_revision", "Revision of the configuration that is served.", nil, nil),
 		healthy: prometheus.NewDesc("gwdr_endpoint_healthy", "Whether requests are sent to the endpoint.",
 			[]string{"upstream", "endpoint"}, nil),
+		limitMetrics: newLimitMetrics(g),
 	}
 	for i := range m.classes {
 		class := fmt.Sprintf("%dxx", i)
@@ -55,7 +57,8 @@ func newMetrics(g *Gateway) *metrics {
 }
 
 func (m *metrics) register(r prometheus.Registerer) error {
-	for _, c := range []prometheus.Collector{m, m.requests, m.duration, m.rejected, m.retries, m.unretried, m.cut, m.limited} {
+	all := []prometheus.Collector{m, m.requests, m.duration, m.rejected, m.retries, m.unretried, m.cut, m.limited}
+	for _, c := range append(all, m.limitMetrics.collectors()...) {
 		if err := r.Register(c); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@
 package proxy
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log"
@@ -33,6 +34,12 @@ type Options struct {
 	Metrics prometheus.Registerer
 	Log     *slog.Logger
 	Now     func() time.Time // the clock by which keys expire; nil: the machine's
+
+	// AllowFrom are the networks of clients whose requests are taken at all; empty means any. Those of DenyFrom are not, in any case.
+	AllowFrom, DenyFrom []netip.Prefix
+	// Counter counts for limits that data planes share; nil: those are always lost.
+	Counter  Counter
+	Patience time.Duration // for which a request waits for Counter; 0 means 50 ms
 }
 
 // Gateway is the data plane: an http.Handler. All methods may be called concurrently.
@@ -43,11 +50,15 @@ type Gateway struct {
 	metrics  *metrics
 	buffers  bufferPool
 	limits   *limiter
+	trusted  networks
 	live     atomic.Pointer[config] // nil until something is loaded
 	draining atomic.Bool
 	keeper   *keeper
 	since    time.Time            // when it began, and with it to note which keys are used
 	hears    atomic.Pointer[bool] // the control plane that is followed; nil: there is none
+
+	admission admission
+	shared    sharedLimits
 
 	mu       sync.Mutex                     // guards what follows
 	want     gateway.Header                 // of live, or of what pending leads to
@@ -61,7 +72,8 @@ type Gateway struct {
 
 // New returns a Gateway that has nothing loaded yet and answers 503. Close it.
 func New(o Options) (*Gateway, error) {
-	g := &Gateway{options: o, log: o.Log, state: gateway.NewState(), limits: newLimiter()}
+	g := &Gateway{options: o, log: o.Log, state: gateway.NewState(), limits: newLimiter(), trusted: newNetworks(o.Trusted),
+		admission: newAdmission(o.AllowFrom, o.DenyFrom)}
 	if g.options.Now == nil {
 		g.options.Now = time.Now
 	}
@@ -70,6 +82,7 @@ func New(o Options) (*Gateway, error) {
 		g.log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
 	g.proxyLog = slog.NewLogLogger(g.log.Handler(), slog.LevelDebug)
+	g.shared.counter, g.shared.patience, g.shared.log = o.Counter, cmp.Or(o.Patience, counterPatience), g.log
 	g.metrics = newMetrics(g)
 	if o.Metrics != nil {
 		if err := g.metrics.register(o.Metrics); err != nil {
