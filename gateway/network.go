@@ -19,7 +19,7 @@ func ParseNetworks(texts []string) (all []netip.Prefix, err error) {
 }
 
 func parseNetwork(text string) (netip.Prefix, error) {
-	if ip, err := netip.ParseAddr(text); err == nil {
+	if ip, err := netip.ParseAddr(text); err == nil && ip.Zone() == "" {
 		return ip.Prefix(ip.BitLen())
 	}
 	p, err := netip.ParsePrefix(text)

@@ -81,7 +81,7 @@ func (s *sharedLimits) note(err error, now time.Time) {
 	defer s.mu.Unlock()
 	if err == nil {
 		if s.failed >= counterFailures {
-			s.log.Info("limits are shared again")
+			s.log.Warn("limits are shared again")
 		}
 		s.failed = 0
 		return

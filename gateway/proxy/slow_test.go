@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,12 +23,12 @@ func TestSlowBodies(t *testing.T) {
 		status int
 		took   time.Duration
 	}{
-		"at the rate":      {0, 60, 100, time.Second, 0, 200, time.Minute},
-		"with pauses":      {0, 10, 1000, 9 * time.Second, 0, 200, 90 * time.Second},
-		"nothing":          {0, 1, 1, time.Hour, 0, 408, 10 * time.Second},
-		"half of the rate": {0, 1000, 50, time.Second, 0, 408, 20 * time.Second},
-		"much, then none":  {1 << 20, 1, 1, time.Hour, 0, 408, 10 * time.Second},
-		"idle endpoint":    {1 << 20, 10, 100, time.Second, 5 * time.Minute, 200, 5*time.Minute + 10*time.Second},
+		"at the rate":     {0, 60, 100, time.Second, 0, 200, time.Minute},
+		"with pauses":     {0, 10, 1000, 9 * time.Second, 0, 200, 90 * time.Second},
+		"nothing":         {0, 1, 1, time.Hour, 0, 408, 10 * time.Second},
+		"below the rate":  {0, 1000, 30, time.Second, 0, 408, 13900 * time.Millisecond}, // each second takes 0.7 of the credit
+		"much, then none": {1 << 20, 1, 1, time.Hour, 0, 408, 10 * time.Second},
+		"idle endpoint":   {1 << 20, 10, 100, time.Second, 5 * time.Minute, 200, 5*time.Minute + 10*time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -43,7 +42,7 @@ func TestSlowBodies(t *testing.T) {
 				go func() {
 					writer.Write(make([]byte, c.first))
 					for range c.pieces {
-						time.Sleep(c.every)
+						wait(t.Context(), c.every)
 						writer.Write(make([]byte, c.size))
 					}
 					writer.Close()
@@ -78,7 +77,7 @@ func TestSlowBodyOfAnAnswerThatBegan(t *testing.T) {
 			if err := errors.Join(control.EnableFullDuplex(), control.Flush()); err != nil {
 				t.Error(err)
 			}
-			io.Copy(w, r.Body)
+			io.Copy(io.Discard, r.Body)
 		}, func(r *gateway.RouteBody, _ *gateway.UpstreamBody) { r.MinBodyRate = 100 })
 		reader, writer := io.Pipe()
 		go writer.Write([]byte("hello"))
@@ -92,9 +91,9 @@ func TestSlowBodyOfAnAnswerThatBegan(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer resp.Body.Close()
-		text, err := io.ReadAll(resp.Body)
-		if resp.StatusCode != 200 || string(text) != "hello" || err == nil || time.Since(start) != bodyGrace {
-			t.Errorf("%s, %q, %v after %s", resp.Status, text, err, time.Since(start))
+		_, err = io.Copy(io.Discard, resp.Body)
+		if resp.StatusCode != 200 || err == nil || time.Since(start) != bodyGrace {
+			t.Errorf("%s, %v after %s", resp.Status, err, time.Since(start))
 		}
 		reader.Close()
 	})
@@ -115,8 +114,8 @@ func TestNothingIsReadAfterTheAnswer(t *testing.T) {
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	body, writer := io.Pipe()
-	defer writer.Close()
-	resp, err := server.Client().Post(server.URL, "text/plain", io.MultiReader(strings.NewReader("x"), body))
+	go writer.Write([]byte("x")) // which the client closes once it is answered
+	resp, err := server.Client().Post(server.URL, "text/plain", body)
 	if err != nil {
 		t.Fatal(err)
 	}
