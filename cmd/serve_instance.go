@@ -57,12 +57,15 @@ func (in *instance) openControl(ctx context.Context) (err error) {
 	if err := refuseHalf(o.data); err != nil {
 		return err
 	}
-	in.store, err = store.Open(ctx, store.Options{Dir: o.data, Follower: o.replication == replicationAsync, Log: in.Log})
-	if err != nil {
-		return inUse(err)
+	options := store.Options{Dir: o.data, Follower: o.replication == replicationAsync, Log: in.Log}
+	if err := o.place.apply(&options); err != nil {
+		return err
+	}
+	if in.store, err = store.Open(ctx, options); err != nil {
+		return notOpened(err)
 	}
 	in.measureControl(in.store)
-	if o.replication == replicationNone {
+	if o.replication != replicationAsync {
 		return nil
 	}
 	in.replica = &replica.Replica{Store: in.store, Dir: o.data, Lead: o.lead, Log: in.Log}
@@ -74,6 +77,17 @@ func (in *instance) openControl(ctx context.Context) (err error) {
 		in.replica.Peers = append(in.replica.Peers, peer)
 	}
 	return in.replica.Settle(ctx)
+}
+
+// notOpened adds the next step to an error of store.Open.
+func notOpened(err error) error {
+	switch {
+	case errors.Is(err, store.ErrMemberLost):
+		return withHint(exitWith(exitRefused, err), "put its disk back")
+	case errors.Is(err, store.ErrNoQuorum):
+		return withHint(err, "is etcd running there? most of its members must be")
+	}
+	return inUse(err)
 }
 
 // inUse adds the next step to an error that wraps store.ErrInUse.

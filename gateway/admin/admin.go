@@ -107,7 +107,7 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, s.alive("ready"))
 }
 
-// leader answers 200 only if this control plane takes writes.
+// leader answers 200 only if this control plane takes writes. In a cluster that takes a quorum.
 func (s *Server) leader(w http.ResponseWriter, r *http.Request) {
 	if s.Standby != nil {
 		known := *readOnly
@@ -122,6 +122,10 @@ func (s *Server) leader(w http.ResponseWriter, r *http.Request) {
 	role := s.Store.Role()
 	if role.Mode != gateway.ModeLeader {
 		s.fail(w, r, &refusal{status: http.StatusServiceUnavailable, code: "not_leader", text: (&store.NotLeaderError{Role: role}).Error()})
+		return
+	}
+	if err := s.Store.Answers(r.Context()); err != nil {
+		s.fail(w, r, err)
 		return
 	}
 	answer(w, http.StatusOK, role)

@@ -90,6 +90,11 @@ func classify(err error) *refusal {
 		known.status, known.code, known.hint = http.StatusGone, "compacted", "read /v1/state and watch from its revision"
 	case errors.Is(err, store.ErrFull):
 		known.status, known.code = http.StatusInsufficientStorage, "full"
+	case errors.Is(err, store.ErrTooLarge):
+		known.status, known.code, known.hint = http.StatusRequestEntityTooLarge, "too_large", "let etcd take more: --max-request-bytes=67108864"
+	case errors.Is(err, store.ErrNoQuorum):
+		known.status, known.code = http.StatusServiceUnavailable, "no_quorum"
+		known.hint = "a change may have been made or not: read it again once most of the store's members answer"
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		known.status, known.code = http.StatusServiceUnavailable, "cancelled"
 	}

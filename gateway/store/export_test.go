@@ -52,3 +52,15 @@ func (s *Store) HideWithPart(ctx context.Context, part gateway.Entity) error {
 	_, err := s.kv.Put(ctx, key(part.Ref), string(part.Body))
 	return err
 }
+
+// ReadByClient has the store read its past as any client of etcd does, and not from memory.
+func (s *Store) ReadByClient() { s.past = byClient{s} }
+
+// Empty deletes all that the store is made of, as whoever empties an etcd does.
+func (s *Store) Empty(ctx context.Context) error {
+	_, err := s.kv.Delete(ctx, keys, clientv3.WithPrefix())
+	return err
+}
+
+// LeadsCluster reports whether the embedded member is the one that orders the cluster's changes.
+func (s *Store) LeadsCluster() bool { return s.etcd.Server.Leader() == s.etcd.Server.MemberID() }

@@ -115,7 +115,7 @@ func (s *Store) changeRole(ctx context.Context, role Role, id string, more []cli
 	ctx = context.WithoutCancel(ctx)
 	conditions = append(conditions, s.state.Load().sameMode())
 	revision, err := decided(s.kv.Txn(ctx).If(conditions...).Then(append(roleOps(role, id), more...)...).Commit())
-	if errors.Is(err, rpctypes.ErrTimeout) {
+	if errors.Is(err, rpctypes.ErrTimeout) || errors.Is(err, ErrNoQuorum) {
 		revision, err = s.settleRole(ctx, role)
 	}
 	if err != nil || revision == 0 {

@@ -8,12 +8,18 @@ import (
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"gwdr/gateway"
 )
 
-// ErrFull is wrapped by errors of writes that the store's quota does not allow.
-var ErrFull = errors.New("store is full")
+// ErrFull is wrapped by errors of writes that the store's quota does not allow, ErrTooLarge by those of writes that are larger than
+// an etcd elsewhere takes.
+var (
+	ErrFull     = errors.New("store is full")
+	ErrTooLarge = errors.New("larger than etcd takes at once")
+)
 
 // Put writes the entity and returns the new revision and whether the entity was created. The error wraps
 // gateway.ErrConflict if the condition on the entity or on Base failed, gateway.ErrMissing if one on Refs did, and
@@ -98,7 +104,7 @@ func unmoved(base int64) []clientv3.Cmp {
 
 // refusal says which condition made a transaction fail: the role, an entity on which this one depends, or the revision.
 func (s *Store) refusal(ctx context.Context, acted *known, c gateway.Condition) error {
-	resp, err := s.kv.Get(ctx, keyMode, clientv3.WithSerializable())
+	resp, err := s.kv.Get(ctx, keyMode, s.reads)
 	if err != nil {
 		return engineError(err)
 	}
@@ -107,7 +113,13 @@ func (s *Store) refusal(ctx context.Context, acted *known, c gateway.Condition) 
 		if err := json.Unmarshal(resp.Kvs[0].Value, &now); err != nil {
 			return fmt.Errorf("read role: %w", err)
 		}
-		return &NotLeaderError{now}
+		if s.shared {
+			s.refresh(ctx)
+		}
+		if now.Mode != gateway.ModeLeader {
+			return &NotLeaderError{now}
+		}
+		return gateway.ErrConflict // another process promoted or restored the store
 	}
 	for _, ref := range c.Refs {
 		if _, err := s.Get(ctx, ref); errors.Is(err, gateway.ErrNotFound) {
@@ -121,6 +133,9 @@ func (s *Store) refusal(ctx context.Context, acted *known, c gateway.Condition) 
 func engineError(err error) error {
 	if errors.Is(err, rpctypes.ErrGRPCNoSpace) || errors.Is(err, rpctypes.ErrNoSpace) {
 		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	if errors.Is(err, rpctypes.ErrTooManyOps) || errors.Is(err, rpctypes.ErrRequestTooLarge) || status.Code(err) == codes.ResourceExhausted {
+		return fmt.Errorf("%w: %w", ErrTooLarge, err)
 	}
 	return err
 }
