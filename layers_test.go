@@ -34,6 +34,7 @@ var layers = map[string][]string{
 	"fleet/docker":      {"fleet", "fleet/reach"},
 	"fleet/exec":        {"fleet", "fleet/command", "fleet/mark", "fleet/reach"},
 	"fleet/host":        {"fleet", "fleet/command", "fleet/mark", "fleet/proc", "fleet/reach"},
+	"fleet/mark":        {"fleet", "fleet/proc"},
 	"fleet/netns":       {"fleet", "fleet/proc"},
 	"fleet/process":     {"fleet", "fleet/link", "fleet/proc"},
 	"fleet/...":         {"fleet"},

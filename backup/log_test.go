@@ -295,7 +295,7 @@ func TestBacklogIsNotLoaded(t *testing.T) {
 	h := newHouse(t)
 	h.memories[2].Break(backuptest.Dead)
 	random := rand.NewChaCha8([32]byte{})
-	const backups, each = 10, 8 << 20
+	const backups, each = 20, 4 << 20
 	for range backups {
 		body := make([]byte, each)
 		random.Read(body)
@@ -305,6 +305,7 @@ func TestBacklogIsNotLoaded(t *testing.T) {
 	heap := func() int64 {
 		var m runtime.MemStats
 		runtime.GC()
+		runtime.GC() // what pools hold goes with the second
 		runtime.ReadMemStats(&m)
 		return int64(m.HeapAlloc)
 	}

@@ -119,21 +119,25 @@ func runDrill(ctx context.Context, a *app, name string, opts drillRunOptions) er
 	if err := raisePriority(); err != nil {
 		a.Log.Info("a busy machine may disturb the measurement", "err", err)
 	}
-	if err := a.checkFleet(s); err != nil { // before the run gets a number, and before anything is announced
+	if err := a.checkFleet(ctx, s); err != nil { // before the run gets a number, and before anything is announced
 		return err
 	}
-	release := func() error { return nil }
-	if dir := a.fleetDir(s.Fleet); dir != "" {
+	release, dir := func() error { return nil }, a.fleetDir(s.Fleet)
+	if dir != "" {
 		if release, err = drills.Claim(dir, s.Metadata.Name); err != nil {
 			return drillError(nil, err)
 		}
-		if err := a.rememberEvidence(s.Fleet); err != nil {
-			return errors.Join(fmt.Errorf("remember where the evidence is: %w", err), release())
-		}
 	}
 	defer release() // the kernel would, too
-	approve := a.approval(s, opts.approve, drawn)
-	a.Plain = a.Plain || approve != nil && opts.approve == "" && a.canConfirm() // a live view would have the terminal that it asks at
+	approve, err := a.approvePlan(ctx, s, opts.approve, drawn)
+	if err != nil {
+		return err
+	}
+	if dir != "" {
+		if err := a.rememberEvidence(s.Fleet); err != nil {
+			return fmt.Errorf("remember where the evidence is: %w", err)
+		}
+	}
 	a.live = a.interactive()
 	show, closeScreen := a.drillScreen(ctx, s)
 	r := &drills.Runner{Scenario: s, Open: a.openSite(s), Evidence: a.Config.Evidence, Tool: "gwdr " + version(), Events: show, Observe: observe,
@@ -188,12 +192,27 @@ func loadScenario(name string) (*scenarios.Scenario, error) {
 	switch problems := (scenarios.Problems)(nil); {
 	case errors.As(err, &problems):
 		return nil, usageError(err)
+	case errors.Is(err, scenarios.ErrUnknown) && nearestScenario(name) != "":
+		return nil, withHint(usageError(err), "did you mean %s?", nearestScenario(name))
 	case errors.Is(err, scenarios.ErrUnknown):
 		return nil, withHint(usageError(err), "'gwdr drill list' tells what each is for; a file's name ends in .yaml")
 	case err != nil:
 		return nil, usageError(err)
 	}
 	return s, nil
+}
+
+// nearestScenario returns the scenario of the catalogue whose name is spelled most like it; "" if none is.
+func nearestScenario(name string) string {
+	all, err := scenarios.Catalogue()
+	if err != nil {
+		return ""
+	}
+	var names []string
+	for _, s := range all {
+		names = append(names, s.Metadata.Name)
+	}
+	return nearest(strings.ToLower(name), names)
 }
 
 // drillScreen returns what takes the drill's events, and what ends the screen when there are no more.
@@ -283,6 +302,8 @@ func drillError(r *drills.Result, err error) error {
 		return exitWith(exitAborted, errors.New("aborted before anything was injected"))
 	case errors.As(err, &stop):
 		return withHint(exitWith(exitRefused, err), "'gwdr drill abort --lift --evidence %s' removes it", shellWord(filepath.Dir(stop.Path)))
+	case errors.Is(err, drills.ErrGuard):
+		return withHint(exitWith(exitRefused, err), "that drill was killed, and its guard reverts what it has left behind: wait, or 'gwdr drill revert' waits for it and says how it ended")
 	case errors.Is(err, drills.ErrLocked):
 		return withHint(exitWith(exitRefused, err), "wait for it, or 'gwdr drill abort'")
 	case errors.Is(err, drills.ErrRefused) && errors.Is(err, drills.ErrUnsteady): // not because its record cannot be written
@@ -297,7 +318,7 @@ func drillError(r *drills.Result, err error) error {
 		return evidenceFailed(err)
 	}
 	code := map[drills.Verdict]int{
-		drills.Fail: exitMissed, drills.Inconclusive: exitInconclusive, drills.Aborted: exitAborted, drills.Errored: exitError,
+		drills.Fail: exitMissed, drills.Inconclusive: exitInconclusive, drills.Aborted: exitAborted, drills.Refused: exitRefused, drills.Errored: exitError,
 	}[r.Verdict]
 	if code == exitDone {
 		return nil

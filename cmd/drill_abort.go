@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,6 +18,9 @@ type abortResult struct {
 	Blocked bool        `json:"blocked"` // a STOP file blocks new drills
 	Clean   bool        `json:"clean"`
 	Runs    []listedRun `json:"runs"` // that were aborted
+
+	dirs    []string // that were looked at
+	blocked []string // those of them where a STOP file stays
 }
 
 type drillAbortOptions struct {
@@ -35,9 +39,10 @@ func newDrillAbortCommand(a *app) *cobra.Command {
 		Short: "End the drill that is running, and wait until all is reverted",
 		Long: `Abort puts a file named STOP into the evidence directory. The drill that is running there sees it within a moment, aborts and
 reverts all its faults; abort waits for that, and says how it ended. Then it removes the file, so that drills may run again.
+Where no drill is running, the one that keeps its evidence elsewhere is ended there; of several, --evidence names the one.
 
-With --all the file stays, and blocks new drills until 'gwdr drill abort --lift', or rm, removes it. Drills that keep their
-evidence elsewhere are not touched: --evidence names theirs.
+With --all every drill is ended, wherever its evidence is, and the file stays: it blocks new drills until
+'gwdr drill abort --lift', or rm, removes it.
 
 It ends with 0 once no drill is at work and nothing is left in effect, also if none was, and with 6 if a fault may still be in
 effect. What a drill that was killed has left behind is for 'gwdr drill revert'.`,
@@ -55,7 +60,7 @@ effect. What a drill that was killed has left behind is for 'gwdr drill revert'.
 	return cmd
 }
 
-func runDrillAbort(ctx context.Context, a *app, opts drillAbortOptions) error {
+func runDrillAbort(ctx context.Context, a *app, opts drillAbortOptions) (err error) {
 	if opts.all && opts.lift {
 		return usageError(errors.New("--all blocks new drills, and --lift lets them run: which of the two?"))
 	}
@@ -66,21 +71,75 @@ func runDrillAbort(ctx context.Context, a *app, opts drillAbortOptions) error {
 	if opts.lift {
 		return a.liftStop(result)
 	}
-	evidence := a.Config.Evidence
-	if err := drills.StopAll(evidence, opts.all); err != nil {
+	if result.dirs, err = a.toAbort(opts); err != nil {
 		return err
 	}
-	running, err := a.awaitEnd(ctx, opts.wait)
-	if err != nil { // the drill may have yet to see the file
-		return withHint(err, "new drills stay blocked until 'gwdr drill abort --lift --evidence %s'", shellWord(evidence))
+	for _, dir := range result.dirs { // all at once, and only then is one waited for
+		if err := drills.StopAll(dir, opts.all); err != nil {
+			return err
+		}
 	}
-	if result.Blocked, err = drills.LiftPassing(evidence); err != nil {
-		return err
-	}
-	if err := a.gatherAborted(&result, running); err != nil {
-		return err
+	for _, dir := range result.dirs {
+		if err := a.abortIn(ctx, dir, opts.wait, &result); err != nil {
+			return err
+		}
 	}
 	return a.showAborted(result)
+}
+
+// toAbort returns the evidence directories whose drills are to end: the one that was named, or the configured one, or, if no drill
+// is at work there, the one where one is. Of several nobody knows which was meant, unless all were.
+func (a *app) toAbort(opts drillAbortOptions) ([]string, error) {
+	here := []string{a.Config.Evidence}
+	if opts.evidence != "" {
+		return here, nil
+	}
+	elsewhere := a.busyElsewhere()
+	if opts.all {
+		return append(here, elsewhere...), nil
+	}
+	who, err := drills.AtWork(a.Config.Evidence)
+	switch {
+	case err != nil, who != "", len(elsewhere) == 0:
+		return here, err
+	case len(elsewhere) == 1:
+		return elsewhere, nil
+	}
+	err = fmt.Errorf("several drills are at work, with their evidence in %s", strings.Join(elsewhere, ", "))
+	return nil, withHint(exitWith(exitRefused, err), "'gwdr drill abort --evidence %s' ends that one, and --all all of them", shellWord(elsewhere[0]))
+}
+
+// busyElsewhere returns the other directories where somebody is at work. One that cannot be looked at hides no other.
+func (a *app) busyElsewhere() (busy []string) {
+	for _, dir := range a.evidences()[1:] {
+		who, err := drills.AtWork(dir)
+		if err != nil {
+			a.Log.Warn("look for drills", "err", err)
+		}
+		if who != "" {
+			busy = append(busy, dir)
+		}
+	}
+	return busy
+}
+
+// abortIn waits for the end of the drill in the directory, and adds how it ended.
+func (a *app) abortIn(ctx context.Context, dir string, patience time.Duration, result *abortResult) error {
+	if dir != a.Config.Evidence {
+		a.progress("a drill keeps its evidence in %s", dir)
+	}
+	running, err := a.awaitEnd(ctx, dir, patience)
+	if err != nil { // the drill may have yet to see the file
+		return withHint(err, "new drills stay blocked until 'gwdr drill abort --lift --evidence %s'", shellWord(dir))
+	}
+	blocked, err := drills.LiftPassing(dir)
+	if err != nil {
+		return err
+	}
+	if blocked {
+		result.Blocked, result.blocked = true, append(result.blocked, dir)
+	}
+	return gatherAborted(result, dir, running)
 }
 
 func (a *app) liftStop(result abortResult) error {
@@ -101,18 +160,18 @@ func (a *app) liftStop(result abortResult) error {
 
 // awaitEnd waits until nobody is at work in the evidence directory, tells how far they are, and returns the id of the run that
 // was; empty if nobody was.
-func (a *app) awaitEnd(ctx context.Context, patience time.Duration) (running string, err error) {
+func (a *app) awaitEnd(ctx context.Context, evidence string, patience time.Duration) (running string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	tick := time.NewTicker(abortEvery)
 	defer tick.Stop()
 	toldWho, toldPhase := "", drills.Phase("")
 	for {
-		who, err := drills.AtWork(a.Config.Evidence)
+		who, err := drills.AtWork(evidence)
 		if err != nil || who == "" {
 			return running, err
 		}
-		id, phase := a.atWork()
+		id, phase := atWork(evidence)
 		if running == "" {
 			running = id
 		}
@@ -135,8 +194,8 @@ func (a *app) awaitEnd(ctx context.Context, patience time.Duration) (running str
 }
 
 // atWork returns the newest run and the phase that it is in; what cannot be read yet is empty.
-func (a *app) atWork() (id string, phase drills.Phase) {
-	runs, err := drills.Runs(a.Config.Evidence)
+func atWork(evidence string) (id string, phase drills.Phase) {
+	runs, err := drills.Runs(evidence)
 	if err != nil || len(runs) == 0 || runs[len(runs)-1].Ended {
 		return "", "" // it has yet to begin one, or is writing its report
 	}
@@ -149,8 +208,8 @@ func (a *app) atWork() (id string, phase drills.Phase) {
 }
 
 // gatherAborted adds how the run ended, and all that did not end clean.
-func (a *app) gatherAborted(result *abortResult, running string) error {
-	runs, err := drills.Runs(a.Config.Evidence)
+func gatherAborted(result *abortResult, evidence, running string) error {
+	runs, err := drills.Runs(evidence)
 	if err != nil {
 		return err
 	}
@@ -179,7 +238,7 @@ func (a *app) showAborted(r abortResult) error {
 
 func (a *app) writeAborted(r abortResult) error {
 	if len(r.Runs) == 0 {
-		if _, err := fmt.Fprintf(a.Stdout, "no drill is at work in %s\n", a.Config.Evidence); err != nil {
+		if _, err := fmt.Fprintf(a.Stdout, "no drill is at work in %s\n", strings.Join(r.dirs, ", ")); err != nil {
 			return err
 		}
 	}
@@ -192,9 +251,10 @@ func (a *app) writeAborted(r abortResult) error {
 			return err
 		}
 	}
-	if !r.Blocked {
-		return nil
+	for _, dir := range r.blocked {
+		if _, err := fmt.Fprintf(a.Stdout, "new drills are blocked until 'gwdr drill abort --lift --evidence %s'\n", shellWord(dir)); err != nil {
+			return err
+		}
 	}
-	_, err := fmt.Fprintf(a.Stdout, "new drills are blocked until 'gwdr drill abort --lift --evidence %s'\n", shellWord(a.Config.Evidence))
-	return err
+	return nil
 }

@@ -89,6 +89,28 @@ func TestApproval(t *testing.T) {
 	}
 }
 
+// TestApprovalHoldsThePlan: what was approved before the drill began is what it carries out, and no other plan.
+func TestApprovalHoldsThePlan(t *testing.T) {
+	s, p, hash := approvable(t, labFleet)
+	a := &app{Config: &Config{Evidence: t.TempDir()}}
+	approve, err := a.approvePlan(t.Context(), s, hash, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := approve(t.Context(), p, hash); err != nil {
+		t.Error(err)
+	}
+	if err := approve(t.Context(), p, "abcd"); !errors.Is(err, drills.ErrRefused) || !strings.Contains(err.Error(), "the one that was approved "+hash) {
+		t.Errorf("got %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(a.Config.Evidence, "STOP"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.approvePlan(t.Context(), s, hash, nil); exitCodeOf(t.Context(), err) != exitRefused {
+		t.Errorf("asked in vain: %v", err)
+	}
+}
+
 // TestNotify: a command gets the text and a webhook the whole notice; both have a time limit, and no error shows the URL.
 func TestNotify(t *testing.T) {
 	dir := t.TempDir()

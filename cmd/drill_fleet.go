@@ -22,12 +22,15 @@ import (
 )
 
 // checkFleet refuses a scenario of a fleet that is not configured as it needs it, or that asks for what only a lab has.
-func (a *app) checkFleet(s *scenarios.Scenario) error {
+func (a *app) checkFleet(ctx context.Context, s *scenarios.Scenario) error {
 	if _, ok := a.Config.Fleets[labFleet]; ok {
 		return usageError(fmt.Errorf("fleets.%s: that is the embedded lab; give your fleet another name", labFleet))
 	}
 	if s.Fleet == labFleet {
-		return a.checkLocations(s)
+		if err := a.checkLocations(s); err != nil {
+			return err
+		}
+		return a.checkRoutes(ctx, s)
 	}
 	c, ok := a.Config.Fleets[s.Fleet]
 	if !ok {
@@ -113,7 +116,7 @@ func (a *app) unknownFleet(name string) error {
 
 // planned lists the instances of the scenario's fleet; those of a lab are as it would be.
 func (a *app) planned(ctx context.Context, s *scenarios.Scenario) ([]fleet.Instance, error) {
-	if err := a.checkFleet(s); err != nil {
+	if err := a.checkFleet(ctx, s); err != nil {
 		return nil, err
 	}
 	if s.Fleet == labFleet {

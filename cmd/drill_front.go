@@ -79,7 +79,7 @@ func (e *labEdge) fronts(ctx context.Context) (map[probes.Plane]drills.Front, er
 }
 
 func (e *labEdge) front(upstream string, body gateway.UpstreamBody, endpoints []native.Endpoint) drills.Front {
-	f := drills.Front{Name: "the edge", Broken: gateway.BrokenLimit, Retries: body.Repeats()}
+	f := drills.Front{Name: "the edge", Broken: body.Broken(), Retries: body.Repeats()}
 	if c := body.Health.WithDefaults(); c.Path != "" {
 		f.Check = drills.Check{Every: time.Duration(c.Interval), Timeout: time.Duration(c.Timeout), Unhealthy: c.Unhealthy, Healthy: c.Healthy}
 	}

@@ -41,11 +41,28 @@ type listedRun struct {
 
 func newDrillListCommand(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:     "list",
-		Short:   "List the scenarios that there are, and the runs so far",
-		Example: "  gwdr drill list --json",
-		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return runDrillList(a) },
+		Use:   "list",
+		Short: "List the scenarios that there are, and the runs so far",
+		Long: `List shows the scenarios of the catalogue, each of which 'gwdr drill run' takes by its name, and all runs in the evidence
+directory, the oldest first.
+
+RUN is the number of the run and ID its name: 'gwdr drill show', 'gwdr report' and 'gwdr drill revert' take either. STARTED is
+in UTC. VERDICT is one of
+
+  pass, fail           all objectives were met, or one was missed
+  inconclusive         the measurement decides not all of them
+  aborted              it was ended before that, and all was reverted
+  refused              it was not ready or not approved: nothing was broken
+  error                something else went wrong
+  ..., not clean       a fault may still be in effect: 'gwdr drill revert'
+  running              it goes on now
+  killed, ...          gwdr was; then whether its faults are reverted
+  no report            it ended, and could not write one`,
+		Example: `  gwdr drill list
+  gwdr drill list --json | jq -r '.scenarios[].name'
+  gwdr drill list --json | jq '.runs[-1]'   # the newest run`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return runDrillList(a) },
 	}
 }
 
@@ -79,8 +96,8 @@ func runDrillList(a *app) error {
 	return list.write(a.Stdout)
 }
 
-// runVerdict reads the verdict off the run's report. A run that was killed, or is running, has none; who is at work in
-// its directory.
+// runVerdict reads the verdict off the run's report. A run that was killed, or is running, has none of its own: what a revert writes
+// of it later says less than that. who is at work in its directory.
 func runVerdict(run drills.Run, who string) string {
 	var result struct {
 		Verdict string `json:"verdict"`
@@ -90,9 +107,9 @@ func runVerdict(run drills.Run, who string) string {
 		err = json.Unmarshal(text, &result)
 	}
 	switch {
-	case err == nil && run.Clean:
+	case run.Ended && err == nil && run.Clean:
 		return result.Verdict
-	case err == nil:
+	case run.Ended && err == nil:
 		return result.Verdict + ", not clean"
 	case run.Ended:
 		return "no report"
@@ -146,9 +163,17 @@ func newDrillShowCommand(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "show NAME|FILE|RUN",
 		Short: "Show a scenario, or what a run found",
+		Long: `Of a scenario, by the name in the catalogue or by its file, show writes the file with all defaults filled in; docs/scenarios.md
+explains its fields. Of a run, by its number or the beginning of its id ('gwdr drill list'), it writes what was found.
+
+The table of a run has a row for each objective: METRIC is what was measured (RTA the time until it worked again, RPA how much
+was lost), PROMISED the bound in the scenario, ACHIEVED what was measured with its error, VERDICT whether that keeps the promise.
+It is judged from the record each time, also of a run that has no report; 'gwdr report verify' checks the record itself.`,
 		Example: `  gwdr drill show region-loss
   gwdr drill show region-loss > my.yaml   # to begin a scenario of your own with
-  gwdr drill show 1                       # what the run with that number found`,
+  gwdr drill show my.yaml --json
+  gwdr drill show 1                       # what the run with that number found
+  gwdr drill show 1 --json | jq .objectives`,
 		ValidArgsFunction: func(c *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			names, directive := completeScenarios(c, args, begun)
 			ids, _ := a.completeRuns(c, args, begun)

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -25,7 +26,20 @@ type ownLocations struct {
 // Instances lists those of the lab but for locations of nobody's backups.
 func (o ownLocations) Instances(ctx context.Context) ([]fleet.Instance, error) {
 	all, err := o.Lab.Instances(ctx)
-	return onlyLocations(all, o.names), err
+	return onlyLocations(all, o.names), ifGone(err)
+}
+
+// Renew says so if the lab is gone: no lease is left to be renewed.
+func (o ownLocations) Renew(ctx context.Context, u fleet.Undo) error {
+	return ifGone(o.Lab.Renew(ctx, u))
+}
+
+// ifGone tells a drill of a lab whose supervisor was killed: all that it consists of ends with that.
+func ifGone(err error) error {
+	if errors.Is(err, process.ErrNoLab) {
+		return fmt.Errorf("%w: %w", drills.ErrFleetGone, err)
+	}
+	return err
 }
 
 func onlyLocations(all []fleet.Instance, names []string) []fleet.Instance {

@@ -33,6 +33,7 @@ type dryRunResult struct {
 	Bounds     []string        `json:"bounds"`          // when it may run, and what it may not touch
 	Seeds      []string        `json:"seeds,omitempty"` // that were drawn: another plan draws others
 	WorstCaseS float64         `json:"worst_case_s"`
+	Warnings   []string        `json:"warnings,omitempty"`
 }
 
 // plannedAction is one thing that the drill would do.
@@ -64,14 +65,10 @@ func (a *app) dryRun(ctx context.Context, s *scenarios.Scenario, drawn []string)
 	if err != nil {
 		return err
 	}
-	plan, err := s.Plan(instances)
-	if err == nil {
-		err = a.supported(ctx, plan, instances)
-	}
+	plan, err := a.plan(ctx, s, instances)
 	if err != nil {
-		return exitWith(exitRefused, err)
+		return err
 	}
-	plan.Fleet = a.Config.Fleets[s.Fleet].words()
 	r, err := describePlan(plan, a.Config.Safety.bounds(), drawn)
 	if err != nil {
 		return err
@@ -81,6 +78,19 @@ func (a *app) dryRun(ctx context.Context, s *scenarios.Scenario, drawn []string)
 	}
 	_, err = fmt.Fprintf(a.Stdout, "DRY RUN  %s: %s\nNothing was touched.\n\n%s", r.Scenario, r.Title, r.text())
 	return err
+}
+
+// plan is what the drill would do with these instances, all of which the fleet can undo.
+func (a *app) plan(ctx context.Context, s *scenarios.Scenario, instances []fleet.Instance) (*scenarios.Plan, error) {
+	plan, err := s.Plan(instances)
+	if err == nil {
+		err = a.supported(ctx, plan, instances)
+	}
+	if err != nil {
+		return nil, exitWith(exitRefused, err)
+	}
+	plan.Fleet = a.Config.Fleets[s.Fleet].words()
+	return plan, nil
 }
 
 // supported asks the driver whether it could undo each fault, which touches nothing. Of a lab that is not there, what no lab can is known.
@@ -138,6 +148,9 @@ func describePlan(plan *scenarios.Plan, general scenarios.Bounds, drawn []string
 	}
 	for _, g := range s.Guardrails {
 		r.Guardrails = append(r.Guardrails, guardrail(g))
+		if g.Drill != nil && plan.Worst > g.Drill.GT.D() {
+			r.Warnings = append(r.Warnings, fmt.Sprintf("the worst case is longer than guardrail %s allows, %s: it may abort a drill that goes well", g.Name, g.Drill.GT))
+		}
 	}
 	for _, name := range drawn {
 		r.Seeds = append(r.Seeds, fmt.Sprintf("targets.%s.pick.seed: %d", name, s.Targets[name].Pick.Seed))
@@ -256,6 +269,9 @@ func (r *dryRunResult) text() string {
 		}
 	}
 	fmt.Fprintf(&b, "\n%-10s %s, from the baseline to settled\n", "worst case", time.Duration(r.WorstCaseS*float64(time.Second)))
+	for _, warning := range r.Warnings {
+		fmt.Fprintf(&b, "%-10s %s\n", "warning", wrapped(warning, 11, 69))
+	}
 	fmt.Fprintf(&b, "plan sha256 %s\n", r.PlanSHA256)
 	return b.String()
 }

@@ -39,7 +39,7 @@ A run that was killed has no report: revert writes it, if no other run has begun
 
 func runDrillRevert(ctx context.Context, a *app, run string) error {
 	if run == "" {
-		if err := a.awaitGuard(ctx); err != nil {
+		if err := a.awaitGuards(ctx); err != nil {
 			return err
 		}
 	}
@@ -82,15 +82,26 @@ func runDrillRevert(ctx context.Context, a *app, run string) error {
 // guardPatience is how long a guard may take that is reverting already.
 const guardPatience = 2 * time.Minute
 
-// awaitGuard waits for a guard that is at work, and refuses if a drill is.
-func (a *app) awaitGuard(ctx context.Context) error {
+// awaitGuards waits for all guards that are at work, and refuses if a drill is, unless that keeps its evidence elsewhere.
+func (a *app) awaitGuards(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, guardPatience)
 	defer cancel()
+	for _, evidence := range a.evidences() {
+		if err := a.awaitGuard(ctx, evidence); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *app) awaitGuard(ctx context.Context, evidence string) error {
 	for told := ""; ; {
-		who, err := drills.AtWork(a.Config.Evidence)
+		who, err := drills.AtWork(evidence)
 		switch {
 		case err != nil || who == "":
 			return err
+		case !strings.HasPrefix(who, "the guard of ") && evidence != a.Config.Evidence:
+			return nil
 		case !strings.HasPrefix(who, "the guard of "):
 			return withHint(exitWith(exitRefused, fmt.Errorf("%s is at work", who)), "interrupt it, and it reverts by itself; or 'gwdr drill abort'")
 		case who != told:
@@ -101,7 +112,7 @@ func (a *app) awaitGuard(ctx context.Context) error {
 		case <-time.After(abortEvery):
 		case <-ctx.Done():
 			return withHint(exitWith(exitRefused, fmt.Errorf("%s is still at work: %w", who, ctx.Err())),
-				"what it says is in %s of the run, in %s", drills.GuardFile, a.Config.Evidence)
+				"what it says is in %s of the run, in %s", drills.GuardFile, evidence)
 		}
 	}
 }

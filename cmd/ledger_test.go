@@ -42,7 +42,7 @@ func oneRegion(t *testing.T) *ledgerAdmin {
 	client := &native.Client{URL: control.URL, HTTP: control.Client()}
 	ctx, cancel := context.WithCancel(context.Background())
 	var following sync.WaitGroup
-	following.Go(func() { data.Follow(ctx, &native.Follower{Client: *client}) })
+	following.Go(func() { data.Follow(ctx, client) })
 	t.Cleanup(func() {
 		cancel()
 		following.Wait()

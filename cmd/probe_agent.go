@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gwdr/internal/certs"
 	"gwdr/probes/vantage"
 )
 
@@ -133,9 +133,10 @@ func runProbeAgent(ctx context.Context, a *app, o agentOptions) error {
 	}
 	a.warnReadable(o.TokenFile)
 	a.warnReadable(o.Key)
+	var set *certs.Set
 	if o.Cert != "" {
-		if _, err := tls.LoadX509KeyPair(o.Cert, o.Key); err != nil {
-			return usageError(fmt.Errorf("read certificate: %w", err))
+		if set, err = certs.Load([]certs.Pair{{Cert: o.Cert, Key: o.Key}}, a.Log); err != nil {
+			return usageError(err)
 		}
 	}
 	control, err := startControl("")
@@ -152,9 +153,10 @@ func runProbeAgent(ctx context.Context, a *app, o agentOptions) error {
 	}
 	agent := &vantage.Agent{Token: token, Tool: "gwdr " + version(), Control: control.url, Lease: o.Lease, MaxRate: o.MaxRate,
 		MaxFor: o.MaxFor, Allow: o.Allow, Log: a.Log}
-	server := &listener{socket: socket, cert: o.Cert, key: o.Key, Server: &http.Server{
+	server := &listener{socket: socket, certs: set, Server: &http.Server{
 		Handler: agent.Handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(a.Log.Handler(), slog.LevelDebug)}}
+	server.gate = newGate(socket, server.Server)
 	return a.serveAgent(ctx, agent, server, o.ReadyFile)
 }
 
@@ -163,8 +165,7 @@ func (a *app) serveAgent(ctx context.Context, agent *vantage.Agent, server *list
 	failed := make(chan error, 1)
 	go func() { failed <- server.run() }()
 	address := server.socket.Addr().String()
-	scheme := map[bool]string{true: "https", false: "http"}[server.cert != ""]
-	a.progress("probe agent on %s://%s", scheme, address)
+	a.progress("probe agent on %s", server.url())
 	err := writeReady(readyFile, struct {
 		Listen string `json:"listen"`
 		PID    int    `json:"pid"`

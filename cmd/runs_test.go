@@ -73,6 +73,7 @@ func TestKilledRun(t *testing.T) {
 			"hint: 'gwdr drill revert 20261121T024601Z-region-loss-a1b2' writes its report"}},
 		{8, "report verify 1", []string{"INCOMPLETE  ", "there is no manifest.json"}},
 		{0, "drill revert 1", []string{"clean: 20261121T024601Z-region-loss-a1b2"}},
+		{0, "drill list", []string{"1    2026-11-21 02:46:01  killed, reverted  20261121T024601Z-region-loss-a1b2\n"}},
 		{0, "report 1", []string{"ERROR  region-loss"}},
 		{0, "report verify 2026", []string{"VERIFIED  "}},
 		{0, "drill show 1", []string{"the record has no end"}},

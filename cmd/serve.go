@@ -31,12 +31,17 @@ type serveOptions struct {
 	control, controlTokenFile  string
 	instance, region           string
 	tokenFile, tlsCert, tlsKey string
+	listenCerts, listenKeys    []string
+	trusted                    []string
+	accessLog                  string
+	auditLog                   string
 	peers                      []string
 	replication                string
 	lead                       bool
 	readyFile                  string
 	exitOnEOF                  bool
-	drain                      time.Duration
+	supervise, inherited       int
+	notice, drain              time.Duration
 	backup                     fromBackup
 	place                      storePlace
 	upstreamsAt                string
@@ -82,7 +87,9 @@ GET /v1 of the admin API lists its endpoints; docs/admin-api.md describes them.`
   curl -X POST 127.0.0.1:8081/v1/keys -d '{}'
   curl 127.0.0.1:8080/ -H 'Authorization: Bearer gwk_...'`,
 		Args: o.backup.arguments,
-		RunE: func(cmd *cobra.Command, _ []string) error { return runServe(cmd.Context(), a, o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runServe(cmd.Context(), a, o, flagsOf(cmd.Flags(), ownByWorkers))
+		},
 	}
 	o.addFlags(cmd)
 	o.place.addFlags(cmd)
@@ -101,24 +108,35 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.instance, "instance", "", "`name` of this instance, sent as X-Gwdr-Instance")
 	f.StringVar(&o.region, "region", "", "`name` of the region, sent as X-Gwdr-Region")
 	f.StringVar(&o.tokenFile, "token-file", "", "`file` with the admin API's tokens, one role:token a line; roles: admin, operator, viewer, backup, replica")
+	f.StringVar(&o.auditLog, "audit-log", "", "`file` to append each change of the configuration to, as a line of JSON (default: the log)")
 	f.StringVar(&o.tlsCert, "tls-cert", "", "`file` with the admin API's certificate chain (PEM)")
 	f.StringVar(&o.tlsKey, "tls-key", "", "`file` with the certificate's key (PEM)")
+	f.StringArrayVar(&o.listenCerts, "listen-cert", nil, "`file` with a certificate chain (PEM) of the data plane; repeatable, the first is for unknown hosts")
+	f.StringArrayVar(&o.listenKeys, "listen-key", nil, "`file` with the key (PEM) of a --listen-cert, in their order")
+	f.StringArrayVar(&o.trusted, "trust-proxy", nil, "`address` or network (10.0.0.0/8) of proxies in front that say truly whom they ask for; repeatable")
+	f.StringVar(&o.accessLog, "access-log", "", "`file` for a line of JSON for each request, or - for standard output")
 	f.StringArrayVar(&o.peers, "peer", nil, "`URL` of another region's control plane; repeatable")
 	f.StringVar(&o.replication, "replication", replicationNone, "`kind` of replication between regions: none, async or sync")
 	f.BoolVar(&o.lead, "leader", false, "lead if the store is new and no peer has led or followed yet (always so without replication)")
 	f.StringVar(&o.readyFile, "ready-file", "", "`file` to write {\"listen\",\"admin\",\"pid\"} to once everything is served")
 	f.BoolVar(&o.exitOnEOF, "exit-on-stdin-eof", false, "stop when stdin ends: with the process that started this one")
+	f.IntVar(&o.supervise, "supervise", 0, "serve by so many `workers`, which are started again when they crash; SIGHUP puts new ones in their place")
+	f.IntVar(&o.inherited, "listen-fd", 0, "`descriptor` of the socket of --listen: of a worker")
+	_ = f.MarkHidden("listen-fd")
 	f.StringVar(&o.upstreamsAt, "upstreams-at", "", "reach every upstream at this `address` (host:port) instead, unencrypted and without health checks: for rehearsals")
 	f.StringVar(&o.clockFile, "clock-file", "", "`file` that says by how much the clock for keys is wrong, such as 5m or -1h: for drills")
 	_ = f.MarkHidden("clock-file")
+	f.DurationVar(&o.notice, "drain-notice", 0, "how long a stop serves on while readiness fails already, so that balancers go elsewhere")
 	f.DurationVar(&o.drain, "drain", 5*time.Second, "how long a stop waits for requests under way")
 }
 
-func runServe(ctx context.Context, a *app, o *serveOptions) error {
+// runServe serves until ctx ends. The flags are those of workers, if there are to be any.
+func runServe(ctx context.Context, a *app, o *serveOptions, flags []string) error {
 	if err := o.check(); err != nil {
 		return usageError(err)
 	}
-	for _, file := range []string{o.tokenFile, o.controlTokenFile, o.tlsKey, o.place.etcdKey, o.place.passwordFile, o.place.cluster.Key} {
+	secrets := []string{o.tokenFile, o.controlTokenFile, o.tlsKey, o.place.etcdKey, o.place.passwordFile, o.place.cluster.Key}
+	for _, file := range append(secrets, o.listenKeys...) {
 		a.warnReadable(file)
 	}
 	if o.data == "" {
@@ -134,6 +152,9 @@ func runServe(ctx context.Context, a *app, o *serveOptions) error {
 			_, _ = io.Copy(io.Discard, a.Stdin) // an error is an end too
 			cancel()
 		}()
+	}
+	if o.supervise > 0 {
+		return runSupervised(ctx, a, o, flags)
 	}
 	in := &instance{app: a, options: o}
 	err := in.open(ctx)
@@ -154,10 +175,10 @@ func (o *serveOptions) check() error {
 		return errors.New("--control is for --role data: other roles have a store of their own")
 	case o.role == roleData && (len(o.peers) > 0 || o.replication != replicationNone || o.lead):
 		return errors.New("--peer, --replication and --leader are for control planes")
+	case o.role == roleData && o.auditLog != "":
+		return errors.New("--audit-log is for control planes")
 	case len(o.peers) > 0 && o.replication != replicationAsync:
 		return errors.New("--peer needs --replication async")
-	case (o.tlsCert == "") != (o.tlsKey == ""):
-		return errors.New("--tls-cert and --tls-key go together")
 	case o.upstreamsAt != "" && !o.proxies():
 		return errors.New("--upstreams-at is for data planes")
 	case o.upstreamsAt != "" && !isAddress(o.upstreamsAt):
@@ -167,7 +188,7 @@ func (o *serveOptions) check() error {
 	case !isLoopback(o.admin) && (o.tokenFile == "" || o.tlsCert == ""):
 		return fmt.Errorf("--admin %s is reachable from other machines: that needs --token-file, --tls-cert and --tls-key", o.admin)
 	}
-	return errors.Join(o.checkBackup(), o.checkStore(), o.checkURLs())
+	return errors.Join(o.checkFront(), o.checkSupervise(), o.checkBackup(), o.checkStore(), o.checkURLs())
 }
 
 // checkURLs refuses what is no address of a control plane. One that can never be reached would not be noticed: a leader

@@ -11,10 +11,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gwdr/gateway"
-	"gwdr/gateway/native"
 	"gwdr/gateway/proxy"
 	"gwdr/gateway/replica"
 	"gwdr/gateway/store"
+	"gwdr/internal/telemetry"
 )
 
 // instance is one running gwdr serve.
@@ -23,12 +23,15 @@ type instance struct {
 	options *serveOptions
 
 	metrics *prometheus.Registry
-	store   *store.Store     // nil on a data plane
-	replica *replica.Replica // nil without replication
-	proxy   *proxy.Gateway   // nil on a control plane
-	source  proxy.Source     // what proxy follows; nil: nothing
-	lock    *os.File         // holds the data directory; nil on a control plane, whose store does
-	standby *standby         // nil unless it serves from a backup
+	store   *store.Store        // nil on a data plane
+	replica *replica.Replica    // nil without replication
+	proxy   *proxy.Gateway      // nil on a control plane
+	source  proxy.Source        // what proxy follows; nil: nothing
+	lock    *os.File            // holds the data directory; nil on a control plane, whose store does
+	traces  *telemetry.Requests // nil: nobody wants them
+	access  *os.File            // nil without a file for the access log
+	standby *standby            // nil unless it serves from a backup
+	audit   *os.File            // of --audit-log; nil: none
 
 	background context.Context // ends when the instance stops serving
 }
@@ -109,6 +112,13 @@ func (in *instance) measureControl(st *store.Store) {
 		}
 		return 0
 	})
+	if _, quota := st.Size(); quota > 0 {
+		gauge("gwdr_control_store_bytes", "What entities and history take.", func() float64 {
+			used, _ := st.Size()
+			return float64(used)
+		})
+		gauge("gwdr_control_store_quota_bytes", "What entities and history may take.", func() float64 { return float64(quota) })
+	}
 	gauge("gwdr_control_epoch", "Epoch of the leadership.", func() float64 { return float64(st.Role().Epoch) })
 	gauge("gwdr_control_applied_revision", "Newest revision of the leader that is applied here.", func() float64 {
 		return float64(st.Origin().Revision)
@@ -125,9 +135,7 @@ func (in *instance) openData() (err error) {
 			return inUse(err)
 		}
 	}
-	in.proxy, err = proxy.New(proxy.Options{Instance: o.instance, Region: o.region, LastGood: in.lastGood(),
-		UpstreamsAt: o.upstreamsAt, Metrics: in.metrics, Log: in.Log, Now: o.clock()})
-	if err != nil {
+	if err = in.openProxy(); err != nil {
 		return err
 	}
 	if in.store != nil {
@@ -137,7 +145,7 @@ func (in *instance) openData() (err error) {
 		if err != nil {
 			return err
 		}
-		in.source = &native.Follower{Client: client}
+		in.source = &client
 	}
 	err = in.proxy.LoadLastGood()
 	switch {
@@ -181,6 +189,7 @@ func (in *instance) serve(ctx context.Context) error {
 	}
 	select {
 	case <-ctx.Done():
+		err = in.giveNotice(failed)
 	case err = <-failed:
 	case <-in.stopped():
 		err = errors.New("store stopped by itself")
@@ -210,8 +219,15 @@ func (in *instance) close() error {
 	if in.store != nil {
 		errs = append(errs, in.store.Close())
 	}
+	in.endTraces()
+	if in.access != nil {
+		errs = append(errs, in.access.Close())
+	}
 	if in.lock != nil {
 		errs = append(errs, in.lock.Close())
+	}
+	if in.audit != nil {
+		errs = append(errs, in.audit.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -239,4 +255,9 @@ func (s ownStore) State(ctx context.Context) (gateway.Header, *gateway.State, er
 		return gateway.Header{}, nil, err
 	}
 	return s.Store.State(ctx)
+}
+
+// Follow implements proxy.Source.
+func (s ownStore) Follow(ctx context.Context, store string, from int64, each func(gateway.Batch) error) error {
+	return s.Watch(ctx, store, from, each)
 }

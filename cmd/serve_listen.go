@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,21 +14,40 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"gwdr/gateway/admin"
+	"gwdr/gateway/proxy"
+	"gwdr/internal/certs"
 )
 
 // listener is an http.Server on its socket.
 type listener struct {
 	*http.Server
-	socket    net.Listener
-	cert, key string // PEM files; empty: no TLS
+	socket net.Listener
+	gate   *gate      // of socket
+	certs  *certs.Set // nil: no TLS
+	guard  bool       // requests whose framing is ambiguous are refused
 }
+
+func (l *listener) scheme() string {
+	if l.certs != nil {
+		return "https"
+	}
+	return "http"
+}
+
+func (l *listener) url() string { return l.scheme() + "://" + l.socket.Addr().String() }
 
 func (l *listener) run() error {
 	var err error
-	if l.cert != "" {
-		err = l.ServeTLS(l.socket, l.cert, l.key)
-	} else {
-		err = l.Serve(l.socket)
+	switch {
+	case l.certs == nil && l.guard:
+		err = l.Serve(proxy.Guard(l.Server, l.gate))
+	case l.guard:
+		err = l.Serve(proxy.GuardTLS(l.Server, l.gate, l.certs.Config()))
+	case l.certs != nil:
+		l.TLSConfig = l.certs.Config()
+		err = l.ServeTLS(l.gate, "", "")
+	default:
+		err = l.Serve(l.gate)
 	}
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
@@ -44,7 +62,11 @@ func (in *instance) listen(stopping <-chan struct{}) ([]*listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	api := &admin.Server{Instance: o.instance, Region: o.region, Role: o.role, Store: in.store, Tokens: tokens, Stopping: stopping, Log: in.Log,
+	audit, err := in.openAudit()
+	if err != nil {
+		return nil, err
+	}
+	api := &admin.Server{Instance: o.instance, Region: o.region, Role: o.role, Store: in.store, Tokens: tokens, Stopping: stopping, Log: in.Log, Audit: audit,
 		Metrics: promhttp.HandlerFor(prometheus.Gatherers{in.metrics, prometheus.DefaultGatherer}, promhttp.HandlerOpts{})}
 	if in.proxy != nil {
 		api.Data = dataPlane{in.proxy}
@@ -56,37 +78,63 @@ func (in *instance) listen(stopping <-chan struct{}) ([]*listener, error) {
 		in.standby.api = &standbyAPI{server: api}
 		handler = in.standby.api
 	}
-	first, err := in.bind(o.admin, "--admin", handler)
+	first, err := in.bind(o.admin, "--admin", handler, o.adminPairs())
 	if err != nil {
 		return nil, err
 	}
-	first.cert, first.key = o.tlsCert, o.tlsKey
 	if in.proxy == nil {
 		return []*listener{first}, nil
 	}
-	second, err := in.bind(o.listen, "--listen", in.proxy)
+	second, err := in.bind(o.listen, "--listen", in.proxy, o.listenPairs())
 	if err != nil {
 		return nil, errors.Join(err, first.socket.Close())
 	}
-	api.Listen = "http://" + second.socket.Addr().String() // nobody is served yet
+	if second.certs == nil { // who speaks HTTP/2 from the first byte on, as gRPC does
+		second.Protocols = new(http.Protocols)
+		second.Protocols.SetHTTP1(true)
+		second.Protocols.SetUnencryptedHTTP2(true)
+	}
+	second.guard = true
+	api.Listen = second.url() // nobody is served yet
 	if in.standby != nil {
 		in.standby.api.become(in.standby, nil)
 	}
 	return []*listener{first, second}, nil
 }
 
-func (in *instance) bind(address, flag string, handler http.Handler) (*listener, error) {
-	socket, err := net.Listen("tcp", address)
+// bind opens a socket, of TLS if there are certificates.
+func (in *instance) bind(address, flag string, handler http.Handler, pairs []certs.Pair) (*listener, error) {
+	var set *certs.Set
+	if len(pairs) > 0 {
+		var err error
+		if set, err = certs.Load(pairs, in.Log); err != nil {
+			return nil, fmt.Errorf("%s: %w", flag, err)
+		}
+		in.measureCertificates(flag, set)
+	}
+	socket, err := in.socket(address, flag)
 	if err != nil {
 		return nil, withHint(fmt.Errorf("open socket: %w", err), "choose another address by %s", flag)
 	}
-	return &listener{socket: socket, Server: &http.Server{
+	l := &listener{socket: socket, certs: set, Server: &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(in.Log.Handler(), slog.LevelDebug),
-	}}, nil
+	}}
+	l.gate = newGate(socket, l.Server)
+	return l, nil
+}
+
+// socket opens one, or takes that of --listen from the supervisor.
+func (in *instance) socket(address, flag string) (net.Listener, error) {
+	if fd := in.options.inherited; fd != 0 && flag == "--listen" {
+		file := os.NewFile(uintptr(fd), flag)
+		defer file.Close()
+		return net.FileListener(file)
+	}
+	return net.Listen("tcp", address)
 }
 
 // announce tells people and --ready-file where everything is served.
@@ -98,9 +146,9 @@ func (in *instance) announce(servers []*listener) error {
 	}{Admin: servers[0].socket.Addr().String(), PID: os.Getpid()}
 	if len(servers) > 1 {
 		ready.Listen = servers[1].socket.Addr().String()
-		in.progress("serving on http://%s", ready.Listen)
+		in.progress("serving on %s", servers[1].url())
 	}
-	in.progress("admin API on http://%s", ready.Admin)
+	in.progress("admin API on %s", servers[0].url())
 	return writeReady(in.options.readyFile, ready)
 }
 
@@ -122,18 +170,16 @@ func writeReady(file string, ready any) error {
 	return nil
 }
 
-// drain takes no new requests and waits for those under way, the data plane's first.
-func (in *instance) drain(servers []*listener) error {
-	ctx, cancel := context.WithTimeout(context.Background(), in.options.drain)
-	defer cancel()
-	var errs []error
-	for i := len(servers) - 1; i >= 0; i-- {
-		err := servers[i].Shutdown(ctx)
-		if errors.Is(err, context.DeadlineExceeded) {
-			in.Log.Warn("requests under way were cut off", "address", servers[i].socket.Addr().String(), "after", in.options.drain)
-			err = servers[i].Close()
-		}
-		errs = append(errs, err)
+// giveNotice has readiness fail before anything stops to listen, and serves on for as long as balancers are given to see it.
+func (in *instance) giveNotice(failed <-chan error) error {
+	if in.proxy == nil {
+		return nil
 	}
-	return errors.Join(errs...)
+	in.proxy.Drain()
+	select {
+	case <-time.After(in.options.notice):
+		return nil
+	case err := <-failed:
+		return err
+	}
 }

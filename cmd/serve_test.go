@@ -88,8 +88,11 @@ func (s *served) end() {
 
 func homeIn(dir string) func(string) string {
 	return func(name string) string {
-		if name == "HOME" {
+		switch {
+		case name == "HOME":
 			return dir
+		case strings.HasPrefix(name, "OTEL_"): // the exporter reads these by itself
+			return os.Getenv(name)
 		}
 		return ""
 	}
@@ -235,6 +238,24 @@ func TestServeControlAndData(t *testing.T) {
 	}
 }
 
+// TestReadinessFailsFirst: a stop serves on for its notice, while both planes say that they are not ready.
+func TestReadinessFailsFirst(t *testing.T) {
+	s := serveUntilEnd(t, t.TempDir(), "--drain-notice", "3s")
+	fillGateway(t, s.client(""))
+	eventuallyServed(t, "the route", func() bool { return s.status("/open") == 200 })
+	s.stdin.Close()
+	eventuallyServed(t, "not ready", func() bool { return s.status("/.gwdr/ready") == 503 })
+	resp, err := http.Get("http://" + s.Admin + "/ready")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if a, b := s.status("/open"), s.status("/.gwdr/health"); resp.StatusCode != 503 || a != 200 || b != 200 {
+		t.Errorf("admin API ready %d, a request %d, healthy %d", resp.StatusCode, a, b)
+	}
+	s.end()
+}
+
 // serveFails runs gwdr and returns what it says on stderr.
 func serveFails(t *testing.T, want int, args ...string) string {
 	t.Helper()
@@ -265,6 +286,7 @@ func TestServeRefuses(t *testing.T) {
 		{exitUsage, "none of none, async", []string{"--replication", "sync"}},
 		{exitUsage, "--control is for", []string{"--control", "http://x"}},
 		{exitUsage, "for control planes", []string{"--role", "data", "--peer", "http://x"}},
+		{exitUsage, "--audit-log is for control planes", []string{"--role", "data", "--audit-log", "x"}},
 		{exitUsage, "is for data planes", []string{"--role", "control", "--upstreams-at", "127.0.0.1:9"}},
 		{exitUsage, "not of the form host:port", []string{"--upstreams-at", "nowhere"}},
 		{exitUsage, "needs --replication", []string{"--peer", "http://x"}},
@@ -276,6 +298,7 @@ func TestServeRefuses(t *testing.T) {
 		{exitUsage, "unknown flag", []string{"--nonsense"}},
 		{exitUsage, "line 1", []string{"--token-file", bad}},
 		{exitError, "no such file", []string{"--token-file", filepath.Join(dir, "none")}},
+		{exitError, "open audit log", []string{"--audit-log", filepath.Join(dir, "none", "audit")}},
 		{exitError, "choose another address by --admin", []string{"--admin", busy.Addr().String()}},
 		{exitError, "choose another address by --listen", []string{"--admin", "127.0.0.1:0", "--listen", busy.Addr().String()}},
 		{exitError, "name a control plane by --control", []string{"--role", "data"}},

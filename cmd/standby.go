@@ -12,7 +12,6 @@ import (
 
 	"gwdr/gateway"
 	"gwdr/gateway/admin"
-	"gwdr/gateway/proxy"
 	"gwdr/gateway/store"
 	"gwdr/restore"
 )
@@ -49,8 +48,7 @@ func (in *instance) openStandby(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	in.proxy, err = proxy.New(proxy.Options{Instance: o.instance, Region: o.region, LastGood: in.lastGood(), UpstreamsAt: o.upstreamsAt, Metrics: in.metrics, Log: in.Log})
-	if err != nil {
+	if err = in.openProxy(); err != nil {
 		return err
 	}
 	if _, err := os.Stat(in.lastGood()); err == nil {

@@ -63,7 +63,7 @@ func (s *standbyAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // become makes the API that of the store, or without one that of the standby.
 func (s *standbyAPI) become(b *standby, st *store.Store) {
 	server := &admin.Server{Instance: s.server.Instance, Region: s.server.Region, Role: s.server.Role, Listen: s.server.Listen, Store: st,
-		Data: s.server.Data, Tokens: s.server.Tokens, Metrics: s.server.Metrics, Stopping: s.server.Stopping, Log: s.server.Log}
+		Data: s.server.Data, Tokens: s.server.Tokens, Metrics: s.server.Metrics, Stopping: s.server.Stopping, Log: s.server.Log, Audit: s.server.Audit}
 	if st == nil {
 		server.Standby = b
 	}

@@ -141,7 +141,7 @@ func (d *drill) endFault(ctx context.Context, u fleet.Undo) error {
 	}
 	d.patrol.letGo(u)
 	fact := faultFact{ID: u.Fault.ID, Kind: u.Fault.Kind, Targets: u.Targets, Began: d.offset()}
-	err := revertOne(ctx, d.Fleet, u, d.Patience)
+	err := revertOne(ctx, d.Fleet, u, d.Patience, d.caution)
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -218,7 +218,7 @@ func (r *Reverter) Watch(ctx context.Context, in io.Reader, out io.Writer, dir s
 // those who come later.
 func (r *Reverter) takeOver(ctx context.Context, dir, why string) (*Reverted, error) {
 	r.Log.Warn("guard reverts", "run", filepath.Base(dir), "why", why)
-	if l, err := takeLock(filepath.Dir(dir), "the guard of "+filepath.Base(dir)); err == nil {
+	if l, err := takeLock(filepath.Dir(dir), guardHolder(filepath.Base(dir))); err == nil {
 		defer l.release()
 	}
 	return r.revert(ctx, dir, "guard")

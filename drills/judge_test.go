@@ -213,6 +213,13 @@ func TestJudge(t *testing.T) {
 		"guardrail": {func(_ *scenarios.Scenario, f *Facts) { f.Aborts = []AbortFact{{AbortGuardrail, "survivor is down"}} },
 			Aborted, "survivor is down", false},
 		"inject": {func(_ *scenarios.Scenario, f *Facts) { f.Aborts = []AbortFact{{AbortInject, "no permission"}} }, Errored, "no permission", false},
+		"refused": {func(_ *scenarios.Scenario, f *Facts) {
+			f.Faults, f.Aborts = nil, []AbortFact{{AbortRefused, "us-east-1 is not running"}}
+		},
+			Refused, "not running", false},
+		"refused, by an older build": {func(_ *scenarios.Scenario, f *Facts) {
+			f.Faults, f.Aborts, f.Definitions = nil, []AbortFact{{AbortRefused, "us-east-1 is not running"}}, 5
+		}, Errored, "not running", false},
 		"deadline though all is well": {func(_ *scenarios.Scenario, f *Facts) { f.Aborts = []AbortFact{{AbortDeadline, "promote was not due"}} },
 			Inconclusive, "promote was not due", false},
 		"not reverted": {func(_ *scenarios.Scenario, f *Facts) { f.Faults[0].Reverted = false }, Pass, "", true},

@@ -37,6 +37,14 @@ func drillHolder(scenario string) string { return "another drill (" + scenario +
 // ErrLocked is wrapped, besides ErrRefused, by the errors of a drill that finds another at work.
 var ErrLocked = errors.New("directory is in use")
 
+// ErrGuard is wrapped, besides ErrLocked, if it is the guard of a drill that is at work: it reverts what that has left behind.
+var ErrGuard = errors.New("a guard reverts")
+
+// guardHolder names the guard of a run for those who find its lock.
+func guardHolder(run string) string { return guardOf + run }
+
+const guardOf = "the guard of "
+
 // lockPatience is how long a lock is waited for: those who only look hold it for a moment.
 const lockPatience = time.Second
 
@@ -75,12 +83,23 @@ func openLock(evidence string, how int) (*lock, error) {
 	case err == nil:
 		return &lock{f}, nil
 	case errors.Is(err, unix.EWOULDBLOCK):
-		err = fmt.Errorf("%w by %s", ErrLocked, readHolder(f))
+		err = &lockedError{readHolder(f)}
 	default:
 		err = fmt.Errorf("lock directory: %w", err)
 	}
 	f.Close()
 	return nil, err
+}
+
+// lockedError says who has the lock.
+type lockedError struct{ holder string }
+
+// Error names the holder.
+func (e *lockedError) Error() string { return ErrLocked.Error() + " by " + e.holder }
+
+// Is makes it ErrLocked, and ErrGuard if a guard has the lock.
+func (e *lockedError) Is(target error) bool {
+	return target == ErrLocked || target == ErrGuard && strings.HasPrefix(e.holder, guardOf)
 }
 
 func (l *lock) release() error { return l.file.Close() }

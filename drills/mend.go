@@ -34,7 +34,7 @@ func (d *drill) aborting(ctx context.Context, err error) {
 func (d *drill) revert(ctx context.Context) bool {
 	for _, u := range slices.Backward(d.faults.pending()) {
 		fact := faultFact{ID: u.Fault.ID, Kind: u.Fault.Kind, Targets: u.Targets}
-		if err := revertOne(ctx, d.Fleet, u, d.Patience); err != nil {
+		if err := revertOne(ctx, d.Fleet, u, d.Patience, d.caution); err != nil {
 			fact.Error = err.Error()
 		}
 		d.noteReverted(ctx, u, fact)
@@ -42,14 +42,20 @@ func (d *drill) revert(ctx context.Context) bool {
 	return len(d.faults.pending()) == 0
 }
 
-// settle waits until the steady state is back: all instances run, all regions agree, and no series is affected.
-func (d *drill) settle(ctx context.Context) {
+// settle waits until the steady state is back: all instances run, all regions agree, and no series is affected. Of a fleet that is gone
+// none ever does.
+func (d *drill) settle(ctx context.Context) error {
+	waiting, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
 	convergence := newConvergence(d.offset())
 	d.meter.quiesce()
 	since := d.offset()
-	err := poll(ctx, d.Scenario.Revert.Settle.D(), askEvery, func(ctx context.Context) error {
+	err := poll(waiting, d.Scenario.Revert.Settle.D(), askEvery, func(ctx context.Context) error {
 		asked := d.offset()
 		err := d.inOrder(ctx)
+		if errors.Is(err, ErrFleetGone) {
+			giveUp(err)
+		}
 		convergence.saw(err == nil, asked, d.offset())
 		if err != nil {
 			return err
@@ -64,6 +70,7 @@ func (d *drill) settle(ctx context.Context) {
 		fact.Detail = err.Error()
 	}
 	d.note(entrySettled, fact)
+	return err
 }
 
 // failBack makes the region lead again that led before the drill, and settles once more: what comes later finds everything
@@ -103,5 +110,8 @@ func (d *drill) scan(ctx context.Context) {
 // warn tells people of what does not stop the drill.
 func (d *drill) warn(text string) {
 	d.Log.Warn(text)
-	d.screens.tell(Event{At: d.offset(), Warning: text})
+	d.caution(text)
 }
+
+// caution tells the screens only: it may yet be mended.
+func (d *drill) caution(text string) { d.screens.tell(Event{At: d.offset(), Warning: text}) }

@@ -127,6 +127,9 @@ func TestBoundsRefuse(t *testing.T) { // on Saturday, January 1, 2000, at midnig
 				if !errors.Is(err, ErrRefused) || !strings.Contains(err.Error(), test.text) {
 					t.Errorf("got %v, want %q", err, test.text)
 				}
+				if announced := slices.Contains(phases(r), Announced); announced && name == "not approved" {
+					t.Error("announced")
+				}
 				if slices.Contains(phases(r), Baseline) || len(l.world.calls) > 0 {
 					t.Errorf("phases %v, calls %v", phases(r), l.world.calls)
 				}

@@ -55,8 +55,8 @@ func AtWork(evidence string) (string, error) {
 		return "", nil
 	}
 	l, err := openLock(evidence, unix.LOCK_SH)
-	if errors.Is(err, ErrLocked) {
-		return strings.TrimPrefix(err.Error(), ErrLocked.Error()+" by "), nil
+	if locked, ok := errors.AsType[*lockedError](err); ok {
+		return locked.holder, nil
 	} else if err != nil {
 		return "", err
 	}

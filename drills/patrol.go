@@ -2,6 +2,7 @@ package drills
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -190,6 +191,8 @@ func (p *patrol) renew(ctx context.Context, l *lease, length time.Duration) erro
 	case err == nil:
 		p.extend(l, began.Add(length))
 	case ctx.Err() == context.Canceled, p.ended(l): // in the middle of it
+	case errors.Is(err, ErrFleetGone):
+		return abortf(AbortLease, "fault %s is not in effect any more: %v", l.undo.Fault.ID, err)
 	case p.lost(l):
 		return abortf(AbortLease, "the lease of fault %s is lost: %v", l.undo.Fault.ID, err)
 	default:

@@ -27,7 +27,8 @@ const baselineGrace = 500 * time.Millisecond
 // minLocations is how many locations must hold a verified backup.
 const minLocations = 2
 
-// validate resolves the targets and journals the plan's hash: what was promised is fixed before anything happens.
+// validate resolves the targets and journals the plan's hash: what was promised is fixed before anything happens. Then it wants the
+// plan to be approved.
 func (d *drill) validate(ctx context.Context) error {
 	instances, err := d.Fleet.Instances(ctx)
 	if err != nil {
@@ -55,7 +56,10 @@ func (d *drill) validate(ctx context.Context) error {
 	for _, in := range d.plan.Injections {
 		fact.Targets[in.ID] = in.Targets
 	}
-	return d.note(entryPlan, fact)
+	if err := d.note(entryPlan, fact); err != nil || d.Approve == nil {
+		return err
+	}
+	return d.Approve(ctx, d.plan, d.hash)
 }
 
 // withinBounds holds the plan against what no drill may cross, now and until its end.
@@ -178,13 +182,8 @@ func (d *drill) toBreak() string {
 	return strings.Join(all, "; ")
 }
 
-// announce wants the plan to be approved, and somebody to be told. The preflight may have taken long: there must be time left.
+// announce wants somebody to be told. The preflight may have taken long: there must be time left.
 func (d *drill) announce(ctx context.Context) error {
-	if d.Approve != nil {
-		if err := d.Approve(ctx, d.plan, d.hash); err != nil {
-			return err
-		}
-	}
 	if err := d.withinBounds(nil); err != nil {
 		return err
 	}
@@ -214,8 +213,7 @@ func (d *drill) baseline(ctx context.Context) error {
 		if reason := d.meter.reason(); d.meter.steadyFor() > length+baselineGrace && !told[reason] {
 			told[reason] = true
 			left := d.Scenario.BaselineLimit() - d.meter.steadyFor()
-			d.screens.tell(Event{At: d.offset(),
-				Warning: fmt.Sprintf("baseline not steady yet: %s; waiting, at most %s", reason, left.Round(time.Second))})
+			d.caution(fmt.Sprintf("baseline not steady yet: %s; waiting, at most %s", reason, left.Round(time.Second)))
 		}
 		return fmt.Errorf("%w for %s: %s", ErrUnsteady, length, d.meter.complaint())
 	})

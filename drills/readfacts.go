@@ -1,6 +1,7 @@
 package drills
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -222,6 +223,7 @@ func gather[T any](e journal.Entry, all *[]T) error {
 }
 
 func (f *Facts) start(s startFact) {
+	f.ID = cmp.Or(s.ID, f.ID) // a copy of the evidence may be in a folder of any name
 	f.RunNo, f.Tool, f.Fleet, f.Evidence, f.Previous, f.Started = s.RunNo, s.Tool, s.Fleet, s.Evidence, s.Previous, s.T0
 	f.calibrated, f.Definitions = s.Calibration, s.Definitions
 }

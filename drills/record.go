@@ -3,10 +3,13 @@ package drills
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"gwdr/internal/journal"
 	"gwdr/probes"
@@ -65,6 +68,22 @@ func createRecord(r *Runner, t0 time.Time) (_ *record, err error) {
 	return rec, rec.note(entryStart, startFact{Schema: Schema, ID: run.ID, RunNo: run.No, Scenario: run.Scenario,
 		Fleet: r.Scenario.Fleet, Tool: r.Tool, Evidence: run.Dir, Previous: previous, Calibration: calibrated, Definitions: definitions,
 		T0: t0.UTC(), PID: os.Getpid()})
+}
+
+// Admit refuses a drill that would not begin in the evidence directory now, as somebody is at work there, or something forbids it: so
+// that nobody is asked in vain. The error wraps ErrRefused.
+func Admit(evidence string) error {
+	if _, err := os.Stat(evidence); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	l, err := openLock(evidence, unix.LOCK_SH)
+	if errors.Is(err, ErrLocked) {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	} else if err != nil {
+		return err
+	}
+	defer l.release()
+	return admit(evidence)
 }
 
 // admit refuses a drill while a STOP file or an orphan is there.

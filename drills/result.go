@@ -19,6 +19,7 @@ const (
 	Fail         Verdict = "fail"
 	Inconclusive Verdict = "inconclusive"
 	Aborted      Verdict = "aborted"
+	Refused      Verdict = "refused" // not ready, or not approved: nothing was injected
 	Errored      Verdict = "error"
 )
 

@@ -12,20 +12,14 @@ import (
 
 	"gwdr/fleet"
 	"gwdr/internal/journal"
-	"gwdr/scenarios"
 )
 
-// ErrFleetGone is returned by an Opener when the whole fleet is gone, and every fault with it.
+// ErrFleetGone is returned by an Opener when the whole fleet is gone, and every fault with it. The errors of a Fleet may wrap it: then
+// nobody waits for what cannot come back.
 var ErrFleetGone = errors.New("the fleet is gone, and its faults with it")
 
 // Opener opens the fleet that an undo record belongs to.
 type Opener func(ctx context.Context, u fleet.Undo) (fleet.Fleet, error)
-
-// Patience bounds how long a revert is tried.
-type Patience struct {
-	Total   time.Duration // 0 is scenarios.RevertLimit
-	Attempt time.Duration // 0 is 15 s
-}
 
 // Reverter reverts what runs that are not running any more have left behind.
 type Reverter struct {
@@ -140,7 +134,7 @@ func (p *replay) one(ctx context.Context, u fleet.Undo) error {
 	} else if err != nil {
 		return fmt.Errorf("revert fault %s: %w", u.Fault.ID, err)
 	}
-	return revertOne(ctx, f, u, p.Patience)
+	return revertOne(ctx, f, u, p.Patience, func(text string) { p.Log.Warn(text) })
 }
 
 // leftovers asks the fleets of all undo records.
@@ -162,30 +156,4 @@ func (p *replay) leftovers(ctx context.Context, undos []fleet.Undo) []string {
 	}
 	slices.Sort(ids)
 	return slices.Compact(ids)
-}
-
-// revertOne reverts one fault, again and again with back-off, until it is proven gone or patience ends.
-func revertOne(ctx context.Context, f fleet.Fleet, u fleet.Undo, p Patience) error {
-	total, attempt := p.Total, p.Attempt
-	if total == 0 {
-		total = scenarios.RevertLimit
-	}
-	if attempt == 0 {
-		attempt = 15 * time.Second
-	}
-	ctx, cancel := context.WithTimeout(ctx, total)
-	defer cancel()
-	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
-		try, cancelTry := context.WithTimeout(ctx, attempt)
-		err := f.Revert(try, u)
-		cancelTry()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("revert fault %s: %w", u.Fault.ID, err)
-		case <-time.After(pause):
-		}
-	}
 }

@@ -43,6 +43,17 @@ func broken(t *testing.T) (m *fleettest.Memory, dir string) {
 	return m, dir
 }
 
+// logged keeps the messages of a log.
+type logged []string
+
+func (l *logged) Enabled(context.Context, slog.Level) bool { return true }
+func (l *logged) Handle(_ context.Context, r slog.Record) error {
+	*l = append(*l, r.Message)
+	return nil
+}
+func (l *logged) WithAttrs([]slog.Attr) slog.Handler { return l }
+func (l *logged) WithGroup(string) slog.Handler      { return l }
+
 // TestReverterTriesAgain shows that a revert which fails three times is made all the same, in the order of the undo log from
 // its end; that one which never succeeds keeps none of the others from being reverted; and that it is found by the next.
 func TestReverterTriesAgain(t *testing.T) {
@@ -50,17 +61,23 @@ func TestReverterTriesAgain(t *testing.T) {
 		fail     int
 		clean    bool
 		reverted []string
+		said     []string // the first lines
 	}{
-		"at once":     {0, true, []string{"fourth", "third", "second", "first"}},
-		"three times": {3, true, []string{"fourth", "third", "second", "first"}},
-		"for ever":    {-1, false, []string{}},
+		"at once":     {0, true, []string{"fourth", "third", "second", "first"}, nil},
+		"three times": {3, true, []string{"fourth", "third", "second", "first"}, []string{"attempt 1 to revert fourth failed: device is busy; again in 100ms"}},
+		"for ever": {-1, false, []string{}, []string{"attempt 1 to revert fourth failed: device is busy; again in 100ms",
+			"attempt 7 to revert fourth failed: device is busy; again in 2s"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				m, dir := broken(t)
 				m.Fail(fleettest.RevertCall, test.fail, errors.New("device is busy"))
-				r := &Reverter{Log: slog.New(slog.DiscardHandler), Open: func(context.Context, fleet.Undo) (fleet.Fleet, error) { return m, nil }}
+				var told logged
+				r := &Reverter{Log: slog.New(&told), Open: func(context.Context, fleet.Undo) (fleet.Fleet, error) { return m, nil }}
 				got, err := r.Revert(t.Context(), dir)
+				if n := len(test.said); len(told) < n || n == 0 != (len(told) == 0) || !slices.Equal(told[:n], test.said) || len(told) > 30 {
+					t.Errorf("said %q, want %q", told, test.said)
+				}
 				if got.Clean != test.clean || (err == nil) != test.clean {
 					t.Errorf("%+v, %v", got, err)
 				}

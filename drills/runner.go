@@ -39,7 +39,7 @@ type Runner struct {
 	// Abort is the command that aborts the drill, for those who are told of it. Optional.
 	Abort string
 	// Approve returns nil if somebody wants exactly this plan to be carried out, whose hash is that of its file. It is called
-	// before anything is measured. Optional.
+	// before anything is announced or measured. Optional.
 	Approve func(ctx context.Context, p *scenarios.Plan, hash string) error
 	// Notify tells somebody what happens, within a time of its own. What it returns refuses a drill that was only announced,
 	// and is a warning later. It is never called twice at the same time. Optional.
@@ -240,8 +240,9 @@ func (d *drill) mend(ctx context.Context) {
 	d.enter(Reverting, "")
 	if d.revert(ctx) {
 		d.enter(Settling, "")
-		d.settle(ctx)
-		d.failBack(ctx)
+		if !errors.Is(d.settle(ctx), ErrFleetGone) {
+			d.failBack(ctx)
+		}
 		d.enter(Reconciling, "")
 		d.reconcile(ctx)
 	}

@@ -304,7 +304,7 @@ func TestRunRefused(t *testing.T) {
 				if len(l.world.calls) > 0 {
 					t.Errorf("touched: %v", l.world.calls)
 				}
-				if want := map[bool]Verdict{true: Aborted, false: Errored}[name == "stop file late"]; r != nil && (r.Verdict != want || !r.Clean) {
+				if want := map[bool]Verdict{true: Aborted, false: Refused}[name == "stop file late"]; r != nil && (r.Verdict != want || !r.Clean) {
 					t.Errorf("%s, clean %v", r.Verdict, r.Clean)
 				}
 			})

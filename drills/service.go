@@ -16,8 +16,9 @@ import (
 // unavailability, brown-outs, full service, the breakdown, the prediction and the detail of what was lost; 2 lets no objective
 // pass where the run ended in an error, or a watch was interrupted; 3 looks for full service only once the last fault is in effect; 4 takes a target that
 // was never good in a watch for a mistake, decides no objective of a watch whose measurement cannot be trusted, and predicts nothing of a fault that ends no instance;
-// 5 decides no objective of a drill that shows nothing, but what is certain, and what the ledger shows of faults that were in effect, and says of no plane that it came back that did not.
-const definitions = 5
+// 5 decides no objective of a drill that shows nothing, but what is certain, and what the ledger shows of faults that were in effect, and says of no plane that it came back that did not;
+// 6 tells a drill that was refused from one that ended in an error.
+const definitions = 6
 
 // service measures what clients had of each plane, beyond how long it took until it was back.
 func (j *judgement) service(w probes.Window) {

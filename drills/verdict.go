@@ -113,7 +113,12 @@ func (j *judgement) worthless() (Verdict, string, bool) {
 	f := &j.facts
 	for _, a := range f.Aborts {
 		switch a.Cause {
-		case AbortInject, AbortError, AbortRefused:
+		case AbortRefused:
+			if f.Definitions > 5 {
+				return Refused, a.Reason, true
+			}
+			return Errored, a.Reason, true
+		case AbortInject, AbortError:
 			return Errored, a.Reason, true
 		case AbortVerify:
 			return Inconclusive, a.Reason, true

@@ -31,6 +31,7 @@ type world struct {
 	injectErr, verifyErr error
 	revertErr            func(attempt int) error
 	renewErr             error
+	gone                 error // the whole fleet is
 	noFailover           bool
 	undoData             string // of its undo records
 	unsupported          fleet.FaultKind
@@ -63,7 +64,7 @@ func (w *world) called(format string, args ...any) {
 func (w *world) Instances(context.Context) ([]fleet.Instance, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.Clone(w.instances), nil
+	return slices.Clone(w.instances), w.gone
 }
 
 func (w *world) Prepare(_ context.Context, f fleet.Fault, targets []fleet.Instance) (fleet.Undo, error) {
@@ -105,6 +106,9 @@ func (w *world) Verify(context.Context, fleet.Undo) (string, error) {
 func (w *world) Renew(context.Context, fleet.Undo) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.gone != nil {
+		return w.gone
+	}
 	return w.renewErr
 }
 

@@ -20,15 +20,17 @@ type rules map[string]rule
 var fieldRules = map[Kind]rules{
 	Route: {
 		"hosts": hosts, "methods": set, "scopes": set, "headers": unlessEmpty, "auth": unless("", AuthKey), "spec": unless(""),
-		"timeout": duration(0),
+		"timeout": duration(0), "limit": limit, "max_body": unlessNumber("0"),
 	},
 	Upstream: {
 		"endpoints": endpoints, "balance": unless("", RoundRobin), "health": health, "retries": unlessNumber("0", "2"),
-		"connect_timeout": duration(0, time.Second), "timeout": duration(0, 30*time.Second),
+		"connect_timeout": duration(0, time.Second), "timeout": duration(0, 30*time.Second), "outlier": outlier,
+		"all_unhealthy": unless("", FailClosed), "slow_start": duration(0), "retry_budget": unlessNumber("0", "20"),
+		"total_timeout": duration(0), "idle_timeout": duration(0),
 	},
 	Consumer:   {"name": unless("")},
-	Key:        {"consumer": unless(""), "scopes": set, "hash": lower, "created": never, "expires": instant},
-	Revocation: {"at": never, "reason": unless("")},
+	Key:        {"consumer": unless(""), "scopes": set, "routes": set, "hash": lower, "created": never, "expires": instant},
+	Revocation: {"at": never, "reason": unless(""), "effective": instant, "successor": unless("")},
 }
 
 func (r rules) apply(fields map[string]any) {
@@ -146,11 +148,26 @@ func endpoints(value any) any {
 	}
 	for _, item := range list {
 		if fields, isObject := item.(map[string]any); isObject {
-			rules{"priority": unlessNumber("0")}.apply(fields)
+			rules{"priority": unlessNumber("0"), "weight": unlessNumber("0", "1")}.apply(fields)
 		}
 	}
 	slices.SortFunc(list, func(a, b any) int { return bytes.Compare(Encode(a), Encode(b)) })
 	return list
+}
+
+func limit(value any) any {
+	if fields, ok := value.(map[string]any); ok {
+		rules{"burst": unlessNumber("0"), "per": unless("", PerKey)}.apply(fields)
+	}
+	return value
+}
+
+// outlier says something even if it is empty: that there is one.
+func outlier(value any) any {
+	if fields, ok := value.(map[string]any); ok {
+		rules{"failures": unlessNumber("0", "3"), "ejection": duration(0, time.Second), "max_ejected": unlessNumber("0", "50")}.apply(fields)
+	}
+	return value
 }
 
 // health without a path is no check, whatever else it says. Its timeout is by default its interval.

@@ -9,10 +9,13 @@ import (
 
 func TestCheckPasses(t *testing.T) {
 	for _, e := range []gateway.Entity{
-		entity(gateway.Route, "a", `{"path":"/orders/{id}","upstream":"echo","methods":["GET"],"hosts":["api.example"]}`),
+		entity(gateway.Route, "a", `{"path":"/orders/{id}","upstream":"echo","methods":["GET"],"hosts":["api.example","*.api.example"]}`),
 		entity(gateway.Route, "b", `{"path":"/","upstream":"x","auth":"none","headers":{"X-A":"1"},"timeout":"250ms"}`),
+		entity(gateway.Route, "c", `{"path":"/","upstream":"x","limit":{"rate":0.5},"max_body":1048576}`),
+		entity(gateway.Route, "d", `{"path":"/","upstream":"x","auth":"none","limit":{"rate":5,"burst":20,"per":"address"}}`),
 		entity(gateway.Upstream, "a", `{"endpoints":[]}`),
 		entity(gateway.Upstream, "b", `{"endpoints":[{"url":"http://[::1]:80/"}],"balance":"failover","health":{"path":"/ready"}}`),
+		entity(gateway.Upstream, "c", `{"endpoints":[{"url":"http://a","weight":100}],"balance":"latency","outlier":{"max_ejected":100},"all_unhealthy":"fail-open"}`),
 		entity(gateway.Key, "a", `{"hash":"`+strings.Repeat("aB", 32)+`","created":"2026-01-01T00:00:00Z"}`),
 		entity(gateway.Revocation, "0123456789abcdef", `{"at":"2026-01-01T00:00:00Z"}`),
 		entity(gateway.Consumer, "a", `{"name":"shop"}`),
@@ -32,26 +35,46 @@ func TestCheckRefuses(t *testing.T) {
 		`[]`:                               gateway.Route,
 		`{"path":"/"}`:                     gateway.Route,
 		`{"path":"orders","upstream":"a"}`: gateway.Route,
-		`{"path":"/","upstream":"a","scopse":["b"]}`:                   gateway.Route,
-		`{"path":"/","upstream":"a"} {}`:                               gateway.Route,
-		`{"path":"/","upstream":"a","auth":"basic"}`:                   gateway.Route,
-		`{"path":"/","upstream":"a","auth":"none","scopes":["a"]}`:     gateway.Route,
-		`{"path":"/","upstream":"a","methods":["get"]}`:                gateway.Route,
-		`{"path":"/","upstream":"a","hosts":["a:80"]}`:                 gateway.Route,
-		`{"path":"/","upstream":"a","headers":{"Content-Length":"1"}}`: gateway.Route,
-		`{"path":"/","upstream":"a","headers":{"X-A":"b\r\nX-B: c"}}`:  gateway.Route,
-		`{"path":"/","upstream":"a","timeout":"-1s"}`:                  gateway.Route,
-		`{}`:                                                         gateway.Upstream,
-		`{"endpoints":null}`:                                         gateway.Upstream,
-		`{"endpoints":[{"url":"ftp://a"}]}`:                          gateway.Upstream,
-		`{"endpoints":[{"url":"http://"}]}`:                          gateway.Upstream,
-		`{"endpoints":[{"url":"http://a/b"}]}`:                       gateway.Upstream,
-		`{"endpoints":[{"url":"http://u:p@a"}]}`:                     gateway.Upstream,
-		`{"endpoints":[],"balance":"random"}`:                        gateway.Upstream,
-		`{"endpoints":[],"retries":-2}`:                              gateway.Upstream,
-		`{"endpoints":[],"health":{"path":"ready"}}`:                 gateway.Upstream,
-		`{"endpoints":[],"health":{"path":"/ready","unhealthy":-1}}`: gateway.Upstream,
-		`{"hash":"abc"}`:                                             gateway.Key,
+		`{"path":"/","upstream":"a","scopse":["b"]}`:                      gateway.Route,
+		`{"path":"/","upstream":"a"} {}`:                                  gateway.Route,
+		`{"path":"/","upstream":"a","auth":"basic"}`:                      gateway.Route,
+		`{"path":"/","upstream":"a","auth":"none","scopes":["a"]}`:        gateway.Route,
+		`{"path":"/","upstream":"a","methods":["get"]}`:                   gateway.Route,
+		`{"path":"/","upstream":"a","hosts":["a:80"]}`:                    gateway.Route,
+		`{"path":"/","upstream":"a","hosts":["*"]}`:                       gateway.Route,
+		`{"path":"/","upstream":"a","hosts":["*."]}`:                      gateway.Route,
+		`{"path":"/","upstream":"a","hosts":["a.*.b"]}`:                   gateway.Route,
+		`{"path":"/","upstream":"a","hosts":["*a.b"]}`:                    gateway.Route,
+		`{"path":"/","upstream":"a","hosts":["*.*.b"]}`:                   gateway.Route,
+		`{"path":"/","upstream":"a","hosts":["*..b"]}`:                    gateway.Route,
+		`{"path":"/","upstream":"a","headers":{"Content-Length":"1"}}`:    gateway.Route,
+		`{"path":"/","upstream":"a","headers":{"X-A":"b\r\nX-B: c"}}`:     gateway.Route,
+		`{"path":"/","upstream":"a","max_body":-1}`:                       gateway.Route,
+		`{"path":"/","upstream":"a","limit":{}}`:                          gateway.Route,
+		`{"path":"/","upstream":"a","limit":{"rate":-1}}`:                 gateway.Route,
+		`{"path":"/","upstream":"a","limit":{"rate":1,"burst":-1}}`:       gateway.Route,
+		`{"path":"/","upstream":"a","limit":{"rate":1,"per":"consumer"}}`: gateway.Route,
+		`{"path":"/","upstream":"a","limit":{"rate":1,"every":"1s"}}`:     gateway.Route,
+		`{"path":"/","upstream":"a","auth":"none","limit":{"rate":1}}`:    gateway.Route,
+		`{"path":"/","upstream":"a","timeout":"-1s"}`:                     gateway.Route,
+		`{}`:                                                                           gateway.Upstream,
+		`{"endpoints":null}`:                                                           gateway.Upstream,
+		`{"endpoints":[{"url":"ftp://a"}]}`:                                            gateway.Upstream,
+		`{"endpoints":[{"url":"http://"}]}`:                                            gateway.Upstream,
+		`{"endpoints":[{"url":"http://a/b"}]}`:                                         gateway.Upstream,
+		`{"endpoints":[{"url":"http://u:p@a"}]}`:                                       gateway.Upstream,
+		`{"endpoints":[],"balance":"random"}`:                                          gateway.Upstream,
+		`{"endpoints":[],"retries":-2}`:                                                gateway.Upstream,
+		`{"endpoints":[],"retry_budget":-1}`:                                           gateway.Upstream,
+		`{"endpoints":[],"retry_budget":1001}`:                                         gateway.Upstream,
+		`{"endpoints":[],"health":{"path":"ready"}}`:                                   gateway.Upstream,
+		`{"endpoints":[],"health":{"path":"/ready","unhealthy":-1}}`:                   gateway.Upstream,
+		`{"endpoints":[{"url":"http://a","weight":101}]}`:                              gateway.Upstream,
+		`{"endpoints":[{"url":"http://a","weight":-1}]}`:                               gateway.Upstream,
+		`{"endpoints":[],"outlier":{"failures":-1}}`:                                   gateway.Upstream,
+		`{"endpoints":[],"outlier":{"max_ejected":101}}`:                               gateway.Upstream,
+		`{"endpoints":[],"all_unhealthy":"open"}`:                                      gateway.Upstream,
+		`{"hash":"abc"}`:                                                               gateway.Key,
 		`{"hash":"` + strings.Repeat("0", 63) + `","created":"2026-01-01T00:00:00Z"}`:  gateway.Key,
 		`{"hash":"` + strings.Repeat("0", 66) + `","created":"2026-01-01T00:00:00Z"}`:  gateway.Key,
 		`{"hash":"` + strings.Repeat("zz", 32) + `","created":"2026-01-01T00:00:00Z"}`: gateway.Key,
@@ -119,4 +142,13 @@ func FuzzCheck(f *testing.F) {
 	f.Fuzz(func(t *testing.T, kind, body string) {
 		_ = gateway.Check(entity(gateway.Kind(kind), "x", body)) // must not panic
 	})
+}
+
+func TestBroken(t *testing.T) {
+	for body, want := range map[string]int{`{}`: gateway.BrokenLimit, `{"outlier":{}}`: gateway.BrokenLimit, `{"outlier":{"failures":7}}`: 7} {
+		var b gateway.UpstreamBody
+		if err := gateway.Decode([]byte(body), &b); err != nil || b.Broken() != want {
+			t.Errorf("%s: %d, want %d, %v", body, b.Broken(), want, err)
+		}
+	}
 }

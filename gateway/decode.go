@@ -30,6 +30,15 @@ func Decode(body []byte, into any) error {
 	return nil
 }
 
+// Encode returns the JSON of one of the body types.
+func Encode(body any) []byte {
+	b, err := json.Marshal(body)
+	if err != nil { // no body type holds anything that JSON cannot
+		panic("gateway: encode " + err.Error())
+	}
+	return b
+}
+
 // InWords says what encoding/json found wrong to whoever wrote the JSON: in the words of JSON, not of Go. Other errors are
 // returned as they are.
 func InWords(err error) error {

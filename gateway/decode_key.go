@@ -2,8 +2,15 @@ package gateway
 
 import (
 	"bytes"
+	"strings"
 	"time"
 )
+
+// OpensRoute reports whether one of KeyBody.Routes means the route: its id, or the beginning of it and a *.
+func OpensRoute(pattern, route string) bool {
+	beginning, open := strings.CutSuffix(pattern, "*")
+	return pattern == route || open && strings.HasPrefix(route, beginning)
+}
 
 // DecodeKey is Decode of a key's body, several times as fast for one in the form of Encode: a data plane may have a million.
 func DecodeKey(body []byte) (KeyBody, error) {
@@ -34,6 +41,11 @@ func decodeKey(text []byte) (b KeyBody, ok bool) {
 	b.Hash = string(hash)
 	if after, has := bytes.CutPrefix(rest, []byte(`,"scopes":[`)); has {
 		if b.Scopes, rest, ok = cutList(after); !ok {
+			return b, false
+		}
+	}
+	if after, has := bytes.CutPrefix(rest, []byte(`,"routes":[`)); has {
+		if b.Routes, rest, ok = cutList(after); !ok {
 			return b, false
 		}
 	}

@@ -13,6 +13,7 @@ import (
 func FuzzDecodeKey(f *testing.F) {
 	expires := time.Date(2027, 1, 1, 0, 0, 0, 5, time.UTC)
 	for _, b := range []gateway.KeyBody{{}, {Consumer: "a", Hash: "00"}, {Hash: "ff", Scopes: []string{"x"}, Created: expires},
+		{Hash: "ff", Scopes: []string{"x"}, Routes: []string{"shop:*", "r"}, Created: expires}, {Hash: "ff", Routes: []string{"r"}},
 		{Consumer: "ä\"", Hash: "00", Scopes: []string{"x", "y", "<"}, Created: expires.Local(), Expires: &expires}} {
 		f.Add(gateway.Encode(b))
 	}

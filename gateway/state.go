@@ -7,20 +7,21 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"strings"
 	"sync/atomic"
 )
 
 // State is a set of entities: the configuration of a gateway at one revision. The zero value is not usable; use NewState.
 // It is not safe for concurrent writes.
 type State struct {
-	bodies map[Ref][]byte
-	sorted atomic.Pointer[[]Ref] // all references, or nil: sorting them takes as long as hashing all there is
+	kinds  map[Kind]*table
+	own    atomic.Pointer[edition] // what it may write to: all else it shares with clones
+	sorted atomic.Pointer[[]Ref]   // all references, or nil: sorting them takes as long as hashing all there is
 }
 
 // NewState returns a State that holds the given entities.
 func NewState(entities ...Entity) *State {
-	s := &State{bodies: make(map[Ref][]byte, len(entities))}
+	s := &State{kinds: make(map[Kind]*table, len(referenceOrder))}
+	s.own.Store(new(edition))
 	for _, e := range entities {
 		s.Put(e)
 	}
@@ -29,32 +30,41 @@ func NewState(entities ...Entity) *State {
 
 // Put adds the entity, or replaces the one with the same reference. The State keeps e.Body without copying.
 func (s *State) Put(e Entity) {
-	if s.sorted.Load() != nil {
-		if _, there := s.bodies[e.Ref]; !there {
-			s.sorted.Store(nil)
-		}
+	t := s.kinds[e.Kind].owned(s.own.Load())
+	s.kinds[e.Kind] = t
+	if created := t.put(e.ID, e.Body); created {
+		s.sorted.Store(nil)
 	}
-	s.bodies[e.Ref] = e.Body
 }
 
 // Delete removes the entity if it is there.
 func (s *State) Delete(r Ref) {
+	if _, there := s.Get(r); !there {
+		return
+	}
 	s.sorted.Store(nil)
-	delete(s.bodies, r)
+	t := s.kinds[r.Kind].owned(s.own.Load())
+	s.kinds[r.Kind] = t
+	t.delete(r.ID)
 }
 
 // Get returns the entity's body and whether it is there.
-func (s *State) Get(r Ref) ([]byte, bool) {
-	b, ok := s.bodies[r]
-	return b, ok
-}
+func (s *State) Get(r Ref) ([]byte, bool) { return s.kinds[r.Kind].get(r.ID) }
 
 // Len returns the number of entities.
-func (s *State) Len() int { return len(s.bodies) }
+func (s *State) Len() (n int) {
+	for _, t := range s.kinds {
+		n += t.count
+	}
+	return n
+}
 
-// Clone returns a State with the same entities; the bodies are shared.
+// Clone returns a State with the same entities; the bodies are shared, and so is all else until either is written to. It costs
+// little, however many there are.
 func (s *State) Clone() *State {
-	c := &State{bodies: maps.Clone(s.bodies)}
+	c := &State{kinds: maps.Clone(s.kinds)}
+	c.own.Store(new(edition))
+	s.own.Store(new(edition))
 	c.sorted.Store(s.sorted.Load())
 	return c
 }
@@ -62,8 +72,10 @@ func (s *State) Clone() *State {
 // Counts returns the number of entities of each kind that has any.
 func (s *State) Counts() map[Kind]int {
 	counts := map[Kind]int{}
-	for r := range s.bodies {
-		counts[r.Kind]++
+	for k, t := range s.kinds {
+		if t.count > 0 {
+			counts[k] = t.count
+		}
 	}
 	return counts
 }
@@ -79,14 +91,9 @@ func (s *State) Refs() []Ref {
 }
 
 func (s *State) sort() []Ref {
-	ids := make(map[Kind][]string, len(referenceOrder)) // sorted kind by kind: plain strings compare fastest
-	for r := range s.bodies {
-		ids[r.Kind] = append(ids[r.Kind], r.ID)
-	}
-	refs := make([]Ref, 0, len(s.bodies))
-	for _, k := range slices.SortedFunc(maps.Keys(ids), Kind.Compare) {
-		slices.Sort(ids[k])
-		for _, id := range ids[k] {
+	refs := make([]Ref, 0, s.Len())
+	for _, k := range slices.SortedFunc(maps.Keys(s.kinds), Kind.Compare) {
+		for _, id := range s.kinds[k].ids() {
 			refs = append(refs, Ref{Kind: k, ID: id})
 		}
 	}
@@ -97,7 +104,7 @@ func (s *State) sort() []Ref {
 func (s *State) All() iter.Seq[Entity] {
 	return func(yield func(Entity) bool) {
 		for _, r := range s.Refs() {
-			if !yield(Entity{Ref: r, Body: s.bodies[r]}) {
+			if body, _ := s.Get(r); !yield(Entity{Ref: r, Body: body}) {
 				return
 			}
 		}
@@ -107,9 +114,11 @@ func (s *State) All() iter.Seq[Entity] {
 // Unordered yields the entities in any order, which takes far less time.
 func (s *State) Unordered() iter.Seq[Entity] {
 	return func(yield func(Entity) bool) {
-		for r, body := range s.bodies {
-			if !yield(Entity{Ref: r, Body: body}) {
-				return
+		for k, t := range s.kinds {
+			for id, body := range t.all() {
+				if !yield(Entity{Ref: Ref{Kind: k, ID: id}, Body: body}) {
+					return
+				}
 			}
 		}
 	}
@@ -119,7 +128,7 @@ func (s *State) Unordered() iter.Seq[Entity] {
 func (s *State) Kind(k Kind) iter.Seq[Entity] {
 	return func(yield func(Entity) bool) {
 		for _, r := range s.refsOf(k) {
-			if !yield(Entity{Ref: r, Body: s.bodies[r]}) {
+			if body, _ := s.Get(r); !yield(Entity{Ref: r, Body: body}) {
 				return
 			}
 		}
@@ -137,12 +146,9 @@ func (s *State) refsOf(k Kind) (refs []Ref) {
 		}
 		return (*known)[from:to]
 	}
-	for r := range s.bodies {
-		if r.Kind == k {
-			refs = append(refs, r)
-		}
+	for _, id := range s.kinds[k].ids() {
+		refs = append(refs, Ref{Kind: k, ID: id})
 	}
-	slices.SortFunc(refs, func(a, b Ref) int { return strings.Compare(a.ID, b.ID) })
 	return refs
 }
 

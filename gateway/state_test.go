@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -66,6 +67,53 @@ func randomState(r *rand.Rand) *gateway.State {
 		s.Put(entity(kinds[r.IntN(len(kinds))], fmt.Sprint(r.IntN(6)), fmt.Sprint(r.IntN(3))))
 	}
 	return s
+}
+
+// TestClonesAreApart: whatever is written to a State is seen in no clone of it, nor the other way round, be it few entities or many.
+func TestClonesAreApart(t *testing.T) {
+	type twin struct {
+		state *gateway.State
+		model map[gateway.Ref]string
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	first := twin{gateway.NewState(), map[gateway.Ref]string{}}
+	for i := range 4090 { // so that it becomes many on the way
+		ref := gateway.Ref{Kind: gateway.Key, ID: fmt.Sprint(i)}
+		first.state.Put(gateway.Entity{Ref: ref, Body: []byte("0")})
+		first.model[ref] = "0"
+	}
+	twins := []twin{first}
+	for step := range 3000 {
+		w := twins[r.IntN(len(twins))]
+		ref := gateway.Ref{Kind: gateway.Kinds()[r.IntN(3)+5], ID: fmt.Sprint(r.IntN(8000))}
+		switch {
+		case r.IntN(300) == 0:
+			twins = append(twins, twin{w.state.Clone(), maps.Clone(w.model)})
+		case r.IntN(3) == 0:
+			w.state.Delete(ref)
+			delete(w.model, ref)
+		default:
+			w.state.Put(gateway.Entity{Ref: ref, Body: fmt.Append(nil, step)})
+			w.model[ref] = fmt.Sprint(step)
+		}
+	}
+	for i, w := range twins {
+		got := map[gateway.Ref]string{}
+		for e := range w.state.Unordered() {
+			got[e.Ref] = string(e.Body)
+		}
+		var sorted []gateway.Ref
+		for e := range w.state.All() {
+			sorted = append(sorted, e.Ref)
+		}
+		inOrder := slices.IsSortedFunc(sorted, gateway.Ref.Compare)
+		if !maps.Equal(got, w.model) || len(sorted) != len(w.model) || !inOrder || w.state.Len() != len(w.model) {
+			t.Errorf("state %d of %d holds %d entities, of %d; sorted %v", i, len(twins), w.state.Len(), len(w.model), inOrder)
+		}
+	}
+	if len(twins) < 5 {
+		t.Errorf("only %d states", len(twins))
+	}
 }
 
 func TestDiffLeadsFromOneStateToTheOther(t *testing.T) {

@@ -38,7 +38,8 @@ func NewToken() Token {
 // Reveal returns the text to hand to the key's holder, once. String never does.
 func (t Token) Reveal() string {
 	head := tokenPrefix + t.ID + "_" + base64.RawURLEncoding.EncodeToString(t.secret[:])
-	return head + "_" + checksum(head)
+	sum := checksum(head)
+	return head + "_" + string(sum[:])
 }
 
 // String names the token without its secret.
@@ -62,27 +63,35 @@ func ParseToken(text string) (Token, error) {
 	if !ok || len(rest) != 16+1+43+1+8 || rest[16] != '_' || rest[60] != '_' {
 		return Token{}, fmt.Errorf("%w: not of the form gwk_<id>_<secret>_<crc>", ErrToken)
 	}
-	if checksum(text[:len(text)-9]) != rest[61:] {
+	if sum := checksum(text[:len(text)-9]); string(sum[:]) != rest[61:] {
 		return Token{}, fmt.Errorf("%w: checksum does not match", ErrToken)
 	}
 	t := Token{ID: rest[:16]}
 	if !IsKeyID(t.ID) {
 		return Token{}, fmt.Errorf("%w: id is not 16 lower-case hex digits", ErrToken)
 	}
-	secret, err := base64.RawURLEncoding.Strict().DecodeString(rest[17:60])
-	if err != nil || len(secret) != len(t.secret) {
+	var secret [43]byte // in arrays, and not in what the heap has: each request with a key comes here
+	copy(secret[:], rest[17:60])
+	n, err := strictURL.Decode(t.secret[:], secret[:])
+	if err != nil || n != len(t.secret) {
 		return Token{}, fmt.Errorf("%w: secret is not base64url", ErrToken)
 	}
-	copy(t.secret[:], secret)
 	return t, nil
 }
 
 // IsKeyID reports whether a token can have the id: 16 lower-case hex digits.
 func IsKeyID(id string) bool { return len(id) == 16 && strings.Trim(id, "0123456789abcdef") == "" }
 
-// checksum is the CRC-32 (IEEE) of head in 8 hex digits.
-func checksum(head string) string {
+var strictURL = base64.RawURLEncoding.Strict()
+
+// checksum is the CRC-32 (IEEE) of head in 8 hex digits. Package crc32 would have its argument on the heap.
+func checksum(head string) (text [8]byte) {
+	crc := ^uint32(0)
+	for i := range len(head) {
+		crc = crc32.IEEETable[byte(crc)^head[i]] ^ crc>>8
+	}
 	var sum [4]byte
-	binary.BigEndian.PutUint32(sum[:], crc32.ChecksumIEEE([]byte(head)))
-	return hex.EncodeToString(sum[:])
+	binary.BigEndian.PutUint32(sum[:], ^crc)
+	hex.Encode(text[:], sum[:])
+	return text
 }

@@ -44,7 +44,7 @@ func (v *verifier) files() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	problems := v.forgedManifest()
+	problems := append(v.forgedManifest(), v.foreignManifest()...)
 	for _, f := range v.manifest.Files {
 		i := slices.IndexFunc(have, func(h File) bool { return h.Name == f.Name })
 		switch {
@@ -78,6 +78,15 @@ func (v *verifier) forgedManifest() []string {
 		return []string{ManifestFile + " itself was changed: it is not the one that was signed"}
 	}
 	return nil
+}
+
+// foreignManifest says so if the manifest is of another run than the report.
+func (v *verifier) foreignManifest() []string {
+	if v.reported != nil || v.manifest.Run == v.out.Run && v.manifest.RunNo == v.out.RunNo {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s is of run %d, %q, and the report of run %d, %q", ManifestFile, v.manifest.RunNo, v.manifest.Run,
+		v.out.RunNo, v.out.Run)}
 }
 
 func problemsError(problems []string) error {
@@ -218,8 +227,10 @@ func (v *verifier) runs() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if !slices.ContainsFunc(all, func(c chained) bool { return c.Run.ID == filepath.Base(v.dir) }) {
-		return "", fmt.Errorf("%s is not named as a run", filepath.Base(v.dir))
+	if !slices.ContainsFunc(all, func(c chained) bool { return c.Run.Dir == v.dir }) {
+		if all, err = withCopy(all, v.dir); err != nil {
+			return "", err
+		}
 	}
 	return counted(len(all), "run") + " without a gap, each naming the one before", problemsError(checkChain(all))
 }

@@ -55,6 +55,8 @@ func word(v drills.Verdict) string {
 		return "Inconclusive"
 	case drills.Aborted:
 		return "Aborted"
+	case drills.Refused:
+		return "Refused"
 	}
 	return "Error"
 }
@@ -70,6 +72,8 @@ func icon(v drills.Verdict) string {
 		return "M8.5 9A3.5 3.5 0 1 1 13.5 12.2C12.4 12.8 12 13.3 12 14.5M12 18V18.2"
 	case drills.Aborted:
 		return "M9 7V17M15 7V17"
+	case drills.Refused:
+		return "M6 12H18"
 	}
 	return "M12 6V13.5M12 17.5V17.7"
 }

@@ -31,17 +31,34 @@ func population(evidence string) ([]chained, error) {
 	}
 	var all []chained
 	for _, run := range runs {
-		c := chained{Run: run}
-		data, err := os.ReadFile(filepath.Join(run.Dir, drills.ReportFile))
-		switch {
-		case err == nil:
-			c.Hash = hashOf(data)
-			c.Err = json.NewDecoder(bytes.NewReader(data)).Decode(&c.Result)
-		case !errors.Is(err, fs.ErrNotExist):
-			c.Err = err
-		}
-		all = append(all, c)
+		all = append(all, readChained(run))
 	}
+	return all, nil
+}
+
+func readChained(run drills.Run) chained {
+	c := chained{Run: run}
+	data, err := os.ReadFile(filepath.Join(run.Dir, drills.ReportFile))
+	switch {
+	case err == nil:
+		c.Hash = hashOf(data)
+		c.Err = json.NewDecoder(bytes.NewReader(data)).Decode(&c.Result)
+	case !errors.Is(err, fs.ErrNotExist):
+		c.Err = err
+	}
+	return c
+}
+
+// withCopy puts the run in dir, a folder that is not named as a run, where its number belongs: in the place of the one that it is a
+// copy of, if that is there, too.
+func withCopy(all []chained, dir string) ([]chained, error) {
+	facts, err := drills.ReadJournal(dir)
+	if err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, func(c chained) bool { return c.Run.ID == facts.ID })
+	all = append(all, readChained(drills.Run{ID: facts.ID, Dir: dir, No: facts.RunNo}))
+	slices.SortFunc(all, func(a, b chained) int { return cmp.Compare(a.Run.No, b.Run.No) })
 	return all, nil
 }
 

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -74,7 +75,8 @@ func Verify(dir string, trusted sshsig.Trusted) (*Verification, error) {
 		return v.out, v.watch()
 	}
 	v.readReport(&v.result)
-	v.out.RunNo, v.out.Reported, v.claim = v.result.RunNo, v.result.Verdict, claimOf(&v.result)
+	v.identify(v.result.ID, v.result.RunNo)
+	v.out.Reported, v.claim = v.result.Verdict, claimOf(&v.result)
 	v.trusted = trusted.At(v.result.Ended) // so that a run stays verifiable when its key is replaced
 	v.checkRecord()
 	v.check(checkPlan, v.plan)
@@ -127,6 +129,11 @@ type verifier struct {
 func newVerifier(dir string, trusted sshsig.Trusted) *verifier {
 	return &verifier{dir: dir, trusted: trusted, out: &Verification{
 		Schema: VerificationSchema, Run: filepath.Base(dir), Evidence: dir, Checks: []Check{}, Differences: []Difference{}}}
+}
+
+// identify takes the id and the number from the report: a copy of the evidence may be in a folder of any name.
+func (v *verifier) identify(id string, no int) {
+	v.out.Run, v.out.RunNo = cmp.Or(id, v.out.Run), no
 }
 
 func (v *verifier) check(name string, do func() (string, error)) {

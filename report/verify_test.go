@@ -31,6 +31,39 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+// TestVerifyCopy: a copy is what it is a copy of, whatever its folder is called, and it is held against the runs beside it.
+func TestVerifyCopy(t *testing.T) {
+	signer := sshsig.NewSigner("")
+	evidence, last := chain(t, 2, signer)
+	beside, alone := filepath.Join(evidence, "for the auditor"), filepath.Join(t.TempDir(), "20200101T000000Z-other-0000")
+	for _, dir := range []string{beside, alone} {
+		if err := os.CopyFS(dir, os.DirFS(last)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	v, err := Verify(beside, trusting(signer))
+	if err != nil || v.Run != filepath.Base(last) || v.RunNo != 2 {
+		t.Errorf("run %s, number %d: %v", v.Run, v.RunNo, err)
+	}
+	expectFailure(t, alone, trusting(signer), checkRuns) // the first run is not there
+	edit(t, filepath.Join(beside, drills.ReportFile), replace(filepath.Base(last), "20200101T000000Z-other-0000"))
+	expectFailure(t, beside, trusting(signer), checkFiles, checkRecomputed)
+}
+
+// TestVerifyManifestOfAnotherRun: the manifest and the report are of the same run.
+func TestVerifyManifestOfAnotherRun(t *testing.T) {
+	signer := sshsig.NewSigner("")
+	_, dir := chain(t, 1, signer)
+	result := judged(t, dir)
+	if err := attest(dir, Manifest{Schema: ManifestSchema, Run: "another", RunNo: 1}, claimOf(result), signer); err != nil {
+		t.Fatal(err)
+	}
+	v := expectFailure(t, dir, trusting(signer), checkFiles)
+	if !strings.Contains(v.Checks[0].Detail, `manifest.json is of run 1, "another"`) {
+		t.Error(v.Checks[0].Detail)
+	}
+}
+
 // copied returns a copy of the evidence that may be spoilt.
 func copied(t *testing.T, evidence string) string {
 	t.Helper()

@@ -43,6 +43,7 @@ func claimOfWatch(r *drills.WatchResult, journal File) claim {
 func (v *verifier) watch() error {
 	var reported drills.WatchResult
 	v.readReport(&reported)
+	v.identify(reported.ID, 0)
 	v.out.Reported = reported.Verdict
 	journal, err := hashFile(v.dir, drills.JournalFile)
 	if err != nil {

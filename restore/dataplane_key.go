@@ -40,20 +40,34 @@ const clockSkew = time.Minute
 // fateOf returns what becomes of a key, or nothing if that changes about now.
 func fateOf(s *gateway.State, t gateway.Token, now time.Time) Fate {
 	raw, there := s.Get(gateway.Ref{Kind: gateway.Key, ID: t.ID})
-	if _, revoked := s.Get(gateway.Ref{Kind: gateway.Revocation, ID: t.ID}); revoked {
+	end, ends := s.Get(gateway.Ref{Kind: gateway.Revocation, ID: t.ID})
+	revoked, sure := passed(gateway.RevokedFrom(end), now)
+	if ends && revoked {
 		return Revoked
 	}
 	body, err := gateway.DecodeKey(raw)
 	if !there || err != nil || body.Hash != t.Hash() {
 		return Unknown
 	}
-	switch {
-	case body.Expires == nil || body.Expires.After(now.Add(clockSkew)):
+	if ends && !sure {
+		return ""
+	}
+	if body.Expires == nil {
 		return Live
-	case body.Expires.Before(now.Add(-clockSkew)):
+	}
+	switch expired, sure := passed(*body.Expires, now); {
+	case expired:
 		return Expired
+	case sure:
+		return Live
 	}
 	return ""
+}
+
+// passed reports whether the time has passed by any clock, or that it has by none, which is as sure.
+func passed(at, now time.Time) (by, sure bool) {
+	by = at.Before(now.Add(-clockSkew))
+	return by, by || at.After(now.Add(clockSkew))
 }
 
 // keyAttempts has one request for each key. A live one is tried where it opens, others than the first ones at other routes; if
@@ -71,7 +85,7 @@ func (d DataPlane) keyAttempts(s *gateway.State, locked []attempt) []attempt {
 		case "":
 			continue
 		case Live:
-			doors := opened(locked, scopesOf(s, token))
+			doors := opened(locked, keyOf(s, token))
 			if a.status = http.StatusForbidden; len(doors) > 0 {
 				open := doors[i*len(doors)/len(d.Keys)]
 				a.method, a.host, a.path, a.status = open.method, open.host, open.path, 0
@@ -82,16 +96,18 @@ func (d DataPlane) keyAttempts(s *gateway.State, locked []attempt) []attempt {
 	return all
 }
 
-func scopesOf(s *gateway.State, t gateway.Token) []string {
+func keyOf(s *gateway.State, t gateway.Token) gateway.KeyBody {
 	raw, _ := s.Get(gateway.Ref{Kind: gateway.Key, ID: t.ID})
 	body, _ := gateway.DecodeKey(raw) // it is live: it could be read
-	return body.Scopes
+	return body
 }
 
-// opened returns the requests that a key with the scopes opens.
-func opened(locked []attempt, scopes []string) []attempt {
+// opened returns the requests that the key opens.
+func opened(locked []attempt, key gateway.KeyBody) []attempt {
 	return slices.DeleteFunc(slices.Clone(locked), func(a attempt) bool {
-		return slices.ContainsFunc(a.scopes, func(wanted string) bool { return !slices.Contains(scopes, wanted) })
+		means := func(pattern string) bool { return gateway.OpensRoute(pattern, a.route) }
+		return len(key.Routes) > 0 && !slices.ContainsFunc(key.Routes, means) ||
+			slices.ContainsFunc(a.scopes, func(wanted string) bool { return !slices.Contains(key.Scopes, wanted) })
 	})
 }
 

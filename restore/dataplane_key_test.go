@@ -96,12 +96,16 @@ func newKeyed(upstream string) keyed {
 	}
 	now := time.Now()
 	past, soon, later := now.Add(-time.Hour), now.Add(time.Second), now.Add(time.Hour)
-	for name, body := range map[string]gateway.KeyBody{"live": {}, "reader": {Scopes: []string{"read"}, Expires: &later}, "revoked": {}, "expired": {Expires: &past}, "soon": {Expires: &soon}} {
+	for name, body := range map[string]gateway.KeyBody{"live": {}, "reader": {Scopes: []string{"read"}, Expires: &later}, "revoked": {}, "expired": {Expires: &past},
+		"soon": {Expires: &soon}, "narrow": {Scopes: []string{"read"}, Routes: []string{"scop*"}}, "rotated": {}, "rotating": {}} {
 		token := gateway.NewToken()
 		k.tokens[name], body.Hash = token, token.Hash()
 		k.state.Put(gateway.Entity{Ref: gateway.Ref{Kind: gateway.Key, ID: token.ID}, Body: gateway.Encode(body)})
 	}
 	k.state.Put(entity(gateway.Revocation, k.tokens["revoked"].ID, `{"at":"2026-03-04T05:06:07Z"}`))
+	for name, at := range map[string]time.Time{"rotated": later, "rotating": soon} {
+		k.state.Put(gateway.Entity{Ref: gateway.Ref{Kind: gateway.Revocation, ID: k.tokens[name].ID}, Body: gateway.Encode(gateway.RevocationBody{Effective: &at})})
+	}
 	k.tokens["unknown"] = gateway.NewToken()
 	return k
 }
@@ -166,7 +170,7 @@ func TestProbeKeys(t *testing.T) {
 		}
 	}
 	delete(fates, "")
-	if want := map[Fate]int{Live: 2, Revoked: 1, Expired: 1, Unknown: 1}; !maps.Equal(fates, want) { // one expires about now
+	if want := map[Fate]int{Live: 4, Revoked: 1, Expired: 1, Unknown: 1}; !maps.Equal(fates, want) { // two end about now
 		t.Errorf("fates %v, want %v", fates, want)
 	}
 }

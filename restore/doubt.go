@@ -38,7 +38,7 @@ func (s *Snapshot) doubtIn(live, wanted *gateway.State, policy RevocationPolicy)
 		if e.Kind != gateway.Key {
 			continue
 		}
-		if _, revoked := wanted.Get(gateway.Ref{Kind: gateway.Revocation, ID: e.ID}); revoked {
+		if body, there := wanted.Get(gateway.Ref{Kind: gateway.Revocation, ID: e.ID}); there && !gateway.RevokedFrom(body).After(time.Now()) {
 			continue
 		}
 		there, kept := live.Get(e.Ref)

@@ -21,8 +21,9 @@ func keyIssued(id string, at time.Time) gateway.Entity {
 func TestDoubt(t *testing.T) {
 	point := time.Now().Add(-time.Hour)
 	live := &gateway.Export{State: gateway.NewState()}
+	soon := gateway.RevocationBody{Effective: new(time.Now().Add(time.Hour))} // which says nothing of now
 	old, late := keyIssued("0123456789abcdef", point.Add(-time.Hour)), keyIssued("fedcba9876543210", point.Add(time.Minute))
-	state := gateway.NewState(old, late)
+	state := gateway.NewState(old, late, gateway.Entity{Ref: gateway.Ref{Kind: gateway.Revocation, ID: late.ID}, Body: gateway.Encode(soon)})
 	for name, c := range map[string]struct {
 		by     time.Time
 		policy RevocationPolicy
@@ -35,7 +36,8 @@ func TestDoubt(t *testing.T) {
 	} {
 		r := &Restore{Doubtful: c.policy}
 		p := r.compare(live, &Snapshot{State: state, Time: point, RevokedBy: c.by})
-		_, dead := p.Wanted.Get(gateway.Ref{Kind: gateway.Revocation, ID: late.ID})
+		end, _ := p.Wanted.Get(gateway.Ref{Kind: gateway.Revocation, ID: late.ID})
+		dead := gateway.RevokedFrom(end).IsZero()
 		_, other := p.Wanted.Get(gateway.Ref{Kind: gateway.Revocation, ID: old.ID})
 		if (p.Doubt != nil) != c.doubt || dead != c.dead || other || (len(p.Findings) > 0) != c.doubt {
 			t.Errorf("%s: doubt %+v, revoked %v, findings %v", name, p.Doubt, dead, p.Findings)

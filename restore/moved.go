@@ -22,11 +22,14 @@ func (r *Restore) Rebase(ctx context.Context, p *Plan, res *Result) (*Plan, erro
 	for _, c := range gateway.Diff(p.live, now.State) {
 		ref := c.Entity.Ref
 		body, there := now.State.Get(ref)
+		want, wanted := p.Wanted.Get(ref)
 		if there && ref.Kind == gateway.Revocation {
-			next.Wanted.Put(gateway.Entity{Ref: ref, Body: body})
+			if !wanted || !gateway.RevokesEarlier(want, body) {
+				next.Wanted.Put(gateway.Entity{Ref: ref, Body: body})
+			}
 			continue
 		}
-		if want, wanted := p.Wanted.Get(ref); wanted != there || !bytes.Equal(want, body) {
+		if wanted != there || !bytes.Equal(want, body) {
 			return nil, fmt.Errorf("%w: %s is neither what it was nor what it should be", ErrMoved, ref)
 		}
 	}

@@ -81,7 +81,11 @@ func (r *Restore) compare(live *gateway.Export, s *Snapshot) *Plan {
 	p.restored = restored
 	p.Wanted = r.wanted(live.State, s.State, restored)
 	if pick.picksKind(gateway.Revocation) {
-		revoke(p.Wanted, slices.DeleteFunc(slices.Clone(s.Revocations), func(e gateway.Entity) bool { return !restored(e.Ref) }))
+		for _, e := range s.Revocations {
+			if restored(e.Ref) {
+				revokeIn(p.Wanted, e)
+			}
+		}
 		p.Doubt = s.doubtIn(live.State, p.Wanted, cmp.Or(r.Doubtful, FailClosed))
 		p.Doubt.close(p.Wanted, time.Now())
 		p.Revoked = beyond(p.Wanted, s.State)
@@ -128,28 +132,23 @@ func (r *Restore) wanted(live, point *gateway.State, restored func(gateway.Ref) 
 		}
 	}
 	for e := range point.Unordered() {
-		_, there := wanted.Get(e.Ref)
-		if restored(e.Ref) && !(there && e.Kind == gateway.Revocation) {
+		switch {
+		case !restored(e.Ref):
+		case e.Kind == gateway.Revocation:
+			revokeIn(wanted, e)
+		default:
 			wanted.Put(e)
 		}
 	}
 	return wanted
 }
 
-// revoke adds the revocations that are not in wanted yet.
-func revoke(wanted *gateway.State, revocations []gateway.Entity) {
-	for _, e := range revocations {
-		if _, there := wanted.Get(e.Ref); !there && e.Kind == gateway.Revocation {
-			wanted.Put(e)
-		}
-	}
-}
-
 // beyond returns how many revocations are wanted beyond the point's own.
 func beyond(wanted, point *gateway.State) int {
 	n := 0
 	for e := range wanted.Unordered() {
-		if _, own := point.Get(e.Ref); !own && e.Kind == gateway.Revocation {
+		own, there := point.Get(e.Ref)
+		if e.Kind == gateway.Revocation && (!there || gateway.RevokesEarlier(e.Body, own)) {
 			n++
 		}
 	}

@@ -47,6 +47,7 @@ var (
 	extraRoute   = entity(gateway.Route, "extra", `{"path":"/extra","upstream":"echo"}`)
 	extraSetting = entity(gateway.Setting, "extra", `{}`)
 	leakedKey    = gateway.Ref{Kind: gateway.Key, ID: "0123456789abcdef"}
+	rotatedOut   = entity(gateway.Revocation, "0123456789abcdef", `{"at":"2026-03-04T05:06:07Z","effective":"2999-03-04T05:06:07Z"}`)
 	newlyRevoked = entity(gateway.Revocation, "0123456789abcdef", `{"at":"2026-03-04T05:06:07Z"}`)
 )
 
@@ -86,6 +87,13 @@ func TestCompare(t *testing.T) {
 		},
 		"a revocation of a witness comes": {
 			live: sampleWith(), revocations: []gateway.Entity{newlyRevoked, changedRoute}, want: []string{"create revocation/0123456789abcdef"}, revoked: 1,
+		},
+		"the earlier revocation counts": {
+			live: sampleWith(rotatedOut), revocations: []gateway.Entity{newlyRevoked, rotatedOut},
+			want: []string{"update revocation/0123456789abcdef"}, revoked: 1,
+		},
+		"the earlier revocation stays": {
+			live: sampleWith(newlyRevoked), revocations: []gateway.Entity{rotatedOut}, want: []string{}, revoked: 1,
 		},
 		"revocations come with keys": {
 			restore: Restore{Only: []gateway.Kind{gateway.Key}}, live: sampleWith(changedRoute), revocations: []gateway.Entity{newlyRevoked},

@@ -165,9 +165,10 @@ func (t *Trail) adopt(s *Snapshot) error {
 	return t.take(nil, s.Findings)
 }
 
-// revokeIn adds a revocation, and reports whether it was news.
+// revokeIn adds a revocation, if there is none that counts as early, and reports whether it was news.
 func revokeIn(state *gateway.State, e gateway.Entity) bool {
-	if _, known := state.Get(e.Ref); known || e.Kind != gateway.Revocation {
+	known, there := state.Get(e.Ref)
+	if e.Kind != gateway.Revocation || there && !gateway.RevokesEarlier(e.Body, known) {
 		return false
 	}
 	state.Put(e)

@@ -136,6 +136,9 @@ func parseDocument(name string, data []byte) (*yaml.Node, Problems) {
 	return doc.Content[0], nil
 }
 
+// noToken says what package yaml finds where a line was indented by a tab.
+const noToken = "a tab or another character that YAML is not indented by: blanks are"
+
 var yamlLine = regexp.MustCompile(`^(?:yaml: )?line (\d+): (.*)$`)
 
 // yamlProblems takes the lines out of the messages of package yaml.
@@ -149,7 +152,7 @@ func yamlProblems(file string, err error) Problems {
 		p := Problem{File: file, Message: strings.TrimPrefix(m, "yaml: ")}
 		if parts := yamlLine.FindStringSubmatch(m); parts != nil {
 			p.Line, _ = strconv.Atoi(parts[1])
-			p.Message = parts[2]
+			p.Message = strings.ReplaceAll(parts[2], "found character that cannot start any token", noToken)
 		}
 		problems = append(problems, p)
 	}

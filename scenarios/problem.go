@@ -27,7 +27,7 @@ func (p Problem) Error() string {
 	if p.Field != "" {
 		b.WriteString(": " + p.Field)
 	}
-	return b.String() + ": " + p.Message
+	return strings.ReplaceAll(b.String()+": "+p.Message, "\t", " ")
 }
 
 // Problems is all that is wrong with a scenario file, by line.
@@ -42,12 +42,18 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// checkFields finds fields that Scenario does not have, with the line, and those that it has.
+// checkFields finds fields that Scenario does not have, with the line and those that it has, and values that they cannot take. With
+// these it says that there is no fleet: what else is wrong is known only once all can be read.
 func checkFields(file string, root *yaml.Node) Problems {
 	c := fieldChecker{file: file}
 	c.check(root, reflect.TypeFor[Scenario](), "")
+	if len(c.problems) > 0 && childOf(root, "fleet") == nil {
+		c.problems = append(Problems{{File: file, Line: root.Line, Field: "fleet", Message: noFleet}}, c.problems...)
+	}
 	return c.problems
 }
+
+const noFleet = "is required: lab, or the name of a fleet in gwdr.yaml"
 
 type fieldChecker struct {
 	file     string
@@ -65,7 +71,10 @@ func (c *fieldChecker) check(n *yaml.Node, t reflect.Type, field string) {
 	switch {
 	case n.Kind == yaml.AliasNode || n.Anchor != "":
 		c.add(n, field, "anchors and aliases are not supported")
-	case n.Kind == yaml.ScalarNode: // its type is the decoder's business
+	case n.Kind == yaml.ScalarNode:
+		if text := misread(n, t, field); text != "" {
+			c.add(n, field, "%s", text)
+		}
 	case n.Kind == yaml.SequenceNode && t.Kind() == reflect.Slice:
 		for i, item := range n.Content {
 			c.check(item, t.Elem(), fmt.Sprintf("%s[%d]", field, i))

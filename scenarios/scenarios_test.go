@@ -77,6 +77,38 @@ func example(t testing.TB) []byte {
 	return b
 }
 
+// TestExample: the scenario that docs/fleets.md links is one for the fleet that is described there.
+func TestExample(t *testing.T) {
+	s, err := Load("../docs/examples/stop-us-east.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := s.Plan([]fleet.Instance{{ID: "gw-1", Region: "us-east", Role: fleet.Data, Running: true}, {ID: "gw-2", Region: "us-west", Role: fleet.Data, Running: true}})
+	if err != nil || len(p.Injections) != 1 || p.Injections[0].Targets[0] != "gw-1" || p.Worst > s.Guardrails[0].Drill.GT.D() {
+		t.Errorf("%+v, %v", p, err)
+	}
+}
+
+// TestNoFleet: that there is no fleet is said with all the rest, and nothing is said of a fleet that nobody named.
+func TestNoFleet(t *testing.T) {
+	for name, c := range map[string]struct {
+		old, new string
+		problems int
+	}{
+		"alone":                      {"maxTargets: 3", "maxTargets: 3", 1},
+		"with a value out of bounds": {"maxTargets: 3", "maxTargets: 0", 2},
+		"with an unknown field":      {"maxTargets: 3", "maxTarget: 3", 2},
+		"with a value of no use":     {"lease: 5s", "lease: 5", 2},
+	} {
+		text := strings.Replace(strings.Replace(string(example(t)), "fleet: lab\n", "", 1), c.old, c.new, 1)
+		_, err := Parse("s.yaml", []byte(text))
+		problems := Problems{}
+		if !errors.As(err, &problems) || len(problems) != c.problems || !strings.Contains(err.Error(), "s.yaml:1: fleet: is required: lab, or the name") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestParseErrors changes one thing in a valid scenario and wants to be told where, and what is allowed.
 func TestParseErrors(t *testing.T) {
 	for _, test := range []struct{ old, new, want string }{
@@ -91,7 +123,16 @@ func TestParseErrors(t *testing.T) {
 		{"{select: {region: us-east}, expect: {min: 3, max: 3}}", "{select: {}}", "targets.east.select: is empty and matches nothing"},
 		{"{select: {region: us-east},", "{select: {region: mars},", `targets.east.select.region: "mars" is none of us-east, us-west`},
 		{"min: 3, max: 3", "min: 4, max: 3", "min 4 is above max 3"},
-		{"plane: data, le: 5s", "plane: data, le: 5", "time: missing unit in duration"},
+		{"plane: data, le: 5s", "plane: data, le: 5", "objectives[0].le: 5: say a unit, like 5s: one of ms, s, m, h or whole d"},
+		{"  baseline: 5s", "\tbaseline: 5s", "s.yaml:32: a tab or another character that YAML is not indented by"},
+		{"plane: data, le: 5s", "plane: data, le: 5sec", `objectives[0].le: "5sec" is no duration: it takes a number and a unit`},
+		{"lease: 5s", "lease: -5s", "safety.lease: -5s is negative"},
+		{"success: {lt: 0.9, for: 3s}", "success: {lt: 90%, for: 3s}", "guardrails[0].success.lt: 90%: say it as a share of 1, like 0.9"},
+		{"success: {lt: 0.9, for: 3s}", "success: {lt: most, for: 3s}", `guardrails[0].success.lt: "most" is no number`},
+		{"fleet: lab", "fleet: lab\nslo: {target: 99.9%}", "slo.target: 99.9%: it is per cent already, like 99.9"},
+		{"fleet: lab", "fleet: lab\nslo: 5", "slo: must be a mapping of fields"},
+		{"verify: true", "verify: maybe", `revert.verify: "maybe" is neither true nor false`},
+		{"maxTargets: 3", "maxTargets: 3, \"a\\tb\": 1", "safety.a b: unknown field"},
 		{"plane: data, le: 5s", "plane: data, le: 2m", "no more than recovered.deadline, 1m0s"},
 		{"plane: data, le: 5s", "plane: data, eq: 5", "metric rta needs le"},
 		{"plane: data, le: 5s", "plane: both, le: 5s", `"both" is none of data, control`},
@@ -102,7 +143,7 @@ func TestParseErrors(t *testing.T) {
 		{"every: 50ms", "every: 1ms", "steadyState.probes[0].every: 1ms must be from 5ms to 1m0s"},
 		{"every: 50ms, kinds: [route, spec, key, revoke]", "every: 50ms, kinds: [rout]", `kinds[0]: "rout" is none of route, spec, key, revoke`},
 		{"status: 401", "status: 4010", "4010 is no HTTP status"},
-		{"status: 401", "status: many", "cannot unmarshal"},
+		{"status: 401", "status: many", `steadyState.probes[1].expect.status: "many" is no whole number`},
 		{"status: 401", "body: /(/", "steadyState.probes[1].expect: body: error parsing regexp"},
 		{"status: 401", `header: {"a b": c}`, "steadyState.probes[1].expect: header \"a b\" is no name of a header"},
 		{"status: 401", `header: {"a: b": c}`, "is no name of a header"},
@@ -140,7 +181,7 @@ func TestParseErrors(t *testing.T) {
 		{"ledger: {every: 50ms, kinds: [route, spec, key, revoke]}", "ledger: {}", "needs steadyState.ledger"},
 		{"fleet: lab\n", "fleet: lab\nslo: {target: 100}\n", "slo.target: 100 must be a percentage above 0 and below 100"},
 		{"fleet: lab\n", "fleet: lab\nslo: {window: 1m}\n", "slo.window: 1m0s must be from 1h0m0s"},
-		{"fleet: lab\n", "fleet: lab\nslo: {window: 1.5d}\n", "unknown unit"},
+		{"fleet: lab\n", "fleet: lab\nslo: {window: 1.5d}\n", `slo.window: "1.5d" is no duration: it takes a number and a unit, one of ms, s, m, h or whole d, like 30s`},
 		{"fleet: lab\n", "fleet: &f lab\n", "anchors and aliases are not supported"},
 		{"fleet: lab\n", "fleet: [lab]\n", "fleet: must be a single value"},
 		{"kind: Scenario\n", "kind: Scenario\nkind: Scenario\n", "already defined"},

@@ -74,7 +74,7 @@ func (v *validator) scenario(s *Scenario) {
 	v.id("metadata.name", s.Metadata.Name, map[string]bool{})
 	v.check(s.Metadata.Title != "", "metadata.title", "is required")
 	v.oneOf("metadata.class", s.Metadata.Class, classes)
-	v.check(s.Fleet != "", "fleet", "is required: lab, or the name of a fleet in gwdr.yaml")
+	v.check(s.Fleet != "", "fleet", noFleet)
 	v.topology(s)
 	v.targets(s)
 	v.objectives(s)
@@ -101,7 +101,10 @@ func (v *validator) scenario(s *Scenario) {
 
 func (v *validator) topology(s *Scenario) {
 	t := s.Topology
-	if s.Fleet != labFleet {
+	if s.Fleet == "" && len(t.Regions) == 0 {
+		return // nobody knows
+	}
+	if s.Fleet != "" && s.Fleet != labFleet {
 		v.check(len(t.Regions) == 0, "topology", "is for the lab only: this fleet has its own")
 		return
 	}
@@ -170,7 +173,7 @@ func (v *validator) steadyState(s *Scenario) {
 	for i, p := range st.Probes {
 		field := fmt.Sprintf("steadyState.probes[%d]", i)
 		v.check(p.Route != "", field+".route", "is required")
-		v.check(s.Fleet == labFleet || p.Route == "" || strings.HasPrefix(p.Route, "/"), field+".route", "%q: of fleet %s it is a path, which begins with /", p.Route, s.Fleet)
+		v.check(s.Fleet == labFleet || s.Fleet == "" || p.Route == "" || strings.HasPrefix(p.Route, "/"), field+".route", "%q: of fleet %s it is a path, which begins with /", p.Route, s.Fleet)
 		v.between(field+".every", p.Every, 5*time.Millisecond, time.Minute)
 		v.between(field+".timeout", p.Timeout, 10*time.Millisecond, time.Minute)
 		v.oneOf(field+".key", p.Key, probeKeys)

@@ -24,12 +24,13 @@ type farm struct {
 
 func newFarm(t *testing.T) *farm {
 	t.Helper()
-	need(t, false, "nginx")
+	shell.Need(t, false, "nginx")
 	f := &farm{t: t, dir: t.TempDir(), at: map[string]string{}}
 	for _, region := range []string{"us-east", "us-west"} {
 		f.at[region] = freeAddr(t)
 		conf := fmt.Sprintf(`pid %[1]s/%[2]s.pid; error_log %[1]s/%[2]s.err; worker_processes 2; events {}
-http { access_log off; client_body_temp_path %[1]s/%[2]s-body; proxy_temp_path %[1]s/p; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
+http { access_log off; client_body_temp_path %[1]s/%[2]s-body; proxy_temp_path %[1]s/p;
+fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
 server { listen %[3]s; location / { return 200; } } }
 `, f.dir, region, f.at[region])
 		if err := os.WriteFile(f.conf(region), []byte(conf), 0o600); err != nil {
@@ -48,13 +49,11 @@ func (f *farm) conf(region string) string { return filepath.Join(f.dir, region+"
 
 // pids are the processes of a region, and how they are.
 func (f *farm) pids(region string) map[int]string {
-	all := states("nginx: master process", f.conf(region))
-	workers := states("nginx: worker process")
 	found := map[int]string{}
-	for pid, state := range all {
-		found[pid] = state
-		for worker, state := range workers {
-			if stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", worker)); strings.Contains(string(stat), fmt.Sprintf(") %s %d ", state, pid)) {
+	for pid := range shell.Commands("nginx: master process", f.conf(region)) {
+		found[pid], _ = shell.Stat(fmt.Sprintf("/proc/%d", pid))
+		for worker := range shell.Commands("nginx: worker process") {
+			if state, parent := shell.Stat(fmt.Sprintf("/proc/%d", worker)); parent == pid {
 				found[worker] = state
 			}
 		}
@@ -101,18 +100,13 @@ func (f *farm) end() {
 
 func (f *farm) person() *shell.Person {
 	f.t.Helper()
-	p := shell.New(f.t, binary)
 	nginx, err := exec.LookPath("nginx")
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	fleet := fmt.Sprintf("state: state\nfleets: {prod: {driver: host, allow: true, url: '%s', processes: [", edge(f.t, f.at["us-east"], f.at["us-west"]))
-	for region, at := range f.at {
-		fleet += fmt.Sprintf("{name: %[1]s-1, region: %[1]s, url: 'http://%[2]s', pid_file: %[3]s/%[1]s.pid, exe: %[4]s, start: [%[4]s, -c, %[5]s]},",
-			region, at, f.dir, nginx, f.conf(region))
-	}
-	p.Write("gwdr.yaml", fleet+"]}}\n")
-	return p
+	return person(f.t, f.at, func(region string) string {
+		return fmt.Sprintf("pid_file: %s/%s.pid, exe: %[3]s, start: [%[3]s, -c, %[4]s]", f.dir, region, nginx, f.conf(region))
+	})
 }
 
 // TestNginx runs a whole drill of each kind.
@@ -120,7 +114,7 @@ func TestNginx(t *testing.T) {
 	f := newFarm(t)
 	p := f.person()
 	for _, kind := range []string{"kill", "pause", "stop"} {
-		r := p.Pass(p.Write("drill.yaml", of(kind, "until-recovered+1s")))
+		r := p.Pass(p.Write("drill.yaml", shell.Scenario("fault: "+kind, shell.UntilRecovered, shell.Soon)))
 		if len(r.Faults) != 1 || !r.Faults[0].Verified {
 			t.Errorf("%s: %+v", kind, r)
 		}
@@ -129,7 +123,7 @@ func TestNginx(t *testing.T) {
 		}
 		p.Want(0, "report", "verify", r.Evidence)
 	}
-	p.Write("drill.yaml", of("isolate", "5s"))
+	p.Write("drill.yaml", shell.Scenario("fault: isolate", "5s", shell.Soon))
 	if end := p.Want(7, "drill", "run", "drill.yaml", "--approve", "any"); !strings.Contains(end.Err, "host has kill, pause, stop") {
 		t.Errorf("isolate: %s", end.Err)
 	}
@@ -140,49 +134,47 @@ func TestNginx(t *testing.T) {
 func TestNginxKills(t *testing.T) {
 	f := newFarm(t)
 	p := f.person()
-	for _, kind := range []string{"pause", "kill"} {
-		for part, kill := range map[string]func(d *shell.Drill){
-			"drill": func(d *shell.Drill) {
-				d.Cmd.Process.Kill()
-				d.Wait()
-				shell.Eventually(t, 20*time.Second, f.well) // by its guard
-			},
-			"guard": func(d *shell.Drill) {
-				p.Kill("drill guard")
-				if end := d.Wait(); end.Code != 5 {
-					t.Errorf("exit code %d: %s", end.Code, end.Err)
-				}
-			},
-			"hung guard": func(d *shell.Drill) {
-				for pid := range p.Processes("drill guard") {
-					syscall.Kill(pid, syscall.SIGSTOP)
-				}
-				if end := d.Wait(); end.Code != 5 || !strings.Contains(end.Out, "it has not answered for") {
-					t.Errorf("exit code %d: %s", end.Code, end.Out)
-				}
-			},
-			"both": func(d *shell.Drill) {
-				d.Cmd.Process.Signal(syscall.SIGSTOP) // it would notice
-				p.Kill("drill guard")
-				d.Cmd.Process.Kill()
-				d.Wait()
-				if f.well() == nil {
-					t.Error("it is well although nobody is left to revert")
-				}
-				if end := p.Want(0, "version"); !strings.Contains(end.Err, "ORPHANED") {
-					t.Errorf("says nothing of an orphan: %s", end.Err)
-				}
-				p.Want(7, "drill", "run", "drill.yaml", "--approve", "any")
-			},
-		} {
+	for part, kill := range map[string]func(d *shell.Drill){
+		"drill": func(d *shell.Drill) {
+			d.Cmd.Process.Kill()
+			shell.Eventually(t, 20*time.Second, d.ByGuard)
+		},
+		"guard": func(d *shell.Drill) {
+			shell.Kill(t, binary, "drill guard")
+			d.Want(5)
+		},
+		"hung guard": func(d *shell.Drill) {
+			for pid := range shell.Processes(binary, "drill guard") {
+				shell.Freeze(t, pid)
+			}
+			if end := d.Want(5); !strings.Contains(end.Out, "it has not answered for") {
+				t.Error(end.Out)
+			}
+		},
+		"both": func(d *shell.Drill) {
+			shell.Orphan(t, binary)
+			if f.well() == nil {
+				t.Error("it is well although nobody is left to revert")
+			}
+			if end := p.Want(0, "version"); !strings.Contains(end.Err, "ORPHANED") {
+				t.Errorf("says nothing of an orphan: %s", end.Err)
+			}
+			p.Want(7, "drill", "run", "drill.yaml", "--approve", "any")
+		},
+	} {
+		for _, kind := range []string{"pause", "kill", "stop"} {
 			t.Run(kind+" "+part, func(t *testing.T) {
 				var more []string
 				if part == "both" { // what it leaves behind is found all the same
 					more = []string{"--evidence", "elsewhere"}
 				}
-				d := p.InEffect(p.Write("drill.yaml", of(kind, "20s")), more...)
+				d := p.InEffect(p.Write("drill.yaml", shell.Scenario("fault: "+kind, "20s", shell.Soon)), more...)
 				kill(d)
-				shell.Eventually(t, 20*time.Second, func() error { return clean(p) })
+				d.Wait()
+				if part != "both" { // somebody was left
+					shell.Eventually(t, 20*time.Second, f.well)
+				}
+				shell.Eventually(t, 20*time.Second, p.Clean)
 				if err := f.well(); err != nil {
 					t.Error(err)
 				}

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gwdr/e2e/shell"
 )
 
 // flapping is calm with a fault that comes and goes before the one that stays.
@@ -32,7 +34,7 @@ func TestAbort(t *testing.T) {
 	u.want(0, "drill", "abort", "--all")
 	contains(t, u.want(7, "drill", "run", "region-loss").stderr, "STOP blocks all drills", "gwdr drill abort --lift")
 	u.want(0, "drill", "abort", "--lift")
-	if left := processes(); len(left) > 0 {
+	if left := shell.Processes(binary, ""); len(left) > 0 {
 		t.Errorf("still running: %v", left)
 	}
 }

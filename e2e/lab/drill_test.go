@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gwdr/e2e/shell"
 )
 
 // drill is what these tests read of gwdr/drill/v1.
@@ -110,7 +112,7 @@ func TestDryRunTouchesNothing(t *testing.T) {
 	u := newUser(t)
 	r := u.want(0, "drill", "run", "region-loss", "--dry-run")
 	contains(t, r.stdout, "us-east-1", "kill", "promote")
-	if left := processes(); len(left) > 0 {
+	if left := shell.Processes(binary, ""); len(left) > 0 {
 		t.Errorf("a dry run started %v", left)
 	}
 	if entries, err := os.ReadDir(filepath.Join(u.home, "evidence")); err == nil && len(entries) > 0 {
@@ -162,7 +164,7 @@ func (u *user) killIn(phase string) bool {
 // cleanedUp checks that nothing is left of the killed drill, and that its record says so.
 func (u *user) cleanedUp() {
 	u.t.Helper()
-	if left := waitForProcesses(0, 15*time.Second); len(left) > 0 {
+	if left := shell.Left(binary, 0, 15*time.Second); len(left) > 0 {
 		u.t.Fatalf("still running after the kill: %v", left)
 	}
 	u.want(0, "drill", "revert")
@@ -199,7 +201,7 @@ func TestInterrupted(t *testing.T) {
 		if code := u.interrupt("observing", true); code != -1 {
 			t.Errorf("exit code %d, want none: the second signal ends it at once", code)
 		}
-		waitForProcesses(0, 15*time.Second)
+		shell.Left(binary, 0, 15*time.Second)
 		u.want(0, "drill", "revert")
 	})
 }

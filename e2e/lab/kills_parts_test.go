@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"gwdr/e2e/shell"
 	"gwdr/fleet"
 )
 
@@ -58,7 +59,7 @@ func (k *killer) inEffect(scenario string) (*run, string) {
 // TestGuardKills kills guards: the drill reverts, and stops.
 func TestGuardKills(t *testing.T) {
 	eachPart(t, faults(t), func(k *killer, r *run, f fault, _ string) {
-		kill(t, "drill guard")
+		shell.Kill(t, binary, "drill guard")
 		if code := r.code(); code != 5 {
 			t.Errorf("%s: exit code %d, want 5", f.kind, code)
 		}
@@ -86,13 +87,7 @@ func TestBothKills(t *testing.T) {
 // bothKilled kills the drill and its guard within a millisecond.
 func bothKilled(t *testing.T, r *run) {
 	t.Helper()
-	for _, p := range processes() {
-		if strings.Contains(p.command, "drill guard") {
-			if err := syscall.Kill(p.pid, syscall.SIGKILL); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
+	shell.Kill(t, binary, "drill guard")
 	r.Process.Kill()
 	if code := r.code(); code != -1 {
 		t.Fatalf("the drill ended by itself: exit code %d", code)
@@ -106,7 +101,7 @@ func TestLinksKills(t *testing.T) {
 		return !slices.Contains([]fleet.FaultKind{fleet.Isolate, fleet.Partition, fleet.Latency, fleet.Bandwidth, fleet.Reset, fleet.BlackHole}, f.kind)
 	})
 	eachPart(t, ofLinks, func(k *killer, r *run, f fault, _ string) {
-		kill(t, "lab links")
+		shell.Kill(t, binary, "lab links")
 		began := time.Now()
 		if code := r.code(); code != 5 {
 			t.Errorf("%s: exit code %d, want 5\n%s", f.kind, code, r.result().stderr)
@@ -122,13 +117,13 @@ func TestSupervisorKills(t *testing.T) {
 		k := newKiller(t)
 		f := all[k.random.IntN(len(all))]
 		r, _ := k.inEffect(f.scenario("20s"))
-		kill(t, "lab supervise")
+		shell.Kill(t, binary, "lab supervise")
 		began := time.Now()
 		if code := r.code(); code != 5 {
 			t.Errorf("%s: exit code %d, want 5\n%s", f.kind, code, r.result().stderr)
 		}
 		t.Logf("%s: the drill ended %.1f s after its lab", f.kind, time.Since(began).Seconds())
-		if left := waitForProcesses(0, goneWithin); len(left) > 0 {
+		if left := shell.Left(binary, 0, goneWithin); len(left) > 0 {
 			t.Errorf("%s: still running: %v", f.kind, left)
 		}
 		k.want(0, "drill", "revert")
@@ -188,7 +183,7 @@ func TestTargetGone(t *testing.T) {
 		return !slices.Contains([]fleet.FaultKind{fleet.Pause, fleet.Slow, fleet.ClockOffset, fleet.CPUPressure, fleet.MemoryPressure}, f.kind)
 	})
 	eachPart(t, ofProcesses, func(k *killer, r *run, f fault, _ string) {
-		kill(t, "--instance us-east-1 ")
+		shell.Kill(t, binary, "--instance us-east-1 ")
 		if err := r.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}

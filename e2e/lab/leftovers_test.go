@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"gwdr/e2e/shell"
 	"gwdr/fleet"
 	"gwdr/fleet/process"
 	"gwdr/gateway/native"
@@ -114,21 +116,15 @@ func (s *scene) leftovers(ctx context.Context) (left []string) {
 
 // commands lists the command lines of all processes of the binary under test, sorted.
 func commands() (lines []string) {
-	for _, p := range processes() {
-		lines = append(lines, strings.TrimSpace(p.command))
+	for _, line := range shell.Processes(binary, "") {
+		lines = append(lines, strings.TrimSpace(line))
 	}
 	slices.Sort(lines)
 	return lines
 }
 
 // pids lists the processes of the binary under test.
-func pids() (all []int) {
-	for _, p := range processes() {
-		all = append(all, p.pid)
-	}
-	slices.Sort(all)
-	return all
-}
+func pids() []int { return slices.Sorted(maps.Keys(shell.Processes(binary, ""))) }
 
 // processesLeft names processes that are missing, or too many: guards, hogs, generators of load; and those that are stopped in any
 // of some looks, which together take longer than one that is slowed runs.
@@ -138,10 +134,9 @@ func (s *scene) processesLeft() (left []string) {
 	}
 	stopped := map[string]bool{}
 	for end := time.Now().Add(120 * time.Millisecond); time.Now().Before(end); time.Sleep(4 * time.Millisecond) {
-		for _, p := range processes() {
-			stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid))
-			if err == nil && bytes.HasPrefix(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" T")) {
-				stopped[p.command] = true
+		for pid, line := range shell.Processes(binary, "") {
+			if state, _ := shell.Stat(fmt.Sprintf("/proc/%d", pid)); state == "T" {
+				stopped[line] = true
 			}
 		}
 	}
@@ -153,8 +148,8 @@ func (s *scene) processesLeft() (left []string) {
 
 // mountsLeft names what any thread of the lab's processes has mounted below the lab's directory.
 func (s *scene) mountsLeft() (left []string) {
-	for _, p := range processes() {
-		tables, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/mountinfo", p.pid))
+	for pid := range shell.Processes(binary, "") {
+		tables, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/mountinfo", pid))
 		for _, table := range tables {
 			text, _ := os.ReadFile(table) // a thread that has ended has none
 			if strings.Contains(string(text), s.dir) {

@@ -6,44 +6,20 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"gwdr/e2e/shell"
 )
 
-// binary is gwdr, built once; every process of a test runs this very file, and so can be found by it.
+// binary is gwdr, built once.
 var binary string
 
-func TestMain(m *testing.M) {
-	os.Exit(buildAndRun(m))
-}
-
-func buildAndRun(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "gwdr-e2e-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	if signal.Ignored(os.Interrupt) { // as under nohup: children would ignore it too, but not what is handled here
-		signal.Notify(make(chan os.Signal, 1), os.Interrupt)
-	}
-	binary = filepath.Join(dir, "gwdr")
-	build := exec.Command("go", "build", "-o", binary, ".")
-	build.Dir = "../.."
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build gwdr: %v\n%s", err, out)
-		return 1
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(shell.Main(m, &binary)) }
 
 // user is somebody with an empty home folder.
 type user struct {
@@ -57,16 +33,7 @@ func newUser(t testing.TB) *user {
 	t.Helper()
 	u := &user{t: t, home: t.TempDir()}
 	u.env = []string{"HOME=" + u.home, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + u.home}
-	t.Cleanup(func() {
-		if left := waitForProcesses(0, 10*time.Second); len(left) > 0 {
-			t.Errorf("processes left behind: %v", left)
-			for _, p := range left {
-				if err := syscall.Kill(p.pid, syscall.SIGKILL); err != nil {
-					t.Logf("kill %v: %v", p, err)
-				}
-			}
-		}
-	})
+	shell.NoneLeft(t, binary)
 	return u
 }
 
@@ -139,41 +106,6 @@ func decode[T any](t testing.TB, text string) T {
 		t.Fatalf("not one JSON document: %v\n%s", err, text)
 	}
 	return v
-}
-
-// running is a process that runs the binary under test.
-type running struct {
-	pid     int
-	command string
-}
-
-// processes lists all processes that run the binary under test, zombies not among them.
-func processes() []running {
-	links, _ := filepath.Glob("/proc/[0-9]*/exe")
-	var found []running
-	for _, link := range links {
-		target, err := os.Readlink(link)
-		if err != nil || strings.TrimSuffix(target, " (deleted)") != binary {
-			continue
-		}
-		dir := filepath.Dir(link)
-		pid, _ := strconv.Atoi(filepath.Base(dir))
-		line, _ := os.ReadFile(filepath.Join(dir, "cmdline"))
-		found = append(found, running{pid, strings.ReplaceAll(string(line), "\x00", " ")})
-	}
-	return found
-}
-
-// waitForProcesses waits until no more than most processes run, and returns those that do.
-func waitForProcesses(most int, limit time.Duration) []running {
-	deadline := time.Now().Add(limit)
-	for {
-		left := processes()
-		if len(left) <= most || time.Now().After(deadline) {
-			return left
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
 }
 
 // eventually polls until the condition holds, and fails the test if it does not within the limit.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"gwdr/e2e/shell"
 	"gwdr/gateway"
 	"gwdr/gateway/native"
 	"gwdr/restore"
@@ -27,14 +28,14 @@ func TestRestoreKill(t *testing.T) {
 	k := &killing{shop: s, want: s.state(s.client), client: &native.Client{URL: target.admin, HTTP: native.NewHTTP()},
 		args: []string{"restore", "--to", "gwdr+" + target.admin, "--revocations", "accept-risk", "--yes", "--json"}}
 	k.whole = s.timed(k.args)
-	files, running := s.files(), len(processes())
+	files, running := s.files(), len(shell.Processes(binary, ""))
 	if within := k.kill("at once", 60); within > 0 {
 		t.Errorf("%d kills left a part of changes that are made at once", within)
 	}
 	if within := k.kill("in pieces", 40, "--rate=2500"); within == 0 {
 		t.Error("no kill came while changes were made")
 	}
-	if left := waitForProcesses(running, 10*time.Second); len(left) > running {
+	if left := shell.Left(binary, running, 10*time.Second); len(left) > running {
 		t.Errorf("left behind: %v", left)
 	}
 	if left := s.files(); !slices.Equal(left, files) {

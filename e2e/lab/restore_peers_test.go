@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"gwdr/e2e/shell"
 	"gwdr/gateway"
 )
 
@@ -103,7 +104,7 @@ func (l *loss) end() {
 	if err := syscall.Kill(l.gateway.pid, syscall.SIGTERM); err != nil {
 		l.t.Fatal(err)
 	}
-	if left := waitForProcesses(0, 10*time.Second); len(left) > 0 {
+	if left := shell.Left(binary, 0, 10*time.Second); len(left) > 0 {
 		l.t.Fatalf("gateway did not end: %v", left)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"gwdr/e2e/shell"
 	"gwdr/gateway"
 	"gwdr/gateway/native"
 	"gwdr/restore"
@@ -65,7 +66,7 @@ func (l *lostRegion) destroy() {
 // waitForExit waits until the process runs the binary no more, and reports whether it still does.
 func waitForExit(pid int, limit time.Duration) bool {
 	for deadline := time.Now().Add(limit); ; time.Sleep(5 * time.Millisecond) {
-		runs := slices.ContainsFunc(processes(), func(p running) bool { return p.pid == pid })
+		_, runs := shell.Processes(binary, "")[pid]
 		if !runs || time.Now().After(deadline) {
 			return runs
 		}
@@ -128,7 +129,7 @@ func (l *lostRegion) ends(gateways ...*glass) {
 	for _, g := range gateways {
 		g.stop()
 	}
-	if left := waitForProcesses(0, 10*time.Second); len(left) > 0 {
+	if left := shell.Left(binary, 0, 10*time.Second); len(left) > 0 {
 		l.t.Errorf("left behind: %v", left)
 	}
 }

@@ -1,30 +1,16 @@
 package lab
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
-)
 
-// kill ends the one process of the test whose command line holds the words.
-func kill(t *testing.T, words string) {
-	t.Helper()
-	for _, p := range processes() {
-		if strings.Contains(p.command, words) {
-			if err := syscall.Kill(p.pid, syscall.SIGKILL); err != nil {
-				t.Fatal(err)
-			}
-			return
-		}
-	}
-	t.Fatalf("no process of %q runs", words)
-}
+	"gwdr/e2e/shell"
+)
 
 func TestStopFile(t *testing.T) {
 	u := newUser(t)
@@ -45,7 +31,7 @@ func TestStopFile(t *testing.T) {
 func TestGuardKilled(t *testing.T) {
 	u := newUser(t)
 	r := u.reach(calm(), "observing")
-	kill(t, "drill guard")
+	shell.Kill(t, binary, "drill guard")
 	if code := r.code(); code != 5 {
 		t.Errorf("exit code %d, want 5", code)
 	}
@@ -56,11 +42,9 @@ func TestGuardKilled(t *testing.T) {
 func TestOrphan(t *testing.T) {
 	u := newUser(t)
 	run := u.reach(calm(), "observing")
-	freeze(t, run.Process.Pid) // it would notice the guard's end
-	kill(t, "drill guard")
-	kill(t, "drill run")
+	shell.Orphan(t, binary)
 	run.code()
-	if left := waitForProcesses(0, 15*time.Second); len(left) > 0 {
+	if left := shell.Left(binary, 0, 15*time.Second); len(left) > 0 {
 		t.Errorf("still running: %v", left)
 	}
 	for _, command := range []string{"drill list", "backup list", "version"} {
@@ -75,37 +59,19 @@ func TestOrphan(t *testing.T) {
 	}
 }
 
-// freeze stops the process, and returns once all its threads have: each does when it next looks.
-func freeze(t *testing.T, pid int) {
-	t.Helper()
-	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, 10*time.Second, fmt.Sprintf("process %d is stopped", pid), func() bool {
-		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
-		running := slices.ContainsFunc(threads, func(file string) bool {
-			stat, err := os.ReadFile(file)
-			return err == nil && !strings.HasPrefix(string(stat[bytes.LastIndexByte(stat, ')')+1:]), " T")
-		})
-		return len(threads) > 0 && !running
-	})
-}
-
 // TestLeaseHeals kills the drill and its guard in a lab that lives on: its faults end with their lease.
 func TestLeaseHeals(t *testing.T) {
 	u := newUser(t)
 	u.want(0, "lab", "up", "--regions", "us-east,us-west", "--instances", "1")
 	t.Cleanup(func() { u.run("lab", "down") })
-	before := len(processes())
+	before := len(shell.Processes(binary, ""))
 	run := u.reach(calm(), "observing")
-	freeze(t, run.Process.Pid)
-	kill(t, "drill guard")
-	kill(t, "drill run")
+	shell.Orphan(t, binary)
 	run.code()
-	if down := len(processes()); down >= before {
+	if down := len(shell.Processes(binary, "")); down >= before {
 		t.Errorf("%d processes run with the region down, %d before", down, before)
 	}
-	eventually(t, 20*time.Second, "the lease of 3 s heals the fault", func() bool { return len(processes()) == before })
+	eventually(t, 20*time.Second, "the lease of 3 s heals the fault", func() bool { return len(shell.Processes(binary, "")) == before })
 	u.want(0, "drill", "revert")
 	u.want(0, "lab", "down")
 }
@@ -127,7 +93,7 @@ func TestOutageIsSeen(t *testing.T) {
 	u, before := newUser(t), pressure()
 	r := u.reach(outage(), "observing")
 	edge := u.pid("edge")
-	freeze(t, edge)
+	shell.Freeze(t, edge)
 	time.Sleep(1500 * time.Millisecond) // the length of the outage
 	thaw := time.Now()
 	if err := syscall.Kill(edge, syscall.SIGCONT); err != nil {

@@ -11,12 +11,13 @@ import (
 	"time"
 
 	"gwdr/drills"
+	"gwdr/e2e/shell"
 )
 
 // stall stops the process for so long, and lets it go on.
 func stall(t *testing.T, pid int, length time.Duration) {
 	t.Helper()
-	freeze(t, pid)
+	shell.Freeze(t, pid)
 	time.Sleep(length) // the stall itself
 	if err := syscall.Kill(pid, syscall.SIGCONT); err != nil {
 		t.Fatal(err)

@@ -6,7 +6,6 @@ package netns
 
 import (
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -28,21 +28,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, serve(os.Args[1], os.Args[2:]))
 		os.Exit(1)
 	}
-	os.Exit(buildAndRun(m))
-}
-
-func buildAndRun(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "gwdr-netns-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	if binary, err = shell.Build("../..", dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
+	os.Exit(shell.Main(m, &binary))
 }
 
 // serve ends with its standard input.
@@ -69,7 +55,7 @@ const servers, frontDoor = 8080, "127.0.0.1:18080"
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	need(t)
+	shell.Need(t, true, "ip", "nft", "ss")
 	w := &world{t: t, suffix: strings.ToLower(rand.Text()[:5]), before: map[string]string{}}
 	t.Cleanup(w.remove)
 	w.ip("netns", "add", w.name("sw"))
@@ -86,26 +72,6 @@ func newWorld(t *testing.T) *world {
 		w.before[region] = w.rules(region)
 	}
 	return w
-}
-
-// need ends a test where there can be no namespaces: in CI that is a failure.
-func need(t *testing.T) {
-	t.Helper()
-	var problem error
-	if os.Getuid() != 0 {
-		problem = errors.New("root, to make network namespaces")
-	}
-	for _, tool := range []string{"ip", "nft"} {
-		_, err := exec.LookPath(tool)
-		problem = errors.Join(problem, err)
-	}
-	switch {
-	case problem == nil:
-	case os.Getenv("CI") == "true":
-		t.Fatalf("needed: %v", problem)
-	default:
-		t.Skipf("needed: %v", problem)
-	}
 }
 
 func (w *world) name(place string) string { return "gwdr-" + w.suffix + "-" + place }
@@ -178,23 +144,55 @@ func (w *world) whole() error {
 	return nil
 }
 
-// remove removes the namespaces, and proves it.
+// remove removes the namespaces, and proves it. Nobody may be in one of them by then: the servers have ended, and so have the holders and
+// what they run.
 func (w *world) remove() {
-	for _, place := range []string{"client", "us-east", "us-west", "sw"} {
-		exec.Command("ip", "netns", "del", w.name(place)).Run()
+	all, err := filepath.Glob("/run/netns/" + w.name("*"))
+	if err != nil {
+		w.t.Fatal(err)
 	}
-	left, err := filepath.Glob("/run/netns/gwdr-" + w.suffix + "-*")
-	if err != nil || len(left) > 0 {
+	for _, path := range all {
+		for pid, line := range w.left(path) {
+			w.t.Errorf("process %d is left in %s: %s; killed: %v", pid, path, line, syscall.Kill(pid, syscall.SIGKILL))
+		}
+		w.ip("netns", "del", filepath.Base(path))
+	}
+	if left, err := filepath.Glob("/run/netns/" + w.name("*")); err != nil || len(left) > 0 {
 		w.t.Errorf("namespaces are left: %v, %v", left, err)
 	}
-	for _, comm := range glob("/proc/[0-9]*/cmdline") {
-		if line, _ := os.ReadFile(comm); strings.Contains(string(line), "-"+w.suffix+"-") || strings.HasPrefix(string(line), "nft\x00-i") {
-			w.t.Errorf("%s is left: %q", comm, line)
+}
+
+// left waits until nobody is in a namespace, and returns the command lines of those who are, by pid.
+func (w *world) left(path string) map[int]string {
+	w.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		found, err := within(path)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if len(found) == 0 || time.Now().After(deadline) {
+			return found
 		}
 	}
 }
 
-func glob(pattern string) []string {
-	all, _ := filepath.Glob(pattern)
-	return all
+// within returns the command lines of the processes of which a thread is in the namespace, by pid.
+func within(path string) (map[int]string, error) {
+	space, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	found := map[int]string{}
+	for pid, line := range shell.Commands() {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/ns/net", pid))
+		if err != nil {
+			return nil, err
+		}
+		for _, thread := range threads {
+			if at, err := os.Stat(thread); err == nil && os.SameFile(at, space) { // one that has ended is nowhere
+				found[pid] = line
+			}
+		}
+	}
+	return found, nil
 }

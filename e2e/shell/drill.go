@@ -2,10 +2,13 @@ package shell
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -62,6 +65,8 @@ func (p *Person) Pass(file string) Result {
 // Drill is one that was started.
 type Drill struct {
 	Cmd       *exec.Cmd
+	person    *Person
+	before    []string // the evidence of others
 	out, errs bytes.Buffer
 	over      chan struct{}
 }
@@ -82,25 +87,32 @@ func (d *Drill) Wait() Ended {
 	return Ended{d.Cmd.ProcessState.ExitCode(), d.out.String(), d.errs.String()}
 }
 
+// Want waits for the end, and says so if it is not with the code.
+func (d *Drill) Want(code int) Ended {
+	d.person.T.Helper()
+	end := d.Wait()
+	if end.Code != code {
+		d.person.T.Errorf("exit code %d, want %d: %s\n%s", end.Code, code, end.Out, end.Err)
+	}
+	return end
+}
+
 // InEffect starts a drill, with more flags, and returns it once its fault is in effect.
 func (p *Person) InEffect(file string, more ...string) *Drill {
 	p.T.Helper()
+	return p.Reach(file, (*Drill).observing, more...)
+}
+
+// Reach starts a drill, with more flags, and returns it once it is there.
+func (p *Person) Reach(file string, there func(d *Drill) bool, more ...string) *Drill {
+	p.T.Helper()
 	for range attempts {
-		before := p.journals()
-		d := &Drill{Cmd: p.command(append(p.approved(file), more...)...), over: make(chan struct{})}
-		d.Cmd.Stdout, d.Cmd.Stderr, d.Cmd.WaitDelay = &d.out, &d.errs, time.Second
-		if err := d.Cmd.Start(); err != nil {
-			p.T.Fatal(err)
-		}
-		go func() {
-			d.Cmd.Wait()
-			close(d.over)
-		}()
+		d := p.start(append(p.approved(file), more...)...)
 		Eventually(p.T, 2*time.Minute, func() error {
-			if d.Ended() || p.observing(before) {
+			if d.Ended() || there(d) {
 				return nil
 			}
-			return errors.New("the fault is not in effect")
+			return errors.New("the drill is not so far")
 		})
 		if !d.Ended() {
 			return d
@@ -113,22 +125,68 @@ func (p *Person) InEffect(file string, more ...string) *Drill {
 	return nil
 }
 
-func (p *Person) journals() map[string]bool {
-	found := map[string]bool{}
-	all, _ := filepath.Glob(filepath.Join(p.Home, "*", "*", "journal.jsonl")) // wherever the evidence is kept
-	for _, file := range all {
-		found[file] = true
+func (p *Person) start(args ...string) *Drill {
+	p.T.Helper()
+	d := &Drill{Cmd: p.command(args...), person: p, before: p.evidence(), over: make(chan struct{})}
+	d.Cmd.Stdout, d.Cmd.Stderr, d.Cmd.WaitDelay = &d.out, &d.errs, time.Second
+	if err := d.Cmd.Start(); err != nil {
+		p.T.Fatal(err)
 	}
-	return found
+	go func() {
+		d.Cmd.Wait()
+		close(d.over)
+	}()
+	return d
 }
 
-// observing reports whether a journal that was not there before says that the fault was verified.
-func (p *Person) observing(before map[string]bool) bool {
-	for file := range p.journals() {
-		text, _ := os.ReadFile(file)
-		if !before[file] && bytes.Contains(text, []byte(`"phase":"observing"`)) {
-			return true
+// evidence lists the folders of all drills, wherever they are kept.
+func (p *Person) evidence() []string {
+	journals, _ := filepath.Glob(filepath.Join(p.Home, "*", "*", "journal.jsonl"))
+	for i, file := range journals {
+		journals[i] = filepath.Dir(file)
+	}
+	return journals
+}
+
+// record reads a file of the drill's evidence: nothing if it is not there.
+func (d *Drill) record(name string) (text []byte) {
+	for _, dir := range d.person.evidence() {
+		if !slices.Contains(d.before, dir) {
+			text, _ = os.ReadFile(filepath.Join(dir, name))
 		}
 	}
-	return false
+	return text
+}
+
+// observing reports whether its fault was verified.
+func (d *Drill) observing() bool {
+	return bytes.Contains(d.record("journal.jsonl"), []byte(`"phase":"observing"`))
+}
+
+// ByGuard says so if the record of the revert is not one of the guard's that is whole, and has reverted the one fault.
+func (d *Drill) ByGuard() error {
+	text := d.record("revert.jsonl")
+	var reverted, clean int
+	for line := range bytes.Lines(text) {
+		var e struct {
+			Type string
+			Data struct {
+				By, Error string
+				Clean     bool
+			}
+		}
+		if err := json.Unmarshal(line, &e); err != nil {
+			return fmt.Errorf("read the record of the revert: %w", err)
+		}
+		switch {
+		case e.Data.By == "guard" && e.Type == "fault-reverted" && e.Data.Error == "":
+			reverted++
+		case e.Data.By == "guard" && e.Type == "end" && e.Data.Clean:
+			clean++
+		}
+	}
+	if reverted != 1 || clean != 1 {
+		return fmt.Errorf("the guard has not reverted it: %s", text)
+	}
+	return nil
 }

@@ -6,26 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
-
-// Build builds gwdr, whose source is at the path, into the directory, and returns the program.
-func Build(source, dir string) (binary string, err error) {
-	binary = filepath.Join(dir, "gwdr")
-	build := exec.Command("go", "build", "-o", binary, ".")
-	build.Dir = source
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build gwdr: %w\n%s", err, out)
-	}
-	return binary, nil
-}
 
 // Person is somebody with an empty home folder.
 type Person struct {
@@ -39,15 +26,7 @@ type Person struct {
 func New(t testing.TB, binary string, before ...string) *Person {
 	t.Helper()
 	p := &Person{T: t, Home: t.TempDir(), Binary: binary, Before: before}
-	t.Cleanup(func() {
-		left := p.Processes("")
-		for end := time.Now().Add(10 * time.Second); len(left) > 0 && time.Now().Before(end); left = p.Processes("") {
-			time.Sleep(20 * time.Millisecond)
-		}
-		for pid, line := range left {
-			t.Errorf("process %d is left: %s; killed: %v", pid, line, syscall.Kill(pid, syscall.SIGKILL))
-		}
-	})
+	NoneLeft(t, binary)
 	return p
 }
 
@@ -99,36 +78,22 @@ func (p *Person) Want(code int, args ...string) Ended {
 	return e
 }
 
-// Processes returns the command lines of the processes of the program whose line has the words, by pid.
-func (p *Person) Processes(words string) map[int]string {
-	links, _ := filepath.Glob("/proc/[0-9]*/exe")
-	found := map[int]string{}
-	for _, link := range links {
-		at, err := os.Readlink(link)
-		if err != nil || strings.TrimSuffix(at, " (deleted)") != p.Binary {
-			continue
-		}
-		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(link)))
-		line, _ := os.ReadFile(filepath.Join(filepath.Dir(link), "cmdline"))
-		if text := strings.ReplaceAll(string(line), "\x00", " "); strings.Contains(text, words) {
-			found[pid] = text
-		}
+// Clean reverts what is left of drills in the fleet prod, and says what is left nevertheless.
+func (p *Person) Clean() error {
+	if end := p.Run("drill", "revert"); end.Code != 0 {
+		return fmt.Errorf("exit code %d: %s %s", end.Code, end.Out, end.Err)
 	}
-	return found
-}
-
-// Kill sends SIGKILL to the processes of the program whose command line has the words, of which there must be some.
-func (p *Person) Kill(words string) {
-	p.T.Helper()
-	found := p.Processes(words)
-	if len(found) == 0 {
-		p.T.Fatalf("there is no process %q", words)
-	}
-	for pid := range found {
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-			p.T.Fatal(err)
+	var left []string
+	err := filepath.WalkDir(filepath.Join(p.Home, "state", "fleets", "prod", "faults"), func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() && e.Name() != "lock" {
+			left = append(left, path)
 		}
+		return err
+	})
+	if err != nil || len(left) > 0 {
+		return fmt.Errorf("marks are left: %v, %w", left, err)
 	}
+	return nil
 }
 
 // Decode reads one JSON document.

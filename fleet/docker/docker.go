@@ -110,7 +110,7 @@ func (f *Fleet) Inject(ctx context.Context, u fleet.Undo) error {
 		return err
 	}
 	if !f.options.Allow {
-		return fmt.Errorf("inject fault %s: %w", u.Fault.ID, errNotAllowed)
+		return fmt.Errorf("inject fault %s: %w", u.Fault.ID, fleet.ErrNotAllowed)
 	}
 	for _, t := range data.Targets {
 		if err := f.unchanged(ctx, t); err != nil {

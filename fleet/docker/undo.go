@@ -56,9 +56,7 @@ func (d undoData) inOrder() []target {
 }
 
 var (
-	faultPattern  = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
-	idPattern     = regexp.MustCompile(`^[0-9a-f]{64}$`)
-	errNotAllowed = errors.New("the fleet may not be broken: its configuration does not say allow: true")
+	idPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
 
 // Prepare says how the fault would be undone and touches nothing; it asks each target over HTTP whether it answers.
@@ -97,31 +95,14 @@ func (f *Fleet) Prepare(ctx context.Context, fault fleet.Fault, targets []fleet.
 // check reports why the fault cannot be injected, whatever the containers are like.
 func (f *Fleet) check(fault fleet.Fault, targets []fleet.Instance) (injector, error) {
 	how, ok := injectors()[fault.Kind]
-	kind, known := fleet.KindOf(fault.Kind)
 	switch {
-	case !ok || !known:
+	case !ok:
 		return how, fmt.Errorf("fault %s: %w (docker has %s)", fault.Kind, fleet.ErrUnsupported, supported())
 	case !f.options.Allow:
-		return how, fmt.Errorf("fault %s: %w", fault.ID, errNotAllowed)
-	case len(targets) == 0:
-		return how, fmt.Errorf("fault %s: %w", fault.ID, fleet.ErrNoTarget)
-	case !faultPattern.MatchString(fault.ID):
-		return how, fmt.Errorf("fault id %q is not of the form %s", fault.ID, faultPattern)
-	case fault.Lease <= 0:
-		return how, fmt.Errorf("fault %s needs a lease", fault.ID)
+		return how, fmt.Errorf("fault %s: %w", fault.ID, fleet.ErrNotAllowed)
 	}
-	if err := fault.With.Err(fault.Kind); err != nil {
-		return how, fmt.Errorf("fault %s: %w", fault.ID, err)
-	}
-	for i, t := range targets {
-		if !slices.Contains(kind.Roles, t.Role) {
-			return how, fmt.Errorf("fault %s of %s, whose role is %s: %w", fault.Kind, t.ID, t.Role, fleet.ErrUnsupported)
-		}
-		if slices.ContainsFunc(targets[:i], func(other fleet.Instance) bool { return other.ID == t.ID }) {
-			return how, fmt.Errorf("fault %s: target %s is there twice", fault.ID, t.ID)
-		}
-	}
-	return how, nil
+	kind, _ := fleet.KindOf(fault.Kind)
+	return how, fault.Check(targets, kind.Roles)
 }
 
 // target describes a container, and refuses one in which this kind of fault could not be undone.
@@ -194,7 +175,7 @@ func decodeUndo(u fleet.Undo) (undoData, error) {
 	if u.Driver != Driver {
 		return undoData{}, fmt.Errorf("undo of fault %s is for driver %q, not %s", u.Fault.ID, u.Driver, Driver)
 	}
-	if _, ok := injectors()[u.Fault.Kind]; !ok || !faultPattern.MatchString(u.Fault.ID) {
+	if _, ok := injectors()[u.Fault.Kind]; !ok || !fleet.IsFaultID(u.Fault.ID) {
 		return undoData{}, fmt.Errorf("undo of fault %q: %s: %w", u.Fault.ID, u.Fault.Kind, fleet.ErrUnsupported)
 	}
 	var data undoData

@@ -93,7 +93,7 @@ func decodeIDs(answer []byte) ([]string, error) {
 		return nil, fmt.Errorf("it is no JSON list of faults' ids: %w", err)
 	}
 	for _, id := range ids {
-		if !faultPattern.MatchString(id) {
+		if !fleet.IsFaultID(id) {
 			return nil, fmt.Errorf("%q is not the id of a fault", harmless(id))
 		}
 	}

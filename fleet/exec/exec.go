@@ -62,10 +62,8 @@ type Fleet struct {
 var _ fleet.Fleet = (*Fleet)(nil)
 
 var (
-	idPattern     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`) // never an option of a command line
-	namePattern   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
-	faultPattern  = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
-	errNotAllowed = errors.New("the fleet may not be broken: its configuration does not say allow: true")
+	idPattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`) // never an option of a command line
+	namePattern = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
 // Check says what of the options cannot be used, whatever the machine is like. The error begins with the key in gwdr.yaml.

@@ -32,7 +32,7 @@ func (f *Fleet) Inject(ctx context.Context, u fleet.Undo) error {
 		return err
 	}
 	if !f.options.Allow {
-		return fmt.Errorf("inject fault %s: %w", u.Fault.ID, errNotAllowed)
+		return fmt.Errorf("inject fault %s: %w", u.Fault.ID, fleet.ErrNotAllowed)
 	}
 	if changed := slices.Concat(data.Commands.Inject.Changed(), data.Commands.Revert.Changed()); len(changed) > 0 {
 		return fmt.Errorf("inject fault %s: %s is not as when the fault was prepared", u.Fault.ID, changed[0])
@@ -44,7 +44,7 @@ func (f *Fleet) Inject(ctx context.Context, u fleet.Undo) error {
 }
 
 func (f *Fleet) inject(ctx context.Context, u fleet.Undo, data undoData) error {
-	unlock, err := data.marks().Lock(ctx, data.Commands.Timeout, f.options.Log)
+	unlock, err := data.marks().Lock(ctx, f.options.Log)
 	if err != nil {
 		return err
 	}
@@ -126,7 +126,7 @@ func (f *Fleet) Revert(ctx context.Context, u fleet.Undo) error {
 	if err != nil {
 		return err
 	}
-	unlock, err := data.marks().Lock(ctx, data.Commands.Timeout, f.options.Log)
+	unlock, err := data.marks().Lock(ctx, f.options.Log)
 	if err != nil {
 		return fmt.Errorf("revert fault %s: %w", u.Fault.ID, err)
 	}

@@ -75,18 +75,10 @@ func (f *Fleet) check(fault fleet.Fault, targets []fleet.Instance) error {
 	if !slices.Contains(f.options.Kinds, fault.Kind) {
 		return fmt.Errorf("fault %s: %w (the configuration names the kinds %s)", fault.Kind, fleet.ErrUnsupported, kindWords(f.options.Kinds))
 	}
-	switch {
-	case !f.options.Allow:
-		return fmt.Errorf("fault %s: %w", fault.ID, errNotAllowed)
-	case !faultPattern.MatchString(fault.ID):
-		return fmt.Errorf("fault %q: an id has small letters, digits and -, and at most 64", fault.ID)
-	case len(targets) == 0:
-		return fmt.Errorf("fault %s: %w", fault.ID, fleet.ErrNoTarget)
+	if !f.options.Allow {
+		return fmt.Errorf("fault %s: %w", fault.ID, fleet.ErrNotAllowed)
 	}
-	if err := fault.With.Err(fault.Kind); err != nil {
-		return fmt.Errorf("fault %s: %w", fault.ID, err)
-	}
-	return nil
+	return fault.Check(targets, nil) // the commands know what they can break
 }
 
 func kindWords(kinds []fleet.FaultKind) string {
@@ -112,7 +104,7 @@ func decodeUndo(u fleet.Undo) (undoData, error) {
 	if u.Driver != Driver {
 		return undoData{}, fmt.Errorf("undo of fault %s is for driver %q, not %s", u.Fault.ID, u.Driver, Driver)
 	}
-	if !faultPattern.MatchString(u.Fault.ID) {
+	if !fleet.IsFaultID(u.Fault.ID) {
 		return undoData{}, fmt.Errorf("undo of fault %q: that is not the id of a fault", u.Fault.ID)
 	}
 	var data undoData

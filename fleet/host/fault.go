@@ -2,13 +2,13 @@ package host
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -18,15 +18,12 @@ import (
 	"gwdr/fleet/reach"
 )
 
-const (
-	lockPatience = 10 * time.Second // for the other of drill and guard
-	answerFor    = 5 * time.Second  // how long a process that was reverted may take until it answers
-)
+const answerFor = 5 * time.Second // how long a process that was reverted may take until it answers
 
 // injector is how one kind of fault is done to one target.
 type injector struct {
-	// inject breaks the target. It tells known all processes that it touches, before it ends any.
-	inject func(ctx context.Context, fault string, t target, known func([]proc.ID) error) error
+	// inject breaks the target. It notes all processes that it touches, before it ends any.
+	inject func(ctx context.Context, fault string, t target, note noting) error
 	// broken returns what a look at the processes says, or the error that says what is still well.
 	broken func(ctx context.Context, t target, touched []proc.ID) (string, error)
 }
@@ -47,14 +44,11 @@ func kindWords() string {
 	return strings.Join(words, ", ")
 }
 
-// touched are the processes of each target that the injection stopped or ended.
-type touched map[string][]proc.ID
-
 // Inject breaks the targets. A mark comes first: it says what is in effect.
 func (f *Fleet) Inject(ctx context.Context, u fleet.Undo) error {
 	data, err := decodeUndo(u)
 	if err == nil && !f.options.Allow {
-		err = errNotAllowed
+		err = fleet.ErrNotAllowed
 	}
 	if err == nil {
 		err = f.inject(ctx, u, data)
@@ -71,7 +65,7 @@ func (f *Fleet) inject(ctx context.Context, u fleet.Undo, data undoData) error {
 			return errors.Join(fmt.Errorf("%s is no longer process %d", t.Name, t.Main.PID), err)
 		}
 	}
-	unlock, err := data.marks().Lock(ctx, lockPatience, f.options.Log)
+	unlock, err := data.marks().Lock(ctx, f.options.Log)
 	if err != nil {
 		return err
 	}
@@ -82,17 +76,9 @@ func (f *Fleet) inject(ctx context.Context, u fleet.Undo, data undoData) error {
 	if err := data.marks().Put(u); err != nil {
 		return err
 	}
-	all := touched{}
+	all := &traces{of: map[string]trace{}}
 	for _, t := range data.Targets {
-		err := injectors()[u.Fault.Kind].inject(ctx, u.Fault.ID, t, func(ids []proc.ID) error {
-			all[t.Name] = ids
-			note, err := json.Marshal(all)
-			if err != nil {
-				return err
-			}
-			return data.marks().Injected(u, note)
-		})
-		if err != nil {
+		if err := injectors()[u.Fault.Kind].inject(ctx, u.Fault.ID, t, all.noting(u, data, t)); err != nil {
 			return fmt.Errorf("%s: %w", t.Name, err)
 		}
 	}
@@ -142,26 +128,19 @@ func (f *Fleet) look(ctx context.Context, u fleet.Undo) (string, undoData, error
 	if err != nil {
 		return "", data, err
 	}
-	all, err := touchedBy(m)
+	all, err := tracesIn(m)
 	if err != nil {
 		return "", data, err
 	}
 	var seen []string
 	for _, t := range data.Targets {
-		what, err := injectors()[u.Fault.Kind].broken(ctx, t, all[t.Name])
+		what, err := injectors()[u.Fault.Kind].broken(ctx, t, all.of[t.Name].Touched)
 		if err != nil {
 			return "", data, fmt.Errorf("%s: %w", t.Name, err)
 		}
 		seen = append(seen, t.Name+": "+what)
 	}
 	return strings.Join(seen, "; "), data, nil
-}
-
-func touchedBy(m mark.Mark) (all touched, err error) {
-	if len(m.Note) == 0 {
-		return nil, nil
-	}
-	return all, json.Unmarshal(m.Note, &all)
 }
 
 func (d undoData) urls() (all []string) {
@@ -182,18 +161,18 @@ func (f *Fleet) Renew(ctx context.Context, u fleet.Undo) error {
 }
 
 // pause stops the whole tree.
-func pause(ctx context.Context, _ string, t target, known func([]proc.ID) error) error {
+func pause(ctx context.Context, _ string, t target, note noting) error {
 	all, err := freeze(ctx, t.Main)
-	return errors.Join(err, known(all))
+	return errors.Join(err, note(trace{Touched: all}))
 }
 
 // kill ends the whole tree at once: it is stopped before, so that nobody in it sees another's end, or begets one that is not known.
-func kill(ctx context.Context, fault string, t target, known func([]proc.ID) error) error {
+func kill(ctx context.Context, fault string, t target, note noting) error {
 	if err := t.Service.holdDown(ctx, fault); err != nil {
 		return err
 	}
 	all, err := freeze(ctx, t.Main)
-	if err := errors.Join(err, known(all)); err != nil {
+	if err := errors.Join(err, note(trace{Touched: all})); err != nil {
 		return err
 	}
 	return end(all)
@@ -211,9 +190,9 @@ func end(all []proc.ID) error {
 }
 
 // stop asks the target to end, and ends what has not done so in time.
-func stop(ctx context.Context, _ string, t target, known func([]proc.ID) error) error {
+func stop(ctx context.Context, _ string, t target, note noting) error {
 	all := tree(t.Main)
-	if err := known(all); err != nil {
+	if err := note(trace{Touched: all, Asked: true}); err != nil {
 		return err
 	}
 	ask := func() error { return t.Main.Signal(syscall.SIGTERM) }
@@ -224,7 +203,7 @@ func stop(ctx context.Context, _ string, t target, known func([]proc.ID) error) 
 		}
 	}
 	if err := ask(); err != nil {
-		return err
+		return errors.Join(err, note(trace{Touched: all})) // nobody need wait for its end
 	}
 	return outlast(ctx, all)
 }
@@ -282,7 +261,7 @@ func (f *Fleet) Revert(ctx context.Context, u fleet.Undo) error {
 }
 
 func (f *Fleet) revert(ctx context.Context, u fleet.Undo, data undoData) error {
-	unlock, err := data.marks().Lock(ctx, lockPatience, f.options.Log)
+	unlock, err := data.marks().Lock(ctx, f.options.Log)
 	if err != nil {
 		return err
 	}
@@ -293,18 +272,23 @@ func (f *Fleet) revert(ctx context.Context, u fleet.Undo, data undoData) error {
 	} else if err != nil && !errors.Is(err, mark.ErrGone) {
 		return err
 	}
-	all, err := touchedBy(m)
+	all, err := tracesIn(m)
 	if err != nil {
 		return err
 	}
-	var failed []error
-	for _, t := range data.Targets {
-		if err := mend(ctx, u.Fault, t, all[t.Name], f.options.Log); err != nil {
-			failed = append(failed, fmt.Errorf("%s: %w", t.Name, err))
-		}
+	failed := make([]error, len(data.Targets))
+	var mended sync.WaitGroup
+	for i, t := range data.Targets { // at the same time: one that does not come back holds back no other
+		found, note := all.of[t.Name], all.noting(u, data, t)
+		mended.Go(func() {
+			if err := f.mend(ctx, u.Fault, t, found, note); err != nil {
+				failed[i] = fmt.Errorf("%s: %w", t.Name, err)
+			}
+		})
 	}
-	if len(failed) > 0 {
-		return errors.Join(failed...)
+	mended.Wait()
+	if err := errors.Join(failed...); err != nil {
+		return err
 	}
 	if silent := reach.Silent(ctx, data.urls(), answerFor); len(silent) > 0 {
 		f.options.Log.Warn("does not answer yet", "url", strings.Join(silent, " "))
@@ -313,11 +297,12 @@ func (f *Fleet) revert(ctx context.Context, u fleet.Undo, data undoData) error {
 }
 
 // mend makes one target as it was: the very processes go on, or the service is started again where its main one has ended.
-func mend(ctx context.Context, fault fleet.Fault, t target, was []proc.ID, log *slog.Logger) error {
+func (f *Fleet) mend(ctx context.Context, fault fleet.Fault, t target, found trace, note noting) error {
+	was := found.Touched
 	if err := t.Service.release(ctx, fault.ID); err != nil {
 		return err
 	}
-	if fault.Kind == fleet.Stop && len(was) > 0 { // it may have been asked to end, and be about to
+	if found.Asked { // it may be about to end
 		if err := outlast(ctx, was); err != nil {
 			return err
 		}
@@ -328,13 +313,16 @@ func mend(ctx context.Context, fault fleet.Fault, t target, was []proc.ID, log *
 	if err := end(slices.DeleteFunc(was, func(id proc.ID) bool { return !id.Stopped() })); err != nil { // what is left of it holds its ports
 		return err
 	}
+	if fault.Kind == fleet.Stop && t.Service.Unit != "" { // what runs by now may be about to be stopped by systemd: a start comes instead
+		return f.begin(ctx, t, found, note)
+	}
 	look := t.Service.again
 	if fault.Kind == fleet.Pause { // whoever ended it was not gwdr: what is there now is what somebody has started
 		look = func(ctx context.Context, _ proc.ID) (proc.ID, error) { return t.Service.main(ctx) }
 	}
 	if now, err := look(ctx, t.Main); err == nil {
 		if fault.Kind == fleet.Pause {
-			log.Warn("it is another process by now", "process", t.Name, "pid", now.PID)
+			f.options.Log.Warn("it is another process by now", "process", t.Name, "pid", now.PID)
 		}
 		return nil
 	} else if !errors.Is(err, errNotRunning) {
@@ -343,7 +331,7 @@ func mend(ctx context.Context, fault fleet.Fault, t target, was []proc.ID, log *
 	if err := t.Service.startable(); err != nil {
 		return fmt.Errorf("process %d has ended meanwhile: %w", t.Main.PID, err)
 	}
-	return t.Service.begin(ctx, t.Main)
+	return f.begin(ctx, t, found, note)
 }
 
 // thaw lets every process of the target go on that is stopped, until none is.

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"sync"
 
 	"gwdr/fleet"
 	"gwdr/fleet/command"
@@ -48,28 +49,41 @@ type Options struct {
 type Fleet struct {
 	options  Options
 	services map[string]service
+	launches sync.Map // proc.ID of a start -> chan error: how it ended
 }
 
 var _ fleet.Fleet = (*Fleet)(nil)
 
 var (
-	idPattern     = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
-	unitPattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9:_.@-]{0,200}\.service$`)
-	faultPattern  = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
-	errNotAllowed = errors.New("the fleet may not be broken: its configuration does not say allow: true")
+	idPattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+	unitPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9:_.@-]{0,200}\.service$`)
 )
 
 // Check says what of the options cannot be used, whatever the machine is like. The error begins with the key in gwdr.yaml.
 func (o Options) Check() error {
+	owners := map[string]string{} // ids, by what they are found by
 	for _, id := range slices.Sorted(maps.Keys(o.Processes)) {
-		if err := o.Processes[id].check(); err != nil {
+		p := o.Processes[id]
+		if err := p.check(); err != nil {
 			return fmt.Errorf("processes: %s: %w", id, err)
 		}
 		if !idPattern.MatchString(id) {
 			return fmt.Errorf("processes: %q cannot be the name of one", id)
 		}
+		by := p.foundBy()
+		if other, twice := owners[by]; twice {
+			return fmt.Errorf("processes: %s: it is found by %s, as %s is", id, by, other)
+		}
+		owners[by] = id
 	}
 	return nil
+}
+
+func (p Process) foundBy() string {
+	if p.Unit != "" {
+		return "unit " + p.Unit
+	}
+	return "pid_file " + filepath.Clean(p.PIDFile)
 }
 
 func (p Process) check() error {

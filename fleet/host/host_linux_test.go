@@ -2,6 +2,7 @@ package host
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -159,7 +160,7 @@ func TestRevertFailsThenWorks(t *testing.T) {
 	p.Start = []string{script}
 	f := w.fleet(func(o *Options) { o.Processes = map[string]Process{"us-east-1": p} })
 	u := w.broken(f, fleet.Kill)
-	wants(t, f.Revert(t.Context(), u), "us-east-1: start: ", "start.sh: exit status 3")
+	wants(t, f.Revert(t.Context(), u), "us-east-1: it could not be started: start: ", "start.sh: exit status 3")
 	if left, err := f.Leftovers(t.Context()); err != nil || len(left) != 1 {
 		t.Errorf("left: %v, %v", left, err)
 	}
@@ -172,6 +173,182 @@ func TestRevertFailsThenWorks(t *testing.T) {
 	}
 	_, err := Open(w.options(func(o *Options) { o.Processes = map[string]Process{"us-east-1": p} }))
 	wants(t, err, "us-east-1: start: ", "can be written by everybody")
+}
+
+// slow is a fleet whose us-east-1 starts once the gate is opened, and notes each start in a file; us-west-1 is as ever.
+func (w *world) slow(begin string) (f *Fleet, gate, starts string) {
+	w.t.Helper()
+	gate, starts = filepath.Join(w.dir, "gate"), filepath.Join(w.dir, "starts")
+	if err := syscall.Mkfifo(gate, 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	p := w.all["us-east-1"]
+	p.Start = []string{"/bin/sh", "-c", begin, "start", strings.Join(p.Start, " "), gate, starts}
+	return w.fleet(func(o *Options) { o.Processes = map[string]Process{"us-east-1": p, "us-west-1": w.all["us-west-1"]} }), gate, starts
+}
+
+// waits returns the gate once a start waits at it.
+func waits(t *testing.T, gate string) *os.File {
+	t.Helper()
+	file, err := os.OpenFile(gate, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+const (
+	itself   = `echo >> "$3"; read go < "$2"; exec $1`
+	begotten = `echo >> "$3"; (read go < "$2"; exec $1) & exit 0`
+)
+
+// TestSlowStart: what has not come in one attempt goes on, and the next one, of another process, waits for it.
+func TestSlowStart(t *testing.T) {
+	for name, begin := range map[string]string{"itself": itself, "begotten": begotten} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			f, gate, starts := w.slow(begin)
+			u := w.broken(f, fleet.Kill)
+			reverted := make(chan error, 1)
+			ctx, giveUp := context.WithCancel(t.Context())
+			go func() { reverted <- f.Revert(ctx, u) }()
+			open := waits(t, gate)
+			giveUp()
+			wants(t, <-reverted, "us-east-1: its start goes on: context canceled")
+			other, err := Reopen(u, quiet())
+			if err != nil {
+				t.Fatal(err)
+			}
+			go func() { reverted <- other.Revert(t.Context(), u) }()
+			open.Close()
+			if err := <-reverted; err != nil {
+				t.Fatal(err)
+			}
+			if text, err := os.ReadFile(starts); err != nil || string(text) != "\n" {
+				t.Errorf("starts: %q, %v", text, err)
+			}
+		})
+	}
+}
+
+// TestStartThatComesToNothing is ended after its time, and made anew.
+func TestStartThatComesToNothing(t *testing.T) {
+	w := newWorld(t)
+	f, gate, _ := w.slow(itself)
+	u := w.broken(f, fleet.Kill)
+	reverted := make(chan error, 1)
+	ctx, giveUp := context.WithCancel(t.Context())
+	go func() { reverted <- f.Revert(ctx, u) }()
+	first := waits(t, gate)
+	giveUp()
+	<-reverted
+	data, err := decodeUndo(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := data.marks().Get(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := tracesIn(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := all.of["us-east-1"]
+	old.Start.At = old.Start.At.Add(-startLimit)
+	if err := all.noting(u, data, data.Targets[0])(old); err != nil {
+		t.Fatal(err)
+	}
+	go func() { reverted <- f.Revert(t.Context(), u) }()
+	w.until("the first is gone", func() bool { return !old.Start.ID.Alive() })
+	first.Close()
+	waits(t, gate).Close()
+	if err := <-reverted; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestOneHoldsBackNoOther: a target that does not come back is no reason for others to stay away.
+func TestOneHoldsBackNoOther(t *testing.T) {
+	w := newWorld(t)
+	f, gate, _ := w.slow(itself)
+	all, err := f.Instances(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := f.Prepare(t.Context(), fleet.Fault{ID: "cut", Kind: fleet.Kill, Lease: time.Hour}, all)
+	if err == nil {
+		err = f.Inject(t.Context(), u)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	reverted := make(chan error, 1)
+	ctx, giveUp := context.WithCancel(t.Context())
+	go func() { reverted <- f.Revert(ctx, u) }()
+	open := waits(t, gate)
+	w.until("us-west-1 is back", func() bool { return w.now("us-west-1").PID != 0 })
+	giveUp()
+	wants(t, <-reverted, "us-east-1: its start goes on")
+	open.Close()
+	if err := f.Revert(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestWhyAStartFailed is said at once, and what it has left goes with it.
+func TestWhyAStartFailed(t *testing.T) {
+	w := newWorld(t)
+	f, gate, _ := w.slow(`read go < "$2" & exit 3`)
+	u := w.broken(f, fleet.Kill)
+	wants(t, f.Revert(t.Context(), u), "us-east-1: it could not be started: start: /bin/sh: exit status 3")
+	if file, err := os.OpenFile(gate, os.O_WRONLY|syscall.O_NONBLOCK, 0); !errors.Is(err, syscall.ENXIO) {
+		t.Errorf("somebody still waits: %v, %v", file, err)
+	}
+	w.start("us-east-1")
+	if err := f.Revert(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestNeverAsked: a drill that was killed before it asked the process to end leaves one that nobody waits for, and ends.
+func TestNeverAsked(t *testing.T) {
+	w := newWorld(t)
+	f := w.fleet(nil)
+	before := w.now("us-east-1")
+	u, err := f.Prepare(t.Context(), fleet.Fault{ID: "cut", Kind: fleet.Stop, Lease: time.Hour}, []fleet.Instance{{ID: "us-east-1", Role: fleet.Data}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := decodeUndo(u)
+	if err == nil {
+		err = data.marks().Put(u)
+	}
+	if err == nil {
+		err = (&traces{of: map[string]trace{}}).noting(u, data, data.Targets[0])(trace{Touched: tree(before)})
+	}
+	if err == nil {
+		err = f.Revert(t.Context(), u)
+	}
+	if now := w.now("us-east-1"); err != nil || now != before {
+		t.Errorf("it is process %+v, and was %+v: %v", now, before, err)
+	}
+}
+
+// TestTwoNamesForOne: nobody gets around a limit by another name.
+func TestTwoNamesForOne(t *testing.T) {
+	w := newWorld(t)
+	p := w.all["us-east-1"]
+	_, err := Open(w.options(func(o *Options) { o.Processes = map[string]Process{"a": p, "b": p} }))
+	wants(t, err, "processes: b: it is found by pid_file "+p.PIDFile+", as a is")
+	worker := p
+	worker.PIDFile = filepath.Join(w.dir, "worker.pid")
+	if err := os.WriteFile(worker.PIDFile, fmt.Appendln(nil, tree(w.now("us-east-1"))[1].PID), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f := w.fleet(func(o *Options) { o.Processes = map[string]Process{"us-east-1": p, "worker": worker} })
+	_, err = f.Prepare(t.Context(), fleet.Fault{ID: "cut", Kind: fleet.Pause, Lease: time.Hour}, []fleet.Instance{{ID: "us-east-1", Role: fleet.Data}})
+	wants(t, err, "which is worker, is one of its processes")
 }
 
 // TestInterruptedKill is a drill that is killed between stopping the tree and killing it: all of it goes on.

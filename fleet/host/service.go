@@ -7,10 +7,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"gwdr/fleet/command"
@@ -31,7 +29,7 @@ type service struct {
 }
 
 const (
-	startLimit = 20 * time.Second       // until a process that was started is there
+	startLimit = 2 * time.Minute        // until a process that was started is there; then it is started anew
 	stopLimit  = 10 * time.Second       // from SIGTERM to SIGKILL
 	lookAgain  = 20 * time.Millisecond  // between two looks
 	callLimit  = 15 * time.Second       // of systemctl
@@ -101,68 +99,4 @@ func parsePID(file string, text []byte) (int, error) {
 		return 0, fmt.Errorf("%s does not hold a pid", file)
 	}
 	return int(pid), nil
-}
-
-// startable says why the service could not be started again.
-func (s service) startable() error {
-	if s.Unit == "" && len(s.Start.Args) == 0 {
-		return errors.New("nothing says how to start it again: set start, or unit")
-	}
-	return nil
-}
-
-// begin starts the service, and returns once it runs, and is another process than before. One that runs already is left as it is.
-func (s service) begin(ctx context.Context, before proc.ID) error {
-	if now, err := s.again(ctx, before); err == nil && now != before {
-		return nil
-	} else if err != nil && !errors.Is(err, errNotRunning) {
-		return err
-	}
-	ctx, cancel := context.WithTimeoutCause(ctx, startLimit, fmt.Errorf("it did not start within %s", startLimit))
-	defer cancel()
-	if s.Unit != "" {
-		if _, err := s.systemctl(ctx, "start", s.Unit); err != nil {
-			return err
-		}
-		return s.awaitMain(ctx, before, nil)
-	}
-	if err := s.Start.Trusted(); err != nil {
-		return fmt.Errorf("start: %w", err)
-	}
-	cmd := exec.Command(s.Start.Args[0], s.Start.Args[1:]...) // not CommandContext: it may be the process itself
-	cmd.Dir, cmd.Env, cmd.SysProcAttr = s.Dir, s.Env, &syscall.SysProcAttr{Setsid: true}
-	if err := command.Start(cmd); err != nil {
-		return fmt.Errorf("start: %w", err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	return s.awaitMain(ctx, before, ended)
-}
-
-// awaitMain returns once the service is another process than before, and still is a moment later. A command that starts it and ends
-// well may have left it running; one that fails has not.
-func (s service) awaitMain(ctx context.Context, before proc.ID, ended <-chan error) error {
-	var last proc.ID
-	since := time.Now()
-	for {
-		now, err := s.again(ctx, before)
-		switch {
-		case err == nil && now == before:
-			err = fmt.Errorf("it is still process %d", before.PID)
-		case err == nil && now == last && time.Since(since) > settled:
-			return nil
-		case err == nil && now != last:
-			last, since = now, time.Now()
-		}
-		select {
-		case failed := <-ended:
-			if failed != nil {
-				return fmt.Errorf("start: %s: %w", s.Start.Args[0], failed)
-			}
-			ended = nil
-		case <-time.After(lookAgain):
-		case <-ctx.Done():
-			return errors.Join(context.Cause(ctx), err)
-		}
-	}
 }

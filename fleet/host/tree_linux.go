@@ -39,7 +39,7 @@ func touchable(id proc.ID, exe string) error {
 
 // ancestors are the process itself, its parent, and so on.
 func ancestors(pid int) []int {
-	parents := parents()
+	parents := stats(parentField)
 	var line []int
 	for ; pid > 0 && !slices.Contains(line, pid); pid = parents[pid] {
 		line = append(line, pid)
@@ -47,8 +47,14 @@ func ancestors(pid int) []int {
 	return line
 }
 
-// parents returns the parent of each process that there is (proc_pid_stat(5), field 4).
-func parents() map[int]int {
+// The fields of proc_pid_stat(5) that are read, counted from the one behind the name.
+const (
+	parentField  = 1
+	sessionField = 3
+)
+
+// stats returns a field of each process that there is.
+func stats(field int) map[int]int {
 	files, _ := filepath.Glob("/proc/[0-9]*/stat")
 	all := map[int]int{}
 	for _, file := range files {
@@ -57,8 +63,21 @@ func parents() map[int]int {
 			continue // it has ended
 		}
 		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
-		if fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:]); len(fields) > 1 {
-			all[pid], _ = strconv.Atoi(string(fields[1]))
+		if fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:]); len(fields) > field {
+			all[pid], _ = strconv.Atoi(string(fields[field]))
+		}
+	}
+	return all
+}
+
+// session lists the processes of a session that have not ended.
+func session(leader int) (all []proc.ID) {
+	for pid, session := range stats(sessionField) {
+		if session != leader {
+			continue
+		}
+		if id, err := proc.Identify(pid); err == nil && id.Alive() {
+			all = append(all, id)
 		}
 	}
 	return all
@@ -70,7 +89,7 @@ func tree(root proc.ID) []proc.ID {
 		return nil
 	}
 	children := map[int][]int{}
-	for pid, parent := range parents() {
+	for pid, parent := range stats(parentField) {
 		children[parent] = append(children[parent], pid)
 	}
 	found := []proc.ID{root}

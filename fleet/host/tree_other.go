@@ -17,4 +17,6 @@ func touchable(proc.ID, string) error { return supported() }
 
 func tree(proc.ID) []proc.ID { return nil }
 
+func session(int) []proc.ID { return nil }
+
 func freeze(context.Context, proc.ID) ([]proc.ID, error) { return nil, supported() }

@@ -76,10 +76,14 @@ func (f *Fleet) target(ctx context.Context, fault fleet.Fault, id string) (targe
 			return t, fmt.Errorf("%w: %w", fleet.ErrUnsupported, err)
 		}
 	}
-	for _, id := range tree(t.Main) {
+	all := tree(t.Main)
+	for _, id := range all {
 		if id.Stopped() {
 			return t, fmt.Errorf("process %d is stopped already, and not by gwdr", id.PID)
 		}
+	}
+	if err := f.apart(ctx, id, all); err != nil {
+		return t, err
 	}
 	if url := f.options.Processes[id].URL; url != "" && len(reach.Answering(ctx, []string{url})) > 0 {
 		t.Answers = url
@@ -87,37 +91,41 @@ func (f *Fleet) target(ctx context.Context, fault fleet.Fault, id string) (targe
 	return t, nil
 }
 
+// apart refuses a target that others of the fleet are part of: they would be broken with it, whatever the limits of the drill say.
+func (f *Fleet) apart(ctx context.Context, id string, tree []proc.ID) error {
+	for other, s := range f.services {
+		if other == id {
+			continue
+		}
+		now, err := s.main(ctx)
+		if err == nil && slices.Contains(tree, now) {
+			return fmt.Errorf("process %d, which is %s, is one of its processes", now.PID, other)
+		} else if err != nil && !errors.Is(err, errNotRunning) {
+			return fmt.Errorf("%s: %w", other, err)
+		}
+	}
+	return nil
+}
+
 // check reports why the fault cannot be injected, whatever the processes are like.
 func (f *Fleet) check(fault fleet.Fault, targets []fleet.Instance) error {
 	_, ok := injectors()[fault.Kind]
-	kind, known := fleet.KindOf(fault.Kind)
 	switch {
 	case fault.Kind == fleet.Slow:
 		return fmt.Errorf("fault %s: %w: what slows a process down by stopping it now and again might be killed while it is stopped",
 			fault.Kind, fleet.ErrUnsupported)
-	case !ok || !known:
+	case !ok:
 		return fmt.Errorf("fault %s: %w (host has %s)", fault.Kind, fleet.ErrUnsupported, kindWords())
 	case !f.options.Allow:
-		return fmt.Errorf("fault %s: %w", fault.ID, errNotAllowed)
-	case len(targets) == 0:
-		return fmt.Errorf("fault %s: %w", fault.ID, fleet.ErrNoTarget)
-	case !faultPattern.MatchString(fault.ID):
-		return fmt.Errorf("fault id %q is not of the form %s", fault.ID, faultPattern)
-	case fault.Lease <= 0:
-		return fmt.Errorf("fault %s needs a lease", fault.ID)
+		return fmt.Errorf("fault %s: %w", fault.ID, fleet.ErrNotAllowed)
 	}
-	for i, t := range targets {
+	for _, t := range targets {
 		if _, ok := f.services[t.ID]; !ok {
 			return fmt.Errorf("fault %s: no process %q is in the fleet", fault.ID, t.ID)
 		}
-		if !slices.Contains(kind.Roles, t.Role) {
-			return fmt.Errorf("fault %s of %s, whose role is %s: %w", fault.Kind, t.ID, t.Role, fleet.ErrUnsupported)
-		}
-		if slices.ContainsFunc(targets[:i], func(other fleet.Instance) bool { return other.ID == t.ID }) {
-			return fmt.Errorf("fault %s: %s is there twice", fault.ID, t.ID)
-		}
 	}
-	return fault.With.Err(fault.Kind)
+	kind, _ := fleet.KindOf(fault.Kind)
+	return fault.Check(targets, kind.Roles)
 }
 
 // decodeUndo reads what Prepare wrote, possibly in another version, and refuses what nobody prepared.
@@ -133,7 +141,7 @@ func decodeUndo(u fleet.Undo) (undoData, error) {
 		return !idPattern.MatchString(t.Name) || t.Main.PID <= 1 || (t.Service.Unit == "") == (t.Service.PIDFile == "") ||
 			t.Service.Unit != "" && (!unitPattern.MatchString(t.Service.Unit) || len(t.Service.Systemctl.Args) != 1)
 	}
-	if !faultPattern.MatchString(u.Fault.ID) || data.Nonce == "" || !filepath.IsAbs(data.State) || len(data.Targets) == 0 ||
+	if !fleet.IsFaultID(u.Fault.ID) || data.Nonce == "" || !filepath.IsAbs(data.State) || len(data.Targets) == 0 ||
 		slices.ContainsFunc(data.Targets, strange) {
 		return undoData{}, fmt.Errorf("read undo of fault %q: %w", u.Fault.ID, errors.New("it names no processes"))
 	}

@@ -3,19 +3,14 @@
 package mark
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
-	"syscall"
-	"time"
 
 	"gwdr/fleet"
 )
@@ -40,8 +35,6 @@ var ErrTaken = errors.New("it is already in effect")
 var ErrGone = errors.New("the fault is not in effect any more")
 
 const suffix = ".json"
-
-var faultPattern = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
 
 // File is where the mark of a fault is.
 func (d Dir) File(fault string) string { return filepath.Join(d.Path, fault+suffix) }
@@ -144,7 +137,7 @@ func (d Dir) List() ([]string, error) {
 	}
 	var ids []string
 	for _, e := range entries {
-		if id, ok := strings.CutSuffix(e.Name(), suffix); ok && faultPattern.MatchString(id) {
+		if id, ok := strings.CutSuffix(e.Name(), suffix); ok && fleet.IsFaultID(id) {
 			ids = append(ids, id)
 		}
 	}
@@ -172,37 +165,6 @@ func (d Dir) All() ([]Mark, error) {
 func (d Dir) Has(fault string) bool {
 	_, err := os.Lstat(d.File(fault))
 	return err == nil
-}
-
-// Lock keeps two processes from breaking and mending at the same time: the drill and its guard. It is given up after patience: a
-// drill that was stopped must not keep its guard from reverting.
-func (d Dir) Lock(ctx context.Context, patience time.Duration, log *slog.Logger) (unlock func(), err error) {
-	if err := os.MkdirAll(d.Path, 0o700); err != nil {
-		return nil, fmt.Errorf("lock: %w", err)
-	}
-	file, err := os.OpenFile(filepath.Join(d.Path, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("lock: %w", err)
-	}
-	for until := time.Now().Add(patience); ; {
-		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		switch {
-		case err == nil:
-			return func() { file.Close() }, nil
-		case !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR):
-			file.Close()
-			return nil, fmt.Errorf("lock %s: %w", d.Path, err)
-		case time.Now().After(until):
-			log.Warn("another process has been at work on the fleet for long; not waited for it", "marks", d.Path)
-			return func() { file.Close() }, nil
-		}
-		select {
-		case <-ctx.Done():
-			file.Close()
-			return nil, fmt.Errorf("another process is at work in %s: %w", d.Path, context.Cause(ctx))
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
 }
 
 func syncDir(dir string) error {

@@ -44,6 +44,9 @@ func (f *Fleet) hold(ctx context.Context, u fleet.Undo, data undoData, t target)
 		return err
 	}
 	text, err := json.Marshal(order{f.nft, t.Name, prefix + u.Fault.ID, data.Nonce, t.Rules, u.Fault.Lease, data.file(t)})
+	if err == nil {
+		err = expect(data.file(t))
+	}
 	if err != nil {
 		return err
 	}
@@ -61,6 +64,7 @@ func (f *Fleet) hold(ctx context.Context, u fleet.Undo, data undoData, t target)
 	}
 	go cmd.Wait() // it outlives this process, or is reaped by it
 	out.SetReadDeadline(time.Now().Add(2 * patience))
+	defer context.AfterFunc(ctx, func() { out.SetReadDeadline(time.Now()) })()
 	said, err := bufio.NewReader(out).ReadString('\n')
 	if said = strings.TrimSpace(said); said != held {
 		return errors.Join(fmt.Errorf("the holder says %q", said), err)
@@ -184,7 +188,20 @@ func (o order) await() error {
 	return errors.New("nft did not make the table")
 }
 
-// record says who keeps the table, for whoever has to end them.
+// expect makes the holder's file before there is a holder: with the file gone, none makes a table any more, however late it comes to it.
+func expect(file string) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString("[]")
+	return errors.Join(err, f.Close())
+}
+
+// record says in the file that expect made who keeps the table, for whoever has to end them. It fails if the file is gone.
 func (o order) record(nft int) error {
 	var keepers []proc.ID
 	for _, pid := range []int{os.Getpid(), nft} {
@@ -198,15 +215,18 @@ func (o order) record(nft int) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(o.File), 0o700); err != nil {
-		return err
-	}
-	whole := o.File + ".new"
+	whole := o.File + ".new" // so that nobody reads half of it
 	if err := os.WriteFile(whole, text, 0o600); err != nil {
 		return err
 	}
 	defer os.Remove(whole)
-	return os.Link(whole, o.File) // another holder's stays, and nobody reads half of it
+	err = exchange(whole, o.File)
+	if errors.Is(err, os.ErrNotExist) {
+		return errors.New("the fault was reverted meanwhile")
+	} else if err != nil {
+		return fmt.Errorf("say who keeps the table, in a directory whose file system must know renameat2's RENAME_EXCHANGE: %w", err)
+	}
+	return nil
 }
 
 func removeIfThere(file string) error {
@@ -216,23 +236,27 @@ func removeIfThere(file string) error {
 	return nil
 }
 
-// release takes the holder's file away, waits until both processes have ended, and kills those that have not.
+// release takes the holder's file away, which is the end of a holder that has made no table yet, and kills one that is in the file. It
+// can be called again after it was interrupted anywhere.
 func release(file string) error {
-	text, err := os.ReadFile(file)
+	taken := file + ".over"
+	if err := os.Rename(file, taken); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	text, err := os.ReadFile(taken)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
+	} else if err != nil {
+		return err
 	}
 	var keepers []proc.ID
-	if err == nil {
-		err = json.Unmarshal(text, &keepers)
-	}
-	if err != nil {
-		return fmt.Errorf("read holder's file: %w", err)
+	if json.Unmarshal(text, &keepers) != nil { // somebody else has damaged it; a holder without its file ends by itself
+		keepers = nil
 	}
 	for _, p := range keepers {
 		if err := p.Kill(); err != nil {
 			return err
 		}
 	}
-	return removeIfThere(file)
+	return errors.Join(removeIfThere(taken), removeIfThere(file+".new"))
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -206,7 +205,7 @@ func TestNobodyKnows(t *testing.T) {
 	}
 }
 
-// TestHolderIsHardToEnd: its file is lost, or damaged, or it does not run: it ends all the same, or the revert says that it does not.
+// TestHolderIsHardToEnd: its file is lost, or damaged, or it does not run: it ends all the same.
 func TestHolderIsHardToEnd(t *testing.T) {
 	file := func(u fleet.Undo) string {
 		data, err := read(u)
@@ -215,27 +214,20 @@ func TestHolderIsHardToEnd(t *testing.T) {
 		}
 		return data.file(data.Targets[0])
 	}
-	for name, c := range map[string]struct {
-		hamper func(u fleet.Undo, keepers []proc.ID) error
-		failed bool
-	}{
-		"lost":    {func(u fleet.Undo, _ []proc.ID) error { return os.Remove(file(u)) }, false},
-		"damaged": {func(u fleet.Undo, _ []proc.ID) error { return os.WriteFile(file(u), []byte("["), 0o600) }, true},
-		"stopped": {func(_ fleet.Undo, keepers []proc.ID) error { return syscall.Kill(keepers[0].PID, syscall.SIGSTOP) }, false},
+	for name, hamper := range map[string]func(u fleet.Undo, keepers []proc.ID) error{
+		"lost":    func(u fleet.Undo, _ []proc.ID) error { return os.Remove(file(u)) },
+		"damaged": func(u fleet.Undo, _ []proc.ID) error { return os.WriteFile(file(u), []byte("["), 0o600) },
+		"taken":   func(u fleet.Undo, _ []proc.ID) error { return os.Rename(file(u), file(u)+".over") }, // by a revert that was killed
+		"stopped": func(_ fleet.Undo, keepers []proc.ID) error { return syscall.Kill(keepers[0].PID, syscall.SIGSTOP) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := pair(t)
 			u, keepers := broken(t, f, "cut")
-			if err := c.hamper(u, keepers); err != nil {
+			if err := hamper(u, keepers); err != nil {
 				t.Fatal(err)
 			}
-			if err := f.Revert(t.Context(), u); (err != nil) != c.failed {
+			if err := f.Revert(t.Context(), u); err != nil {
 				t.Errorf("revert: %v", err)
-			}
-			if c.failed { // once it is lost, its holder ends by itself
-				if err := errors.Join(os.Remove(file(u)), f.Revert(t.Context(), u)); err != nil {
-					t.Error(err)
-				}
 			}
 			for _, p := range keepers {
 				for deadline := time.Now().Add(patience); p.Alive(); time.Sleep(10 * time.Millisecond) {
@@ -244,11 +236,56 @@ func TestHolderIsHardToEnd(t *testing.T) {
 					}
 				}
 			}
-			if left, err := f.Leftovers(t.Context()); err != nil || len(left) > 0 {
-				t.Errorf("left: %v, %v", left, err)
-			}
+			f.nothingLeft(t)
 		})
 	}
+}
+
+// nothingLeft is no table and no file.
+func (f *Fleet) nothingLeft(t *testing.T) {
+	t.Helper()
+	if left, err := f.Leftovers(t.Context()); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	if files, err := filepath.Glob(filepath.Join(f.options.State, "netns", "*")); err != nil || len(files) > 0 {
+		t.Errorf("files are left: %v, %v", files, err)
+	}
+}
+
+// TestLateHolder: the drill ends before its holder comes to make the table, and somebody reverts meanwhile: the holder makes none.
+func TestLateHolder(t *testing.T) {
+	f := pair(t)
+	gate, over := filepath.Join(t.TempDir(), "gate"), filepath.Join(t.TempDir(), "over")
+	for _, fifo := range []string{gate, over} {
+		if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.options.Holder = []string{"/bin/sh", "-c", `read go < "$2"; "$0" "$1"; echo $? > "$3"`, f.options.Holder[0], "hold", gate, over}
+	all, _ := f.Instances(t.Context())
+	u, err := f.Prepare(t.Context(), fleet.Fault{ID: "cut", Kind: fleet.Isolate, Lease: time.Hour}, all[:1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	injected := make(chan error, 1)
+	go func() { injected <- f.Inject(ctx, u) }()
+	open, err := os.OpenFile(gate, os.O_WRONLY, 0) // returns once the holder waits
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := <-injected; err == nil {
+		t.Error("injected without a holder")
+	}
+	if err := f.Revert(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	open.Close()
+	if said, err := os.ReadFile(over); err != nil || string(said) == "0\n" {
+		t.Errorf("the holder ended with %q, %v", said, err)
+	}
+	f.nothingLeft(t)
 }
 
 // TestHolderIsAsked: who is asked to end, ends with the table.

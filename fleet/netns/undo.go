@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -39,10 +38,8 @@ type look struct {
 const prefix = "gwdr-" // of our tables' names
 
 var (
-	faultPattern  = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
-	noncePattern  = regexp.MustCompile(`^n[A-Z0-9]{20,40}$`)
-	namePattern   = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
-	errNotAllowed = errors.New("the fleet may not be broken: its configuration does not say allow: true")
+	noncePattern = regexp.MustCompile(`^n[A-Z0-9]{20,40}$`)
+	namePattern  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 )
 
 // file is the holder's: its time is when the lease was renewed.
@@ -76,30 +73,21 @@ func (f *Fleet) Prepare(ctx context.Context, fault fleet.Fault, targets []fleet.
 
 // check reports why the fault cannot be injected, whatever the namespaces are like.
 func (f *Fleet) check(fault fleet.Fault, targets []fleet.Instance) error {
-	kind, known := fleet.KindOf(fault.Kind)
 	switch {
 	case fault.Kind == fleet.Latency || fault.Kind == fleet.Bandwidth:
 		return fmt.Errorf("fault %s: %w: a queueing discipline has no owner, it would stay if gwdr were killed", fault.Kind, fleet.ErrUnsupported)
-	case !known || !slices.Contains(supported(), fault.Kind):
+	case !slices.Contains(supported(), fault.Kind):
 		return fmt.Errorf("fault %s: %w (netns has %v)", fault.Kind, fleet.ErrUnsupported, supported())
 	case !f.options.Allow:
-		return fmt.Errorf("fault %s: %w", fault.ID, errNotAllowed)
-	case len(targets) == 0:
-		return fmt.Errorf("fault %s: %w", fault.ID, fleet.ErrNoTarget)
-	case !faultPattern.MatchString(fault.ID):
-		return fmt.Errorf("fault id %q is not of the form %s", fault.ID, faultPattern)
-	case fault.Lease <= 0:
-		return fmt.Errorf("fault %s needs a lease", fault.ID)
+		return fmt.Errorf("fault %s: %w", fault.ID, fleet.ErrNotAllowed)
 	}
 	for _, t := range targets {
 		if _, ok := f.options.Namespaces[t.ID]; !ok {
 			return fmt.Errorf("fault %s: no namespace %q is in the fleet", fault.ID, t.ID)
 		}
-		if !slices.Contains(kind.Roles, t.Role) {
-			return fmt.Errorf("fault %s of %s, whose role is %s: %w", fault.Kind, t.ID, t.Role, fleet.ErrUnsupported)
-		}
 	}
-	return fault.With.Err(fault.Kind)
+	kind, _ := fleet.KindOf(fault.Kind)
+	return fault.Check(targets, kind.Roles)
 }
 
 // read decodes what Prepare wrote, possibly in another version, and refuses what nobody prepared.
@@ -112,7 +100,7 @@ func read(u fleet.Undo) (undoData, error) {
 		return undoData{}, fmt.Errorf("read undo of fault %s: %w", u.Fault.ID, err)
 	}
 	bad := func(t target) bool { return !namePattern.MatchString(t.Name) }
-	if !faultPattern.MatchString(u.Fault.ID) || !noncePattern.MatchString(data.Nonce) || !filepath.IsAbs(data.State) ||
+	if !fleet.IsFaultID(u.Fault.ID) || !noncePattern.MatchString(data.Nonce) || !filepath.IsAbs(data.State) ||
 		len(data.Targets) == 0 || slices.ContainsFunc(data.Targets, bad) {
 		return undoData{}, fmt.Errorf("read undo of fault %q: it names no namespaces", u.Fault.ID)
 	}

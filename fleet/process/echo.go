@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"gwdr/fleet"
 )
 
 // echoFile is echo.json, what the echo upstream reads. It holds a secret.
@@ -166,8 +168,8 @@ func (e *troubledEcho) put(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = t.validate()
 	}
-	if id := r.PathValue("id"); err == nil && !faultPattern.MatchString(id) {
-		err = fmt.Errorf("id %q is not of the form %s", id, faultPattern)
+	if id := r.PathValue("id"); err == nil && !fleet.IsFaultID(id) {
+		err = fmt.Errorf("id %q is not that of a fault", id)
 	}
 	if err != nil {
 		writeFailure(w, http.StatusBadRequest, fmt.Errorf("read trouble: %w", err))

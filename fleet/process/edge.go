@@ -31,6 +31,8 @@ type (
 		Endpoints []edgeEndpoint `json:"endpoints"`
 		Balance   string         `json:"balance"`
 		Health    edgeHealth     `json:"health"`
+		// AllUnhealthy: what no check speaks for is asked all the same, as a client without an edge would.
+		AllUnhealthy string `json:"all_unhealthy"`
 	}
 	edgeEndpoint struct {
 		URL      string `json:"url"`
@@ -85,7 +87,7 @@ func (p *plan) edgeState(now time.Time) ([]byte, error) {
 }
 
 func failover(endpoints []edgeEndpoint, path string) edgeUpstream {
-	return edgeUpstream{Endpoints: endpoints, Balance: "failover", Health: edgeHealth{
+	return edgeUpstream{Endpoints: endpoints, Balance: "failover", AllUnhealthy: "fail-open", Health: edgeHealth{
 		Path: path, Interval: edgeInterval, Timeout: edgeTimeout, Unhealthy: edgeUnhealthy,
 	}}
 }

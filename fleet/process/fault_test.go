@@ -90,7 +90,7 @@ func TestPrepareRefuses(t *testing.T) {
 		fault   fleet.Fault
 		targets []fleet.Instance
 	}{
-		"fault store-wipe of us-east-1, a data instance: fault is not supported": {
+		"fault store-wipe of us-east-1, whose role is data: fault is not supported": {
 			fleet.Fault{ID: "a", Kind: fleet.StoreWipe, Lease: time.Hour}, data},
 		"fault a needs a lease":                 {fleet.Fault{ID: "a", Kind: fleet.Kill}, data},
 		"fault id \"../a\" is not of the form":  {fleet.Fault{ID: "../a", Kind: fleet.Kill, Lease: time.Hour}, data},

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 
 	"gwdr/fleet"
@@ -26,8 +25,6 @@ type targetID struct {
 	Location string       `json:"location,omitempty"` // its directory, if it is a location
 	Aside    string       `json:"aside,omitempty"`    // directory for what the fault sets aside of it; it is gone once the fault is
 }
-
-var faultPattern = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
 
 // isInstance tells the gateway's instances, and the upstream behind them, from the processes that make them a lab.
 func isInstance(r fleet.Role) bool { return r != roleLinks }
@@ -57,21 +54,15 @@ func checkFault(f fleet.Fault, targets []Process) error {
 			return fmt.Errorf("fault %s: %w", f.ID, err)
 		}
 	}
-	if len(targets) == 0 {
-		return fmt.Errorf("fault %s: %w", f.ID, fleet.ErrNoTarget)
+	var instances []fleet.Instance
+	for _, t := range targets {
+		instances = append(instances, t.Instance)
 	}
-	if !faultPattern.MatchString(f.ID) {
-		return fmt.Errorf("fault id %q is not of the form %s", f.ID, faultPattern)
+	if err := f.Check(instances, injector.roles); err != nil {
+		return err
 	}
-	if f.Lease <= 0 {
-		return fmt.Errorf("fault %s needs a lease", f.ID)
-	}
-	for i, t := range targets {
+	for _, t := range targets {
 		switch {
-		case !slices.Contains(injector.roles, t.Role):
-			return fmt.Errorf("fault %s of %s, a %s instance: %w", f.Kind, t.ID, t.Role, fleet.ErrUnsupported)
-		case slices.ContainsFunc(targets[:i], func(other Process) bool { return other.ID == t.ID }):
-			return fmt.Errorf("fault %s: target %s is there twice", f.ID, t.ID)
 		case !t.Running && t.Fault != "":
 			return fmt.Errorf("fault %s: %s is down already, by fault %s", f.ID, t.ID, t.Fault)
 		case !t.Running:

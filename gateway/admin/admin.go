@@ -3,7 +3,9 @@
 package admin
 
 import (
+	"cmp"
 	"context"
+	"iter"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -21,6 +23,10 @@ type DataPlane interface {
 	State() (gateway.Header, *gateway.State)
 	// Report returns what is served, in short, and whatever else the data plane has to say, for GET /v1/status.
 	Report() (gateway.Status, any)
+	// KeyUsed returns when the key last opened a route, to the minute; the zero time if it has not.
+	KeyUsed(id string) time.Time
+	// KeysUsed returns what KeyUsed says of each key that did, and since when it has been noted.
+	KeysUsed() (since time.Time, used iter.Seq2[string, time.Time])
 }
 
 // Server answers the admin API. Its fields are the options; at least one of Store and Data is set.
@@ -34,7 +40,8 @@ type Server struct {
 	Tokens   Tokens          // empty: whoever reaches the listener is an admin
 	Metrics  http.Handler    // serves GET /metrics; nil: 404
 	Stopping <-chan struct{} // closed when the process begins to stop: watches end; nil: never
-	Log      *slog.Logger    // gets each change as "admin change"; nil discards
+	Log      *slog.Logger    // nil discards
+	Audit    *slog.Logger    // gets each change as "admin change"; nil: Log
 
 	digest digestCache
 }
@@ -65,6 +72,7 @@ func (s *Server) Handler() http.Handler {
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
+	s.Audit = cmp.Or(s.Audit, s.Log)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /health", s.health)
 	mux.HandleFunc("GET /ready", s.ready)
@@ -79,7 +87,17 @@ func (s *Server) Handler() http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, noEndpoint("no such endpoint: "+r.Method+" "+r.URL.Path))
 	})
-	return http.NewCrossOriginProtection().Handler(withDeadline(mux))
+	return withDeadline(s.sameOrigin().Handler(mux))
+}
+
+// sameOrigin refuses what a page of another site would have a browser write.
+func (s *Server) sameOrigin() *http.CrossOriginProtection {
+	protection := http.NewCrossOriginProtection()
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.fail(w, r, &refusal{status: http.StatusForbidden, code: "forbidden", text: "the request comes from a page of another origin",
+			hint: "send it by a program, without Origin and Sec-Fetch-Site"})
+	}))
+	return protection
 }
 
 // withDeadline bounds the time of a request. Handlers that stream move the bound.
@@ -131,12 +149,15 @@ func (s *Server) leader(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, role)
 }
 
+// fullStatus is what an instance says of itself.
+type fullStatus struct {
+	gateway.Status
+	Data any `json:"data,omitempty"` // what the data plane adds
+}
+
 // status answers what the instance is. With ?brief=true digest and counts are left out.
 func (s *Server) status(w http.ResponseWriter, r *http.Request) {
-	var out struct {
-		gateway.Status
-		Data any `json:"data,omitempty"` // what the data plane adds
-	}
+	var out fullStatus
 	if s.Data != nil {
 		out.Status, out.Data = s.Data.Report()
 	}

@@ -29,7 +29,12 @@ type server struct {
 
 func start(t *testing.T, s *admin.Server) server {
 	t.Helper()
-	st, err := store.Open(t.Context(), store.Options{Dir: t.TempDir()})
+	return startAt(t, s, store.Options{Dir: t.TempDir()})
+}
+
+func startAt(t *testing.T, s *admin.Server, o store.Options) server {
+	t.Helper()
+	st, err := store.Open(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,6 +47,13 @@ func start(t *testing.T, s *admin.Server) server {
 
 // ask sends a request and returns status and body.
 func (s server) ask(t *testing.T, method, path, body string, header ...string) (int, string) {
+	t.Helper()
+	resp, text := s.send(t, method, path, body, header...)
+	return resp.StatusCode, text
+}
+
+// send sends a request and returns the answer and its body, which is read and held against the contract.
+func (s server) send(t *testing.T, method, path, body string, header ...string) (*http.Response, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, strings.NewReader(body))
 	if err != nil {
@@ -62,7 +74,10 @@ func (s server) ask(t *testing.T, method, path, body string, header ...string) (
 	if err != nil {
 		t.Fatal(err)
 	}
-	return resp.StatusCode, string(text)
+	if err := theContract(t).hold(req, resp, string(text)); err != nil {
+		t.Errorf("%s %s: %v", method, path, err)
+	}
+	return resp, string(text)
 }
 
 // expect sends a request and checks the status and that the answer holds the text.

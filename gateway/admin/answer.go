@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 
@@ -31,16 +30,7 @@ func invalid(err error) *refusal {
 	return &refusal{status: http.StatusUnprocessableEntity, code: "invalid", text: err.Error(), err: err}
 }
 
-// answer writes v as JSON.
-func answer(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(v) // the client is gone
-}
-
-// fail answers the error as {"error","code","hint"}, and "applied" where some changes were made.
+// fail answers the error as a problem.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	known := classify(err)
 	if known.status == http.StatusInternalServerError && r.Context().Err() == nil {
@@ -49,14 +39,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if known.status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="gwdr admin"`)
 	}
-	body := map[string]any{"error": known.text, "code": known.code}
-	if known.hint != "" {
-		body["hint"] = known.hint
-	}
-	if known.applied > 0 {
-		body["applied"] = known.applied
-	}
-	answer(w, known.status, body)
+	answerAs(w, "application/problem+json", known.status, known.problem())
 }
 
 // classify finds the refusal that stands for the error.
@@ -90,6 +73,10 @@ func classify(err error) *refusal {
 		known.status, known.code, known.hint = http.StatusGone, "compacted", "read /v1/state and watch from its revision"
 	case errors.Is(err, store.ErrFull):
 		known.status, known.code = http.StatusInsufficientStorage, "full"
+		known.hint = "history is given up to make room: try again in some seconds; if that is in vain, delete entities"
+		if errors.Is(err, store.ErrEtcdFull) {
+			known.hint = "compact and defragment that etcd, or raise its quota, and take its alarm back: etcdctl alarm disarm"
+		}
 	case errors.Is(err, store.ErrTooLarge):
 		known.status, known.code, known.hint = http.StatusRequestEntityTooLarge, "too_large", "let etcd take more: --max-request-bytes=67108864"
 	case errors.Is(err, store.ErrNoQuorum):
@@ -99,9 +86,4 @@ func classify(err error) *refusal {
 		known.status, known.code = http.StatusServiceUnavailable, "cancelled"
 	}
 	return known
-}
-
-// audit records a change that was made, and by whom. It is never given a secret.
-func (s *Server) audit(r *http.Request, op string, args ...any) {
-	s.Log.Info("admin change", append([]any{"op", op, "by", roleOf(r), "from", r.RemoteAddr}, args...)...)
 }

@@ -94,24 +94,35 @@ func ReadTokens(r io.Reader) (Tokens, error) {
 	return tokens, nil
 }
 
-type roleKey struct{}
+// caller is who sends a request.
+type caller struct {
+	role  Role
+	token string // fingerprint; empty: no token is asked for
+}
 
-// roleOf returns the role that allow found.
-func roleOf(r *http.Request) Role {
-	role, _ := r.Context().Value(roleKey{}).(Role)
-	return role
+type callerKey struct{}
+
+// callerOf returns the caller that allow found.
+func callerOf(r *http.Request) caller {
+	who, _ := r.Context().Value(callerKey{}).(caller)
+	return who
 }
 
 // allow lets the request through to next if its bearer may do a.
 func (s *Server) allow(a action, next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		role, err := s.authenticate(r)
+		who, err := s.authenticate(r)
 		if err == nil {
-			r = r.WithContext(context.WithValue(r.Context(), roleKey{}, role))
+			r = r.WithContext(context.WithValue(r.Context(), callerKey{}, who))
 			err = permit(r, a)
 		}
 		if err != nil {
-			s.Log.Warn("admin request refused", "method", r.Method, "path", r.URL.Path, "by", role, "from", r.RemoteAddr, "error", err)
+			s.Log.Warn("admin request refused", "method", r.Method, "path", r.URL.Path, "by", who.role, "token", who.token, "from", r.RemoteAddr,
+				"error", err)
+		} else {
+			err = checkDryRun(r, a)
+		}
+		if err != nil {
 			s.fail(w, r, err)
 			return
 		}
@@ -119,28 +130,29 @@ func (s *Server) allow(a action, next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// authenticate finds the role of the request. Without tokens, only names of this machine are answered, so that no web page
+// authenticate finds out who sends the request. Without tokens, only names of this machine are answered, so that no web page
 // reaches the API through a name of its own.
-func (s *Server) authenticate(r *http.Request) (Role, error) {
+func (s *Server) authenticate(r *http.Request) (caller, error) {
 	if len(s.Tokens) == 0 {
 		if !isLocal(r.Host) {
-			return "", &refusal{status: http.StatusForbidden, code: "forbidden", text: "host is not this machine's",
+			return caller{}, &refusal{status: http.StatusForbidden, code: "forbidden", text: "host is not this machine's",
 				hint: "start with --token-file to be reached under other names"}
 		}
-		return Admin, nil
+		return caller{role: Admin}, nil
 	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	role, ok := s.Tokens[sha256.Sum256([]byte(token))]
+	sum := sha256.Sum256([]byte(token))
+	role, ok := s.Tokens[sum]
 	if !strings.EqualFold(scheme, "Bearer") || !ok {
-		return "", &refusal{status: http.StatusUnauthorized, code: "unauthorized", text: "no valid token",
+		return caller{}, &refusal{status: http.StatusUnauthorized, code: "unauthorized", text: "no valid token",
 			hint: "send Authorization: Bearer TOKEN"}
 	}
-	return role, nil
+	return caller{role, fingerprint(sum)}, nil
 }
 
 // permit reports why the request's role may not do a.
 func permit(r *http.Request, a action) error {
-	role := roleOf(r)
+	role := callerOf(r).role
 	switch kind := gateway.Kind(r.PathValue("kind")); {
 	case a == read && kind == gateway.Cert:
 		a = secrets

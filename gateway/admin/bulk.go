@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +13,7 @@ import (
 
 	"gwdr/gateway"
 	"gwdr/gateway/openapi"
+	"gwdr/gateway/store"
 )
 
 // apply makes the changes of an NDJSON body, in order. Nothing is changed before all of it is read and understood.
@@ -23,24 +26,41 @@ func (s *Server) apply(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	changes, err := readChanges(unhurried(w, r), bulk.Restore)
+	hash := sha256.New()
+	changes, err := readChanges(io.TeeReader(unhurried(w, r), hash), bulk.Restore)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
+	to := s.writer(r)
 	stop := processing(w, r)
-	applied, revision, err := s.Store.Apply(r.Context(), changes, bulk)
+	applied, revision, err := s.change(r, to, changes, bulk, "apply", "restore", bulk.Restore, "sha256", hex.EncodeToString(hash.Sum(nil)))
 	stop()
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	answerWrite(w, to, http.StatusOK, map[string]int64{"applied": int64(applied), "revision": revision})
+}
+
+// change makes the changes, and records those that were made. The error says how many that is.
+func (s *Server) change(r *http.Request, to writer, changes []gateway.Change, bulk gateway.Bulk, op string, args ...any) (
+	applied int, revision int64, err error,
+) {
+	before, err := s.Store.Revision(r.Context())
+	if err != nil {
+		return 0, 0, err
+	}
+	applied, revision, err = to.Apply(r.Context(), changes, bulk)
 	if applied > 0 || err == nil {
-		s.audit(r, "apply", "changes", applied, "of", len(changes), "restore", bulk.Restore, "revision", revision)
+		s.audit(r, op, append([]any{"changes", applied, "of", len(changes), "before", before, "revision", revision}, args...)...)
 	}
 	if err != nil {
 		known := *classify(err)
 		known.applied = applied
-		s.fail(w, r, &known)
-		return
+		err = &known
 	}
-	answer(w, http.StatusOK, map[string]int64{"applied": int64(applied), "revision": revision})
+	return applied, revision, err
 }
 
 // unhurried returns the request's body, whose deadline moves on with each piece that arrives: the whole may take as long as it
@@ -88,8 +108,8 @@ func processing(w http.ResponseWriter, r *http.Request) (stop func()) {
 
 func bulkOf(r *http.Request) (bulk gateway.Bulk, err error) {
 	bulk.Restore = r.Header.Get("X-Gwdr-Restore") == "true"
-	if bulk.Restore && !roleOf(r).allowed(lead) {
-		return bulk, &refusal{status: http.StatusForbidden, code: "forbidden", text: fmt.Sprintf("role %s may not restore", roleOf(r))}
+	if bulk.Restore && !callerOf(r).role.allowed(lead) {
+		return bulk, &refusal{status: http.StatusForbidden, code: "forbidden", text: fmt.Sprintf("role %s may not restore", callerOf(r).role)}
 	}
 	if text := r.Header.Get("X-Gwdr-Base-Revision"); text != "" {
 		if bulk.Base, err = strconv.ParseInt(text, 10, 64); err != nil || bulk.Base < 1 {
@@ -168,13 +188,23 @@ func (s *Server) storeSpec(w http.ResponseWriter, r *http.Request, spec gateway.
 		}
 	}
 	after := gateway.NewState(append(routes, spec)...)
-	applied, revision, err := s.Store.Apply(r.Context(), gateway.Diff(before, after), gateway.Bulk{})
+	to := s.writer(r)
+	_, revision, err := s.change(r, to, gateway.Diff(before, after), gateway.Bulk{}, "import",
+		"kind", gateway.Spec, "id", spec.ID, "routes", len(routes), "skipped", len(skipped), "sha256", digest(spec.Body))
 	if err != nil {
-		known := *classify(err)
-		known.applied = applied
-		s.fail(w, r, &known)
+		s.fail(w, r, err)
 		return
 	}
-	s.audit(r, "import", "kind", gateway.Spec, "id", spec.ID, "routes", len(routes), "skipped", len(skipped), "revision", revision)
-	answer(w, http.StatusOK, map[string]any{"spec": spec.ID, "routes": len(routes), "skipped": append([]openapi.Skipped{}, skipped...), "revision": revision})
+	skipped = append([]openapi.Skipped{}, skipped...)
+	if dry, ok := to.(*store.DryRun); ok {
+		answer(w, http.StatusOK, imported{outcomeOf(dry), skipped})
+		return
+	}
+	answer(w, http.StatusOK, map[string]any{"spec": spec.ID, "routes": len(routes), "skipped": skipped, "revision": revision})
+}
+
+// imported is what a dry run of an import found.
+type imported struct {
+	outcome
+	Skipped []openapi.Skipped `json:"skipped"`
 }

@@ -62,13 +62,10 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, noEndpoint(err.Error()))
 		return
 	}
-	limit := 100
-	if text := r.URL.Query().Get("limit"); text != "" {
-		var err error
-		if limit, err = strconv.Atoi(text); err != nil || limit < 1 || limit > 1000 {
-			s.fail(w, r, badRequest(fmt.Errorf("limit must be 1 to 1000, not %q", text)))
-			return
-		}
+	limit, err := pageLimit(r)
+	if err != nil {
+		s.fail(w, r, err)
+		return
 	}
 	items, more, err := s.Store.List(r.Context(), kind, r.URL.Query().Get("after"), limit)
 	if err != nil {
@@ -92,6 +89,19 @@ func (s *Server) list(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, page)
 }
 
+// pageLimit returns how many entities the request wants in a page.
+func pageLimit(r *http.Request) (int, error) {
+	text := r.URL.Query().Get("limit")
+	if text == "" {
+		return 100, nil
+	}
+	limit, err := strconv.Atoi(text)
+	if err != nil || limit < 1 || limit > 1000 {
+		return 0, badRequest(fmt.Errorf("limit must be 1 to 1000, not %q", text))
+	}
+	return limit, nil
+}
+
 func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 	ref, cond, err := target(r)
 	if err != nil {
@@ -109,18 +119,25 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	cond.Refs = references(e)
-	revision, created, err := s.Store.Put(r.Context(), e, cond)
+	to := s.writer(r)
+	if err := s.keepEarlier(r.Context(), e, &cond); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	revision, before, err := to.Put(r.Context(), e, cond)
 	if err != nil {
 		s.fail(w, r, precondition(cond, err))
 		return
 	}
 	status, op := http.StatusOK, "update"
-	if created {
+	if before == 0 {
 		status, op = http.StatusCreated, "create"
 	}
-	s.audit(r, op, "kind", ref.Kind, "id", ref.ID, "revision", revision)
-	w.Header().Set("ETag", etag(revision))
-	answer(w, status, map[string]int64{"revision": revision})
+	if to == s.Store {
+		w.Header().Set("ETag", etag(revision))
+	}
+	s.audit(r, op, "kind", ref.Kind, "id", ref.ID, "before", before, "revision", revision, "sha256", digest(body))
+	answerWrite(w, to, status, map[string]int64{"revision": revision})
 }
 
 // delete removes an entity that nothing refers to. A revocation is for good. To delete a key is to revoke it: without a
@@ -134,47 +151,49 @@ func (s *Server) delete(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	var revision int64
+	to, revision, before := s.writer(r), int64(0), int64(0)
 	if ref.Kind == gateway.Key {
-		revision, err = s.Store.DeleteLeaving(r.Context(), ref, revocation(ref.ID, "deleted"), cond)
+		revision, before, err = to.DeleteLeaving(r.Context(), ref, revocation(ref.ID, "deleted"), cond)
 	} else {
-		revision, err = s.deleteUnreferenced(r.Context(), ref, cond)
+		revision, before, err = s.deleteUnreferenced(r.Context(), to, ref, cond)
 	}
 	if err != nil {
 		s.fail(w, r, precondition(cond, err))
 		return
 	}
-	s.audit(r, "delete", "kind", ref.Kind, "id", ref.ID, "revision", revision)
-	answer(w, http.StatusOK, map[string]int64{"revision": revision})
+	s.audit(r, "delete", "kind", ref.Kind, "id", ref.ID, "before", before, "revision", revision)
+	answerWrite(w, to, http.StatusOK, map[string]int64{"revision": revision})
 }
 
 // deleteUnreferenced looks for entities that refer to ref, and deletes it provided that nothing changed since it looked. It
 // looks again if something did.
-func (s *Server) deleteUnreferenced(ctx context.Context, ref gateway.Ref, cond gateway.Condition) (int64, error) {
+func (s *Server) deleteUnreferenced(ctx context.Context, to writer, ref gateway.Ref, cond gateway.Condition) (
+	revision, before int64, err error,
+) {
 	for range 10 {
 		users, base, err := s.usersOf(ctx, ref)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		if len(users) > 0 {
-			return 0, &refusal{status: http.StatusConflict, code: "referenced",
+			return 0, 0, &refusal{status: http.StatusConflict, code: "referenced",
 				text: fmt.Sprintf("%s is in use by %d entities, such as %s", ref, len(users), users[0]), hint: "delete those first"}
 		}
 		guarded := cond
 		guarded.Base = base
-		revision, err := s.Store.Delete(ctx, ref, guarded)
+		revision, before, err := to.Delete(ctx, ref, guarded)
 		if !errors.Is(err, gateway.ErrConflict) || base == 0 {
-			return revision, err
+			return revision, before, err
 		}
 		item, err := s.Store.Get(ctx, ref)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		if cond.Revision != 0 && item.Revision != cond.Revision {
-			return 0, fmt.Errorf("delete %s: %w", ref, gateway.ErrConflict)
+			return 0, 0, fmt.Errorf("delete %s: %w", ref, gateway.ErrConflict)
 		}
 	}
-	return 0, fmt.Errorf("delete %s: configuration changes too fast: %w", ref, gateway.ErrConflict)
+	return 0, 0, fmt.Errorf("delete %s: configuration changes too fast: %w", ref, gateway.ErrConflict)
 }
 
 // usersOf returns what refers to the entity, and the revision at which that is so; 0 if nothing ever refers to its kind.

@@ -11,13 +11,10 @@ import (
 	"testing"
 	"time"
 
-	"net/http/httptest"
-
 	"github.com/google/go-cmp/cmp"
 
 	"gwdr/gateway"
 	"gwdr/gateway/admin"
-	"gwdr/gateway/native"
 	"gwdr/gateway/store"
 )
 
@@ -214,10 +211,11 @@ func TestApply(t *testing.T) {
 	s.expect(t, 200, `"applied":0`, "POST", "/v1/apply", "")
 }
 
-// A wiped control plane answers reads, refuses writes, and takes a restore.
-func TestBlankOverHTTP(t *testing.T) {
-	dir, ctx := t.TempDir(), t.Context()
-	st, err := store.Open(ctx, store.Options{Dir: dir})
+// startBlank serves a store that was emptied.
+func startBlank(t *testing.T) server {
+	t.Helper()
+	dir := t.TempDir()
+	st, err := store.Open(t.Context(), store.Options{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -225,13 +223,12 @@ func TestBlankOverHTTP(t *testing.T) {
 	if err := os.RemoveAll(filepath.Join(dir, "store")); err != nil {
 		t.Fatal(err)
 	}
-	if st, err = store.Open(ctx, store.Options{Dir: dir}); err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
-	ts := httptest.NewServer((&admin.Server{Store: st}).Handler())
-	defer ts.Close()
-	s := server{Client: &native.Client{URL: ts.URL}, store: st, url: ts.URL}
+	return startAt(t, &admin.Server{}, store.Options{Dir: dir})
+}
+
+// A wiped control plane answers reads, refuses writes, and takes a restore.
+func TestBlankOverHTTP(t *testing.T) {
+	s, ctx := startBlank(t), t.Context()
 	s.expect(t, 409, "blank", "PUT", "/v1/upstream/u", echo)
 	s.expect(t, 409, "restore a backup", "POST", "/v1/promote", "")
 	s.expect(t, 503, "blank", "GET", "/leader", "")

@@ -61,7 +61,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) {
 		case <-ctx.Done():
 		}
 	}()
-	if err := s.Store.Watch(ctx, ask.from, out.live); to.begun {
+	if err := s.Store.Watch(ctx, id, ask.from, out.live); to.begun {
 		s.Log.Debug("watch ended", "from", r.RemoteAddr, "error", err)
 	} else {
 		s.fail(w, r, err)

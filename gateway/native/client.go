@@ -3,6 +3,7 @@ package native
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -193,9 +194,11 @@ func (a *answered) Close() error {
 	return err
 }
 
-// readError reads {"error","hint","code","applied"}; anything else leaves the status alone to speak.
+// readError reads a problem (RFC 9457) with its "hint", "code" and "applied"; older gateways have "error" in the place of
+// "detail". Anything else leaves the status alone to speak.
 func readError(resp *http.Response) error {
 	var body struct {
+		Detail  string `json:"detail"`
 		Error   string `json:"error"`
 		Hint    string `json:"hint"`
 		Code    string `json:"code"`
@@ -205,7 +208,7 @@ func readError(resp *http.Response) error {
 	if err != nil || json.Unmarshal(text, &body) != nil {
 		return &Error{Status: resp.StatusCode}
 	}
-	return &Error{Status: resp.StatusCode, Code: body.Code, Message: body.Error, Hint: body.Hint, Applied: body.Applied}
+	return &Error{Status: resp.StatusCode, Code: body.Code, Message: cmp.Or(body.Detail, body.Error), Hint: body.Hint, Applied: body.Applied}
 }
 
 // call sends the request with the bytes as its body, and decodes the answer into out, if out is not nil.

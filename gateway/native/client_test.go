@@ -21,6 +21,9 @@ func TestErrorsSayWhereAndWhy(t *testing.T) {
 		`{"error":"x","code":"not_leader"}`: gateway.ErrNotLeader,
 		`{"error":"x","code":"missing"}`:    gateway.ErrMissing,
 		`{"error":"x","code":"compacted"}`:  gateway.ErrCompacted,
+
+		`{"type":"urn:gwdr:problem:missing","title":"t","status":422,"detail":"x","code":"missing"}`:               gateway.ErrMissing,
+		`{"type":"urn:gwdr:problem:conflict","title":"t","status":409,"detail":"x","error":"x","code":"conflict"}`: gateway.ErrConflict,
 	}
 	for body, want := range answers {
 		ts := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, body, http.StatusConflict) }))

@@ -80,22 +80,3 @@ func readWatch(r io.Reader, alive func(), each func(gateway.Batch) error) error 
 	}
 	return err
 }
-
-// Follower reads a gateway's State and then watches that same store: when another one has taken its place meanwhile, Watch
-// says so instead of counting revisions of the one in the other. Use it from one goroutine at a time.
-type Follower struct {
-	Client Client
-	store  string
-}
-
-// State reads the whole configuration, and remembers whose it is.
-func (f *Follower) State(ctx context.Context) (gateway.Header, *gateway.State, error) {
-	h, s, err := f.Client.State(ctx)
-	f.store = h.Store
-	return h, s, err
-}
-
-// Watch is Client.Follow of the store that State read last.
-func (f *Follower) Watch(ctx context.Context, from int64, each func(gateway.Batch) error) error {
-	return f.Client.Follow(ctx, f.store, from, each)
-}

@@ -131,9 +131,10 @@ func BenchmarkAuthenticate(b *testing.B) {
 	}
 	edit.apply(put(key), credential)
 	header := http.Header{"Authorization": {"Bearer " + text}}
+	r := &route{id: "bench", scopes: []string{"read"}}
 	b.ReportAllocs()
 	for b.Loop() {
-		if f := edit.ring.authenticate(header, []string{"read"}, storeA.Time); f != nil {
+		if _, f := edit.ring.authenticate(header, r, storeA.Time); f != nil {
 			b.Fatal(f)
 		}
 	}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"io"
+	"net/http"
 	"sync/atomic"
 )
 
@@ -14,6 +15,7 @@ type onceBody struct {
 	read  atomic.Bool // some of it, perhaps
 	ended atomic.Bool // all of it
 	broke atomic.Bool // the client did not send all of it
+	large atomic.Bool // it is larger than it may be
 	over  atomic.Bool // the server reads what is left
 }
 
@@ -28,7 +30,10 @@ func (b *onceBody) Read(p []byte) (int, error) {
 	}
 	b.read.Store(true)
 	n, err := b.Reader.Read(p)
+	_, large := errors.AsType[*http.MaxBytesError](err)
 	switch {
+	case large:
+		b.large.Store(true)
 	case errors.Is(err, io.EOF):
 		b.ended.Store(true)
 	case err != nil:

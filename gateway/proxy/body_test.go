@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+
+	"gwdr/gateway"
 )
 
 // lastBytes is a body that comes with its end, as the server's does, and that the server has closed by the next Read.
@@ -80,5 +82,54 @@ func TestAnswerBeforeTheEndOfTheBody(t *testing.T) {
 				t.Error("the connection is to be used again, although the body may not have been read to its end")
 			}
 		})
+	}
+}
+
+// TestMaxBody: a body that says that it is too large costs nothing; one that turns out to be reaches no endpoint as if it was whole.
+func TestMaxBody(t *testing.T) {
+	whole := make(chan int, 100)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if text, err := io.ReadAll(r.Body); err == nil {
+			whole <- len(text)
+		}
+	}))
+	t.Cleanup(server.Close)
+	g := newGateway(t, Options{}, upstreamOf("u", server.URL), open("any", "/any", "u"), entity(gateway.Route, "r",
+		gateway.RouteBody{Path: "/", Upstream: "u", Auth: gateway.AuthNone, MaxBody: 1000}))
+	url := serve(t, g)
+	for _, c := range []struct {
+		method, path string
+		size         int
+		length       int64
+		status       int
+	}{
+		{"PUT", "/", 1000, 1000, 200}, {"PUT", "/", 1000, -1, 200}, {"POST", "/", 1001, 1001, 413}, {"POST", "/", 1001, -1, 413},
+		{"POST", "/", 300 << 10, -1, 413}, {"POST", "/any", 300 << 10, -1, 200}, {"GET", "/", 0, 0, 200},
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), c.method, url+c.path, bytes.NewReader(make([]byte, c.size)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.ContentLength = c.length
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			t.Errorf("%+v: %v", c, err)
+			continue
+		}
+		resp.Body.Close()
+		if resp.StatusCode != c.status {
+			t.Errorf("%+v: %d", c, resp.StatusCode)
+		}
+		if c.status == 200 {
+			if got := <-whole; got != c.size {
+				t.Errorf("%+v: %d came", c, got)
+			}
+		}
+	}
+	if len(whole) > 0 {
+		t.Errorf("an endpoint took %d bytes for whole", <-whole)
+	}
+	if s := g.Status().Endpoints[0]; !s.Healthy {
+		t.Error("the endpoint is passed over for what clients sent")
 	}
 }

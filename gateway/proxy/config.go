@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"net/http"
 	"slices"
@@ -34,18 +35,22 @@ type route struct {
 	scopes   []string
 	headers  http.Header
 	timeout  time.Duration // 0 means the upstream's
+	limit    *limit        // nil: none
+	maxBody  int64         // 0: any
 }
 
-// with returns the configuration after the changes, or an error that names the first entity it cannot work with. It has
+// with returns the configuration after the changes, which are in one or more parts, or an error that names the first entity it cannot work with. It has
 // no effect but the new configuration: upstreams that are new in it do not run yet.
-func (c *config) with(h gateway.Header, changes []gateway.Change) (*config, error) {
+func (c *config) with(h gateway.Header, parts iter.Seq[[]gateway.Change]) (*config, error) {
 	next := *c
 	next.header = h
 	e := configEdit{config: &next, keys: c.keys.edit()}
-	parsed := parse(changes)
-	for i, change := range changes {
-		if err := e.apply(change, parsed[i]); err != nil {
-			return nil, fmt.Errorf("%s: %w", change.Entity.Ref, err)
+	for changes := range parts {
+		parsed := parse(changes)
+		for i, change := range changes {
+			if err := e.apply(change, parsed[i]); err != nil {
+				return nil, fmt.Errorf("%s: %w", change.Entity.Ref, err)
+			}
 		}
 	}
 	next.keys = e.keys.ring
@@ -150,7 +155,7 @@ func newRoute(id string, body []byte) (*route, error) {
 		return nil, err
 	}
 	r := &route{id: id, methods: b.Methods, template: template, upstream: b.Upstream, guarded: b.Auth != gateway.AuthNone,
-		scopes: b.Scopes, timeout: time.Duration(b.Timeout)}
+		scopes: b.Scopes, timeout: time.Duration(b.Timeout), limit: newLimit(b.Limit), maxBody: b.MaxBody}
 	if len(r.methods) == 0 {
 		r.methods = []string{""}
 	}

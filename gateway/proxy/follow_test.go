@@ -59,10 +59,10 @@ func (p *plane) State(context.Context) (gateway.Header, *gateway.State, error) {
 	return gateway.Header{Store: p.store, Revision: p.revision}, p.state.Clone(), nil
 }
 
-func (p *plane) Watch(ctx context.Context, from int64, each func(gateway.Batch) error) error {
+func (p *plane) Follow(ctx context.Context, store string, from int64, each func(gateway.Batch) error) error {
 	for {
 		p.mu.Lock()
-		moved, down, mute, lost := p.moved, p.down, p.mute, from < p.oldest
+		moved, down, mute, lost := p.moved, p.down, p.mute, from < p.oldest || store != p.store
 		var news []gateway.Batch
 		for _, b := range p.log {
 			if b.Revision > from {
@@ -71,8 +71,11 @@ func (p *plane) Watch(ctx context.Context, from int64, each func(gateway.Batch) 
 		}
 		heartbeat := gateway.Batch{Revision: p.revision}
 		p.mu.Unlock()
-		if down || lost {
+		switch {
+		case down:
 			return errors.New("watch is over")
+		case lost:
+			return gateway.ErrCompacted
 		}
 		for _, b := range append(news, heartbeat) {
 			if mute {
@@ -170,7 +173,7 @@ func TestFollowComesBack(t *testing.T) {
 				time.Sleep(time.Minute)
 				if s := g.Status(); s.Digest != before.Digest || !s.Ready {
 					t.Errorf("meanwhile %+v is served", s)
-				} else if gone := name == "down" || name == "wiped and restored"; !*before.Following || *s.Following == gone {
+				} else if gone := name != "compacted"; !*before.Following || *s.Following == gone {
 					t.Errorf("follows: before %v, meanwhile %v", *before.Following, *s.Following)
 				}
 				p.change(func() { c.heal(p) })
@@ -184,6 +187,45 @@ func TestFollowComesBack(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestFollowGoesOnWhereItWas: a watch that breaks costs what was changed meanwhile, and not the whole state.
+func TestFollowGoesOnWhereItWas(t *testing.T) {
+	p := newPlane(upstreamOf("u"), open("r", "/r", "u"))
+	follow(t, p, func(t *testing.T, g *Gateway) {
+		for i, f := range []func(broken bool){
+			func(broken bool) { p.down = broken },
+			func(broken bool) { p.mute = broken },
+			func(broken bool) { p.down = broken },
+		} {
+			p.change(func() { f(true) })
+			time.Sleep(10 * time.Second)
+			p.apply(put(open(fmt.Sprint(i), "/"+fmt.Sprint(i), "u")))
+			time.Sleep(10 * time.Second)
+			if *g.Status().Following {
+				t.Errorf("%d: it says that it follows", i)
+			}
+			p.change(func() { f(false) })
+			time.Sleep(2 * time.Second)
+			synctest.Wait()
+			expectSame(t, g, p)
+			if !*g.Status().Following {
+				t.Errorf("%d: it says that it does not follow", i)
+			}
+		}
+		if p.states != 1 {
+			t.Errorf("the whole state was read %d times", p.states)
+		}
+		p.change(func() { p.oldest, p.log, p.down = p.revision+1, nil, true })
+		time.Sleep(time.Second)
+		p.apply(put(open("late", "/late", "u")))
+		p.change(func() { p.log, p.down = nil, false })
+		time.Sleep(time.Second)
+		expectSame(t, g, p)
+		if p.states != 2 {
+			t.Errorf("compacted, the whole state was read %d times", p.states)
+		}
+	})
 }
 
 func TestFollowABadConfigurationUntilItIsMended(t *testing.T) {

@@ -26,7 +26,7 @@ func (u *upstream) start(changed func(u *upstream, e *endpoint, healthy bool)) {
 	for _, e := range u.endpoints {
 		c := &checker{upstream: u, endpoint: e, changed: changed, client: &http.Client{
 			// a connection of its own each time: an idle one says nothing about the next
-			Transport:     &http.Transport{DisableKeepAlives: true, DisableCompression: true},
+			Transport:     newTransport(time.Duration(u.check.Timeout)).once(),
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}}
 		u.checks.Go(func() { c.run(ctx) })
@@ -90,8 +90,8 @@ func (c *checker) note(o outcome) {
 		if c.good < c.upstream.check.Healthy {
 			return
 		}
-		e.worked()
-		if !e.healthy.Swap(true) {
+		c.upstream.worked(e)
+		if e.setHealthy(true) {
 			c.changed(c.upstream, e, true)
 		}
 		return
@@ -100,7 +100,7 @@ func (c *checker) note(o outcome) {
 	if c.bad < c.upstream.check.Unhealthy {
 		return
 	}
-	if e.healthy.Swap(false) {
+	if e.setHealthy(false) {
 		c.changed(c.upstream, e, false)
 	}
 	if o == silent && c.upstream.hasOther(e) {

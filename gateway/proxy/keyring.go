@@ -1,12 +1,11 @@
 package proxy
 
 import (
-	"crypto/sha256"
 	"crypto/subtle"
-	"hash/crc32"
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,28 +13,37 @@ import (
 )
 
 // keyring holds the API keys and revocations by key id. It is never changed; edit makes another that shares all shards
-// but those it touches, so that one key among 100,000 costs little.
+// but those it touches, so that one key among a million costs little.
 type keyring struct {
-	shards [256]map[string]*credential
+	shards [shards]map[keyID]*credential
 }
 
-// credential is what is known of one key id: the key, its revocation, or both.
-type credential struct {
-	known   bool // the key is there, not only its revocation
-	revoked bool
-	sum     [sha256.Size]byte
-	scopes  []string
-	expires time.Time // zero means never
+const (
+	shardBits = 12
+	shards    = 1 << shardBits
+)
+
+// keyID is the number that a key's id spells.
+type keyID uint64
+
+// keyIDOf reports false for what no token can have as its id: nobody can ask for it.
+func keyIDOf(id string) (keyID, bool) {
+	if !gateway.IsKeyID(id) {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(id, 16, 64)
+	return keyID(n), err == nil
 }
 
-func shardOf(id string) uint8 { return uint8(crc32.ChecksumIEEE([]byte(id))) }
+// shard spreads ids however they were chosen, as by the golden ratio of Knuth's multiplicative hashing.
+func (id keyID) shard() int { return int(uint64(id) * 0x9e3779b97f4a7c15 >> (64 - shardBits)) }
 
-func (k *keyring) get(id string) *credential { return k.shards[shardOf(id)][id] }
+func (k *keyring) get(id keyID) *credential { return k.shards[id.shard()][id] }
 
 // keyEdit is a keyring in the making.
 type keyEdit struct {
 	ring  *keyring
-	owned [256]bool // shards that are the edit's own
+	owned [shards]bool // shards that are the edit's own
 }
 
 func (k *keyring) edit() *keyEdit {
@@ -43,105 +51,88 @@ func (k *keyring) edit() *keyEdit {
 	return &keyEdit{ring: &ring}
 }
 
-// apply makes the change of a Revocation, or that of a Key to what its body says, which is nil if it is gone. Revocations are
-// only ever added.
-func (e *keyEdit) apply(c gateway.Change, key *credential) {
-	id := c.Entity.ID
-	var next credential
-	if key != nil {
-		next = *key
+// apply makes the change of a Revocation, or that of a Key, to what its body says; nil if it is gone. Revocations are only ever
+// added, and of two of a key the earlier counts.
+func (e *keyEdit) apply(c gateway.Change, said *credential) {
+	id, ok := keyIDOf(c.Entity.ID)
+	if !ok {
+		return
 	}
-	if old := e.ring.get(id); old != nil {
-		if c.Entity.Kind == gateway.Revocation {
-			next = *old
+	next := credential{expires: never, revoked: never}
+	old := e.ring.get(id)
+	if old != nil {
+		next = old.copy()
+	}
+	switch {
+	case c.Entity.Kind == gateway.Revocation:
+		if said != nil {
+			next.revoked = min(next.revoked, said.revoked)
 		}
-		next.revoked = old.revoked
+	case said != nil:
+		next.sum, next.grant, next.expires = said.sum, said.grant, said.expires
+	default:
+		next = credential{expires: never, revoked: next.revoked}
 	}
-	if c.Entity.Kind == gateway.Revocation && c.Op != gateway.Delete {
-		next.revoked = true
-	}
-	e.set(id, next)
+	e.set(id, &next)
 }
 
-func (e *keyEdit) set(id string, c credential) {
-	i := shardOf(id)
+func (e *keyEdit) set(id keyID, c *credential) {
+	i := id.shard()
 	if !e.owned[i] {
 		e.ring.shards[i] = maps.Clone(e.ring.shards[i])
 		e.owned[i] = true
 	}
-	if !c.known && !c.revoked {
+	if !c.known() && c.revoked == never {
 		delete(e.ring.shards[i], id)
 		return
 	}
 	if e.ring.shards[i] == nil {
-		e.ring.shards[i] = map[string]*credential{}
+		e.ring.shards[i] = map[keyID]*credential{}
 	}
-	e.ring.shards[i][id] = &c
+	e.ring.shards[i][id] = c
 }
 
-// newCredential reads a key's body.
-func newCredential(body []byte) (*credential, error) {
-	b, err := gateway.DecodeKey(body)
-	if err != nil {
-		return nil, err
-	}
-	sum, err := b.Sum()
-	if err != nil {
-		return nil, err
-	}
-	c := &credential{known: true, sum: sum, scopes: b.Scopes}
-	if b.Expires != nil {
-		c.expires = *b.Expires
-	}
-	return c, nil
-}
-
-// authenticate decides on the request's key. Whether a key is revoked, expired or too weak is told only to who holds it.
-func (k *keyring) authenticate(header http.Header, scopes []string, now time.Time) *refusal {
+// authenticate decides on the request's key, and returns its id. Whether a key is revoked, expired or too weak is told only to
+// who holds it.
+func (k *keyring) authenticate(header http.Header, r *route, now time.Time) (id string, f *refusal) {
 	text, ok := presentedKey(header)
 	if !ok {
-		return unauthorized("an API key is required")
+		return "", unauthorized("an API key is required")
 	}
 	token, err := gateway.ParseToken(text)
 	if err != nil {
-		return unauthorized("the API key is malformed")
+		return "", unauthorized("the API key is malformed")
 	}
-	c := k.get(token.ID)
+	n, _ := keyIDOf(token.ID)
+	c := k.get(n)
 	if c == nil {
 		c = &credential{} // compare all the same: it takes as long as for a known id
 	}
 	sum := token.Sum()
-	if subtle.ConstantTimeCompare(sum[:], c.sum[:]) != 1 || !c.known {
-		return unauthorized("the API key is not valid")
+	if subtle.ConstantTimeCompare(sum[:], c.sum[:]) != 1 || !c.known() {
+		return "", unauthorized("the API key is not valid")
 	}
-	if c.revoked {
-		return unauthorized("the API key is revoked")
+	if f := c.refuse(r, now); f != nil {
+		return "", f
 	}
-	if !c.expires.IsZero() && !now.Before(c.expires) {
-		return unauthorized("the API key is expired")
-	}
-	for _, s := range scopes {
-		if !slices.Contains(c.scopes, s) {
-			return &refusal{status: http.StatusForbidden, text: "the API key lacks scope " + s}
-		}
-	}
-	return nil
+	c.use(now)
+	return token.ID, nil
 }
 
 const keyHeader = "X-Api-Key"
 
 // presentedKey returns the request's API key. Two of them are as good as none: which one counts must not be guessed.
 func presentedKey(header http.Header) (text string, ok bool) {
-	keys := header[keyHeader]
+	n := len(header[keyHeader])
+	if n > 0 {
+		text = header[keyHeader][0]
+	}
 	for _, v := range header["Authorization"] {
-		if text, ok := bearerKey(v); ok {
-			keys = append(keys[:len(keys):len(keys)], text)
+		if key, ok := bearerKey(v); ok {
+			text, n = key, n+1
 		}
 	}
-	if len(keys) != 1 {
-		return "", false
-	}
-	return keys[0], true
+	return text, n == 1
 }
 
 // bearerKey returns the API key of an Authorization header; a bearer token of another make is not ours.

@@ -38,9 +38,9 @@ func bodyOf(urls ...string) gateway.UpstreamBody {
 }
 
 // keyEntity makes a key and the text that its holder presents.
-func keyEntity(scopes []string, expires *time.Time) (gateway.Entity, string) {
+func keyEntity(scopes []string, expires *time.Time, routes ...string) (gateway.Entity, string) {
 	token := gateway.NewToken()
-	body := gateway.KeyBody{Hash: token.Hash(), Scopes: scopes, Expires: expires}
+	body := gateway.KeyBody{Hash: token.Hash(), Scopes: scopes, Routes: routes, Expires: expires}
 	return entity(gateway.Key, token.ID, body), token.Reveal()
 }
 
@@ -69,7 +69,9 @@ func newGateway(t testing.TB, o Options, entities ...gateway.Entity) *Gateway {
 // serve puts the gateway behind a real listener and returns its URL.
 func serve(t testing.TB, g *Gateway) string {
 	t.Helper()
-	server := httptest.NewServer(g)
+	server := httptest.NewUnstartedServer(g)
+	server.Listener = Guard(server.Config, server.Listener)
+	server.Start()
 	t.Cleanup(server.Close)
 	return server.URL
 }

@@ -37,7 +37,7 @@ func (g *Gateway) LoadLastGood() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.want = h
-	if err := g.advance(g.changesTo(s)); err != nil {
+	if err := g.take(s); err != nil {
 		return fmt.Errorf("load last good configuration: %w", err)
 	}
 	g.unsaved = damaged

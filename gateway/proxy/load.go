@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -25,19 +26,49 @@ func (g *Gateway) Load(h gateway.Header, s *gateway.State) error {
 		return g.reject(err, gateway.Diff(g.state, s))
 	}
 	g.want, g.pending = h, nil
-	return g.advance(g.changesTo(s))
+	return g.take(s)
 }
 
-// changesTo returns the changes that lead to s.
-func (g *Gateway) changesTo(s *gateway.State) []gateway.Change {
-	if g.state.Len() > 0 {
-		return gateway.Diff(g.state, s)
+// take makes the changes that lead to s.
+func (g *Gateway) take(s *gateway.State) error {
+	if g.state.Len() == 0 && g.begin(s) {
+		return nil
 	}
-	changes := make([]gateway.Change, 0, s.Len()) // a start waits for this: order is of no matter here, and takes time
-	for e := range s.Unordered() {
-		changes = append(changes, gateway.Change{Op: gateway.Create, Entity: e})
+	return g.advance(gateway.Diff(g.state, s))
+}
+
+// begin takes s where there is nothing yet, if it can be compiled. It makes no list of what may be a million changes, in any order:
+// a start waits for this.
+func (g *Gateway) begin(s *gateway.State) bool {
+	current := g.current()
+	next, err := current.with(g.want, inParts(s))
+	if err != nil {
+		return false
 	}
-	return changes
+	g.state, g.digest, g.unsaved = s.Clone(), "", true
+	g.swap(current, next)
+	g.settled()
+	return true
+}
+
+// beginPart is how many entities are taken in at a time.
+const beginPart = 16 << 10
+
+// inParts yields the changes that make s, a part at a time, which is good until the next.
+func inParts(s *gateway.State) iter.Seq[[]gateway.Change] {
+	return func(yield func([]gateway.Change) bool) {
+		part := make([]gateway.Change, 0, min(beginPart, s.Len()))
+		for e := range s.Unordered() {
+			part = append(part, gateway.Change{Op: gateway.Create, Entity: e})
+			if len(part) == beginPart {
+				if !yield(part) {
+					return
+				}
+				part = part[:0]
+			}
+		}
+		yield(part)
+	}
 }
 
 // mayFollow refuses a state that has nothing to serve instead of what is served, and does not continue it either: that of
@@ -77,9 +108,9 @@ func (g *Gateway) header() gateway.Header {
 
 // advance compiles the pending changes and those given. Known revocations stay.
 func (g *Gateway) advance(changes []gateway.Change) error {
-	changes = slices.DeleteFunc(slices.Clone(changes), func(c gateway.Change) bool {
-		return c.Entity.Kind == gateway.Revocation && c.Op == gateway.Delete
-	})
+	if slices.ContainsFunc(changes, g.pardons) {
+		changes = slices.DeleteFunc(slices.Clone(changes), g.pardons)
+	}
 	if len(g.pending) > 0 {
 		g.hold(changes)
 		byRef := func(a, b gateway.Change) int { return a.Entity.Ref.Compare(b.Entity.Ref) }
@@ -87,18 +118,30 @@ func (g *Gateway) advance(changes []gateway.Change) error {
 	}
 	err := g.compile(g.want, changes)
 	if err == nil {
-		g.pending, g.rejected = nil, ""
+		g.settled()
 		return nil
 	}
 	g.hold(changes)
 	return g.reject(err, changes)
 }
 
+// settled notes that nothing is left to be compiled.
+func (g *Gateway) settled() { g.pending, g.rejected = nil, "" }
+
+// pardons reports whether the change would take a known revocation back, or put it off.
+func (g *Gateway) pardons(c gateway.Change) bool {
+	if c.Entity.Kind != gateway.Revocation {
+		return false
+	}
+	known, there := g.state.Get(c.Entity.Ref)
+	return c.Op == gateway.Delete || there && gateway.RevokesEarlier(known, c.Entity.Body)
+}
+
 // reject makes no other changes than new revocations, and returns err.
 func (g *Gateway) reject(err error, changes []gateway.Change) error {
 	g.metrics.rejected.Inc()
 	g.rejected = err.Error()
-	revocations := onlyRevocations(changes)
+	revocations := g.onlyRevocations(changes)
 	if g.live.Load() == nil || len(revocations) == 0 {
 		return err
 	}
@@ -115,10 +158,10 @@ func (g *Gateway) hold(changes []gateway.Change) {
 	}
 }
 
-func onlyRevocations(changes []gateway.Change) []gateway.Change {
+func (g *Gateway) onlyRevocations(changes []gateway.Change) []gateway.Change {
 	var kept []gateway.Change
 	for _, c := range changes {
-		if c.Entity.Kind == gateway.Revocation && c.Op != gateway.Delete {
+		if c.Entity.Kind == gateway.Revocation && !g.pardons(c) {
 			kept = append(kept, c)
 		}
 	}
@@ -127,11 +170,8 @@ func onlyRevocations(changes []gateway.Change) []gateway.Change {
 
 // compile makes the changes and swaps the configuration, or does nothing.
 func (g *Gateway) compile(h gateway.Header, changes []gateway.Change) error {
-	current := g.live.Load()
-	if current == nil {
-		current = emptyConfig()
-	}
-	next, err := current.with(h, changes)
+	current := g.current()
+	next, err := current.with(h, slices.Values([][]gateway.Change{changes}))
 	if err != nil {
 		return fmt.Errorf("compile configuration: %w", err)
 	}
@@ -143,6 +183,14 @@ func (g *Gateway) compile(h gateway.Header, changes []gateway.Change) error {
 		g.digest, g.unsaved = "", true
 	}
 	return nil
+}
+
+// current returns what is served, or nothing to be served.
+func (g *Gateway) current() *config {
+	if c := g.live.Load(); c != nil {
+		return c
+	}
+	return emptyConfig()
 }
 
 // keep has the configuration written, if it is another one.
@@ -164,7 +212,7 @@ func (g *Gateway) swap(current, next *config) {
 			u.inherit(old)
 		}
 		if g.options.UpstreamsAt != "" {
-			u.divert(g.options.UpstreamsAt)
+			u.transport.divert(g.options.UpstreamsAt)
 			continue
 		}
 		u.start(g.healthChanged)

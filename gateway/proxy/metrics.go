@@ -9,14 +9,17 @@ import (
 
 // metrics are what Prometheus sees of a Gateway.
 type metrics struct {
-	gateway  *Gateway
-	requests *prometheus.CounterVec
-	classes  [6]prometheus.Counter // of requests, by first digit of the status; 0 is an answer that never began
-	duration prometheus.Histogram
-	rejected prometheus.Counter
-	retries  prometheus.Counter
-	revision *prometheus.Desc
-	healthy  *prometheus.Desc
+	gateway   *Gateway
+	requests  *prometheus.CounterVec
+	classes   [6]prometheus.Counter // of requests, by first digit of the status; 0 is an answer that never began
+	duration  prometheus.Histogram
+	rejected  prometheus.Counter
+	retries   prometheus.Counter
+	unretried prometheus.Counter
+	cut       prometheus.Counter
+	limited   prometheus.Counter
+	revision  *prometheus.Desc
+	healthy   *prometheus.Desc
 }
 
 func newMetrics(g *Gateway) *metrics {
@@ -30,7 +33,13 @@ func newMetrics(g *Gateway) *metrics {
 		rejected: prometheus.NewCounter(prometheus.CounterOpts{Name: "gwdr_config_rejected_total",
 			Help: "Configurations that were refused or could not be compiled; the last good one stayed."}),
 		retries: prometheus.NewCounter(prometheus.CounterOpts{Name: "gwdr_retries_total",
-			Help: "Further attempts of requests at another endpoint."}),
+			Help: "Further attempts of requests, at another endpoint or the same."}),
+		unretried: prometheus.NewCounter(prometheus.CounterOpts{Name: "gwdr_retries_refused_total",
+			Help: "Further attempts that were not made, as the upstream's retry budget was spent."}),
+		cut: prometheus.NewCounter(prometheus.CounterOpts{Name: "gwdr_responses_cut_total",
+			Help: "Responses that were broken off because of their upstream's total_timeout or idle_timeout."}),
+		limited: prometheus.NewCounter(prometheus.CounterOpts{Name: "gwdr_limited_total",
+			Help: "Requests that were refused because of their route's limit."}),
 		revision: prometheus.NewDesc("gwdr_config_revision", "Revision of the configuration that is served.", nil, nil),
 		healthy: prometheus.NewDesc("gwdr_endpoint_healthy", "Whether requests are sent to the endpoint.",
 			[]string{"upstream", "endpoint"}, nil),
@@ -46,7 +55,7 @@ func newMetrics(g *Gateway) *metrics {
 }
 
 func (m *metrics) register(r prometheus.Registerer) error {
-	for _, c := range []prometheus.Collector{m, m.requests, m.duration, m.rejected, m.retries} {
+	for _, c := range []prometheus.Collector{m, m.requests, m.duration, m.rejected, m.retries, m.unretried, m.cut, m.limited} {
 		if err := r.Register(c); err != nil {
 			return err
 		}

@@ -7,14 +7,14 @@ import (
 	"gwdr/gateway"
 )
 
-// parsed is what the body of a changed key or route says; nil if it is deleted.
+// parsed is what the body of a changed key, revocation or route says; nil if it is deleted.
 type parsed struct {
 	key   *credential
 	route *route
 	err   error
 }
 
-// parse reads the bodies of keys and routes, which is most of the work of a configuration: many of them at once.
+// parse reads the bodies of keys, revocations and routes, which is most of the work of a configuration: many of them at once.
 func parse(changes []gateway.Change) []parsed {
 	all := make([]parsed, len(changes))
 	workers := min(runtime.GOMAXPROCS(0), len(changes)/parseAlone+1)
@@ -44,6 +44,8 @@ func parseOne(c gateway.Change) (p parsed) {
 	case c.Op == gateway.Delete:
 	case c.Entity.Kind == gateway.Key:
 		p.key, p.err = newCredential(c.Entity.Body)
+	case c.Entity.Kind == gateway.Revocation:
+		p.key = newRevocation(c.Entity.Body)
 	case c.Entity.Kind == gateway.Route:
 		p.route, p.err = newRoute(c.Entity.ID, c.Entity.Body)
 	}

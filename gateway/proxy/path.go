@@ -80,11 +80,3 @@ func opaque(u *url.URL) (path string, ok bool) {
 	path, err := url.PathUnescape(escaped)
 	return path, err == nil
 }
-
-// hostName returns the host of a Host header as routes name it: without port and final dot, in lower case.
-func hostName(host string) string {
-	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
-		host = host[:i]
-	}
-	return strings.ToLower(strings.TrimSuffix(host, "."))
-}

@@ -8,7 +8,7 @@ import (
 	"log"
 	"log/slog"
 	"net/http"
-	"strings"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,9 +26,13 @@ type Options struct {
 	// UpstreamsAt is the host:port that every upstream is reached at instead of its own, unencrypted and without health checks:
 	// for a configuration that is tried out and must not reach what it names. Empty: upstreams are where they say.
 	UpstreamsAt string
-	Metrics     prometheus.Registerer
-	Log         *slog.Logger
-	Now         func() time.Time // the clock by which keys expire; nil: the machine's
+	// Trusted are the proxies in front, which say truly for whom they ask. What others say of that is dropped.
+	Trusted []netip.Prefix
+	Access  *slog.Logger // gets a line for each request that was answered; nil: nobody does
+	Trace   Tracer       // nil: nobody traces
+	Metrics prometheus.Registerer
+	Log     *slog.Logger
+	Now     func() time.Time // the clock by which keys expire; nil: the machine's
 }
 
 // Gateway is the data plane: an http.Handler. All methods may be called concurrently.
@@ -38,8 +42,11 @@ type Gateway struct {
 	proxyLog *log.Logger
 	metrics  *metrics
 	buffers  bufferPool
+	limits   *limiter
 	live     atomic.Pointer[config] // nil until something is loaded
+	draining atomic.Bool
 	keeper   *keeper
+	since    time.Time            // when it began, and with it to note which keys are used
 	hears    atomic.Pointer[bool] // the control plane that is followed; nil: there is none
 
 	mu       sync.Mutex                     // guards what follows
@@ -54,10 +61,11 @@ type Gateway struct {
 
 // New returns a Gateway that has nothing loaded yet and answers 503. Close it.
 func New(o Options) (*Gateway, error) {
-	g := &Gateway{options: o, log: o.Log, state: gateway.NewState()}
+	g := &Gateway{options: o, log: o.Log, state: gateway.NewState(), limits: newLimiter()}
 	if g.options.Now == nil {
 		g.options.Now = time.Now
 	}
+	g.since = g.options.Now().UTC()
 	if g.log == nil {
 		g.log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
@@ -88,70 +96,6 @@ func (g *Gateway) Close() error {
 		return nil
 	}
 	return g.keeper.close()
-}
-
-// readyPath answers 200 once a configuration is loaded. All paths below its directory are the gateway's own.
-const readyPath = "/.gwdr/ready"
-
-// ServeHTTP finds the request's route, checks its key and passes it on.
-func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if strings.HasPrefix(r.URL.Path, "/.gwdr/") {
-		g.serveOwn(w, r)
-		return
-	}
-	start := time.Now()
-	rec := &recorder{ResponseWriter: w}
-	defer func() { g.metrics.observe(rec.status, time.Since(start)) }() // also when the reverse proxy aborts the answer
-	if f := g.serve(rec, r); f != nil {
-		g.identify(rec.Header())
-		f.write(rec)
-	}
-}
-
-func (g *Gateway) serve(w http.ResponseWriter, r *http.Request) *refusal {
-	c := g.live.Load()
-	if c == nil {
-		return &refusal{status: http.StatusServiceUnavailable, text: "no configuration is loaded"}
-	}
-	route, err := c.router.match(r)
-	if err != nil {
-		return &refusal{status: http.StatusBadRequest, text: err.Error()}
-	}
-	if route == nil {
-		return c.router.refuse(r)
-	}
-	if route.guarded {
-		if f := c.keys.authenticate(r.Header, route.scopes, g.options.Now()); f != nil {
-			return f
-		}
-	}
-	x := &exchange{gateway: g, route: route, upstream: c.upstreams[route.upstream]}
-	x.serve(w, r)
-	return nil
-}
-
-// refuse tells a path that is not there from one that is there for other methods.
-func (r *router) refuse(req *http.Request) *refusal {
-	methods := r.methods(hostName(req.Host), req.URL.Path)
-	if len(methods) == 0 {
-		return &refusal{status: http.StatusNotFound, text: "no route matches"}
-	}
-	return &refusal{status: http.StatusMethodNotAllowed, text: "the route does not take this method",
-		allow: strings.Join(methods, ", ")}
-}
-
-func (g *Gateway) serveOwn(w http.ResponseWriter, r *http.Request) {
-	g.identify(w.Header())
-	w.Header().Set("Date", g.options.Now().UTC().Format(http.TimeFormat)) // the clock that it goes by
-	switch {
-	case r.URL.Path != readyPath:
-		(&refusal{status: http.StatusNotFound, text: "no such page of the gateway"}).write(w)
-	case g.live.Load() == nil:
-		(&refusal{status: http.StatusServiceUnavailable, text: "no configuration is loaded"}).write(w)
-	default:
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, `{"ready":true}`+"\n")
-	}
 }
 
 // identify says which instance answered, unless another gwdr behind it has said so.

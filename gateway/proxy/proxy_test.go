@@ -83,6 +83,7 @@ func TestResponseNamesTheInstanceThatAnswered(t *testing.T) {
 		"/m":              {"east-1", "east"},
 		"/m?region":       {"east-1", "behind"},
 		"/none":           {"east-1", "east"},
+		"/.gwdr/health":   {"east-1", "east"},
 		"/.gwdr/ready":    {"east-1", "east"},
 		"/.gwdr/whatever": {"east-1", "east"},
 	} {
@@ -96,8 +97,8 @@ func TestResponseNamesTheInstanceThatAnswered(t *testing.T) {
 func TestOwnAnswers(t *testing.T) {
 	g := newGateway(t, Options{})
 	url := serve(t, g)
-	if a, b := get(t, url+"/"), get(t, url+readyPath); a.Status != 503 || b.Status != 503 {
-		t.Errorf("without a configuration: %d, %d", a.Status, b.Status)
+	if a, b, c := get(t, url+"/"), get(t, url+readyPath), get(t, url+healthPath); a.Status != 503 || b.Status != 503 || c.Status != 200 {
+		t.Errorf("without a configuration: %d, ready %d, healthy %d", a.Status, b.Status, c.Status)
 	}
 	s := gateway.NewState(upstreamOf("none"), open("r", "/r", "none"), entity(gateway.Route, "p",
 		gateway.RouteBody{Path: "/p", Methods: []string{"PUT", "GET"}, Upstream: "none"}))
@@ -118,6 +119,20 @@ func TestOwnAnswers(t *testing.T) {
 		if allow := got.Header.Get("Allow"); (want == 405) != (allow == "GET, PUT") {
 			t.Errorf("%s: allow is %q", line, allow)
 		}
+	}
+}
+
+// TestDrain: readiness fails first; requests are still served.
+func TestDrain(t *testing.T) {
+	g := newGateway(t, Options{}, upstreamOf("u", backend(t, "u").URL), open("r", "/r", "u"))
+	url := serve(t, g)
+	if got := get(t, url+readyPath); got.Status != 200 || !g.Ready() {
+		t.Errorf("before: ready %d", got.Status)
+	}
+	g.Drain()
+	a, b, c := get(t, url+"/r"), get(t, url+readyPath), get(t, url+healthPath)
+	if a.Status != 200 || b.Status != 503 || c.Status != 200 || g.Ready() {
+		t.Errorf("a request %d, ready %d, healthy %d", a.Status, b.Status, c.Status)
 	}
 }
 

@@ -3,14 +3,19 @@ package proxy
 import (
 	"encoding/json"
 	"net/http"
+	"strconv"
+	"time"
 )
 
 // refusal is an answer that the gateway gives itself.
 type refusal struct {
 	status int
 	text   string
-	allow  string // value of the Allow header
+	allow  string        // value of the Allow header
+	retry  time.Duration // when to come again, by the Retry-After header; 0: nothing is known
 }
+
+var tooLarge = &refusal{status: http.StatusRequestEntityTooLarge, text: "the request body is larger than the route takes"}
 
 func unauthorized(text string) *refusal { return &refusal{status: http.StatusUnauthorized, text: text} }
 
@@ -23,16 +28,30 @@ func (f *refusal) write(w http.ResponseWriter) {
 	if f.allow != "" {
 		h.Set("Allow", f.allow)
 	}
+	if f.retry > 0 {
+		h.Set("Retry-After", strconv.FormatInt(wholeSeconds(f.retry), 10))
+	}
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(f.status)
 	_ = json.NewEncoder(w).Encode(map[string]string{"error": f.text}) // the client may be gone
 }
 
-// recorder remembers the status that was answered.
+// wholeSeconds rounds up.
+func wholeSeconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
+
+// recorder remembers what was answered.
 type recorder struct {
 	http.ResponseWriter
 	status int
+	bytes  int64 // of the body
+}
+
+// Write counts.
+func (r *recorder) Write(b []byte) (int, error) {
+	n, err := r.ResponseWriter.Write(b)
+	r.bytes += int64(n)
+	return n, err
 }
 
 // WriteHeader notes the first final status; informational ones come before it.

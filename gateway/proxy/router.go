@@ -11,11 +11,12 @@ import (
 // router finds the route of a request: for each host a trie of path segments, so that a lookup costs the length of the
 // path, however many routes there are. It is never changed; edit makes another one.
 //
-// The most specific route wins: one of the host before one of any host, then segment by segment text before text mixed
-// with parameters (more text first), before a parameter, before a final {name...}; at last one of the method before one of
-// any method. Among routes that are equal in all this, the lowest id wins. A route that lacks the method does not match.
+// The most specific route wins: one of the host before one of a wildcard (the longest first) before one of any host, then
+// segment by segment text before text mixed with parameters (more text first), before a parameter, before a final {name...};
+// at last one of the method before one of any method. Among routes that are equal in all this, the lowest id wins. A route that lacks the method does not match.
 type router struct {
 	hosts   map[string]*node
+	below   map[string]*node // wildcards, by what follows the star: ".example.com"
 	anyHost *node
 }
 
@@ -42,7 +43,38 @@ func (r *router) find(host, method, path string) *route {
 	if route := r.hosts[host].find(path[1:], method); route != nil {
 		return route
 	}
+	for above := r.parent(host); above != ""; above = r.parent(above) {
+		if route := r.below[above].find(path[1:], method); route != nil {
+			return route
+		}
+	}
 	return r.anyHost.find(path[1:], method)
+}
+
+// longestHost is the most bytes that a host name can have (RFC 1035, section 2.3.4); a longer one is below nothing.
+const longestHost = 253
+
+// parent returns what a wildcard above the host ends with: ".example.com" for both shop.example.com and .shop.example.com. It is
+// empty at the top, or if there are no wildcards.
+func (r *router) parent(host string) string {
+	if len(r.below) == 0 || len(host) > longestHost || host == "" {
+		return ""
+	}
+	if i := strings.IndexByte(host[1:], '.'); i >= 0 {
+		return host[1+i:]
+	}
+	return ""
+}
+
+// trie is what serves the place: a host, a wildcard, or "" for any.
+func (r *router) trie(place string) *node {
+	if place == "" {
+		return r.anyHost
+	}
+	if below, ok := strings.CutPrefix(place, "*."); ok {
+		return r.below["."+below]
+	}
+	return r.hosts[place]
 }
 
 // find follows the first segment of path, most specific child first, and comes back if that leads nowhere.
@@ -100,6 +132,9 @@ func (c choices) pick(method string) *route {
 func (r *router) methods(host, path string) []string {
 	found := map[string]bool{}
 	r.hosts[host].methods(path[1:], found)
+	for above := r.parent(host); above != ""; above = r.parent(above) {
+		r.below[above].methods(path[1:], found)
+	}
 	r.anyHost.methods(path[1:], found)
 	return slices.Sorted(maps.Keys(found))
 }
@@ -137,11 +172,8 @@ func (n *node) methods(path string, found map[string]bool) {
 
 // shadows reports whether no request reaches the route, as another one equals it wherever it could be reached.
 func (r *router) shadows(route *route) bool {
-	for _, host := range route.places() {
-		n := r.anyHost
-		if host != "" {
-			n = r.hosts[host]
-		}
+	for _, place := range route.places() {
+		n := r.trie(place)
 		for _, s := range route.template.Segments {
 			n = n.child(s)
 		}

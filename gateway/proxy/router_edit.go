@@ -20,10 +20,10 @@ type routerEdit struct {
 type edition struct{ _ byte }
 
 func (r *router) edit() *routerEdit {
-	return &routerEdit{router: &router{hosts: clone(r.hosts), anyHost: r.anyHost}, own: &edition{}}
+	return &routerEdit{router: &router{hosts: clone(r.hosts), below: clone(r.below), anyHost: r.anyHost}, own: &edition{}}
 }
 
-// places are the hosts of the route; "" is any.
+// places are the hosts of the route, and its wildcards; "" is any.
 func (r *route) places() []string {
 	if len(r.hosts) == 0 {
 		return []string{""}
@@ -32,25 +32,30 @@ func (r *route) places() []string {
 }
 
 func (e *routerEdit) add(route *route) {
-	for _, host := range route.places() {
-		if host == "" {
-			e.router.anyHost = e.insert(e.router.anyHost, route, route.template.Segments)
-			continue
-		}
-		e.router.hosts[host] = e.insert(e.router.hosts[host], route, route.template.Segments)
+	for _, place := range route.places() {
+		e.put(place, e.insert(e.router.trie(place), route, route.template.Segments))
 	}
 }
 
 func (e *routerEdit) remove(route *route) {
-	for _, host := range route.places() {
-		if host == "" {
-			e.router.anyHost = e.cut(e.router.anyHost, route, route.template.Segments)
-			continue
-		}
-		e.router.hosts[host] = e.cut(e.router.hosts[host], route, route.template.Segments)
-		if e.router.hosts[host] == nil {
-			delete(e.router.hosts, host)
-		}
+	for _, place := range route.places() {
+		e.put(place, e.cut(e.router.trie(place), route, route.template.Segments))
+	}
+}
+
+// put has n serve the place; nothing does if it is nil.
+func (e *routerEdit) put(place string, n *node) {
+	if place == "" {
+		e.router.anyHost = n
+		return
+	}
+	tries, name := e.router.hosts, place
+	if below, ok := strings.CutPrefix(place, "*."); ok {
+		tries, name = e.router.below, "."+below
+	}
+	tries[name] = n
+	if n == nil {
+		delete(tries, name)
 	}
 }
 

@@ -117,6 +117,36 @@ func TestMostSpecificRouteWins(t *testing.T) {
 	}
 }
 
+// TestWildcardHosts: a name before a wildcard, the longest wildcard first, any host last; whoever has no route for the path leaves
+// it to the next.
+func TestWildcardHosts(t *testing.T) {
+	r := routerOf(t, "any /{x...}", "all *.example/{x...}", "shops *.shop.example/{x}", "one a.shop.example/a", "apex shop.example/{x}",
+		"star *.star.example/{x...}", "put PUT *.shop.example/a")
+	for line, want := range map[string]string{
+		"a.shop.example/a":                      "one",
+		"A.Shop.Example.:8080/b":                "shops",
+		"a.shop.example/b/c":                    "all",
+		"b.shop.example/a":                      "shops",
+		"x.y.shop.example/a":                    "shops",
+		"shop.example/a":                        "apex",
+		"other.example/a":                       "all",
+		"example/a":                             "any",
+		"xshop.example/a":                       "all",
+		"notexample/a":                          "any",
+		".example/a":                            "any",
+		"*.star.example/a":                      "star", // what is asked to try a route of a wildcard
+		"[::1]:80/a":                            "any",
+		strings.Repeat("a.", 130) + "example/a": "any", // no name is so long
+	} {
+		if got := answer(t, r, "GET http://"+line); got != want {
+			t.Errorf("%s leads to %s, want %s", line, got, want)
+		}
+	}
+	if got := strings.Join(r.methods("x.shop.example", "/a"), " "); got != " PUT" {
+		t.Errorf("methods are %q", got)
+	}
+}
+
 func TestNoPathReachesARouteThatItDoesNotName(t *testing.T) {
 	r := routerOf(t, "public /public/{rest...}", "admin /admin/{rest...}", "order /orders/{id}", "secret /orders/a/secret",
 		"home /home", "apis /v1/{rest...}", "at /at(path='{p}')")
@@ -192,7 +222,7 @@ func TestRouterEdits(t *testing.T) {
 				delete(routes, id)
 			}
 			body := gateway.RouteBody{Upstream: "u", Methods: [][]string{nil, {"GET"}, {"POST", "GET"}}[random.IntN(3)],
-				Hosts: [][]string{nil, nil, {"h"}, {"h", "i"}}[random.IntN(4)]}
+				Hosts: [][]string{nil, nil, {"h", "*.s.t"}, {"h", "i", "*.t"}}[random.IntN(4)]}
 			for range 1 + random.IntN(3) {
 				body.Path += "/" + segments[random.IntN(len(segments))]
 			}
@@ -213,7 +243,7 @@ func TestRouterEdits(t *testing.T) {
 	for _, route := range routes {
 		edit.remove(route)
 	}
-	if edit.router.anyHost != nil || len(edit.router.hosts) > 0 {
+	if edit.router.anyHost != nil || len(edit.router.hosts)+len(edit.router.below) > 0 {
 		t.Error("nodes are left although all routes are gone")
 	}
 }
@@ -221,7 +251,7 @@ func TestRouterEdits(t *testing.T) {
 func answersOf(r *router, routes map[string]*route) map[string]string {
 	answers := map[string]string{}
 	for _, path := range []string{"/", "/a", "/b", "/c", "/v1", "/v1.json", "/a/", "/a/b", "/c/b", "/c/v1", "/a/c/b", "/c/c/c.json", "/a//"} {
-		for _, where := range []string{"h GET", "i POST", "j GET", "j PUT"} {
+		for _, where := range []string{"h GET", "i POST", "j GET", "j PUT", "r.s.t GET", "s.t POST"} {
 			host, method, _ := strings.Cut(where, " ")
 			if found := r.find(host, method, path); found != nil {
 				answers[where+path] = found.id
@@ -249,7 +279,7 @@ func slowFind(routes map[string]*route, host, method, path string) *route {
 	var best *route
 	for _, id := range slices.Sorted(maps.Keys(routes)) {
 		r := routes[id]
-		if matchesSlowly(r, host, method, path) && (best == nil || better(r, best, method)) {
+		if matchesSlowly(r, host, method, path) && (best == nil || better(r, best, host, method)) {
 			best = r
 		}
 	}
@@ -257,7 +287,7 @@ func slowFind(routes map[string]*route, host, method, path string) *route {
 }
 
 func matchesSlowly(r *route, host, method, path string) bool {
-	if len(r.hosts) > 0 && !slices.Contains(r.hosts, host) {
+	if placeRank(r, host) < 0 {
 		return false
 	}
 	if !slices.Contains(r.methods, method) && !slices.Contains(r.methods, "") {
@@ -276,9 +306,26 @@ func matchesSlowly(r *route, host, method, path string) bool {
 	return true
 }
 
-func better(a, b *route, method string) bool {
-	if host := len(a.hosts) > 0; host != (len(b.hosts) > 0) {
-		return host
+// placeRank is how well the route's hosts fit: -1 not at all, 0 as any does.
+func placeRank(r *route, host string) int {
+	best := -1
+	for _, place := range r.places() {
+		below, wild := strings.CutPrefix(place, "*")
+		switch {
+		case place == "":
+			best = max(best, 0)
+		case place == host:
+			best = 1000
+		case wild && strings.HasSuffix(host, below) && len(host) > len(below) && len(host) <= longestHost:
+			best = max(best, len(below))
+		}
+	}
+	return best
+}
+
+func better(a, b *route, host, method string) bool {
+	if x, y := placeRank(a, host), placeRank(b, host); x != y {
+		return x > y
 	}
 	for i := range max(len(a.template.Segments), len(b.template.Segments)) {
 		x, y := rankAt(a, i), rankAt(b, i)

@@ -66,8 +66,8 @@ func (c *config) shadowed() []string {
 	return ids
 }
 
-// Ready reports whether a configuration is loaded.
-func (g *Gateway) Ready() bool { return g.live.Load() != nil }
+// Ready reports whether a configuration is loaded, and the gateway not about to stop.
+func (g *Gateway) Ready() bool { return g.live.Load() != nil && !g.draining.Load() }
 
 // State returns a copy of what is served, revocations that its source has lost included.
 func (g *Gateway) State() (gateway.Header, *gateway.State) {

@@ -178,14 +178,34 @@ func TestFailoverAndFailback(t *testing.T) {
 	}
 }
 
-func TestWhenNoneIsHealthyAnyIsTried(t *testing.T) {
+func TestWhenNoneIsHealthy(t *testing.T) {
 	only := newSwitch(t, "only")
 	only.set(unready)
-	g := newGateway(t, Options{}, entity(gateway.Upstream, "u", checked(only.url)), open("r", "/", "u"))
+	closed, opened := checked(only.url), checked(only.url)
+	opened.AllUnhealthy = gateway.FailOpen
+	g := newGateway(t, Options{}, entity(gateway.Upstream, "closed", closed), entity(gateway.Upstream, "open", opened),
+		open("closed", "/closed", "closed"), open("open", "/open", "open"))
 	url := serve(t, g)
-	eventually(t, "unhealthy", func() bool { return !g.Status().Endpoints[0].Healthy })
+	eventually(t, "unhealthy", func() bool { return !g.Status().Endpoints[0].Healthy && !g.Status().Endpoints[1].Healthy })
+	if got := get(t, url+"/open"); got.Backend != "only" {
+		t.Errorf("open: %d %s", got.Status, got.Body)
+	}
+	if got := get(t, url+"/closed"); got.Status != 503 || got.Backend != "" || got.Header.Get("Retry-After") != "1" {
+		t.Errorf("closed: %d %s, to come again after %q", got.Status, got.Body, got.Header.Get("Retry-After"))
+	}
+}
+
+// An endpoint that nothing but its requests speaks against is tried when there is no other, unless a policy says otherwise.
+func TestDeadEndpointIsTriedWhenItIsAlone(t *testing.T) {
+	only := newSwitch(t, "only")
+	url := serve(t, newGateway(t, Options{}, upstreamOf("u", only.url), open("r", "/", "u")))
+	only.set(refusing)
+	if got := get(t, url); got.Status != 502 {
+		t.Errorf("down: %d", got.Status)
+	}
+	only.set(answering)
 	if got := get(t, url); got.Backend != "only" {
-		t.Errorf("%d %s", got.Status, got.Body)
+		t.Errorf("up again: %d %s", got.Status, got.Body)
 	}
 }
 
@@ -292,7 +312,7 @@ func TestHealthThresholds(t *testing.T) {
 				t.Fatalf("step %d: usable is %v", i, e.usable())
 			}
 		}
-		e.broke(true)
+		u.failed(e, true)
 		if e.usable() {
 			t.Error("an endpoint out of reach is used")
 		}
@@ -300,19 +320,19 @@ func TestHealthThresholds(t *testing.T) {
 		if !e.usable() {
 			t.Error("checks that pass do not bring it back")
 		}
-		e.broke(true)
-		time.Sleep(ejection)
+		u.failed(e, true)
+		time.Sleep(u.outlier.ejection)
 		if !e.usable() {
 			t.Error("it does not come back by itself")
 		}
-		e.broke(false)
-		e.broke(false)
-		e.worked()
-		e.broke(false)
-		if e.broke(false); !e.usable() {
+		u.failed(e, false)
+		u.failed(e, false)
+		u.worked(e)
+		u.failed(e, false)
+		if u.failed(e, false); !e.usable() {
 			t.Error("failures that are not in a row count")
 		}
-		if e.broke(false); e.usable() {
+		if u.failed(e, false); e.usable() {
 			t.Error("failures in a row do not count")
 		}
 	})

@@ -82,15 +82,16 @@ func (r *Replica) copyAll(ctx context.Context, source *native.Client) error {
 	return r.copyChanges(ctx, source, at)
 }
 
-// handOver gives the leader the revocations that it lacks, and adds them to theirs. A revocation is for good, so the leader
-// must have lost it: in a fork, or by the restore of a backup. The revoked key must not work again for that. What no key can have
-// as its id revokes nothing, and the leader would refuse it.
+// handOver gives the leader the revocations that it lacks, or has for a later time, and adds them to theirs. A revocation is for
+// good, so the leader must have lost it: in a fork, or by the restore of a backup. The revoked key must not work again for that.
+// What no key can have as its id revokes nothing, and the leader would refuse it.
 func handOver(ctx context.Context, leader *native.Client, ours, theirs *gateway.State) error {
 	for e := range ours.Kind(gateway.Revocation) {
-		if _, known := theirs.Get(e.Ref); known || !gateway.IsKeyID(e.ID) {
+		known, there := theirs.Get(e.Ref)
+		if there && !gateway.RevokesEarlier(e.Body, known) || !gateway.IsKeyID(e.ID) {
 			continue
 		}
-		_, err := leader.Put(ctx, e, gateway.Condition{Absent: true})
+		_, err := leader.Put(ctx, e, gateway.Condition{Absent: !there})
 		if err != nil && !errors.Is(err, gateway.ErrConflict) {
 			return err
 		}

@@ -220,7 +220,7 @@ func fork(t *testing.T, a, b *region) {
 	b.alone()
 	a.write(gateway.Setting, "only a")
 	a.write(gateway.Revocation, "0123456789abcdef")
-	if _, err := a.store.Delete(t.Context(), gateway.Ref{Kind: gateway.Setting, ID: "deleted later"}, gateway.Condition{}); err != nil {
+	if _, _, err := a.store.Delete(t.Context(), gateway.Ref{Kind: gateway.Setting, ID: "deleted later"}, gateway.Condition{}); err != nil {
 		t.Fatal(err)
 	}
 	a.down()
@@ -230,6 +230,25 @@ func fork(t *testing.T, a, b *region) {
 		t.Fatalf("promote: %d, %v", epoch, err)
 	}
 	b.write(gateway.Setting, "only b")
+}
+
+// Of two revocations of a key the earlier counts, also if the one that was to take effect later is the leader's.
+func TestTheEarlierRevocationCounts(t *testing.T) {
+	rs := regions(t, 2)
+	a, b := rs[0], rs[1]
+	fork(t, a, b)
+	ref := gateway.Ref{Kind: gateway.Revocation, ID: "0123456789abcdef"}
+	later := gateway.RevocationBody{Effective: new(time.Now().Add(time.Hour))}
+	if _, _, err := b.store.Put(t.Context(), gateway.Entity{Ref: ref, Body: gateway.Encode(later)}, gateway.Condition{}); err != nil {
+		t.Fatal(err)
+	}
+	a.up()
+	for _, r := range rs {
+		until(t, "the key is revoked now", func() bool {
+			item, err := r.store.Get(t.Context(), ref)
+			return err == nil && gateway.RevokedFrom(item.Body).IsZero()
+		})
+	}
 }
 
 func TestOldLeaderReturns(t *testing.T) {

@@ -180,12 +180,14 @@ func (t *transfer) commit(ctx context.Context, changes []gateway.Change, last bo
 	if len(ops) == 0 { // nothing to do
 		return nil
 	}
-	revision, err := decided(t.slow.Txn(ctx).If(append(unmoved(t.base), t.acted.sameMode())...).Then(append(ops, clientv3.OpPut(keyBulk, tag))...).Commit())
-	if errors.Is(err, rpctypes.ErrTimeout) || errors.Is(err, ErrNoQuorum) {
-		revision, err = t.settle(ctx, tag)
+	if err := t.checkRoom(bytesOf(changes)); err != nil {
+		return err
 	}
+	unchanged := append(unmoved(t.base), t.acted.sameMode())
+	revision, err := decided(t.slow.Txn(ctx).If(unchanged...).Then(append(ops, clientv3.OpPut(keyBulk, tag))...).Commit())
+	revision, err = settled(revision, err, func() (int64, error) { return t.settle(ctx, tag) })
 	if err != nil {
-		return engineError(err)
+		return t.engineError(err)
 	}
 	if revision == 0 {
 		return t.refusal(ctx, t.acted, gateway.Condition{})
@@ -197,6 +199,16 @@ func (t *transfer) commit(ctx context.Context, changes []gateway.Change, last bo
 	return t.note(last)
 }
 
+// bytesOf returns what the puts among the changes take.
+func bytesOf(changes []gateway.Change) (bytes int64) {
+	for _, c := range changes {
+		if c.Op != gateway.Delete {
+			bytes += putBytes + int64(len(c.Entity.Body))
+		}
+	}
+	return bytes
+}
+
 // decided returns the revision that a transaction made, or 0 if its conditions did not hold.
 func decided(resp *clientv3.TxnResponse, err error) (revision int64, _ error) {
 	if err != nil || !resp.Succeeded {
@@ -205,7 +217,8 @@ func decided(resp *clientv3.TxnResponse, err error) (revision int64, _ error) {
 	return resp.Header.Revision, nil
 }
 
-// settle returns what decided does for a transaction that etcd did not await, which it does for 5 s, though it carries it out.
+// settle returns what decided does for a transaction that etcd did not await, which it does for 5 s, though it carries it out, or
+// whose success it did not tell.
 func (t *transfer) settle(ctx context.Context, tag string) (revision int64, err error) {
 	kv, err := t.after(ctx, keyBulk)
 	if err != nil || kv == nil || string(kv.Value) != tag {

@@ -152,14 +152,15 @@ func TestLeadingMemberIsKilled(t *testing.T) {
 		}
 	}
 	survivor := open(t, options[(led+1)%3])
-	holds(t, survivor, acked)
+	hasAll(t, survivor, acked)
 	if err := survivor.Close(); err != nil { // of the quorum, the one that was killed is left
 		t.Fatal(err)
 	}
-	holds(t, open(t, options[led]), acked)
+	hasAll(t, open(t, options[led]), acked)
 }
 
-func holds(t *testing.T, s *store.Store, acked []string) {
+// hasAll checks that all that was acknowledged is there.
+func hasAll(t *testing.T, s *store.Store, acked []string) {
 	t.Helper()
 	_, got := state(t, s)
 	there := map[string]bool{}
@@ -197,12 +198,12 @@ func silent(t *testing.T, s *store.Store) {
 	var asking sync.WaitGroup
 	for what, ask := range map[string]func() error{
 		"put":     func() error { _, _, err := s.Put(ctx, e, gateway.Condition{}); return err },
-		"delete":  func() error { _, err := s.Delete(ctx, e.Ref, gateway.Condition{}); return err },
+		"delete":  func() error { _, _, err := s.Delete(ctx, e.Ref, gateway.Condition{}); return err },
 		"apply":   func() error { _, _, err := s.Apply(ctx, creates(gateway.Key, 5000, "{}"), gateway.Bulk{}); return err },
 		"get":     func() error { _, err := s.Get(ctx, e.Ref); return err },
 		"state":   func() error { _, _, err := s.State(ctx); return err },
 		"changes": func() error { _, err := s.Changes(ctx, "", 1, nil); return err },
-		"watch":   func() error { return s.Watch(ctx, 1, func(gateway.Batch) error { return nil }) },
+		"watch":   func() error { return s.Watch(ctx, "", 1, func(gateway.Batch) error { return nil }) },
 		"answers": func() error { return s.Answers(ctx) },
 	} {
 		asking.Go(func() { quick(t, what, ask) })
@@ -220,7 +221,7 @@ func TestQuorumIsLost(t *testing.T) {
 	id := s.ID()
 	watched, watching := make(chan error, 1), make(chan struct{}, 1000)
 	go func() {
-		watched <- s.Watch(t.Context(), revision, func(gateway.Batch) error { watching <- struct{}{}; return nil })
+		watched <- s.Watch(t.Context(), "", revision, func(gateway.Batch) error { watching <- struct{}{}; return nil })
 	}()
 	<-watching
 	second()

@@ -20,7 +20,7 @@ import (
 const (
 	maxRequestBytes = 64 << 20
 	maxTxnOps       = SwitchOps + 16 // Apply adds a few of its own
-	quotaBytes      = 4 << 30
+	defaultQuota    = 4 << 30
 	tickMs          = 20                     // each tick wakes the process, also when nothing happens
 	electionMs      = 100                    // a single member elects itself when it starts: this is most of the time it takes
 	commitInterval  = 500 * time.Millisecond // of the database behind the log, which alone makes a write durable
@@ -76,14 +76,17 @@ func checkDatabase(file string) error {
 	return db.Close()
 }
 
-func etcdConfig(dir string, log *slog.Logger) *embed.Config {
+// engineQuota is larger than the store's own, as it counts what is free in the file, too, and refuses deletes and changes of the role.
+func engineQuota(quota int64) int64 { return 2 * quota }
+
+func etcdConfig(dir string, quota int64, log *slog.Logger) *embed.Config {
 	c := embed.NewConfig()
 	c.Name = "gwdr"
 	c.Dir = dir
 	c.InitialCluster = c.InitialClusterFromName(c.Name)
 	c.ListenPeerUrls, c.ListenClientUrls = nil, nil
 	c.TickMs, c.ElectionMs = tickMs, electionMs
-	c.MaxRequestBytes, c.MaxTxnOps, c.QuotaBackendBytes = maxRequestBytes, maxTxnOps, quotaBytes
+	c.MaxRequestBytes, c.MaxTxnOps, c.QuotaBackendBytes = maxRequestBytes, maxTxnOps, engineQuota(quota)
 	c.BackendBatchInterval = commitInterval
 	c.SnapshotCount, c.SnapshotCatchUpEntries = 100, 10 // nobody catches up with a single member: its log need not stay in memory
 	c.MaxSnapFiles, c.MaxWalFiles = 2, 2

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -15,8 +16,11 @@ func (s *Store) Shrink(ctx context.Context, most int64) error {
 	if err := s.shrink(ctx, most); err != nil {
 		return err
 	}
-	first, _, _, _ := s.extent()
-	if _, err := s.kv.Compact(ctx, first, clientv3.WithCompactPhysical()); err != nil && !errors.Is(err, rpctypes.ErrCompacted) {
+	x, err := s.extent()
+	if err != nil {
+		return err
+	}
+	if _, err := s.kv.Compact(ctx, x.first, clientv3.WithCompactPhysical()); err != nil && !errors.Is(err, rpctypes.ErrCompacted) {
 		return err
 	}
 	return nil
@@ -24,9 +28,31 @@ func (s *Store) Shrink(ctx context.Context, most int64) error {
 
 // Extent returns the first and the last revision that are known, and how many bytes are in use.
 func (s *Store) Extent() (first, head, size int64) {
-	first, head, size, _ = s.extent()
-	return first, head, size
+	x, _ := s.extent()
+	return x.first, x.head, x.used
 }
+
+// StopRetaining leaves history and quota to the test.
+func (s *Store) StopRetaining() {
+	s.stop()
+	s.tending.Wait()
+}
+
+// Overfill has the engine reach its own quota.
+func (s *Store) Overfill(ctx context.Context) error {
+	for {
+		if _, err := s.kv.Put(ctx, keyNone, strings.Repeat("x", 1<<20)); err != nil {
+			return err
+		}
+		s.etcd.Server.Backend().ForceCommit()
+	}
+}
+
+// Alarmed reports whether the engine has reached its own quota.
+func (s *Store) Alarmed() bool { return len(s.alarms()) > 0 }
+
+// MakeRoom is makeRoom.
+func (s *Store) MakeRoom(ctx context.Context) error { return s.makeRoom(ctx) }
 
 // Settle is what Apply does after a timeout of etcd: it returns the revision of the bulk transaction with the tag, or 0.
 func (s *Store) Settle(ctx context.Context, tag string) (revision int64, err error) {

@@ -19,7 +19,7 @@ func TestFillIsHidden(t *testing.T) {
 	ended, ready := make(chan error, 1), make(chan struct{})
 	go func() {
 		begun := false
-		ended <- s.Watch(ctx, before.Revision, func(b gateway.Batch) error {
+		ended <- s.Watch(ctx, "", before.Revision, func(b gateway.Batch) error {
 			if len(b.Changes) > 0 {
 				return errors.New("a part was seen")
 			}

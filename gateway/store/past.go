@@ -51,13 +51,18 @@ func (s *Store) page(ctx context.Context, of span) (kvs []*mvccpb.KeyValue, head
 		resp, err = s.kv.Get(ctx, of.from, options...)
 		return err
 	})
-	if errors.Is(err, rpctypes.ErrCompacted) || errors.Is(err, rpctypes.ErrFutureRev) {
-		return nil, 0, fmt.Errorf("%w: revision %d: %w", gateway.ErrCompacted, of.revision, err)
-	}
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, forgotten(of.revision, err)
 	}
 	return resp.Kvs, resp.Header.Revision, nil
+}
+
+// forgotten has an error wrap gateway.ErrCompacted if it says that the revision is not known any more, or not yet.
+func forgotten(revision int64, err error) error {
+	if errors.Is(err, rpctypes.ErrCompacted) || errors.Is(err, rpctypes.ErrFutureRev) {
+		return fmt.Errorf("%w: revision %d: %w", gateway.ErrCompacted, revision, err)
+	}
+	return err
 }
 
 // inProcess reads the past from the memory of the embedded etcd.

@@ -56,6 +56,7 @@ var suite = map[string]func(*testing.T){
 	"WatchResumes":                       TestWatchResumes,
 	"WatchHeartbeat":                     TestWatchHeartbeat,
 	"WatchOfTheUnknown":                  TestWatchOfTheUnknown,
+	"WatchOfAnotherStore":                TestWatchOfAnotherStore,
 	"Since":                              TestSince,
 	"SwitchIsWatchedWhole":               TestSwitchIsWatchedWhole,
 	"BulkIsSettled":                      TestBulkIsSettled,

@@ -182,7 +182,7 @@ func TestTwoShareAStore(t *testing.T) {
 	}
 	watched := make(chan error, 1)
 	go func() {
-		watched <- b.Watch(t.Context(), revision, func(gateway.Batch) error { return nil })
+		watched <- b.Watch(t.Context(), "", revision, func(gateway.Batch) error { return nil })
 	}()
 	if err := a.Empty(t.Context()); err != nil {
 		t.Fatal(err)
@@ -215,7 +215,7 @@ func TestEtcdIsGone(t *testing.T) {
 	revision := put(t, s, entity(gateway.Route, "a", "1"))
 	watched, watching := make(chan error, 1), make(chan struct{}, 1000)
 	go func() {
-		watched <- s.Watch(t.Context(), revision, func(gateway.Batch) error { watching <- struct{}{}; return nil })
+		watched <- s.Watch(t.Context(), "", revision, func(gateway.Batch) error { watching <- struct{}{}; return nil })
 	}()
 	<-watching
 	server.kill()

@@ -2,10 +2,8 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"gwdr/gateway"
@@ -115,11 +113,9 @@ func (s *Store) changeRole(ctx context.Context, role Role, id string, more []cli
 	ctx = context.WithoutCancel(ctx)
 	conditions = append(conditions, s.state.Load().sameMode())
 	revision, err := decided(s.kv.Txn(ctx).If(conditions...).Then(append(roleOps(role, id), more...)...).Commit())
-	if errors.Is(err, rpctypes.ErrTimeout) || errors.Is(err, ErrNoQuorum) {
-		revision, err = s.settleRole(ctx, role)
-	}
+	revision, err = settled(revision, err, func() (int64, error) { return s.settleRole(ctx, role) })
 	if err != nil || revision == 0 {
-		return false, engineError(err)
+		return false, s.engineError(err)
 	}
 	return true, s.became(role, id, revision)
 }

@@ -7,6 +7,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +46,7 @@ type Options struct {
 	Dir      string       // state directory: etcd lies in Dir/store, the store's identity in Dir/store-id
 	Locked   bool         // the caller has Lock of Dir, and keeps it until after Close
 	Follower bool         // a store that is new starts as a follower without a leader, not as a leader
+	Quota    int64        // bytes that entities and history may take; 0: 4 GiB. An etcd that runs elsewhere has its own
 	Etcd     *Etcd        // the etcd that runs elsewhere; nil: it is embedded
 	Cluster  *Cluster     // the cluster that the embedded etcd is a member of; nil: it is the only one
 	Log      *slog.Logger // nil discards
@@ -52,13 +54,14 @@ type Options struct {
 
 // Store is an open store. It is safe for concurrent use.
 type Store struct {
-	dir  string
-	log  *slog.Logger
-	lock io.Closer
-	etcd *embed.Etcd // nil: it runs elsewhere
-	kv   *clientv3.Client
-	slow clientv3.KV // kv with the patience that large transactions take
-	past past
+	dir   string
+	log   *slog.Logger
+	quota int64
+	lock  io.Closer
+	etcd  *embed.Etcd // nil: it runs elsewhere
+	kv    *clientv3.Client
+	slow  clientv3.KV // kv with the patience that large transactions take
+	past  past
 
 	shared  bool              // other processes write to the store, too
 	reads   clientv3.OpOption // how a read sees every acknowledged write at the least cost
@@ -77,6 +80,8 @@ type Store struct {
 	reading sync.RWMutex // held for reading while the engine's memory is read
 	closed  bool         // guarded by reading
 
+	unseen  atomic.Int64       // bytes that were put since the engine was made to count
+	tight   chan struct{}      // has something in it when a write found no room
 	tending sync.WaitGroup     // what goes on in the background
 	stop    context.CancelFunc // ends tending
 
@@ -109,7 +114,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		}
 		held = lock
 	}
-	s := &Store{dir: o.Dir, log: o.Log, lock: held, changed: make(chan struct{})}
+	s := &Store{dir: o.Dir, log: o.Log, quota: cmp.Or(o.Quota, defaultQuota), lock: held,
+		changed: make(chan struct{}), tight: make(chan struct{}, 1)}
 	if err := s.start(ctx, o); err != nil {
 		held.Close()
 		return nil, err
@@ -128,7 +134,7 @@ func (s *Store) start(ctx context.Context, o Options) (err error) {
 	if o.Etcd != nil {
 		return s.connect(o.Etcd)
 	}
-	config := etcdConfig(filepath.Join(o.Dir, "store"), o.Log)
+	config := etcdConfig(filepath.Join(o.Dir, "store"), s.quota, o.Log)
 	if o.Cluster != nil {
 		if err := s.joins(o.Cluster, config); err != nil {
 			return err

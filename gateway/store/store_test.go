@@ -135,13 +135,13 @@ func TestConditions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Delete(ctx, e.Ref, gateway.Condition{Revision: first}); !errors.Is(err, gateway.ErrConflict) {
+	if _, _, err := s.Delete(ctx, e.Ref, gateway.Condition{Revision: first}); !errors.Is(err, gateway.ErrConflict) {
 		t.Errorf("delete of another revision: %v", err)
 	}
-	if _, err := s.Delete(ctx, e.Ref, gateway.Condition{Revision: item.Revision}); err != nil {
+	if _, _, err := s.Delete(ctx, e.Ref, gateway.Condition{Revision: item.Revision}); err != nil {
 		t.Error(err)
 	}
-	if _, err := s.Delete(ctx, e.Ref, gateway.Condition{}); !errors.Is(err, gateway.ErrNotFound) {
+	if _, _, err := s.Delete(ctx, e.Ref, gateway.Condition{}); !errors.Is(err, gateway.ErrNotFound) {
 		t.Errorf("second delete: %v", err)
 	}
 	try(gateway.Condition{Base: item.Revision}, gateway.ErrConflict) // a delete moves the base, too
@@ -229,7 +229,7 @@ func TestWipedStoreIsBlankUntilRestored(t *testing.T) {
 	begun, ended := make(chan gateway.Batch, 100), make(chan error, 1)
 	h, _ := state(t, s)
 	go func() {
-		ended <- s.Watch(ctx, h.Revision, func(b gateway.Batch) error { begun <- b; return nil })
+		ended <- s.Watch(ctx, "", h.Revision, func(b gateway.Batch) error { begun <- b; return nil })
 	}()
 	<-begun
 	if n, _, err := s.Apply(ctx, creates(gateway.Key, 1500, "{}"), gateway.Bulk{Restore: true}); n != 1500 || err != nil {

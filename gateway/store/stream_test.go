@@ -146,12 +146,12 @@ func step(t *rapid.T, ctx context.Context, s *store.Store) {
 	case 0, 1:
 		_, _, err = s.Put(ctx, e, gateway.Condition{})
 	case 2: // moves the head also if there is nothing to delete
-		if _, err = s.Delete(ctx, ref, gateway.Condition{}); errors.Is(err, gateway.ErrNotFound) {
+		if _, _, err = s.Delete(ctx, ref, gateway.Condition{}); errors.Is(err, gateway.ErrNotFound) {
 			err = nil
 		}
 	case 3:
 		left := gateway.Entity{Ref: gateway.Ref{Kind: gateway.Revocation, ID: ref.ID}, Body: []byte("{}")}
-		if _, err = s.DeleteLeaving(ctx, gateway.Ref{Kind: gateway.Key, ID: ref.ID}, left, gateway.Condition{}); errors.Is(err, gateway.ErrNotFound) {
+		if _, _, err = s.DeleteLeaving(ctx, gateway.Ref{Kind: gateway.Key, ID: ref.ID}, left, gateway.Condition{}); errors.Is(err, gateway.ErrNotFound) {
 			err = nil
 		}
 	case 4:
@@ -217,7 +217,7 @@ func TestChangesLeadToTheHead(t *testing.T) {
 func TestSinceDeletesOfNothing(t *testing.T) {
 	s := open(t, store.Options{Dir: t.TempDir()})
 	from := put(t, s, entity(gateway.Route, "a", "1"))
-	if _, err := s.Delete(t.Context(), gateway.Ref{Kind: gateway.Route, ID: "b"}, gateway.Condition{}); !errors.Is(err, gateway.ErrNotFound) {
+	if _, _, err := s.Delete(t.Context(), gateway.Ref{Kind: gateway.Route, ID: "b"}, gateway.Condition{}); !errors.Is(err, gateway.ErrNotFound) {
 		t.Fatal(err)
 	}
 	if got, err := s.Since(t.Context(), from); err != nil || len(got) != 0 {

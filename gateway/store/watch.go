@@ -26,10 +26,11 @@ const near = 64
 
 // Watch calls each with every revision after from that changed entities, in order and never in parts, and without
 // changes at once and then each second. It ends with ctx, with the first error of each, or with an error that wraps gateway.ErrCompacted when
-// the changes after from are no longer known (or never were: the store is older than from). Then read State again.
-func (s *Store) Watch(ctx context.Context, from int64, each func(gateway.Batch) error) error {
-	changed := s.identityChange()
-	if err := s.remembers(ctx, from); err != nil {
+// the changes after from are no longer known (or never were: the store is older than from), or if this is not the store of the
+// id; an empty one is any's. Then read State again.
+func (s *Store) Watch(ctx context.Context, store string, from int64, each func(gateway.Batch) error) error {
+	changed := s.identityChange() // before the id is looked at: whatever comes between ends the watch
+	if err := s.remembers(ctx, store, from); err != nil {
 		return fmt.Errorf("watch from revision %d: %w", from, err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -43,8 +44,11 @@ func (s *Store) Watch(ctx context.Context, from int64, each func(gateway.Batch) 
 }
 
 // remembers reports why the changes after the revision are not known.
-func (s *Store) remembers(ctx context.Context, from int64) error {
-	_, _, err := s.page(ctx, span{from: keyNone, revision: from})
+func (s *Store) remembers(ctx context.Context, store string, from int64) error {
+	_, head, err := s.page(ctx, span{from: keyNone, revision: from})
+	if err == nil {
+		err = checkFrom(store, from, gateway.Header{Store: s.ID(), Revision: head})
+	}
 	return err
 }
 

@@ -17,7 +17,7 @@ var errEnough = errors.New("enough")
 
 // collect returns the batches with changes after from, up to the revision. It calls late once, when all of the past is there.
 func collect(ctx context.Context, s *store.Store, from, to int64, late ...func()) (batches []gateway.Batch, err error) {
-	err = s.Watch(ctx, from, func(b gateway.Batch) error {
+	err = s.Watch(ctx, "", from, func(b gateway.Batch) error {
 		if len(late) > 0 && b.Revision == to-1 {
 			late[0]()
 			late = nil
@@ -46,7 +46,7 @@ func TestWatchResumes(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(t, s, entity(gateway.Route, "a", "2"))
-	if _, err := s.Delete(ctx, gateway.Ref{Kind: gateway.Key, ID: "000007"}, gateway.Condition{}); err != nil {
+	if _, _, err := s.Delete(ctx, gateway.Ref{Kind: gateway.Key, ID: "000007"}, gateway.Condition{}); err != nil {
 		t.Fatal(err)
 	}
 	end, want := state(t, s)
@@ -81,7 +81,7 @@ func TestWatchResumes(t *testing.T) {
 func TestWatchHeartbeat(t *testing.T) {
 	s := open(t, store.Options{Dir: t.TempDir()})
 	h, _ := state(t, s)
-	err := s.Watch(t.Context(), h.Revision, func(b gateway.Batch) error {
+	err := s.Watch(t.Context(), "", h.Revision, func(b gateway.Batch) error {
 		if len(b.Changes) > 0 || b.Revision != h.Revision {
 			t.Errorf("heartbeat %+v at revision %d", b, h.Revision)
 		}
@@ -110,7 +110,7 @@ func TestWatchOfTheUnknown(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.Watch(ctx, last, func(gateway.Batch) error { return nil }); !errors.Is(err, context.Canceled) {
+	if err := s.Watch(ctx, "", last, func(gateway.Batch) error { return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled watch: %v", err)
 	}
 }
@@ -121,7 +121,7 @@ func TestSince(t *testing.T) {
 	from := put(t, s, entity(gateway.Route, "gone", "1"))
 	put(t, s, entity(gateway.Route, "twice", "1"))
 	put(t, s, entity(gateway.Route, "twice", "2"))
-	if _, err := s.Delete(t.Context(), gateway.Ref{Kind: gateway.Route, ID: "gone"}, gateway.Condition{}); err != nil {
+	if _, _, err := s.Delete(t.Context(), gateway.Ref{Kind: gateway.Route, ID: "gone"}, gateway.Condition{}); err != nil {
 		t.Fatal(err)
 	}
 	got, err := s.Since(t.Context(), from)
@@ -186,5 +186,19 @@ func TestLongIDs(t *testing.T) {
 	}
 	if applied, _, err := s.Apply(t.Context(), changes, gateway.Bulk{}); err != nil || applied != len(changes) {
 		t.Errorf("%d of %d: %v", applied, len(changes), err)
+	}
+}
+
+// Revisions of one store are none of another's.
+func TestWatchOfAnotherStore(t *testing.T) {
+	s := open(t, store.Options{Dir: t.TempDir()})
+	put(t, s, entity(gateway.Setting, "a", "1"))
+	h, _ := state(t, s)
+	never := func(gateway.Batch) error { return errors.New("it was told something") }
+	if err := s.Watch(t.Context(), "0123456789abcdef0123456789abcdef", h.Revision, never); !errors.Is(err, gateway.ErrCompacted) {
+		t.Errorf("another store: %v", err)
+	}
+	if err := s.Watch(t.Context(), h.Store, h.Revision, never); err == nil || !strings.Contains(err.Error(), "told something") {
+		t.Errorf("this store: %v", err)
 	}
 }

@@ -14,7 +14,7 @@ var (
 	phases = []drills.Phase{drills.Planned, drills.Validated, drills.Preflight, drills.Announced, drills.Baseline, drills.Armed, drills.Injecting,
 		drills.Observing, drills.Recovering, drills.Recovered, drills.Sustain, drills.Aborting, drills.Reverting, drills.Settling, drills.Failback,
 		drills.Reconciling, drills.Clean, drills.Dirty}
-	verdicts = []drills.Verdict{drills.Pass, drills.Fail, drills.Inconclusive, drills.Aborted, drills.Errored}
+	verdicts = []drills.Verdict{drills.Pass, drills.Fail, drills.Inconclusive, drills.Aborted, drills.Refused, drills.Errored}
 	results  = []probes.Result{probes.Acked, probes.Rejected, probes.Indeterminate}
 )
 

@@ -1,0 +1,154 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gwdr/gateway/proxy"
+	"gwdr/internal/certs"
+	"gwdr/internal/telemetry"
+)
+
+// checkFront refuses what would not be served as it was meant.
+func (o *serveOptions) checkFront() error {
+	_, err := o.trustedProxies()
+	switch {
+	case (o.tlsCert == "") != (o.tlsKey == ""):
+		return errors.New("--tls-cert and --tls-key go together")
+	case len(o.listenCerts) != len(o.listenKeys):
+		return errors.New("--listen-cert and --listen-key go together, one of each for each certificate")
+	case len(o.listenCerts) > 0 && !o.proxies():
+		return errors.New("--listen-cert is for data planes; the admin API has --tls-cert")
+	case (len(o.trusted) > 0 || o.accessLog != "") && !o.proxies():
+		return errors.New("--trust-proxy and --access-log are for data planes")
+	}
+	return err
+}
+
+// trustedProxies reads --trust-proxy.
+func (o *serveOptions) trustedProxies() (all []netip.Prefix, err error) {
+	for _, text := range o.trusted {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			ip, err := netip.ParseAddr(text)
+			if err != nil {
+				return nil, fmt.Errorf("--trust-proxy %q is neither an address nor a network like 10.0.0.0/8", text)
+			}
+			p = netip.PrefixFrom(ip, ip.BitLen())
+		}
+		all = append(all, p.Masked())
+	}
+	return all, nil
+}
+
+// openProxy makes the data plane, which has nothing loaded yet.
+func (in *instance) openProxy() (err error) {
+	o := in.options
+	options := proxy.Options{Instance: o.instance, Region: o.region, LastGood: in.lastGood(), UpstreamsAt: o.upstreamsAt, Metrics: in.metrics,
+		Log: in.Log, Now: o.clock()}
+	if options.Trusted, err = o.trustedProxies(); err != nil {
+		return err
+	}
+	if options.Access, err = in.openAccessLog(); err != nil {
+		return err
+	}
+	if err = in.traceRequests(&options); err != nil {
+		return err
+	}
+	in.proxy, err = proxy.New(options)
+	return err
+}
+
+// traceRequests makes traces, if the variables of OpenTelemetry say where to.
+func (in *instance) traceRequests(options *proxy.Options) error {
+	collector, err := in.traceEndpoint()
+	if err != nil {
+		return usageError(err)
+	}
+	if collector == nil {
+		return nil
+	}
+	if in.traces, err = telemetry.NewRequests(context.Background(), version()); err != nil {
+		return errors.New(withoutPath(err.Error(), true))
+	}
+	options.Trace = tracer{in.traces}
+	return nil
+}
+
+// endTraces sends the last traces. A collector that does not take them is no more than a warning.
+func (in *instance) endTraces() {
+	if in.traces == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), tracePatience)
+	defer cancel()
+	if err := in.traces.Close(ctx); err != nil {
+		in.Log.Warn("the last traces are lost", "error", withoutPath(err.Error(), true))
+	}
+}
+
+// tracer is telemetry's, for the proxy.
+type tracer struct{ *telemetry.Requests }
+
+// Begin implements proxy.Tracer.
+func (t tracer) Begin(header http.Header, at time.Time) proxy.Span {
+	return span{t.Requests.Begin(header, at)}
+}
+
+type span struct{ telemetry.Request }
+
+// End implements proxy.Span.
+func (s span) End(o proxy.Outcome) {
+	s.Request.End(telemetry.Served{Method: o.Method, Scheme: o.Scheme, Host: o.Host, Path: o.Path, Client: o.Client, Route: o.Route,
+		Upstream: o.Upstream, Endpoint: o.Endpoint, Key: o.Key, Status: o.Status, Attempts: o.Attempts})
+}
+
+// openAccessLog opens --access-log; without one there is nobody to tell.
+func (in *instance) openAccessLog() (*slog.Logger, error) {
+	switch name := in.options.accessLog; name {
+	case "":
+		return nil, nil
+	case "-":
+		return slog.New(slog.NewJSONHandler(in.Stdout, nil)), nil
+	default:
+		var err error
+		if in.access, err = os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640); err != nil {
+			return nil, fmt.Errorf("open access log: %w", err)
+		}
+		return slog.New(slog.NewJSONHandler(in.access, nil)), nil
+	}
+}
+
+// adminPairs are the certificates of the admin API.
+func (o *serveOptions) adminPairs() []certs.Pair {
+	if o.tlsCert == "" {
+		return nil
+	}
+	return []certs.Pair{{Cert: o.tlsCert, Key: o.tlsKey}}
+}
+
+// listenPairs are the certificates of the data plane.
+func (o *serveOptions) listenPairs() (pairs []certs.Pair) {
+	for i, cert := range o.listenCerts {
+		pairs = append(pairs, certs.Pair{Cert: cert, Key: o.listenKeys[i]})
+	}
+	return pairs
+}
+
+// measureCertificates says when the certificates expire, so that somebody can be warned before.
+func (in *instance) measureCertificates(flag string, set *certs.Set) {
+	in.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name:        "gwdr_certificate_expiry_timestamp_seconds",
+		Help:        "When the first of the certificates that are served expires, in seconds since 1970.",
+		ConstLabels: prometheus.Labels{"listener": strings.TrimPrefix(flag, "--")},
+	}, func() float64 { return float64(set.Expires().Unix()) }))
+}

@@ -1,0 +1,264 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/spf13/pflag"
+
+	"gwdr/gateway/store"
+	"gwdr/internal/workers"
+)
+
+// inheritedSocket is the descriptor of the data plane's socket in a worker: the first behind the standard ones.
+const inheritedSocket = 3
+
+// ownByWorkers are flags that each worker has of its own, or not at all.
+var ownByWorkers = []string{"supervise", "data", "admin", "ready-file", "exit-on-stdin-eof", "listen-fd", "tls-cert", "tls-key", "instance", "json"}
+
+// supervisor keeps data planes that accept from one socket, which it opens and never closes meanwhile: who connects while all of them
+// are gone waits for the next one.
+type supervisor struct {
+	*app
+	options *serveOptions
+	flags   []string // of each worker, but for its own
+	socket  *os.File
+	crew    *workers.Crew
+}
+
+// checkSupervise refuses what workers could not share.
+func (o *serveOptions) checkSupervise() error {
+	switch {
+	case o.supervise == 0:
+		return nil
+	case o.supervise < 1 || o.supervise > 64:
+		return fmt.Errorf("--supervise %d is not between 1 and 64 workers", o.supervise)
+	case o.role != roleData:
+		return errors.New("--supervise is for --role data: a control plane is one process, which systemd or the like keeps running")
+	case o.inherited != 0:
+		return errors.New("a worker has no workers of its own")
+	case len(o.backup.from) > 0:
+		return errors.New("--supervise and --from-backup do not go together: who was promoted is one process")
+	}
+	return nil
+}
+
+// flagsOf returns the flags as they were given, but for those of the names.
+func flagsOf(set *pflag.FlagSet, but []string) (args []string) {
+	set.Visit(func(f *pflag.Flag) {
+		values := []string{f.Value.String()}
+		if many, ok := f.Value.(pflag.SliceValue); ok {
+			values = many.GetSlice()
+		}
+		for _, value := range values {
+			if !slices.Contains(but, f.Name) {
+				args = append(args, "--"+f.Name+"="+value)
+			}
+		}
+	})
+	return args
+}
+
+// runSupervised serves by workers until ctx ends.
+func runSupervised(ctx context.Context, a *app, o *serveOptions, flags []string) error {
+	if err := os.MkdirAll(o.data, 0o700); err != nil {
+		return fmt.Errorf("create data directory: %w", err)
+	}
+	lock, err := store.Lock(o.data)
+	if err != nil {
+		return inUse(err)
+	}
+	defer lock.Close()
+	in := &instance{app: a, options: o, metrics: prometheus.NewRegistry()}
+	front, err := in.bind(o.listen, "--listen", nil, o.listenPairs())
+	if err != nil {
+		return err
+	}
+	defer front.socket.Close()
+	s := &supervisor{app: a, options: o, flags: flags}
+	if s.socket, err = front.socket.(*net.TCPListener).File(); err != nil {
+		return err
+	}
+	defer s.socket.Close()
+	s.crew = &workers.Crew{Size: o.supervise, Command: s.command, Ready: s.ready, Patience: o.drain + 10*time.Second,
+		Pause: 100 * time.Millisecond, MaxPause: 10 * time.Second, Log: a.Log}
+	admin, err := in.bind(o.admin, "--admin", s.handler(in.metrics), o.adminPairs())
+	if err != nil {
+		return err
+	}
+	if err := in.announce([]*listener{admin, front}); err != nil {
+		return errors.Join(err, admin.socket.Close())
+	}
+	return errors.Join(s.run(ctx, admin), in.drain([]*listener{admin}))
+}
+
+// run keeps the workers, and serves what is known of them, until ctx ends or one of both fails.
+func (s *supervisor) run(ctx context.Context, admin *listener) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() { cancel(admin.run()) }()
+	go s.renewOnHangup(ctx)
+	return s.crew.Run(ctx)
+}
+
+// renewOnHangup puts new workers in the place of the old ones, one after the other, on SIGHUP.
+func (s *supervisor) renewOnHangup(ctx context.Context) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hangups:
+			s.progress("new workers take the place of the old ones")
+			if err := s.crew.Renew(ctx); err != nil {
+				s.Log.Error("not all workers are new", "error", err)
+				continue
+			}
+			s.progress("all workers are new")
+		}
+	}
+}
+
+func (s *supervisor) dir(number int) string {
+	return filepath.Join(s.options.data, "worker-"+strconv.Itoa(number))
+}
+
+func (s *supervisor) readyFile(number int) string { return filepath.Join(s.dir(number), "ready.json") }
+
+// command is a worker: it has a directory and an admin API of its own.
+func (s *supervisor) command(number int) *exec.Cmd {
+	_ = os.Remove(s.readyFile(number)) // of the one before
+	args := append([]string{"serve"}, s.flags...)
+	args = append(args, "--data="+s.dir(number), "--admin=127.0.0.1:0", "--ready-file="+s.readyFile(number), "--exit-on-stdin-eof",
+		"--listen-fd="+strconv.Itoa(inheritedSocket))
+	if s.options.instance != "" {
+		args = append(args, fmt.Sprintf("--instance=%s-%d", s.options.instance, number))
+	}
+	cmd := exec.Command(s.Executable, args...)
+	cmd.Env, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = s.environ, s.Stdout, s.Stderr, []*os.File{s.socket}
+	return cmd
+}
+
+// ready waits until the worker has a configuration.
+func (s *supervisor) ready(ctx context.Context, number int) error {
+	for {
+		if at, err := s.adminOf(number); err == nil {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+at+"/ready", nil)
+			if err != nil {
+				return err
+			}
+			if resp, err := http.DefaultClient.Do(req); err == nil {
+				resp.Body.Close()
+				if resp.StatusCode == http.StatusOK {
+					return nil
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// adminOf is the address of the worker's own admin API.
+func (s *supervisor) adminOf(number int) (string, error) {
+	text, err := os.ReadFile(s.readyFile(number))
+	if err != nil {
+		return "", err
+	}
+	var said struct {
+		Admin string `json:"admin"`
+	}
+	return said.Admin, json.Unmarshal(text, &said)
+}
+
+// handler is the supervisor's own admin API.
+func (s *supervisor) handler(metrics *prometheus.Registry) http.Handler {
+	metrics.MustRegister(workerMetrics{s.crew})
+	mux := http.NewServeMux()
+	answer := func(w http.ResponseWriter, status int, body any) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_ = json.NewEncoder(w).Encode(body)
+	}
+	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, map[string]bool{"healthy": true})
+	})
+	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) {
+		ready := slices.ContainsFunc(s.crew.Workers(), func(w workers.Worker) bool { return w.Ready })
+		status := http.StatusOK
+		if !ready {
+			status = http.StatusServiceUnavailable
+		}
+		answer(w, status, map[string]bool{"ready": ready})
+	})
+	mux.HandleFunc("GET /v1/workers", func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, s.crew.Workers()) })
+	mux.HandleFunc("GET /v1/workers/{number}/{path...}", s.pass)
+	mux.Handle("GET /metrics", promhttp.HandlerFor(prometheus.Gatherers{metrics, prometheus.DefaultGatherer}, promhttp.HandlerOpts{}))
+	return mux
+}
+
+// pass asks the admin API of a worker.
+func (s *supervisor) pass(w http.ResponseWriter, r *http.Request) {
+	number, err := strconv.Atoi(r.PathValue("number"))
+	if err != nil || number < 1 || number > s.options.supervise {
+		http.Error(w, fmt.Sprintf("workers are numbered from 1 to %d", s.options.supervise), http.StatusNotFound)
+		return
+	}
+	at, err := s.adminOf(number)
+	if err != nil {
+		http.Error(w, "the worker is not there", http.StatusServiceUnavailable)
+		return
+	}
+	proxy := httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) {
+		p.Out.URL.Path, p.Out.URL.RawPath = "/"+r.PathValue("path"), ""
+		p.SetURL(&url.URL{Scheme: "http", Host: at})
+	}}
+	proxy.ServeHTTP(w, r)
+}
+
+// workerMetrics are what Prometheus sees of the workers.
+type workerMetrics struct{ crew *workers.Crew }
+
+var (
+	workerReady    = prometheus.NewDesc("gwdr_worker_ready", "Whether the worker has a configuration and serves.", []string{"worker"}, nil)
+	workerRestarts = prometheus.NewDesc("gwdr_worker_restarts_total", "How often the worker has ended by itself and was started again.", []string{"worker"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (m workerMetrics) Describe(ch chan<- *prometheus.Desc) {
+	ch <- workerReady
+	ch <- workerRestarts
+}
+
+// Collect implements prometheus.Collector.
+func (m workerMetrics) Collect(ch chan<- prometheus.Metric) {
+	for _, w := range m.crew.Workers() {
+		number, ready := strconv.Itoa(w.Number), 0.0
+		if w.Ready {
+			ready = 1
+		}
+		ch <- prometheus.MustNewConstMetric(workerReady, prometheus.GaugeValue, ready, number)
+		ch <- prometheus.MustNewConstMetric(workerRestarts, prometheus.CounterValue, float64(w.Restarts), number)
+	}
+}

@@ -1,0 +1,169 @@
+package cmd
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"gwdr/fleet/proc"
+	"gwdr/internal/workers"
+)
+
+// TestServeSupervised: a worker that was killed is there again; new workers take the place of all while no request fails; and with
+// the supervisor they all end, also when that is killed.
+func TestServeSupervised(t *testing.T) {
+	control := serveUntilEnd(t, t.TempDir(), "--role", "control")
+	fillGateway(t, control.client(""))
+	s := supervised(t, "http://"+control.Admin)
+	before := s.workers("all are ready", func([]workers.Worker) bool { return true })
+	if got, err := s.ask("/open"); err != nil || got != http.StatusOK {
+		t.Errorf("served with %d, %v", got, err)
+	}
+	if err := syscall.Kill(before[0].PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	restarted := s.workers("the first is there again", func(all []workers.Worker) bool { return all[0].PID != before[0].PID })
+	if restarted[0].Restarts != 1 || restarted[1].PID != before[1].PID {
+		t.Errorf("%+v, before %+v", restarted, before)
+	}
+	stop := s.load()
+	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	renewed := s.workers("both are new", func(all []workers.Worker) bool {
+		return all[0].PID != restarted[0].PID && all[1].PID != restarted[1].PID
+	})
+	if answered, failed := stop(); failed > 0 || answered == 0 {
+		t.Errorf("%d answered, %d failed", answered, failed)
+	}
+	if text := s.page("/metrics"); !strings.Contains(text, `gwdr_worker_restarts_total{worker="1"} 1`) {
+		t.Errorf("metrics: %s", text)
+	}
+	if text := s.page("/v1/workers/2/metrics"); !strings.Contains(text, "gwdr_requests_total") {
+		t.Errorf("metrics of a worker: %s", text)
+	}
+	if err := s.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range renewed {
+		id, _ := proc.Identify(w.PID)
+		eventuallyServed(t, "workers end with their supervisor", func() bool { return !id.Alive() })
+	}
+}
+
+func TestServeSuperviseRefuses(t *testing.T) {
+	for says, args := range map[string][]string{
+		"not between 1 and 64":        {"--supervise", "65", "--role", "data"},
+		"--supervise is for --role":   {"--supervise", "2"},
+		"no workers of its own":       {"--supervise", "2", "--role", "data", "--listen-fd", "3"},
+		"--from-backup do not go tog": {"--supervise", "2", "--role", "data", "--from-backup", "x"},
+	} {
+		if said := serveFails(t, exitUsage, append([]string{"serve", "--data", t.TempDir()}, args...)...); !strings.Contains(said, says) {
+			t.Errorf("%v: %s", args, said)
+		}
+	}
+}
+
+// supervision is a gwdr serve --supervise, in a process of its own.
+type supervision struct {
+	t             *testing.T
+	cmd           *exec.Cmd
+	Listen, Admin string
+}
+
+func supervised(t *testing.T, control string) *supervision {
+	t.Helper()
+	dir := t.TempDir()
+	ready := filepath.Join(dir, "ready.json")
+	s := &supervision{t: t, cmd: exec.Command("gwdr", "serve", "--role", "data", "--supervise", "2", "--control", control, "--data", dir,
+		"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ready-file", ready, "--instance", "i")}
+	stderr := &lockedBuffer{}
+	s.cmd.Env, s.cmd.Stderr = append(os.Environ(), "HOME="+dir), stderr
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = s.cmd.Process.Kill()
+		_ = s.cmd.Wait()
+		if t.Failed() {
+			t.Log(stderr)
+		}
+	})
+	eventuallyServed(t, "the supervisor serves", func() bool {
+		text, err := os.ReadFile(ready)
+		return err == nil && json.Unmarshal(text, s) == nil
+	})
+	return s
+}
+
+// workers waits until all are ready, and what is said is so.
+func (s *supervision) workers(what string, is func([]workers.Worker) bool) (all []workers.Worker) {
+	s.t.Helper()
+	eventuallyServed(s.t, what, func() bool {
+		all = nil
+		if err := json.Unmarshal([]byte(s.page("/v1/workers")), &all); err != nil || len(all) != 2 {
+			s.t.Fatalf("workers: %+v, %v", all, err)
+		}
+		return all[0].Ready && all[1].Ready && is(all)
+	})
+	return all
+}
+
+func (s *supervision) page(path string) string {
+	s.t.Helper()
+	resp, err := http.Get("http://" + s.Admin + path)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(text)
+}
+
+// ask returns the status of a request at the data plane.
+func (s *supervision) ask(path string) (int, error) {
+	resp, err := http.Get("http://" + s.Listen + path)
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode, err
+}
+
+// load asks again and again until it is stopped, and counts.
+func (s *supervision) load() (stop func() (answered, failed int)) {
+	type counts struct{ answered, failed int }
+	over, result := make(chan struct{}), make(chan counts)
+	go func() {
+		var n counts
+		for {
+			select {
+			case <-over:
+				result <- n
+				return
+			default:
+			}
+			if got, err := s.ask("/open"); err == nil && got == http.StatusOK {
+				n.answered++
+			} else {
+				n.failed++
+				s.t.Logf("failed: %d, %v", got, err)
+			}
+		}
+	}()
+	return func() (int, int) {
+		close(over)
+		n := <-result
+		return n.answered, n.failed
+	}
+}

@@ -1,0 +1,81 @@
+package proxy
+
+import (
+	"net/http"
+	"net/http/httputil"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// clientAddress is where the request comes from, without the port: from the peer, or from whom the peer has it, if that is a trusted
+// proxy, and so on. What anybody else says of others before it is not believed.
+func (g *Gateway) clientAddress(req *http.Request) string {
+	at := peerAddress(req)
+	if !g.trusts(at) {
+		return at
+	}
+	said := strings.Split(strings.Join(req.Header.Values("X-Forwarded-For"), ","), ",")
+	for _, text := range slices.Backward(said) { // each proxy has put its peer last
+		ip, ok := parseAddress(strings.TrimSpace(text))
+		if !ok {
+			return at
+		}
+		if at = ip.String(); !g.trusts(at) {
+			return at
+		}
+	}
+	return at
+}
+
+// trusts reports whether the address is one of a trusted proxy.
+func (g *Gateway) trusts(address string) bool {
+	if len(g.options.Trusted) == 0 {
+		return false
+	}
+	ip, ok := parseAddress(address)
+	return ok && slices.ContainsFunc(g.options.Trusted, func(p netip.Prefix) bool { return p.Contains(ip) })
+}
+
+// parseAddress reads an address with or without a port.
+func parseAddress(text string) (netip.Addr, bool) {
+	ip, err := netip.ParseAddr(text)
+	if err != nil {
+		with, err := netip.ParseAddrPort(text)
+		if err != nil {
+			return ip, false
+		}
+		ip = with.Addr()
+	}
+	return ip.Unmap().WithZone(""), true
+}
+
+// forwardedFor says for whom the request is made: in X-Forwarded-For, -Host and -Proto, and in Forwarded (RFC 7239) if a trusted proxy
+// uses that. The reverse proxy has dropped all of these.
+func (g *Gateway) forwardedFor(p *httputil.ProxyRequest) {
+	peer := peerAddress(p.In)
+	if !g.trusts(peer) {
+		p.SetXForwarded()
+		return
+	}
+	copyHeader := func(name string) {
+		if values, ok := p.In.Header[name]; ok {
+			p.Out.Header[name] = values
+		}
+	}
+	copyHeader("X-Forwarded-For")
+	p.SetXForwarded() // appends the peer
+	copyHeader("X-Forwarded-Host")
+	copyHeader("X-Forwarded-Proto")
+	if said := p.In.Header.Values("Forwarded"); len(said) > 0 {
+		p.Out.Header["Forwarded"] = append(slices.Clone(said), forwardedElement(peer))
+	}
+}
+
+// forwardedElement names the peer as RFC 7239, section 6, has it.
+func forwardedElement(peer string) string {
+	if strings.Contains(peer, ":") {
+		return `for="[` + peer + `]"`
+	}
+	return "for=" + peer
+}

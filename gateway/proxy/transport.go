@@ -1,0 +1,66 @@
+package proxy
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"time"
+
+	"gwdr/gateway"
+)
+
+// transport makes requests of endpoints, by the scheme of the URL: http, https, or gateway.H2C.
+type transport struct {
+	usual *http.Transport // HTTP/1.1; HTTP/2 where TLS finds that out
+	plain *http.Transport // HTTP/2 without TLS, from the first byte on (RFC 9113, section 3.3)
+}
+
+// newTransport keeps many idle connections, as all requests go to few hosts, and lets bodies pass as they are. The time
+// to the response header is limited for all attempts together, by the exchange.
+func newTransport(connect time.Duration) *transport {
+	usual := &http.Transport{
+		DialContext:           (&net.Dialer{Timeout: connect, KeepAlive: 15 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   connect,
+		MaxIdleConnsPerHost:   256,
+		IdleConnTimeout:       90 * time.Second,
+		ExpectContinueTimeout: time.Second,
+		DisableCompression:    true,
+		ForceAttemptHTTP2:     true,
+		WriteBufferSize:       16 << 10,
+		ReadBufferSize:        16 << 10,
+		HTTP2:                 &http.HTTP2Config{SendPingTimeout: 15 * time.Second}, // else nobody notices that a peer is gone
+	}
+	plain := usual.Clone()
+	plain.Protocols = new(http.Protocols)
+	plain.Protocols.SetUnencryptedHTTP2(true)
+	return &transport{usual: usual, plain: plain}
+}
+
+// RoundTrip makes the request, whose URL it may change.
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Scheme == gateway.H2C {
+		req.URL.Scheme = "http"
+		return t.plain.RoundTrip(req)
+	}
+	return t.usual.RoundTrip(req)
+}
+
+// CloseIdleConnections closes those of both.
+func (t *transport) CloseIdleConnections() {
+	t.usual.CloseIdleConnections()
+	t.plain.CloseIdleConnections()
+}
+
+// once makes it use each connection for one request only. Nothing must have been asked yet.
+func (t *transport) once() *transport {
+	t.usual.DisableKeepAlives, t.plain.DisableKeepAlives = true, true
+	return t
+}
+
+// divert makes all connections to the address, whatever the endpoints say, and none of them encrypted. Nothing must have been
+// asked yet.
+func (t *transport) divert(address string) {
+	dial := t.usual.DialContext
+	there := func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, "tcp", address) }
+	t.usual.DialContext, t.usual.DialTLSContext, t.plain.DialContext = there, there, there
+}
