@@ -246,6 +246,28 @@ func TestQuorumIsLost(t *testing.T) {
 	}
 }
 
+// An alarm of one member's engine stops the writes of all. Each makes room in its own file, and it is taken back, unasked.
+func TestAlarmInACluster(t *testing.T) {
+	options := members(t)
+	for i := range options {
+		options[i].Quota = smallQuota
+	}
+	defer begin(t, options[1])()
+	defer begin(t, options[2])()
+	s := open(t, options[0])
+	acked := gateway.NewState(entity(gateway.Route, "r", "1"))
+	put(t, s, entity(gateway.Route, "r", "1"))
+	if err := s.Overfill(t.Context()); err == nil || !s.Alarmed() {
+		t.Fatalf("alarmed %t: %v", s.Alarmed(), err)
+	}
+	for n := range 20 {
+		e := entity(gateway.Route, fmt.Sprint(n), "2")
+		insist(t, s, e)
+		acked.Put(e)
+	}
+	holds(t, s, acked)
+}
+
 // A member that comes back without its disk would vote again on what it has forgotten.
 func TestMemberWithoutItsDiskIsRefused(t *testing.T) {
 	options := members(t)

@@ -60,15 +60,26 @@ var suite = map[string]func(*testing.T){
 	"Since":                              TestSince,
 	"SwitchIsWatchedWhole":               TestSwitchIsWatchedWhole,
 	"BulkIsSettled":                      TestBulkIsSettled,
+	"DryRun":                             TestDryRun,
+}
+
+// quotas is what holds where the quota is the store's own, and other members tend it, too.
+var quotas = map[string]func(*testing.T){
+	"EntitiesAloneFillTheStore": TestEntitiesAloneFillTheStore,
+	"FullUnderLoad":             TestFullUnderLoad,
 }
 
 func TestOverEtcd(t *testing.T) {
-	runSuite(t, &elsewhere{url: startEtcd(t, "--max-txn-ops=200000", "--max-request-bytes=67108864", "--quota-backend-bytes=4294967296")})
+	etcd := &elsewhere{url: startEtcd(t, "--max-txn-ops=200000", "--max-request-bytes=67108864", "--quota-backend-bytes=4294967296")}
+	runSuite(t, etcd, suite)
 }
 
-func TestOverCluster(t *testing.T) { runSuite(t, &clustered{}) }
+func TestOverCluster(t *testing.T) {
+	runSuite(t, &clustered{}, suite)
+	runSuite(t, &clustered{}, quotas)
+}
 
-func runSuite(t *testing.T, p places) {
+func runSuite(t *testing.T, p places, suite map[string]func(*testing.T)) {
 	before, checks := place, flag.Lookup("rapid.checks").Value.String()
 	place = p
 	flag.Set("rapid.checks", "10") // each of its steps waits for a disk
@@ -121,7 +132,7 @@ func (c *clustered) options(t *testing.T, o store.Options) store.Options {
 		three := members(t)
 		c.started[o.Dir] = three[0].Cluster
 		for _, other := range three[1:] {
-			other.Follower = o.Follower
+			other.Follower, other.Quota = o.Follower, o.Quota
 			t.Cleanup(begin(t, other))
 		}
 	}
