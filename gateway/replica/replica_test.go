@@ -275,6 +275,42 @@ func TestOldLeaderReturns(t *testing.T) {
 	eventually(t, b.refs(), a)
 }
 
+// A leader that is demoted first loses nothing to the one that is promoted then: followers copy on, and nothing is set aside. It can be
+// taken back, too.
+func TestDemotedLeaderLosesNothing(t *testing.T) {
+	rs := regions(t, 2)
+	a, b := rs[0], rs[1]
+	a.up()
+	b.up()
+	for i := range 50 {
+		a.write(gateway.Setting, fmt.Sprint(i))
+	}
+	if epoch, err := a.store.Demote(t.Context()); epoch != 1 || err != nil {
+		t.Fatalf("demote: %d, %v", epoch, err)
+	}
+	e := gateway.Entity{Ref: gateway.Ref{Kind: gateway.Setting, ID: "refused"}, Body: []byte("{}")}
+	if _, err := a.Put(t.Context(), e, gateway.Condition{}); !errors.Is(err, gateway.ErrNotLeader) {
+		t.Errorf("write to what was demoted: %v", err)
+	}
+	eventually(t, a.refs(), b)
+	if mine, theirs := status(t, a), status(t, b); mine.Mode != gateway.ModeFenced || mine.Digest != theirs.Digest {
+		t.Errorf("demoted %+v, follower %+v", mine, theirs)
+	}
+	if epoch, err := b.Promote(t.Context()); epoch != 2 || err != nil {
+		t.Fatalf("promote: %d, %v", epoch, err)
+	}
+	b.write(gateway.Setting, "later")
+	eventually(t, b.refs(), a)
+	if _, err := b.store.Demote(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if epoch, err := b.Promote(t.Context()); epoch != 3 || err != nil {
+		t.Fatalf("promote again: %d, %v", epoch, err)
+	}
+	b.write(gateway.Setting, "in the third epoch")
+	eventually(t, b.refs(), a)
+}
+
 // Both run when they see each other again.
 func TestPartitionHeals(t *testing.T) {
 	rs := regions(t, 2)

@@ -205,6 +205,7 @@ func silent(t *testing.T, s *store.Store) {
 		"changes": func() error { _, err := s.Changes(ctx, "", 1, nil); return err },
 		"watch":   func() error { return s.Watch(ctx, "", 1, func(gateway.Batch) error { return nil }) },
 		"answers": func() error { return s.Answers(ctx) },
+		"promote": func() error { _, err := s.Promote(ctx); return err },
 	} {
 		asking.Go(func() { quick(t, what, ask) })
 	}

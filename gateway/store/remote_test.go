@@ -258,6 +258,27 @@ func TestTwoShareAStore(t *testing.T) {
 	put(t, b, entity(gateway.Route, "b", "2"))
 }
 
+// What one process has just done to the role holds for the other's next step.
+func TestTwoShareARole(t *testing.T) {
+	e, ctx := &store.Etcd{Endpoints: []string{startEtcd(t)}}, t.Context()
+	a := open(t, store.Options{Dir: t.TempDir(), Etcd: e})
+	b := open(t, store.Options{Dir: t.TempDir(), Etcd: e})
+	for epoch := range int64(3) {
+		if led, err := a.Demote(ctx); led != 1+epoch || err != nil {
+			t.Errorf("demoted in epoch %d, %v", led, err)
+		}
+		if leads, err := b.Promote(ctx); leads != 2+epoch || err != nil {
+			t.Errorf("promoted in epoch %d, %v", leads, err)
+		}
+	}
+	if _, err := a.Demote(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := b.Put(ctx, entity(gateway.Route, "a", "1"), gateway.Condition{}); !errors.Is(err, gateway.ErrNotLeader) {
+		t.Errorf("put into what another demoted: %v", err)
+	}
+}
+
 // An etcd that is gone is told of soon, also to a process that starts meanwhile; and used again when it is back.
 func TestEtcdIsGone(t *testing.T) {
 	server := newServer(t, nil)
