@@ -119,6 +119,9 @@ func (in *instance) measureControl(st *store.Store) {
 		})
 		gauge("gwdr_control_store_quota_bytes", "What entities and history may take.", func() float64 { return float64(quota) })
 	}
+	gauge("gwdr_control_set_aside_files", "Files of changes that a new leader lacked, for people to look at.", func() float64 {
+		return float64(len(replica.SetAside(in.options.data)))
+	})
 	gauge("gwdr_control_epoch", "Epoch of the leadership.", func() float64 { return float64(st.Role().Epoch) })
 	gauge("gwdr_control_applied_revision", "Newest revision of the leader that is applied here.", func() float64 {
 		return float64(st.Origin().Revision)

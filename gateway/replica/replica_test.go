@@ -268,6 +268,9 @@ func TestOldLeaderReturns(t *testing.T) {
 	if diff := cmp.Diff(want, string(got)); diff != "" || err != nil {
 		t.Errorf("set aside: %v %s", err, diff)
 	}
+	if files := replica.SetAside(a.dir); len(files) != 1 {
+		t.Errorf("files set aside: %v", files)
+	}
 	if role := a.store.Role(); role != (store.Role{Mode: gateway.ModeFollower, Epoch: 2, Leader: b.URL}) {
 		t.Errorf("old leader: %+v", role)
 	}
@@ -309,6 +312,11 @@ func TestDemotedLeaderLosesNothing(t *testing.T) {
 	}
 	b.write(gateway.Setting, "in the third epoch")
 	eventually(t, b.refs(), a)
+	for _, r := range rs {
+		if files := replica.SetAside(r.dir); len(files) > 0 {
+			t.Errorf("set aside: %v", files)
+		}
+	}
 }
 
 // Both run when they see each other again.
