@@ -86,7 +86,7 @@ func (in *instance) openControl(ctx context.Context) (err error) {
 func notOpened(err error) error {
 	switch {
 	case errors.Is(err, store.ErrMemberLost):
-		return withHint(exitWith(exitRefused, err), "put its disk back")
+		return withHint(exitWith(exitRefused, err), "put its disk back, or have the others take it for a new one: POST /v1/members/NAME/replace")
 	case errors.Is(err, store.ErrNoQuorum):
 		return withHint(err, "is etcd running there? most of its members must be")
 	}

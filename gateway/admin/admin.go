@@ -209,6 +209,17 @@ func (s *Server) demote(w http.ResponseWriter, r *http.Request) {
 	s.changeRole(w, r, "demote", s.Store.Demote)
 }
 
+// replace has the cluster that the store is take a member whose disk is lost for a new one.
+func (s *Server) replace(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("name")
+	if err := s.Store.Replace(r.Context(), name); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.audit(r, "replace", "member", name)
+	answer(w, http.StatusOK, map[string]string{"member": name})
+}
+
 func (s *Server) changeRole(w http.ResponseWriter, r *http.Request, op string, change func(context.Context) (epoch int64, err error)) {
 	epoch, err := change(r.Context())
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -267,21 +266,6 @@ func TestAlarmInACluster(t *testing.T) {
 		acked.Put(e)
 	}
 	holds(t, s, acked)
-}
-
-// A member that comes back without its disk would vote again on what it has forgotten.
-func TestMemberWithoutItsDiskIsRefused(t *testing.T) {
-	options := members(t)
-	defer begin(t, options[1])()
-	defer begin(t, options[2])()
-	s := open(t, options[0])
-	put(t, s, entity(gateway.Route, "a", "1"))
-	if err := errors.Join(s.Close(), os.RemoveAll(filepath.Join(options[0].Dir, "store"))); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := store.Open(t.Context(), options[0]); !errors.Is(err, store.ErrMemberLost) {
-		t.Error(err)
-	}
 }
 
 func TestClusterThatCannotBe(t *testing.T) {

@@ -63,6 +63,7 @@ type Store struct {
 	slow  clientv3.KV // kv with the patience that large transactions take
 	past  past
 
+	cluster *Cluster          // nil: the embedded etcd is the only member, or it runs elsewhere
 	shared  bool              // other processes write to the store, too
 	reads   clientv3.OpOption // how a read sees every acknowledged write at the least cost
 	quorate atomic.Bool       // a quorum answered when it was last asked
