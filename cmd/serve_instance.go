@@ -87,6 +87,8 @@ func notOpened(err error) error {
 	switch {
 	case errors.Is(err, store.ErrMemberLost):
 		return withHint(exitWith(exitRefused, err), "put its disk back, or have the others take it for a new one: POST /v1/members/NAME/replace")
+	case errors.Is(err, store.ErrOtherMember):
+		return withHint(exitWith(exitRefused, err), "back it up, start with an empty --data, and restore; or give the flags that it was made with")
 	case errors.Is(err, store.ErrNoQuorum):
 		return withHint(err, "is etcd running there? most of its members must be")
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver"
@@ -18,8 +19,12 @@ import (
 	"gwdr/gateway"
 )
 
-// ErrMemberLost is wrapped by the error of Open when a member of a cluster is there without its disk.
-var ErrMemberLost = errors.New("this member of the cluster has lost its store")
+// ErrMemberLost is wrapped by the error of Open when a member of a cluster is there without its disk, and ErrOtherMember when the disk is
+// there, but of a store that was alone, of a member at another address, or of a member while no cluster is asked for.
+var (
+	ErrMemberLost  = errors.New("this member of the cluster has lost its store")
+	ErrOtherMember = errors.New("this store was made for another place")
+)
 
 // checkMember finds out how a member joins that has no store. One that was a member before has lost what it promised to remember: as
 // the same it would vote twice, and acknowledged changes could be lost. So the others have to take it for a new one first, by Replace.
@@ -40,6 +45,18 @@ func (s *Store) checkMember(c *Cluster, config *embed.Config) error {
 		config.ClusterState = embed.ClusterStateFlagExisting
 	case id != "", m != nil && len(m.ClientURLs) > 0:
 		return fmt.Errorf("%w in %s", ErrMemberLost, config.Dir)
+	}
+	return nil
+}
+
+// checkMembership refuses an etcd that was made for another place: as a member of a cluster, one that was alone would go on to acknowledge
+// changes alone; and one that was a member would, alone, wait for the others for ever.
+func (s *Store) checkMembership() error {
+	config, cluster := s.etcd.Config(), s.etcd.Server.Cluster()
+	now := config.AdvertisePeerUrls[0].String()
+	made := cluster.Member(s.etcd.Server.MemberID()) // nil: not known before it is ready, as it ended right after it was made
+	if made != nil && !slices.Contains(made.PeerURLs, now) {
+		return fmt.Errorf("%w: the etcd in %s is a member at %s, and not at %s", ErrOtherMember, config.Dir, strings.Join(made.PeerURLs, ", "), now)
 	}
 	return nil
 }

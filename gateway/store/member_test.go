@@ -108,3 +108,29 @@ func TestMemberWasAway(t *testing.T) {
 		t.Errorf("%d changes of %d, %v", len(batches), writers*each, err)
 	}
 }
+
+// A store that was alone does not become a member of a cluster, in which it would acknowledge alone, nor the other way round; and an
+// address is what it was.
+func TestStoreOfAnotherPlaceIsRefused(t *testing.T) {
+	options := members(t)
+	second, third := begin(t, options[1]), begin(t, options[2])
+	member := open(t, options[0])
+	put(t, member, entity(gateway.Route, "a", "1"))
+	alone := store.Options{Dir: t.TempDir()}
+	for _, closing := range []error{member.Close(), open(t, alone).Close()} {
+		if closing != nil {
+			t.Fatal(closing)
+		}
+	}
+	second()
+	third()
+	joining, moved := options[0], options[0]
+	joining.Dir = alone.Dir
+	moved.Cluster = members(t)[0].Cluster
+	for what, o := range map[string]store.Options{"alone": {Dir: options[0].Dir}, "joining": joining, "moved": moved} {
+		if _, err := store.Open(t.Context(), o); !errors.Is(err, store.ErrOtherMember) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	open(t, alone)
+}

@@ -144,7 +144,10 @@ func (s *Store) start(ctx context.Context, o Options) (err error) {
 	if s.etcd, err = startEtcd(config); err != nil {
 		return err
 	}
-	if err := s.awaitEtcd(ctx, o.Cluster != nil); err != nil {
+	if err = s.checkMembership(); err == nil {
+		err = s.awaitEtcd(ctx, o.Cluster != nil)
+	}
+	if err != nil {
 		s.etcd.Close()
 		return err
 	}
