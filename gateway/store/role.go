@@ -51,6 +51,9 @@ func (s *Store) Origin() Origin { return s.state.Load().origin }
 // Promote makes the store the leader of a new epoch and returns that epoch. On a leader it changes nothing. A blank
 // store is not promoted: what it held is to be restored.
 func (s *Store) Promote(ctx context.Context) (int64, error) {
+	if err := s.Answers(ctx); err != nil { // before the lock, which is held while its holder waits for an answer
+		return 0, fmt.Errorf("promote: %w", err)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	role, err := s.roleNow(ctx)
@@ -69,6 +72,9 @@ func (s *Store) Promote(ctx context.Context) (int64, error) {
 // Demote stops writes at once, so that another can be promoted without a loss once it has all that is here: followers copy on. It
 // returns the epoch in which the store led. What does not lead stays as it is. Promote takes it back, in a new epoch.
 func (s *Store) Demote(ctx context.Context) (int64, error) {
+	if err := s.Answers(ctx); err != nil { // before the lock, which is held while its holder waits for an answer
+		return 0, fmt.Errorf("demote: %w", err)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	role, err := s.roleNow(ctx)
