@@ -24,8 +24,8 @@ import (
 
 // The values of --role and --replication.
 const (
-	roleAll, roleControl, roleData    = "all", "control", "data"
-	replicationNone, replicationAsync = "none", "async"
+	roleAll, roleControl, roleData                     = "all", "control", "data"
+	replicationNone, replicationAsync, replicationSync = "none", "async", "sync"
 )
 
 type serveOptions struct {
@@ -45,6 +45,7 @@ type serveOptions struct {
 	supervise, inherited       int
 	notice, drain              time.Duration
 	backup                     fromBackup
+	place                      storePlace
 	upstreamsAt                string
 	clockFile                  string
 	limits                     limitOptions
@@ -57,7 +58,8 @@ func newServeCommand(a *app) *cobra.Command {
 		Short: "Run the bundled gateway",
 		Long: `Run the bundled gateway: a data plane that serves API traffic, a control plane with an embedded etcd and the admin API,
 or both in one process. A data plane keeps its last good configuration on disk and starts from it when the control plane
-is gone. Control planes of several regions follow one leader (--replication async with --peer).
+is gone. Control planes of several regions follow one leader (--replication async with --peer), or are one cluster of three,
+which loses nothing with a region (--replication sync with --cluster). The store can also lie in an etcd that you run (--etcd).
 
 With --from-backup it needs no control plane, and nothing to restore to: it serves the newest state that the backups give,
 with every revocation known anywhere, and goes after newer ones as they appear. It takes no changes until it is promoted
@@ -69,6 +71,11 @@ GET /v1 of the admin API lists its endpoints; docs/admin-api.md describes them.`
   gwdr serve --role control --data /var/lib/gwdr --token-file tokens
   gwdr serve --role data --data /var/lib/gwdr-data --listen :8080 \
     --control http://127.0.0.1:8081 --control-token-file token
+
+  # one of three regions, each with its own --region, that are one cluster
+  gwdr serve --replication sync --region east --cluster-ca ca.pem \
+    --cluster-cert east.pem --cluster-key east.key --cluster \
+    east=https://10.1.0.1:2380,west=https://10.2.0.1:2380,south=https://10.3.0.1:2380
 
   # the gateway is gone: serve from the backups, at once
   gwdr serve --from-backup --listen :8080   # of all locations in gwdr.yaml
@@ -88,6 +95,7 @@ GET /v1 of the admin API lists its endpoints; docs/admin-api.md describes them.`
 		},
 	}
 	o.addFlags(cmd)
+	o.place.addFlags(cmd)
 	o.backup.addFlags(a, cmd)
 	return cmd
 }
@@ -114,7 +122,7 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	o.limits.addFlags(f)
 	f.StringVar(&o.accessLog, "access-log", "", "`file` for a line of JSON for each request, or - for standard output")
 	f.StringArrayVar(&o.peers, "peer", nil, "`URL` of another region's control plane; repeatable")
-	f.StringVar(&o.replication, "replication", replicationNone, "`kind` of replication between regions: none or async")
+	f.StringVar(&o.replication, "replication", replicationNone, "`kind` of replication between regions: none, async or sync")
 	f.BoolVar(&o.lead, "leader", false, "lead if the store is new and no peer has led or followed yet (always so without replication)")
 	f.StringVar(&o.readyFile, "ready-file", "", "`file` to write {\"listen\",\"admin\",\"pid\"} to once everything is served")
 	f.BoolVar(&o.exitOnEOF, "exit-on-stdin-eof", false, "stop when stdin ends: with the process that started this one")
@@ -133,7 +141,8 @@ func runServe(ctx context.Context, a *app, o *serveOptions, flags []string) erro
 	if err := o.check(); err != nil {
 		return usageError(err)
 	}
-	for _, file := range append([]string{o.tokenFile, o.controlTokenFile, o.tlsKey, o.limits.redisPasswordFile}, o.listenKeys...) {
+	secrets := []string{o.tokenFile, o.controlTokenFile, o.tlsKey, o.limits.redisPasswordFile, o.place.etcdKey, o.place.passwordFile, o.place.cluster.Key}
+	for _, file := range append(secrets, o.listenKeys...) {
 		a.warnReadable(file)
 	}
 	if o.data == "" {
@@ -169,15 +178,15 @@ func (o *serveOptions) check() error {
 	switch {
 	case !slices.Contains([]string{roleAll, roleControl, roleData}, o.role):
 		return fmt.Errorf("--role %q is none of all, control, data", o.role)
-	case !slices.Contains([]string{replicationNone, replicationAsync}, o.replication):
-		return fmt.Errorf("--replication %q is none of none, async", o.replication)
+	case !slices.Contains([]string{replicationNone, replicationAsync, replicationSync}, o.replication):
+		return fmt.Errorf("--replication %q is none of none, async, sync", o.replication)
 	case o.control != "" && o.role != roleData:
 		return errors.New("--control is for --role data: other roles have a store of their own")
 	case o.role == roleData && (len(o.peers) > 0 || o.replication != replicationNone || o.lead):
 		return errors.New("--peer, --replication and --leader are for control planes")
 	case o.role == roleData && o.auditLog != "":
 		return errors.New("--audit-log is for control planes")
-	case len(o.peers) > 0 && o.replication == replicationNone:
+	case len(o.peers) > 0 && o.replication != replicationAsync:
 		return errors.New("--peer needs --replication async")
 	case o.upstreamsAt != "" && !o.proxies():
 		return errors.New("--upstreams-at is for data planes")
@@ -188,7 +197,7 @@ func (o *serveOptions) check() error {
 	case !isLoopback(o.admin) && (o.tokenFile == "" || o.tlsCert == ""):
 		return fmt.Errorf("--admin %s is reachable from other machines: that needs --token-file, --tls-cert and --tls-key", o.admin)
 	}
-	return errors.Join(o.checkFront(), o.checkLimits(), o.checkSupervise(), o.checkBackup(), o.checkURLs())
+	return errors.Join(o.checkFront(), o.checkLimits(), o.checkSupervise(), o.checkBackup(), o.checkStore(), o.checkURLs())
 }
 
 // checkURLs refuses what is no address of a control plane. One that can never be reached would not be noticed: a leader

@@ -62,12 +62,15 @@ func (in *instance) openControl(ctx context.Context) (err error) {
 	if err := refuseHalf(o.data); err != nil {
 		return err
 	}
-	in.store, err = store.Open(ctx, store.Options{Dir: o.data, Follower: o.replication == replicationAsync, Log: in.Log})
-	if err != nil {
-		return inUse(err)
+	options := store.Options{Dir: o.data, Follower: o.replication == replicationAsync, Log: in.Log}
+	if err := o.place.apply(&options); err != nil {
+		return err
+	}
+	if in.store, err = store.Open(ctx, options); err != nil {
+		return notOpened(err)
 	}
 	in.measureControl(in.store)
-	if o.replication == replicationNone {
+	if o.replication != replicationAsync {
 		return nil
 	}
 	in.replica = &replica.Replica{Store: in.store, Dir: o.data, Lead: o.lead, Log: in.Log}
@@ -79,6 +82,19 @@ func (in *instance) openControl(ctx context.Context) (err error) {
 		in.replica.Peers = append(in.replica.Peers, peer)
 	}
 	return in.replica.Settle(ctx)
+}
+
+// notOpened adds the next step to an error of store.Open.
+func notOpened(err error) error {
+	switch {
+	case errors.Is(err, store.ErrMemberLost):
+		return withHint(exitWith(exitRefused, err), "put its disk back, or have the others take it for a new one: POST /v1/members/NAME/replace")
+	case errors.Is(err, store.ErrOtherMember):
+		return withHint(exitWith(exitRefused, err), "back it up, start with an empty --data, and restore; or give the flags that it was made with")
+	case errors.Is(err, store.ErrNoQuorum):
+		return withHint(err, "is etcd running there? most of its members must be")
+	}
+	return inUse(err)
 }
 
 // inUse adds the next step to an error that wraps store.ErrInUse.
@@ -100,13 +116,15 @@ func (in *instance) measureControl(st *store.Store) {
 		}
 		return 0
 	})
-	gauge("gwdr_control_store_bytes", "What entities and history take.", func() float64 {
-		used, _ := st.Size()
-		return float64(used)
-	})
-	gauge("gwdr_control_store_quota_bytes", "What entities and history may take.", func() float64 {
-		_, quota := st.Size()
-		return float64(quota)
+	if _, quota := st.Size(); quota > 0 {
+		gauge("gwdr_control_store_bytes", "What entities and history take.", func() float64 {
+			used, _ := st.Size()
+			return float64(used)
+		})
+		gauge("gwdr_control_store_quota_bytes", "What entities and history may take.", func() float64 { return float64(quota) })
+	}
+	gauge("gwdr_control_set_aside_files", "Files of changes that a new leader lacked, for people to look at.", func() float64 {
+		return float64(len(replica.SetAside(in.options.data)))
 	})
 	gauge("gwdr_control_epoch", "Epoch of the leadership.", func() float64 { return float64(st.Role().Epoch) })
 	gauge("gwdr_control_applied_revision", "Newest revision of the leader that is applied here.", func() float64 {

@@ -30,6 +30,7 @@ var titles = map[string]string{
 	"invalid":      "This cannot be stored",
 	"missing":      "What it refers to is not there",
 	"no_endpoint":  "No such endpoint",
+	"no_quorum":    "Too few members of the store answer",
 	"not_found":    "Not found",
 	"not_leader":   "No writes are taken here",
 	"not_ready":    "Nothing is served yet",

@@ -81,6 +81,8 @@ func TestEveryRefusalIsAProblem(t *testing.T) {
 		{promoted(nil), "PUT", "/v1/upstream/u", echo, nil, 409, "not_leader", "backup", "promote"},
 		{promoted(&admin.PromotionError{Text: "t", Hint: "h"}), "POST", "/v1/promote", "", nil, 409, "conflict", "t", "h"},
 		{promoted(fmt.Errorf("x: %w", store.ErrFull)), "POST", "/v1/promote", "", nil, 507, "full", "full", "delete"},
+		{promoted(fmt.Errorf("x: %w", store.ErrEtcdFull)), "POST", "/v1/promote", "", nil, 507, "full", "etcd", "alarm disarm"},
+		{promoted(fmt.Errorf("x: %w", store.ErrNoQuorum)), "POST", "/v1/promote", "", nil, 503, "no_quorum", "quorum", "read it again"},
 		{promoted(context.Canceled), "POST", "/v1/promote", "", nil, 503, "cancelled", "cancel", ""},
 		{promoted(errors.New("broken")), "POST", "/v1/promote", "", nil, 500, "internal", "broken", ""},
 		{bare(t, &admin.Server{Data: idle{}}), "GET", "/ready", "", nil, 503, "not_ready", "no configuration", ""},

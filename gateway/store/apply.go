@@ -12,9 +12,9 @@ import (
 	"gwdr/gateway"
 )
 
-// Up to SwitchOps changes with SwitchBytes of bodies and references are made at once: nobody ever reads, or watches, a part of
-// them. More are too large for a line of a watch, which never splits a revision, and for the memory: while it is made, a
-// transaction takes some 5 KB for each change.
+// Up to SwitchOps changes with SwitchBytes of bodies and references are made at once, or those of sharedAtOnce where what is written
+// goes to other machines, too: nobody ever reads, or watches, a part of them. More are too large for a line of a watch, which never splits
+// a revision, and for the memory: while it is made, a transaction takes some 5 KB for each change.
 const (
 	SwitchOps   = 125_000
 	SwitchBytes = 48 << 20
@@ -26,7 +26,21 @@ type bound struct{ ops, bytes int }
 const formBytes = 64
 
 // A blank store is nobody's to read before the last of its changes, so that small transactions do, in less memory.
-var atOnce, inParts = bound{SwitchOps, SwitchBytes}, bound{4000, 8 << 20}
+// Any etcd takes what is no larger than anywhere: where one refuses more, changes are made in more steps.
+var (
+	atOnce       = bound{SwitchOps, SwitchBytes}
+	sharedAtOnce = bound{25_000, 8 << 20}
+	inParts      = bound{4000, 8 << 20}
+	anywhere     = bound{100, 1 << 20}
+)
+
+// atOnce is how much is changed at once.
+func (s *Store) atOnce() bound {
+	if s.shared {
+		return sharedAtOnce
+	}
+	return atOnce
+}
 
 // Apply makes the changes in the order given, in one transaction up to SwitchOps and SwitchBytes and in as many as it takes
 // beyond, and returns how many were made and the revision of the last. Creates and updates both put; a delete of what is not
@@ -48,7 +62,7 @@ func (s *Store) Apply(ctx context.Context, changes []gateway.Change, b gateway.B
 				return applied, revision, inApply(err)
 			}
 		}
-		t := transfer{Store: s, bound: atOnce, acted: s.state.Load(), base: b.Base}
+		t := transfer{Store: s, bound: s.atOnce(), acted: s.state.Load(), base: b.Base}
 		if err = t.acted.leads(); err == nil {
 			err = t.run(ctx, changes)
 		}
@@ -72,7 +86,7 @@ func (k *known) leads() error {
 func (s *Store) tryFill(ctx context.Context, changes []gateway.Change, base int64) (applied int, revision int64, filled bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.Role().Mode == gateway.ModeLeader && len(changes) > inParts.ops {
+	if s.Role().Mode == gateway.ModeLeader && len(changes) > inParts.ops && !s.shared { // whoever else has it could not tell if this process died
 		if _, err := s.hide(ctx, base); err != nil {
 			return 0, 0, false, err
 		}
@@ -94,7 +108,7 @@ func inApply(err error) error {
 // Replicate makes the changes that bring the store from its origin to the given one, and takes note of the new origin
 // in the same transaction as the last of them. The store must follow. One revision of the leader is one revision here.
 func (s *Store) Replicate(ctx context.Context, changes []gateway.Change, to Origin) error {
-	t := transfer{Store: s, bound: atOnce, acted: s.state.Load(), origin: &to}
+	t := transfer{Store: s, bound: s.atOnce(), acted: s.state.Load(), origin: &to}
 	if mode := t.acted.role.Mode; mode != gateway.ModeFollower && mode != gateway.ModeFenced {
 		return fmt.Errorf("replicate revision %d: store is %s", to.Revision, mode)
 	}
@@ -121,6 +135,9 @@ type transfer struct {
 func (t *transfer) run(ctx context.Context, changes []gateway.Change) error {
 	t.bulk.Lock()
 	defer t.bulk.Unlock()
+	if err := t.Answers(ctx); err != nil { // which takes less time than a large transaction to which there is no answer
+		return err
+	}
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -128,7 +145,12 @@ func (t *transfer) run(ctx context.Context, changes []gateway.Change) error {
 		n := t.bound.cut(changes)
 		last := n == len(changes)
 		// Once it is sent, it is waited for: a transaction of which nobody knows whether it was made may have changed the role.
-		if err := t.commit(context.WithoutCancel(ctx), changes[:n], last); err != nil {
+		err := t.commit(context.WithoutCancel(ctx), changes[:n], last)
+		if errors.Is(err, ErrTooLarge) && t.bound != anywhere {
+			t.bound = anywhere
+			continue
+		}
+		if err != nil {
 			return err
 		}
 		t.applied += n
@@ -161,7 +183,8 @@ func (t *transfer) commit(ctx context.Context, changes []gateway.Change, last bo
 	if err := t.checkRoom(bytesOf(changes)); err != nil {
 		return err
 	}
-	revision, err := decided(t.kv.Txn(ctx).If(append(unmoved(t.base), t.acted.sameMode())...).Then(append(ops, clientv3.OpPut(keyBulk, tag))...).Commit())
+	unchanged := append(unmoved(t.base), t.acted.sameMode())
+	revision, err := decided(t.slow.Txn(ctx).If(unchanged...).Then(append(ops, clientv3.OpPut(keyBulk, tag))...).Commit())
 	revision, err = settled(revision, err, func() (int64, error) { return t.settle(ctx, tag) })
 	if err != nil {
 		return t.engineError(err)
@@ -209,7 +232,7 @@ func (t *transfer) settle(ctx context.Context, tag string) (revision int64, err 
 func (s *Store) after(ctx context.Context, key string) (*mvccpb.KeyValue, error) {
 	for {
 		resp, err := s.kv.Txn(ctx).Then(clientv3.OpDelete(keyNone), clientv3.OpGet(key)).Commit()
-		if errors.Is(err, rpctypes.ErrTimeout) {
+		if errors.Is(err, rpctypes.ErrTimeout) && !errors.Is(err, ErrNoQuorum) {
 			continue
 		}
 		if err != nil {

@@ -3,9 +3,9 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/server/v3/storage/mvcc"
 
 	"gwdr/gateway"
 )
@@ -95,7 +95,7 @@ func (d *DryRun) look(ctx context.Context, acted *known, r gateway.Ref, c gatewa
 	if err := acted.leads(); err != nil {
 		return nil, err
 	}
-	resp, err := d.Store.kv.Txn(ctx).If(acted.conditions(r, c)...).Then(clientv3.OpGet(keyHead, clientv3.WithSerializable())).Commit()
+	resp, err := d.Store.kv.Txn(ctx).If(acted.conditions(r, c)...).Then(clientv3.OpGet(keyHead, d.Store.reads)).Commit()
 	if err != nil {
 		return nil, d.Store.engineError(err)
 	}
@@ -109,19 +109,22 @@ func (d *DryRun) look(ctx context.Context, acted *known, r gateway.Ref, c gatewa
 // at returns those of the entities that were there at the revision.
 func (s *Store) at(ctx context.Context, revision int64, refs []gateway.Ref) (there map[gateway.Ref]gateway.Item, err error) {
 	there = map[gateway.Ref]gateway.Item{}
-	err = s.inRead(func(tx mvcc.TxnRead) error {
-		for _, r := range refs {
-			found, err := tx.Range(ctx, []byte(key(r)), nil, mvcc.RangeOptions{Rev: revision})
-			if err != nil {
-				return fmt.Errorf("read %s: %w", r, err)
-			}
-			if len(found.KVs) > 0 {
-				there[r] = item(found.KVs[0])
+	for some := range slices.Chunk(refs, anywhere.ops) {
+		gets := make([]clientv3.Op, 0, len(some))
+		for _, r := range some {
+			gets = append(gets, clientv3.OpGet(key(r), clientv3.WithRev(revision), s.reads))
+		}
+		resp, err := s.kv.Txn(ctx).Then(gets...).Commit()
+		if err != nil {
+			return nil, fmt.Errorf("read %s and others: %w", some[0], forgotten(revision, err))
+		}
+		for i, r := range some {
+			if found := resp.Responses[i].GetResponseRange().Kvs; len(found) > 0 {
+				there[r] = item(found[0])
 			}
 		}
-		return nil
-	})
-	return there, err
+	}
+	return there, nil
 }
 
 // note takes down what the changes would make different.

@@ -26,8 +26,9 @@ const (
 	commitInterval  = 500 * time.Millisecond // of the database behind the log, which alone makes a write durable
 )
 
-// startEtcd starts a single-member etcd in dir. It listens nowhere: its client is called in process.
-func startEtcd(ctx context.Context, dir string, quota int64, log *slog.Logger) (e *embed.Etcd, err error) {
+// startEtcd starts an embedded etcd. It listens to no client: its client is called in process.
+func startEtcd(c *embed.Config) (e *embed.Etcd, err error) {
+	dir := c.Dir
 	defer func() { // etcd panics over files that it cannot read
 		if cause := recover(); cause != nil {
 			e, err = nil, fmt.Errorf("start etcd in %s: %v", dir, cause)
@@ -36,20 +37,30 @@ func startEtcd(ctx context.Context, dir string, quota int64, log *slog.Logger) (
 	if err := checkDatabase(filepath.Join(dir, "member", "snap", "db")); err != nil {
 		return nil, err
 	}
-	e, err = embed.StartEtcd(etcdConfig(dir, quota, log))
-	if err != nil {
+	if e, err = embed.StartEtcd(c); err != nil {
 		return nil, fmt.Errorf("start etcd in %s: %w", dir, err)
 	}
-	select {
-	case <-e.Server.ReadyNotify():
-		return e, nil
-	case <-e.Server.StopNotify():
-		err = fmt.Errorf("etcd in %s stopped while it started", dir)
-	case <-ctx.Done():
-		err = fmt.Errorf("wait for etcd in %s: %w", dir, ctx.Err())
+	return e, nil
+}
+
+// awaitEtcd waits until the embedded etcd takes requests. A member of a cluster that knows the store does so for a quorum only for a
+// while.
+func (s *Store) awaitEtcd(ctx context.Context, clustered bool) error {
+	dir := s.etcd.Config().Dir
+	var enough <-chan time.Time
+	if id, _, err := s.readIdentity(); clustered && err == nil && id != "" {
+		enough = time.After(answerWithin)
 	}
-	e.Close()
-	return nil, err
+	select {
+	case <-enough:
+		return nil
+	case <-s.etcd.Server.ReadyNotify():
+		return nil
+	case <-s.etcd.Server.StopNotify():
+		return fmt.Errorf("etcd in %s stopped while it started", dir)
+	case <-ctx.Done():
+		return fmt.Errorf("wait for etcd in %s: %w", dir, ctx.Err())
+	}
 }
 
 // checkDatabase opens the database for reading, as etcd would panic over a damaged one in a goroutine of its own. Damage

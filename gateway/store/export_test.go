@@ -35,7 +35,7 @@ func (s *Store) Extent() (first, head, size int64) {
 // StopRetaining leaves history and quota to the test.
 func (s *Store) StopRetaining() {
 	s.stop()
-	s.retaining.Wait()
+	s.tending.Wait()
 }
 
 // Overfill has the engine reach its own quota.
@@ -48,8 +48,8 @@ func (s *Store) Overfill(ctx context.Context) error {
 	}
 }
 
-// Alarmed is alarmed.
-func (s *Store) Alarmed() bool { return s.alarmed() }
+// Alarmed reports whether the engine has reached its own quota.
+func (s *Store) Alarmed() bool { return len(s.alarms()) > 0 }
 
 // MakeRoom is makeRoom.
 func (s *Store) MakeRoom(ctx context.Context) error { return s.makeRoom(ctx) }
@@ -58,6 +58,9 @@ func (s *Store) MakeRoom(ctx context.Context) error { return s.makeRoom(ctx) }
 func (s *Store) Settle(ctx context.Context, tag string) (revision int64, err error) {
 	return (&transfer{Store: s}).settle(ctx, tag)
 }
+
+// Settled is settled.
+var Settled = settled
 
 // BulkTag returns the tag of the last bulk transaction.
 func (s *Store) BulkTag(ctx context.Context) string {
@@ -78,3 +81,15 @@ func (s *Store) HideWithPart(ctx context.Context, part gateway.Entity) error {
 	_, err := s.kv.Put(ctx, key(part.Ref), string(part.Body))
 	return err
 }
+
+// ReadByClient has the store read its past as any client of etcd does, and not from memory.
+func (s *Store) ReadByClient() { s.past = byClient{s} }
+
+// Empty deletes all that the store is made of, as whoever empties an etcd does.
+func (s *Store) Empty(ctx context.Context) error {
+	_, err := s.kv.Delete(ctx, keys, clientv3.WithPrefix())
+	return err
+}
+
+// LeadsCluster reports whether the embedded member is the one that orders the cluster's changes.
+func (s *Store) LeadsCluster() bool { return s.etcd.Server.Leader() == s.etcd.Server.MemberID() }

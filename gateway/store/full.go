@@ -10,18 +10,26 @@ import (
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 )
 
-// ErrFull is wrapped by errors of writes that the store's quota does not allow.
-var ErrFull = errors.New("store is full")
+// ErrFull is wrapped by errors of writes that the store's quota does not allow, ErrEtcdFull, which wraps it, by those that the quota of
+// an etcd elsewhere does not, in which room is its operators' to make; and ErrTooLarge by those that are larger than such an etcd takes.
+var (
+	ErrFull     = errors.New("store is full")
+	ErrEtcdFull = fmt.Errorf("%w: so says the etcd that it lies in", ErrFull)
+	ErrTooLarge = errors.New("larger than etcd takes at once")
+)
 
 // putBytes is what a put costs beside its body.
 const putBytes = 256
 
 // checkRoom refuses puts of so many bytes that the quota does not allow, and has room made for the next. The engine knows a quota of
-// its own (engineQuota), which is larger: below it, what is deleted, and changes of the role, go through when nothing else does.
+// its own (engineQuota), which is larger: below it, what is deleted, and changes of the role, go through when nothing else does. An etcd
+// elsewhere has its own alone.
 func (s *Store) checkRoom(bytes int64) error {
-	if bytes == 0 {
+	if bytes == 0 || s.etcd == nil {
 		return nil
 	}
 	return s.whileOpen(func() error {
@@ -48,43 +56,61 @@ func (s *Store) wantRoom() {
 
 // engineError translates what etcd says, and has room made where it has none.
 func (s *Store) engineError(err error) error {
-	if !saysFull(err) {
-		return err
+	switch {
+	case saysFull(err) && s.etcd == nil:
+		return fmt.Errorf("%w: %w", ErrEtcdFull, err)
+	case saysFull(err):
+		s.wantRoom()
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	case saysTooLarge(err):
+		return fmt.Errorf("%w: %w", ErrTooLarge, err)
 	}
-	s.wantRoom()
-	return fmt.Errorf("%w: %w", ErrFull, err)
+	return err
 }
 
 func saysFull(err error) bool {
 	return errors.Is(err, rpctypes.ErrGRPCNoSpace) || errors.Is(err, rpctypes.ErrNoSpace)
 }
 
+func saysTooLarge(err error) bool {
+	return errors.Is(err, rpctypes.ErrTooManyOps) || errors.Is(err, rpctypes.ErrRequestTooLarge) || status.Code(err) == codes.ResourceExhausted
+}
+
 // settled asks how a transaction ended, if etcd said that it takes too long or that there is no room: it says both of some that it
-// carries out.
+// carries out; or if it said nothing. Then one that is not made yet may still be, as members hand it on to the one that leads: the error
+// stands.
 func settled(revision int64, err error, ask func() (int64, error)) (int64, error) {
-	full := saysFull(err)
-	if !full && !errors.Is(err, rpctypes.ErrTimeout) {
+	open := saysFull(err) || errors.Is(err, ErrNoQuorum)
+	if !open && !errors.Is(err, rpctypes.ErrTimeout) {
 		return revision, err
 	}
 	made, asked := ask()
-	if full && made == 0 && asked == nil {
+	if open && made == 0 && asked == nil {
 		return 0, err
 	}
 	return made, asked
 }
 
-// Size returns how many bytes entities and history take, as of the last half second, and how many they may.
-func (s *Store) Size() (used, quota int64) { return s.etcd.Server.Backend().SizeInUse(), s.quota }
+// Size returns how many bytes entities and history take, as of the last half second, and how many they may. Of an etcd elsewhere
+// neither is known.
+func (s *Store) Size() (used, quota int64) {
+	if s.etcd == nil {
+		return 0, 0
+	}
+	return s.etcd.Server.Backend().SizeInUse(), s.quota
+}
 
-// alarmed reports whether the engine has reached its own quota: then it refuses whatever puts anything, until the alarm is taken back.
-func (s *Store) alarmed() bool {
-	return slices.ContainsFunc(s.etcd.Server.Alarms(), func(a *etcdserverpb.AlarmMember) bool {
-		return a.Alarm == etcdserverpb.AlarmType_NOSPACE
+// alarms returns what says that the engine, that of any member, has reached its own quota: then it refuses whatever puts anything, until
+// the alarm is taken back.
+func (s *Store) alarms() []*etcdserverpb.AlarmMember {
+	return slices.DeleteFunc(s.etcd.Server.Alarms(), func(a *etcdserverpb.AlarmMember) bool {
+		return a.Alarm != etcdserverpb.AlarmType_NOSPACE
 	})
 }
 
-// makeRoom gives history up, the older half first, until the store takes no more than half of its quota, and takes the alarm back.
-// Entities are not touched: if they alone take more, what still fits is taken, and so are deletes.
+// makeRoom gives history up, the older half first, until the store takes no more than half of its quota, and takes alarms back, also
+// that of a member that is gone: if it still holds, it is raised again. Entities are not touched: if they alone take more, what still
+// fits is taken, and so are deletes.
 func (s *Store) makeRoom(ctx context.Context) error {
 	before, err := s.extent()
 	x := before
@@ -99,9 +125,8 @@ func (s *Store) makeRoom(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("make room: %w", err)
 	}
-	if s.alarmed() {
-		member := &clientv3.AlarmMember{MemberID: uint64(s.etcd.Server.MemberID()), Alarm: etcdserverpb.AlarmType_NOSPACE}
-		if _, err := s.kv.AlarmDisarm(ctx, member); err != nil {
+	for _, alarm := range s.alarms() {
+		if _, err := s.kv.AlarmDisarm(ctx, (*clientv3.AlarmMember)(alarm)); err != nil {
 			return fmt.Errorf("take the alarm back: %w", err)
 		}
 	}

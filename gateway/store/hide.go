@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/server/v3/storage/mvcc"
 
 	"gwdr/gateway"
 )
@@ -26,12 +25,8 @@ func (s *Store) hide(ctx context.Context, base int64) (bool, error) {
 
 // empty reports whether the store holds nothing.
 func (s *Store) empty(ctx context.Context) (empty bool, err error) {
-	err = s.inRead(func(tx mvcc.TxnRead) error {
-		kinds, err := kindsIn(ctx, tx)
-		empty = len(kinds) == 0
-		return err
-	})
-	return empty, err
+	first, _, err := s.page(ctx, span{from: entities, end: clientv3.GetPrefixRangeEnd(entities), limit: 1, keys: true})
+	return len(first) == 0, err
 }
 
 // unhide makes a store what it was before hide: one that leads and holds nothing. s.mu is held, or nobody else has the store yet.

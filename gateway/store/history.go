@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	"go.etcd.io/etcd/pkg/v3/traceutil"
 	"go.etcd.io/etcd/server/v3/storage/mvcc"
 	"go.etcd.io/etcd/server/v3/storage/schema"
 	"google.golang.org/protobuf/proto"
@@ -22,12 +21,12 @@ const pageRevisions = 64
 // Changes is that of gateway.Tracker: every revision after from that changed entities, up to the one in the Header it returns,
 // of the store with the given id. store may be empty: whichever is here.
 func (s *Store) Changes(ctx context.Context, store string, from int64, each func(gateway.Batch) error) (gateway.Header, error) {
-	h, _, err := s.open(ctx)
+	h, err := s.open(ctx)
 	if err == nil {
 		err = checkFrom(store, from, h)
 	}
 	if err == nil {
-		err = s.history(ctx, from, h.Revision, each)
+		err = s.past.history(ctx, from, h.Revision, each)
 	}
 	if err != nil {
 		return gateway.Header{}, fmt.Errorf("read changes after revision %d: %w", from, err)
@@ -49,12 +48,12 @@ func checkFrom(store string, from int64, h gateway.Header) error {
 // Since returns, for each entity that was changed after the revision, its last change. The error wraps
 // gateway.ErrCompacted if the history does not go back as far.
 func (s *Store) Since(ctx context.Context, revision int64) ([]gateway.Change, error) {
-	head, err := s.head()
+	head, err := s.head(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read head: %w", err)
 	}
 	last := map[gateway.Ref]gateway.Change{}
-	err = s.history(ctx, revision, head, func(b gateway.Batch) error {
+	err = s.past.history(ctx, revision, head, func(b gateway.Batch) error {
 		for _, c := range b.Changes {
 			last[c.Entity.Ref] = c
 		}
@@ -69,20 +68,16 @@ func (s *Store) Since(ctx context.Context, revision int64) ([]gateway.Change, er
 }
 
 // head returns the newest revision.
-func (s *Store) head() (revision int64, err error) {
-	err = s.inRead(func(tx mvcc.TxnRead) error {
-		revision = tx.Rev()
-		return nil
-	})
+func (s *Store) head(ctx context.Context) (revision int64, err error) {
+	_, revision, err = s.page(ctx, span{from: keyNone})
 	return revision, err
 }
 
-// history calls each with every revision after from, up to to, that changed entities. The error wraps gateway.ErrCompacted if
-// not all of them are known any more.
+// history implements past.
 //
 // etcd's own way to what is past, a watch, reads all of it at once, again for each 1,000 revisions that it hands over, and lets
 // nobody write meanwhile. Here it is read once, in pieces, from where the engine keeps it: by revision.
-func (s *Store) history(ctx context.Context, from, to int64, each func(gateway.Batch) error) error {
+func (s inProcess) history(ctx context.Context, from, to int64, each func(gateway.Batch) error) error {
 	for span := int64(1); from < to; { // as many revisions as make a page
 		if err := ctx.Err(); err != nil {
 			return err
@@ -110,19 +105,30 @@ func (s *Store) history(ctx context.Context, from, to int64, each func(gateway.B
 //
 // Its transaction is one of those that share the engine's buffer of what is not committed yet. The others have a copy, which
 // may say again what has been committed meanwhile: that does no harm to who reads single keys, but here it would.
-func (s *Store) piece(from, to int64) (batches []gateway.Batch, last int64, err error) {
+//
+// What was compacted is looked up after it, and not in a transaction around it: a member that gets a snapshot from another holds the
+// backend, and waits for such transactions.
+func (s inProcess) piece(from, to int64) (batches []gateway.Batch, last int64, err error) {
 	err = s.whileOpen(func() error {
-		tx := s.etcd.Server.KV().Read(mvcc.SharedBufReadTxMode, traceutil.TODO())
-		defer tx.End()
-		if first := tx.FirstRev(); first > from {
+		if batches, last, err = s.readPiece(from, to); err != nil {
+			return err
+		}
+		if first := s.etcd.Server.KV().FirstRev(); first > from {
 			return fmt.Errorf("%w: compacted at %d", gateway.ErrCompacted, first)
 		}
-		// What it returns is memory of the engine's file, and not ours.
-		keys, values := s.etcd.Server.Backend().ReadTx().UnsafeRange(schema.Key, revisionKey(from+1), revisionKey(to+1), 0)
-		batches, last, err = batchesOf(keys, values, to)
-		return err
+		return nil
 	})
 	return batches, last, err
+}
+
+// readPiece is piece, though some of it may have been compacted.
+func (s inProcess) readPiece(from, to int64) (batches []gateway.Batch, last int64, err error) {
+	tx := s.etcd.Server.Backend().ReadTx()
+	tx.RLock()
+	defer tx.RUnlock()
+	// What it returns is memory of the engine's file, and not ours.
+	keys, values := tx.UnsafeRange(schema.Key, revisionKey(from+1), revisionKey(to+1), 0)
+	return batchesOf(keys, values, to)
 }
 
 // batchesOf returns the first of the revisions, a page full of them, and which was the last: to if these are all.

@@ -24,10 +24,15 @@ func (s *Store) identify(ctx context.Context, follower bool) error {
 	if err != nil {
 		return err
 	}
-	if err := s.reload(ctx); err != nil {
+	have, err := s.read(ctx)
+	if s.quorate.Store(err == nil); errors.Is(err, ErrNoQuorum) && id != "" {
+		s.assume(id, epoch)
+		return nil
+	}
+	if err != nil {
 		return err
 	}
-	have := s.state.Load()
+	s.state.Store(have)
 	switch {
 	case have.id != "":
 		if id != have.id || epoch != have.role.Epoch { // stopped between the store and the file: the store decides
@@ -47,14 +52,21 @@ func (s *Store) identify(ctx context.Context, follower bool) error {
 	if follower {
 		role = Role{Mode: gateway.ModeFollower}
 	}
-	return s.become(ctx, role, newID())
+	err = s.become(ctx, role, newID())
+	if s.shared && errors.Is(err, gateway.ErrConflict) { // another process was quicker
+		s.fresh = false
+		if have, err = s.read(ctx); err == nil {
+			err = s.adopt(have)
+		}
+	}
+	return err
 }
 
-// reload reads the store's identity and role.
-func (s *Store) reload(ctx context.Context) error {
+// read looks up the store's identity and role.
+func (s *Store) read(ctx context.Context) (*known, error) {
 	resp, err := s.kv.Txn(ctx).Then(clientv3.OpGet(keyStore), clientv3.OpGet(keyMode), clientv3.OpGet(keyApplied)).Commit()
 	if err != nil {
-		return fmt.Errorf("read store identity: %w", err)
+		return nil, fmt.Errorf("read store identity: %w", err)
 	}
 	k := &known{}
 	if kvs := resp.Responses[0].GetResponseRange().Kvs; len(kvs) > 0 {
@@ -68,10 +80,9 @@ func (s *Store) reload(ctx context.Context) error {
 		err = errors.Join(err, json.Unmarshal(kvs[0].Value, &k.origin))
 	}
 	if err != nil {
-		return fmt.Errorf("read store identity: %w", err)
+		return nil, fmt.Errorf("read store identity: %w", err)
 	}
-	s.state.Store(k)
-	return nil
+	return k, nil
 }
 
 func newID() string {

@@ -3,36 +3,49 @@ package store_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"go.etcd.io/etcd/server/v3/etcdmain"
+
 	"gwdr/gateway"
 	"gwdr/gateway/store"
 )
 
-// TestMain lets the test binary play the process that is killed.
+// TestMain lets the test binary play the process that is killed, and an etcd where none is installed.
 func TestMain(m *testing.M) {
-	if dir := os.Getenv("GWDR_TEST_WRITER"); dir != "" {
-		writeUntilKilled(dir)
-		return
+	for variable, play := range map[string]func(store.Options){"GWDR_TEST_WRITER": writeUntilKilled, "GWDR_TEST_SWITCHER": switchUntilKilled,
+		"GWDR_TEST_MEMBER": writeAsMember} {
+		if text := os.Getenv(variable); text != "" {
+			var o store.Options
+			if err := json.Unmarshal([]byte(text), &o); err != nil {
+				fmt.Println("error", err)
+			}
+			play(o)
+			return
+		}
 	}
-	if dir := os.Getenv("GWDR_TEST_SWITCHER"); dir != "" {
-		switchUntilKilled(dir)
+	if text := os.Getenv("GWDR_TEST_ETCD"); text != "" {
+		var args []string
+		if err := json.Unmarshal([]byte(text), &args); err != nil {
+			fmt.Println("error", err)
+		}
+		etcdmain.Main(append([]string{"etcd"}, args...))
 		return
 	}
 	os.Exit(m.Run())
 }
 
 // writeUntilKilled puts keys and says which were acknowledged, one id a line.
-func writeUntilKilled(dir string) {
-	s, err := store.Open(context.Background(), store.Options{Dir: dir})
+func writeUntilKilled(o store.Options) {
+	s, err := store.Open(context.Background(), o)
 	if err != nil {
 		fmt.Println("error", err)
 		return
@@ -52,7 +65,7 @@ func TestKilledStoreKeepsAcknowledgedWrites(t *testing.T) {
 	dir := t.TempDir()
 	var acked []string
 	for round := range 4 {
-		acked = append(acked, killAfter(t, "GWDR_TEST_WRITER="+dir, 50*(round+1), 0)...)
+		acked = append(acked, killAfter(t, "GWDR_TEST_WRITER", dir, 50*(round+1), 0)...)
 	}
 	s := open(t, store.Options{Dir: dir})
 	_, got := state(t, s)
@@ -76,8 +89,8 @@ func version(n int) *gateway.State {
 }
 
 // switchUntilKilled switches between two versions, and says which it is about to reach.
-func switchUntilKilled(dir string) {
-	s, err := store.Open(context.Background(), store.Options{Dir: dir})
+func switchUntilKilled(o store.Options) {
+	s, err := store.Open(context.Background(), o)
 	if err != nil {
 		fmt.Println("error", err)
 		return
@@ -97,7 +110,7 @@ func TestKilledSwitchIsWhole(t *testing.T) {
 	dir, seen := t.TempDir(), map[string]int{}
 	whole := []string{version(0).Digest(), version(1).Digest()}
 	for round := range 8 {
-		killAfter(t, "GWDR_TEST_SWITCHER="+dir, 2+round%3, 0)
+		killAfter(t, "GWDR_TEST_SWITCHER", dir, 2+round%3, 0)
 		s := open(t, store.Options{Dir: dir})
 		_, got := state(t, s)
 		if !slices.Contains(whole, got.Digest()) {
@@ -116,7 +129,7 @@ func TestKilledFillIsWhole(t *testing.T) {
 	seen := map[int]int{}
 	for range 8 {
 		dir := t.TempDir()
-		killAfter(t, "GWDR_TEST_SWITCHER="+dir, 1, rand.N(100*time.Millisecond))
+		killAfter(t, "GWDR_TEST_SWITCHER", dir, 1, rand.N(100*time.Millisecond))
 		s := open(t, store.Options{Dir: dir})
 		_, got := state(t, s)
 		if n := got.Len(); n != 0 && n != version(0).Len() || s.Role().Mode != gateway.ModeLeader {
@@ -130,16 +143,11 @@ func TestKilledFillIsWhole(t *testing.T) {
 	t.Logf("8 kills: entities %v", seen)
 }
 
-// killAfter starts a child with the variable in its environment and kills it a while after its nth line. It returns all of its
-// lines.
-func killAfter(t *testing.T, variable string, n int, while time.Duration) (acked []string) {
+// killAfter starts a child with the options of a store in its environment and kills it a while after its nth line. It returns all of
+// its lines.
+func killAfter(t *testing.T, variable, dir string, n int, while time.Duration) (acked []string) {
 	t.Helper()
-	exe, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	child := exec.Command(exe)
-	child.Env = append(os.Environ(), variable)
+	child := playing(t, variable, place.options(t, store.Options{Dir: dir}))
 	out, err := child.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -12,11 +12,12 @@ import (
 	"gwdr/gateway"
 )
 
-// All reads are serializable, which for a single member shows every acknowledged write and costs no round of consensus.
+// All reads of a single member are serializable, which shows every acknowledged write and costs no round of consensus; those of a
+// shared store are linearizable.
 
 // Get returns the entity and the revision of its last change. The error wraps gateway.ErrNotFound if it is not there.
 func (s *Store) Get(ctx context.Context, r gateway.Ref) (gateway.Item, error) {
-	resp, err := s.kv.Get(ctx, key(r), clientv3.WithSerializable())
+	resp, err := s.kv.Get(ctx, key(r), s.reads)
 	if err != nil {
 		return gateway.Item{}, fmt.Errorf("read %s: %w", r, err)
 	}
@@ -34,7 +35,7 @@ func (s *Store) List(ctx context.Context, k gateway.Kind, after string, limit in
 		from = prefix + after + "\x00"
 	}
 	resp, err := s.kv.Get(ctx, from, clientv3.WithRange(clientv3.GetPrefixRangeEnd(prefix)), clientv3.WithLimit(int64(limit)),
-		clientv3.WithSerializable())
+		s.reads)
 	if err != nil {
 		return nil, false, fmt.Errorf("list %s: %w", k, err)
 	}
@@ -56,8 +57,8 @@ func (s *Store) StateOf(ctx context.Context, k gateway.Kind, prefix string) (gat
 
 func (s *Store) snapshot(ctx context.Context, prefix string) (gateway.Header, *gateway.State, error) {
 	header := gateway.Header{Time: time.Now().UTC()}
-	resp, err := s.kv.Txn(ctx).Then(clientv3.OpGet(keyStore, clientv3.WithSerializable()),
-		clientv3.OpGet(prefix, clientv3.WithPrefix(), clientv3.WithSerializable())).Commit()
+	resp, err := s.kv.Txn(ctx).Then(clientv3.OpGet(keyStore, s.reads),
+		clientv3.OpGet(prefix, clientv3.WithPrefix(), s.reads)).Commit()
 	if err != nil {
 		return gateway.Header{}, nil, fmt.Errorf("read state: %w", err)
 	}
@@ -74,7 +75,7 @@ func (s *Store) snapshot(ctx context.Context, prefix string) (gateway.Header, *g
 
 // Revision returns the store's current revision.
 func (s *Store) Revision(ctx context.Context) (int64, error) {
-	resp, err := s.kv.Get(ctx, keyHead, clientv3.WithSerializable(), clientv3.WithKeysOnly())
+	resp, err := s.kv.Get(ctx, keyHead, s.reads, clientv3.WithKeysOnly())
 	if err != nil {
 		return 0, fmt.Errorf("read revision: %w", err)
 	}

@@ -38,7 +38,7 @@ func (s *Store) retain(ctx context.Context) {
 
 // tidy keeps the store from being full, or ends that.
 func (s *Store) tidy(ctx context.Context, full bool) error {
-	if full || s.alarmed() {
+	if full || len(s.alarms()) > 0 {
 		return s.makeRoom(ctx)
 	}
 	x, err := s.extent()

@@ -20,7 +20,7 @@ import (
 
 func open(t *testing.T, o store.Options) *store.Store {
 	t.Helper()
-	s, err := store.Open(t.Context(), o)
+	s, err := store.Open(t.Context(), place.options(t, o))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +201,7 @@ func TestApplyInChunks(t *testing.T) {
 func TestOneProcessHasTheStore(t *testing.T) {
 	dir := t.TempDir()
 	open(t, store.Options{Dir: dir})
-	if _, err := store.Open(t.Context(), store.Options{Dir: dir}); !errors.Is(err, store.ErrInUse) {
+	if _, err := store.Open(t.Context(), place.options(t, store.Options{Dir: dir})); !errors.Is(err, store.ErrInUse) {
 		t.Errorf("second open: %v", err)
 	}
 }
@@ -211,12 +211,7 @@ func TestWipedStoreIsBlankUntilRestored(t *testing.T) {
 	s := open(t, store.Options{Dir: dir})
 	lost, ctx := s.ID(), t.Context()
 	put(t, s, entity(gateway.Route, "r", "{}"))
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.RemoveAll(filepath.Join(dir, "store")); err != nil {
-		t.Fatal(err)
-	}
+	place.wipe(t, s, dir)
 	s = open(t, store.Options{Dir: dir})
 	s = reopen(t, s, store.Options{Dir: dir}) // still blank after another start
 	if h, st := state(t, s); h.Store != "" || st.Len() != 0 || s.Role().Mode != gateway.ModeBlank {

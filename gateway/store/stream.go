@@ -9,17 +9,8 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/pkg/v3/traceutil"
-	"go.etcd.io/etcd/server/v3/storage/mvcc"
 
 	"gwdr/gateway"
-)
-
-// Bounds on what is read at a time. A client of etcd would have it count all that is left for each page, which takes ever
-// longer the more there is; so pages are read from the engine itself.
-const (
-	pageBytes = 512 << 10
-	pageMost  = 256 // entities, as their sizes are not known before
 )
 
 var _ gateway.Streamer = (*Store)(nil)
@@ -38,12 +29,15 @@ func (s *Store) StreamOf(ctx context.Context, k gateway.Kind, begin func(gateway
 }
 
 func (s *Store) stream(ctx context.Context, only gateway.Kind, begin func(gateway.Header) error, each func(gateway.Entity) error) error {
-	h, kinds, err := s.open(ctx)
+	h, err := s.open(ctx)
 	if err != nil {
 		return fmt.Errorf("read state: %w", err)
 	}
-	if only != "" {
-		kinds = []gateway.Kind{only}
+	kinds := []gateway.Kind{only}
+	if only == "" {
+		if kinds, err = s.kindsAt(ctx, h.Revision); err != nil {
+			return fmt.Errorf("read state: %w", err)
+		}
 	}
 	begun := false
 	for _, k := range kinds {
@@ -70,37 +64,31 @@ func (s *Store) stream(ctx context.Context, only gateway.Kind, begin func(gatewa
 	return nil
 }
 
-// open returns what a read shows that begins now, and the kinds that there are, in reference order.
-func (s *Store) open(ctx context.Context) (h gateway.Header, kinds []gateway.Kind, err error) {
+// open returns what a read shows that begins now.
+func (s *Store) open(ctx context.Context) (h gateway.Header, err error) {
 	h.Time = time.Now().UTC()
-	err = s.inRead(func(tx mvcc.TxnRead) error {
-		h.Epoch, h.Revision = s.Role().Epoch, tx.Rev()
-		id, err := tx.Range(ctx, []byte(keyStore), nil, mvcc.RangeOptions{Rev: h.Revision})
-		if err != nil {
-			return err
-		}
-		if len(id.KVs) > 0 {
-			h.Store = string(id.KVs[0].Value)
-		}
-		kinds, err = kindsIn(ctx, tx)
-		return err
-	})
-	return h, kinds, err
+	id, head, err := s.page(ctx, span{from: keyStore})
+	h.Epoch, h.Revision = s.Role().Epoch, head
+	if len(id) > 0 {
+		h.Store = string(id[0].Value)
+	}
+	return h, err
 }
 
-// kindsIn looks for the kinds themselves, as a store may hold some that this version does not know: copied from a newer leader.
-func kindsIn(ctx context.Context, tx mvcc.TxnRead) (kinds []gateway.Kind, err error) {
-	end := []byte(clientv3.GetPrefixRangeEnd(entities))
+// kindsAt returns the kinds that there are, in reference order. It looks for the kinds themselves, as a store may hold some that this
+// version does not know: copied from a newer leader.
+func (s *Store) kindsAt(ctx context.Context, revision int64) (kinds []gateway.Kind, err error) {
+	end := clientv3.GetPrefixRangeEnd(entities)
 	for from := entities; ; {
-		first, err := tx.Range(ctx, []byte(from), end, mvcc.RangeOptions{Limit: 1, FastKeysOnly: true})
+		first, _, err := s.page(ctx, span{from: from, end: end, revision: revision, limit: 1, keys: true})
 		if err != nil {
 			return nil, err
 		}
-		if len(first.KVs) == 0 {
+		if len(first) == 0 {
 			slices.SortFunc(kinds, gateway.Kind.Compare)
 			return kinds, nil
 		}
-		k := item(first.KVs[0]).Kind
+		k := item(first[0]).Kind
 		kinds = append(kinds, k)
 		from = clientv3.GetPrefixRangeEnd(prefixOf(k))
 	}
@@ -119,17 +107,7 @@ type pager struct {
 }
 
 func (p *pager) read(ctx context.Context) (page []*mvccpb.KeyValue, err error) {
-	err = p.inRead(func(tx mvcc.TxnRead) error {
-		found, err := tx.Range(ctx, []byte(p.next), []byte(clientv3.GetPrefixRangeEnd(prefixOf(p.kind))),
-			mvcc.RangeOptions{Limit: p.limit, Rev: p.revision})
-		if errors.Is(err, mvcc.ErrCompacted) {
-			return fmt.Errorf("%w: revision %d was compacted meanwhile", gateway.ErrCompacted, p.revision)
-		}
-		if err == nil {
-			page = found.KVs
-		}
-		return err
-	})
+	page, _, err = p.page(ctx, span{from: p.next, end: clientv3.GetPrefixRangeEnd(prefixOf(p.kind)), revision: p.revision, limit: p.limit})
 	return page, err
 }
 
@@ -151,26 +129,21 @@ func (p *pager) pass(page []*mvccpb.KeyValue, each func(gateway.Entity) error) e
 	return nil
 }
 
-// inRead runs read in a transaction of the engine, unless the store is closed.
-func (s *Store) inRead(read func(mvcc.TxnRead) error) error {
-	return s.whileOpen(func() error {
-		tx := s.etcd.Server.KV().Read(mvcc.ConcurrentReadTxMode, traceutil.TODO())
-		defer tx.End()
-		return read(tx)
-	})
-}
-
 // whileOpen keeps Close waiting until the read is done: the engine's memory is that of its file, and gone with it.
 func (s *Store) whileOpen(read func() error) error {
 	s.reading.RLock()
 	defer s.reading.RUnlock()
-	select {
-	case <-s.etcd.Server.StoppingNotify():
-		return errClosed
-	default:
-	}
-	if s.closed {
+	if s.closed || s.etcd != nil && isClosed(s.etcd.Server.StoppingNotify()) {
 		return errClosed
 	}
 	return read()
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"strings"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/server/v3/storage/mvcc"
 
 	"gwdr/gateway"
 )
@@ -29,44 +30,45 @@ const near = 64
 // id; an empty one is any's. Then read State again.
 func (s *Store) Watch(ctx context.Context, store string, from int64, each func(gateway.Batch) error) error {
 	changed := s.identityChange() // before the id is looked at: whatever comes between ends the watch
-	if err := s.remembers(store, from); err != nil {
+	if err := s.remembers(ctx, store, from); err != nil {
 		return fmt.Errorf("watch from revision %d: %w", from, err)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	w := watch{last: from, each: each}
-	if err := w.catchUp(ctx, s, changed); err != nil {
+	w := watch{Store: s, last: from, each: each}
+	if err := w.catchUp(ctx, changed); err != nil {
 		return fmt.Errorf("watch after revision %d: %w", w.last, err)
 	}
-	return w.run(ctx, s.kv.Watch(ctx, entities, clientv3.WithPrefix(), clientv3.WithRev(w.last+1)), changed)
+	responses := s.kv.Watch(clientv3.WithRequireLeader(ctx), entities, clientv3.WithPrefix(), clientv3.WithRev(w.last+1))
+	return w.run(ctx, responses, changed)
 }
 
 // remembers reports why the changes after the revision are not known.
-func (s *Store) remembers(store string, from int64) error {
-	return s.inRead(func(tx mvcc.TxnRead) error {
-		if first := tx.FirstRev(); first > from {
-			return fmt.Errorf("%w: compacted at %d", gateway.ErrCompacted, first)
-		}
-		return checkFrom(store, from, gateway.Header{Store: s.ID(), Revision: tx.Rev()})
-	})
+func (s *Store) remembers(ctx context.Context, store string, from int64) error {
+	_, head, err := s.page(ctx, span{from: keyNone, revision: from})
+	if err == nil {
+		err = checkFrom(store, from, gateway.Header{Store: s.ID(), Revision: head})
+	}
+	return err
 }
 
 type watch struct {
+	*Store
 	last int64 // newest revision that was passed on
 	each func(gateway.Batch) error
 }
 
 // catchUp passes on what is past.
-func (w *watch) catchUp(ctx context.Context, s *Store, changed <-chan struct{}) error {
+func (w *watch) catchUp(ctx context.Context, changed <-chan struct{}) error {
 	if err := w.each(gateway.Batch{Revision: w.last}); err != nil {
 		return err
 	}
 	for first := true; ; first = false {
-		head, err := s.head()
+		head, err := w.head(ctx)
 		if err != nil || !first && head-w.last <= near {
 			return err
 		}
-		err = s.history(ctx, w.last, head, func(b gateway.Batch) error {
+		err = w.past.history(ctx, w.last, head, func(b gateway.Batch) error {
 			select {
 			case <-changed:
 				return ErrReplaced
@@ -98,11 +100,13 @@ func (w *watch) run(ctx context.Context, responses clientv3.WatchChan, changed <
 		}
 		select {
 		case resp, open := <-responses:
-			if err = w.pass(resp); !open {
-				err = errors.New("store is closed")
+			if err = w.pass(resp, math.MaxInt64); !open {
+				err = errClosed
 			}
 		case <-beat.C:
-			err = w.each(gateway.Batch{Revision: w.last})
+			if err = w.silence(); err == nil {
+				err = w.each(gateway.Batch{Revision: w.last})
+			}
 		case <-changed:
 			err = ErrReplaced
 		case <-ctx.Done():
@@ -110,21 +114,26 @@ func (w *watch) run(ctx context.Context, responses clientv3.WatchChan, changed <
 	}
 }
 
-// pass hands over the events of a response, which holds whole revisions, one batch for each revision.
-func (w *watch) pass(resp clientv3.WatchResponse) error {
+// pass hands over the events of a response, which holds whole revisions, one batch for each revision up to to.
+func (w *watch) pass(resp clientv3.WatchResponse, to int64) error {
 	if resp.CompactRevision != 0 {
 		return fmt.Errorf("%w: compacted at %d", gateway.ErrCompacted, resp.CompactRevision)
 	}
 	if err := resp.Err(); err != nil {
-		return err
+		return unanswered(err)
 	}
 	for events := resp.Events; len(events) > 0; {
 		rev, n := events[0].Kv.ModRevision, 1
 		for n < len(events) && events[n].Kv.ModRevision == rev {
 			n++
 		}
-		if err := w.each(batch(rev, events[:n])); err != nil {
-			return err
+		if rev > to {
+			return nil
+		}
+		if b := batch(rev, events[:n]); len(b.Changes) > 0 {
+			if err := w.each(b); err != nil {
+				return err
+			}
 		}
 		w.last, events = rev, events[n:]
 	}
@@ -134,7 +143,9 @@ func (w *watch) pass(resp clientv3.WatchResponse) error {
 func batch(rev int64, events []*clientv3.Event) gateway.Batch {
 	b := gateway.Batch{Revision: rev, Changes: make([]gateway.Change, 0, len(events))}
 	for _, e := range events {
-		b.Changes = append(b.Changes, change(e.Kv, e.Type == clientv3.EventTypeDelete))
+		if strings.HasPrefix(string(e.Kv.Key), entities) {
+			b.Changes = append(b.Changes, change(e.Kv, e.Type == clientv3.EventTypeDelete))
+		}
 	}
 	return b
 }

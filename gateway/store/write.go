@@ -107,7 +107,7 @@ func unmoved(base int64) []clientv3.Cmp {
 
 // refusal says which condition made a transaction fail: the role, an entity on which this one depends, or the revision.
 func (s *Store) refusal(ctx context.Context, acted *known, c gateway.Condition) error {
-	resp, err := s.kv.Get(ctx, keyMode, clientv3.WithSerializable())
+	resp, err := s.kv.Get(ctx, keyMode, s.reads)
 	if err != nil {
 		return s.engineError(err)
 	}
@@ -116,7 +116,13 @@ func (s *Store) refusal(ctx context.Context, acted *known, c gateway.Condition) 
 		if err := json.Unmarshal(resp.Kvs[0].Value, &now); err != nil {
 			return fmt.Errorf("read role: %w", err)
 		}
-		return &NotLeaderError{now}
+		if s.shared {
+			s.refresh(ctx)
+		}
+		if now.Mode != gateway.ModeLeader {
+			return &NotLeaderError{now}
+		}
+		return gateway.ErrConflict // another process promoted or restored the store
 	}
 	for _, ref := range c.Refs {
 		if _, err := s.Get(ctx, ref); errors.Is(err, gateway.ErrNotFound) {
