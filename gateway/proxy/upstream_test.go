@@ -42,7 +42,7 @@ func TestRoundRobinSpreads(t *testing.T) {
 func TestDeadEndpointCostsNoRequest(t *testing.T) {
 	a := backend(t, "a")
 	g := newGateway(t, Options{}, upstreamOf("u", deadURL(t), a.URL), open("r", "/{x...}", "u"))
-	url := serve(t, g)
+	url, began := serve(t, g), time.Now()
 	for i := range 20 {
 		method, body := http.MethodGet, ""
 		if i%2 == 0 { // no endpoint has seen it, so that even this may be made again
@@ -52,8 +52,8 @@ func TestDeadEndpointCostsNoRequest(t *testing.T) {
 			t.Fatalf("%s: %d", method, got.Status)
 		}
 	}
-	if retries := counted(t, g.metrics.retries); retries != 1 {
-		t.Errorf("%v retries: the dead endpoint was not passed over", retries)
+	if retries, took := counted(t, g.metrics.retries), time.Since(began); retries < 1 || retries > 1+took.Seconds() { // it is tried again each second
+		t.Errorf("%v retries in %s: the dead endpoint was not passed over", retries, took)
 	}
 }
 
