@@ -21,6 +21,7 @@ type RouteBody struct {
 	Headers  map[string]string `json:"headers,omitempty"` // set on the request to the upstream
 	Timeout  Duration          `json:"timeout,omitempty"` // total, from request to response header; 0 means the upstream's
 	Limit    *Limit            `json:"limit,omitempty"`
+	Breaker  *Breaker          `json:"breaker,omitempty"`
 	MaxBody  int64             `json:"max_body,omitempty"` // of a request, in bytes; 0 means any
 	Spec     string            `json:"spec,omitempty"`     // id of the Spec that the route was imported from
 }
@@ -102,6 +103,9 @@ func (b *RouteBody) Check() error {
 	}
 	if b.MaxBody < 0 {
 		return fmt.Errorf("max_body must be a number of bytes, not %d", b.MaxBody)
+	}
+	if err := b.Breaker.check(); err != nil {
+		return err
 	}
 	return b.Limit.check(b.Auth != AuthNone)
 }

@@ -16,6 +16,7 @@ type UpstreamBody struct {
 	Balance        string      `json:"balance,omitempty"` // one of Balances; empty means RoundRobin
 	Health         HealthCheck `json:"health,omitzero"`
 	Outlier        *Outlier    `json:"outlier,omitempty"`
+	Breaker        *Breaker    `json:"breaker,omitempty"`         // each endpoint has one
 	AllUnhealthy   string      `json:"all_unhealthy,omitempty"`   // when no endpoint is healthy: "fail-closed" (default) or "fail-open"
 	SlowStart      Duration    `json:"slow_start,omitempty"`      // for so long an endpoint that came back gets less than its share
 	Retries        int         `json:"retries,omitempty"`         // further attempts of an idempotent request; 0 means 2, -1 none
@@ -126,6 +127,9 @@ func (b *UpstreamBody) Check() error {
 		return fmt.Errorf("retry_budget must be 1 to 1000 percent, not %d", b.RetryBudget)
 	}
 	if err := b.Outlier.check(); err != nil {
+		return err
+	}
+	if err := b.Breaker.check(); err != nil {
 		return err
 	}
 	return b.Health.check()

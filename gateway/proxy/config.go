@@ -37,6 +37,7 @@ type route struct {
 	timeout  time.Duration // 0 means the upstream's
 	limit    *limit        // nil: none
 	maxBody  int64         // 0: any
+	breaker  *breaker      // nil: none
 }
 
 // with returns the configuration after the changes, which are in one or more parts, or an error that names the first entity it cannot work with. It has
@@ -97,13 +98,15 @@ func (e *configEdit) applyRoute(change gateway.Change, r *route) {
 	if e.router == nil {
 		e.router, e.routes = e.config.router.edit(), clone(e.routes)
 	}
-	if old := e.routes[id]; old != nil {
+	old := e.routes[id]
+	if old != nil {
 		e.router.remove(old)
 		delete(e.routes, id)
 	}
 	if r == nil {
 		return
 	}
+	r.inherit(old)
 	e.router.add(r)
 	e.routes[id] = r
 	e.fresh = append(e.fresh, r)
@@ -155,7 +158,8 @@ func newRoute(id string, body []byte) (*route, error) {
 		return nil, err
 	}
 	r := &route{id: id, methods: b.Methods, template: template, upstream: b.Upstream, guarded: b.Auth != gateway.AuthNone,
-		scopes: b.Scopes, timeout: time.Duration(b.Timeout), limit: newLimit(b.Limit), maxBody: b.MaxBody}
+		scopes: b.Scopes, timeout: time.Duration(b.Timeout), limit: newLimit(b.Limit), maxBody: b.MaxBody,
+		breaker: newBreaker(b.Breaker, errRouteOpen)}
 	if len(r.methods) == 0 {
 		r.methods = []string{""}
 	}
@@ -170,6 +174,13 @@ func newRoute(id string, body []byte) (*route, error) {
 		r.headers.Set(name, value)
 	}
 	return r, nil
+}
+
+// inherit takes over what was known of the route that it replaces, if it does.
+func (r *route) inherit(old *route) {
+	if old != nil {
+		r.breaker = r.breaker.orOld(old.breaker)
+	}
 }
 
 func distinct(words []string) []string { return slices.Compact(slices.Sorted(slices.Values(words))) }

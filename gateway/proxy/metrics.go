@@ -18,8 +18,9 @@ type metrics struct {
 	unretried prometheus.Counter
 	cut       prometheus.Counter
 	limited   prometheus.Counter
+	refused   refused
 	revision  *prometheus.Desc
-	healthy   *prometheus.Desc
+	endpoints endpointMetrics
 }
 
 func newMetrics(g *Gateway) *metrics {
@@ -40,9 +41,9 @@ func newMetrics(g *Gateway) *metrics {
 			Help: "Responses that were broken off because of their upstream's total_timeout or idle_timeout."}),
 		limited: prometheus.NewCounter(prometheus.CounterOpts{Name: "gwdr_limited_total",
 			Help: "Requests that were refused because of their route's limit."}),
-		revision: prometheus.NewDesc("gwdr_config_revision", "Revision of the configuration that is served.", nil, nil),
-		healthy: prometheus.NewDesc("gwdr_endpoint_healthy", "Whether requests are sent to the endpoint.",
-			[]string{"upstream", "endpoint"}, nil),
+		refused:   newRefused(),
+		revision:  prometheus.NewDesc("gwdr_config_revision", "Revision of the configuration that is served.", nil, nil),
+		endpoints: newEndpointMetrics(),
 	}
 	for i := range m.classes {
 		class := fmt.Sprintf("%dxx", i)
@@ -55,7 +56,7 @@ func newMetrics(g *Gateway) *metrics {
 }
 
 func (m *metrics) register(r prometheus.Registerer) error {
-	for _, c := range []prometheus.Collector{m, m.requests, m.duration, m.rejected, m.retries, m.unretried, m.cut, m.limited} {
+	for _, c := range []prometheus.Collector{m, m.requests, m.duration, m.rejected, m.retries, m.unretried, m.cut, m.limited, m.refused} {
 		if err := r.Register(c); err != nil {
 			return err
 		}
@@ -75,7 +76,7 @@ func (m *metrics) observe(status int, took time.Duration) {
 // Describe sends the descriptions of what Collect reads from the configuration.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.revision
-	ch <- m.healthy
+	m.endpoints.describe(ch)
 }
 
 // Collect reads the configuration that is served now, so that no series outlives its endpoint.
@@ -85,17 +86,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	ch <- prometheus.MustNewConstMetric(m.revision, prometheus.GaugeValue, float64(c.header.Revision))
-	for id, u := range c.upstreams {
-		seen := map[string]bool{}
-		for _, e := range u.endpoints {
-			if address := e.url.String(); !seen[address] {
-				seen[address] = true
-				value := 0.0
-				if e.usable() {
-					value = 1
-				}
-				ch <- prometheus.MustNewConstMetric(m.healthy, prometheus.GaugeValue, value, id, address)
-			}
-		}
+	for _, u := range c.upstreams {
+		m.endpoints.collect(ch, u)
 	}
 }

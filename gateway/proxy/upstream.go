@@ -50,6 +50,7 @@ func newUpstream(id string, body []byte) (*upstream, error) {
 		if err != nil {
 			return nil, err
 		}
+		ep.breaker = newBreaker(b.Breaker, errEndpointOpen)
 		u.endpoints = append(u.endpoints, ep)
 	}
 	u.transport = newTransport(time.Duration(cmp.Or(b.ConnectTimeout, gateway.Duration(time.Second))))
