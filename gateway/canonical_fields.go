@@ -21,13 +21,13 @@ var fieldRules = map[Kind]rules{
 	Route: {
 		"hosts": hosts, "methods": set, "scopes": set, "headers": unlessEmpty, "auth": unless("", AuthKey), "spec": unless(""),
 		"timeout": duration(0), "limit": limit, "max_body": unlessNumber("0"),
-		"breaker": breaker,
+		"breaker": breaker, "bulkhead": bulkhead,
 	},
 	Upstream: {
 		"endpoints": endpoints, "balance": unless("", RoundRobin), "health": health, "retries": unlessNumber("0", "2"),
 		"connect_timeout": duration(0, time.Second), "timeout": duration(0, 30*time.Second), "outlier": outlier,
 		"all_unhealthy": unless("", FailClosed), "slow_start": duration(0), "retry_budget": unlessNumber("0", "20"),
-		"total_timeout": duration(0), "idle_timeout": duration(0), "breaker": breaker,
+		"total_timeout": duration(0), "idle_timeout": duration(0), "breaker": breaker, "bulkhead": bulkhead,
 	},
 	Consumer:   {"name": unless("")},
 	Key:        {"consumer": unless(""), "scopes": set, "routes": set, "hash": lower, "created": never, "expires": instant},
@@ -176,6 +176,16 @@ func breaker(value any) any {
 	if fields, ok := value.(map[string]any); ok {
 		rules{"failures": unlessNumber("0", "5"), "ratio": unlessNumber("0", "50"), "window": duration(0, 10*time.Second),
 			"open_for": duration(0, 5*time.Second), "half_open": unlessNumber("0", "1")}.apply(fields)
+	}
+	return value
+}
+
+func bulkhead(value any) any {
+	if fields, ok := value.(map[string]any); ok {
+		rules{"queue": unlessNumber("0"), "wait": duration(0, time.Second)}.apply(fields)
+		if _, waits := fields["queue"]; !waits {
+			delete(fields, "wait")
+		}
 	}
 	return value
 }

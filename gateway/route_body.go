@@ -22,6 +22,7 @@ type RouteBody struct {
 	Timeout  Duration          `json:"timeout,omitempty"` // total, from request to response header; 0 means the upstream's
 	Limit    *Limit            `json:"limit,omitempty"`
 	Breaker  *Breaker          `json:"breaker,omitempty"`
+	Bulkhead *Bulkhead         `json:"bulkhead,omitempty"`
 	MaxBody  int64             `json:"max_body,omitempty"` // of a request, in bytes; 0 means any
 	Spec     string            `json:"spec,omitempty"`     // id of the Spec that the route was imported from
 }
@@ -105,6 +106,9 @@ func (b *RouteBody) Check() error {
 		return fmt.Errorf("max_body must be a number of bytes, not %d", b.MaxBody)
 	}
 	if err := b.Breaker.check(); err != nil {
+		return err
+	}
+	if err := b.Bulkhead.check(); err != nil {
 		return err
 	}
 	return b.Limit.check(b.Auth != AuthNone)

@@ -16,7 +16,8 @@ type UpstreamBody struct {
 	Balance        string      `json:"balance,omitempty"` // one of Balances; empty means RoundRobin
 	Health         HealthCheck `json:"health,omitzero"`
 	Outlier        *Outlier    `json:"outlier,omitempty"`
-	Breaker        *Breaker    `json:"breaker,omitempty"`         // each endpoint has one
+	Breaker        *Breaker    `json:"breaker,omitempty"` // each endpoint has one
+	Bulkhead       *Bulkhead   `json:"bulkhead,omitempty"`
 	AllUnhealthy   string      `json:"all_unhealthy,omitempty"`   // when no endpoint is healthy: "fail-closed" (default) or "fail-open"
 	SlowStart      Duration    `json:"slow_start,omitempty"`      // for so long an endpoint that came back gets less than its share
 	Retries        int         `json:"retries,omitempty"`         // further attempts of an idempotent request; 0 means 2, -1 none
@@ -130,6 +131,9 @@ func (b *UpstreamBody) Check() error {
 		return err
 	}
 	if err := b.Breaker.check(); err != nil {
+		return err
+	}
+	if err := b.Bulkhead.check(); err != nil {
 		return err
 	}
 	return b.Health.check()

@@ -111,6 +111,11 @@ func (b *breaker) left(now time.Time) time.Duration {
 	return max(0, time.Duration(b.until.Load())-now.Sub(b.born))
 }
 
+// refuse says so.
+func (b *breaker) refuse() *refusal {
+	return &refusal{status: http.StatusServiceUnavailable, text: "the route's upstream fails: its circuit breaker is open", retry: max(b.left(time.Now()), 1)}
+}
+
 // state is 0 if the breaker is closed, 1 if half open, and 2 if open.
 func (b *breaker) state() gobreaker.State { return b.circuit.State() }
 

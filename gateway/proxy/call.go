@@ -113,9 +113,14 @@ func (c *call) bound() *refusal {
 	return nil
 }
 
-// forward passes the request on, and answers it.
+// forward passes the request on when it is its turn, and answers it.
 func (c *call) forward() *refusal {
-	x := &exchange{gateway: c.Gateway, route: c.route, upstream: c.config.upstreams[c.route.upstream], start: c.start, span: c.span}
+	u := c.config.upstreams[c.route.upstream]
+	if f := c.enter(u); f != nil {
+		return f
+	}
+	defer c.leave(u)
+	x := &exchange{gateway: c.Gateway, route: c.route, upstream: u, start: c.start, span: c.span}
 	defer func() { c.tried = x.tried }() // also when the reverse proxy aborts the answer
 	x.serve(c.answer, c.request)
 	return nil

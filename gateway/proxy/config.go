@@ -38,6 +38,7 @@ type route struct {
 	limit    *limit        // nil: none
 	maxBody  int64         // 0: any
 	breaker  *breaker      // nil: none
+	bulkhead *bulkhead     // likewise
 }
 
 // with returns the configuration after the changes, which are in one or more parts, or an error that names the first entity it cannot work with. It has
@@ -159,7 +160,7 @@ func newRoute(id string, body []byte) (*route, error) {
 	}
 	r := &route{id: id, methods: b.Methods, template: template, upstream: b.Upstream, guarded: b.Auth != gateway.AuthNone,
 		scopes: b.Scopes, timeout: time.Duration(b.Timeout), limit: newLimit(b.Limit), maxBody: b.MaxBody,
-		breaker: newBreaker(b.Breaker, errRouteOpen)}
+		breaker: newBreaker(b.Breaker, errRouteOpen), bulkhead: newBulkhead(b.Bulkhead)}
 	if len(r.methods) == 0 {
 		r.methods = []string{""}
 	}
@@ -180,6 +181,7 @@ func newRoute(id string, body []byte) (*route, error) {
 func (r *route) inherit(old *route) {
 	if old != nil {
 		r.breaker = r.breaker.orOld(old.breaker)
+		r.bulkhead.inherit(old.bulkhead)
 	}
 }
 

@@ -28,7 +28,7 @@ func (x *exchange) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(err, errClientBody): // it may still listen, and the server takes the end of what it sends for its own
 		answer = refusal{status: http.StatusBadRequest, text: "the request body ends early"}
 	case r.Context().Err() != nil:
-		answer = refusal{status: statusClientGone, text: "the client is gone"}
+		answer = *clientGone
 	case errors.Is(err, errTimeout):
 		answer = refusal{status: http.StatusGatewayTimeout, text: "the upstream did not answer in time"}
 	case errors.Is(err, errNoEndpoint):
@@ -41,8 +41,7 @@ func (x *exchange) fail(w http.ResponseWriter, r *http.Request, err error) {
 			retry: x.upstream.comesBack()}
 	case errors.Is(err, errRouteOpen):
 		x.gateway.metrics.refused.open.Inc()
-		answer = refusal{status: http.StatusServiceUnavailable, text: "the route's upstream fails: its circuit breaker is open",
-			retry: max(x.route.breaker.left(time.Now()), 1)}
+		answer = *x.route.breaker.refuse()
 	}
 	x.stopReading()
 	x.gateway.log.Debug("request failed", "route", x.route.id, "upstream", x.upstream.id, "status", answer.status, "error", err)
@@ -74,3 +73,5 @@ func (x *exchange) stopReading() {
 
 // statusClientGone is what nginx logs for a client that did not wait; nobody receives it.
 const statusClientGone = 499
+
+var clientGone = &refusal{status: statusClientGone, text: "the client is gone"}

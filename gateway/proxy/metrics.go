@@ -21,6 +21,7 @@ type metrics struct {
 	refused   refused
 	revision  *prometheus.Desc
 	endpoints endpointMetrics
+	upstreams loadMetrics
 }
 
 func newMetrics(g *Gateway) *metrics {
@@ -44,6 +45,7 @@ func newMetrics(g *Gateway) *metrics {
 		refused:   newRefused(),
 		revision:  prometheus.NewDesc("gwdr_config_revision", "Revision of the configuration that is served.", nil, nil),
 		endpoints: newEndpointMetrics(),
+		upstreams: newLoadMetrics("upstream"),
 	}
 	for i := range m.classes {
 		class := fmt.Sprintf("%dxx", i)
@@ -77,6 +79,7 @@ func (m *metrics) observe(status int, took time.Duration) {
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.revision
 	m.endpoints.describe(ch)
+	m.upstreams.describe(ch)
 }
 
 // Collect reads the configuration that is served now, so that no series outlives its endpoint.
@@ -88,5 +91,6 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(m.revision, prometheus.GaugeValue, float64(c.header.Revision))
 	for _, u := range c.upstreams {
 		m.endpoints.collect(ch, u)
+		m.upstreams.collect(ch, u.id, u.bulkhead)
 	}
 }

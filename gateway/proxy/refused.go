@@ -6,10 +6,11 @@ import "github.com/prometheus/client_golang/prometheus"
 type refused struct {
 	*prometheus.CounterVec
 	open prometheus.Counter // circuit breakers
+	full prometheus.Counter // bulkheads
 }
 
 func newRefused() refused {
 	v := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gwdr_refused_total",
 		Help: "Requests that were answered 503 to spare the upstream, or the gateway itself, by reason."}, []string{"reason"})
-	return refused{CounterVec: v, open: v.WithLabelValues("breaker")}
+	return refused{CounterVec: v, open: v.WithLabelValues("breaker"), full: v.WithLabelValues("bulkhead")}
 }

@@ -23,6 +23,7 @@ type upstream struct {
 	check     gateway.HealthCheck
 	outlier   outlier
 	budget    *budget // of retries
+	bulkhead  *bulkhead
 	endpoints []*endpoint
 	transport *transport
 	stop      context.CancelFunc // ends the health checks; nil while they have not begun
@@ -44,7 +45,8 @@ func newUpstream(id string, body []byte) (*upstream, error) {
 		retries: b.Repeats(), timeout: time.Duration(cmp.Or(b.Timeout, gateway.Duration(30*time.Second))),
 		total: time.Duration(b.TotalTimeout), idle: time.Duration(b.IdleTimeout),
 		check: b.Health.WithDefaults(), outlier: newOutlier(b), budget: newBudget(b.RetryPercent()),
-		equals: make([]*endpoint, 0, len(b.Endpoints))}
+		bulkhead: newBulkhead(b.Bulkhead),
+		equals:   make([]*endpoint, 0, len(b.Endpoints))}
 	for _, e := range b.Endpoints {
 		ep, err := newEndpoint(e)
 		if err != nil {
@@ -60,6 +62,7 @@ func newUpstream(id string, body []byte) (*upstream, error) {
 // inherit takes over what the upstream of the same id that is replaced knew of itself and of endpoints that stay.
 func (u *upstream) inherit(old *upstream) {
 	u.budget.inherit(old.budget)
+	u.bulkhead.inherit(old.bulkhead)
 	for _, e := range u.endpoints {
 		i := slices.IndexFunc(old.endpoints, func(o *endpoint) bool { return *o.url == *e.url })
 		if i >= 0 {
