@@ -34,6 +34,7 @@ type serveOptions struct {
 	listenCerts, listenKeys    []string
 	trusted                    []string
 	accessLog                  string
+	maxInFlight                int
 	auditLog                   string
 	peers                      []string
 	replication                string
@@ -107,6 +108,7 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.StringArrayVar(&o.listenKeys, "listen-key", nil, "`file` with the key (PEM) of a --listen-cert, in their order")
 	f.StringArrayVar(&o.trusted, "trust-proxy", nil, "`address` or network (10.0.0.0/8) of proxies in front that say truly whom they ask for; repeatable")
 	f.StringVar(&o.accessLog, "access-log", "", "`file` for a line of JSON for each request, or - for standard output")
+	f.IntVar(&o.maxInFlight, "max-in-flight", 0, "`requests` that may be under way at a time; more are answered 503 at once (0: any number)")
 	f.StringArrayVar(&o.peers, "peer", nil, "`URL` of another region's control plane; repeatable")
 	f.StringVar(&o.replication, "replication", replicationNone, "`kind` of replication between regions: none or async")
 	f.BoolVar(&o.lead, "leader", false, "lead if the store is new and no peer has led or followed yet (always so without replication)")

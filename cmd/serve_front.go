@@ -30,6 +30,10 @@ func (o *serveOptions) checkFront() error {
 		return errors.New("--listen-cert is for data planes; the admin API has --tls-cert")
 	case (len(o.trusted) > 0 || o.accessLog != "") && !o.proxies():
 		return errors.New("--trust-proxy and --access-log are for data planes")
+	case o.maxInFlight < 0:
+		return fmt.Errorf("--max-in-flight %d is not a number of requests", o.maxInFlight)
+	case o.maxInFlight > 0 && !o.proxies():
+		return errors.New("--max-in-flight is for data planes")
 	}
 	return err
 }
@@ -54,7 +58,7 @@ func (o *serveOptions) trustedProxies() (all []netip.Prefix, err error) {
 func (in *instance) openProxy() (err error) {
 	o := in.options
 	options := proxy.Options{Instance: o.instance, Region: o.region, LastGood: in.lastGood(), UpstreamsAt: o.upstreamsAt, Metrics: in.metrics,
-		Log: in.Log, Now: o.clock()}
+		MaxInFlight: o.maxInFlight, Log: in.Log, Now: o.clock()}
 	if options.Trusted, err = o.trustedProxies(); err != nil {
 		return err
 	}

@@ -17,6 +17,8 @@ type call struct {
 	key     string // id of the key that it came with, where the route asks for one
 	tried   []*endpoint
 	span    Span // nil: nobody traces
+
+	admitted bool // it is counted as under way
 }
 
 // ServeHTTP finds the request's route, checks its key and passes it on.
@@ -39,6 +41,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // end counts the answer, and says what became of the request.
 func (c *call) end() {
 	took := time.Since(c.start)
+	if c.admitted {
+		c.underWay.leave()
+	}
 	c.metrics.observe(c.answer.status, took)
 	if c.options.Access == nil && c.span == nil {
 		return
@@ -54,7 +59,7 @@ func (c *call) end() {
 
 // serve takes the steps, in this order, until one refuses.
 func (c *call) serve() *refusal {
-	for _, step := range [...]func(*call) *refusal{(*call).match, (*call).authenticate, (*call).limit, (*call).bound, (*call).forward} {
+	for _, step := range [...]func(*call) *refusal{(*call).admit, (*call).match, (*call).authenticate, (*call).limit, (*call).bound, (*call).forward} {
 		if f := step(c); f != nil {
 			return f
 		}

@@ -19,6 +19,7 @@ type metrics struct {
 	cut       prometheus.Counter
 	limited   prometheus.Counter
 	refused   refused
+	inFlight  prometheus.GaugeFunc
 	revision  *prometheus.Desc
 	endpoints endpointMetrics
 	upstreams loadMetrics
@@ -42,6 +43,8 @@ func newMetrics(g *Gateway) *metrics {
 			Help: "Responses that were broken off because of their upstream's total_timeout or idle_timeout."}),
 		limited: prometheus.NewCounter(prometheus.CounterOpts{Name: "gwdr_limited_total",
 			Help: "Requests that were refused because of their route's limit."}),
+		inFlight: prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gwdr_requests_in_flight",
+			Help: "Requests under way, but for those of the gateway's own pages."}, func() float64 { return float64(g.underWay.inFlight.Load()) }),
 		refused:   newRefused(),
 		revision:  prometheus.NewDesc("gwdr_config_revision", "Revision of the configuration that is served.", nil, nil),
 		endpoints: newEndpointMetrics(),
@@ -58,7 +61,8 @@ func newMetrics(g *Gateway) *metrics {
 }
 
 func (m *metrics) register(r prometheus.Registerer) error {
-	for _, c := range []prometheus.Collector{m, m.requests, m.duration, m.rejected, m.retries, m.unretried, m.cut, m.limited, m.refused} {
+	for _, c := range []prometheus.Collector{m, m.requests, m.duration, m.rejected, m.retries, m.unretried, m.cut, m.limited, m.refused,
+		m.inFlight} {
 		if err := r.Register(c); err != nil {
 			return err
 		}

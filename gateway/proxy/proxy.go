@@ -28,11 +28,14 @@ type Options struct {
 	UpstreamsAt string
 	// Trusted are the proxies in front, which say truly for whom they ask. What others say of that is dropped.
 	Trusted []netip.Prefix
-	Access  *slog.Logger // gets a line for each request that was answered; nil: nobody does
-	Trace   Tracer       // nil: nobody traces
-	Metrics prometheus.Registerer
-	Log     *slog.Logger
-	Now     func() time.Time // the clock by which keys expire; nil: the machine's
+	// MaxInFlight is how many requests may be under way at a time, but for those of the gateway's own pages; more are answered 503.
+	// 0: any.
+	MaxInFlight int
+	Access      *slog.Logger // gets a line for each request that was answered; nil: nobody does
+	Trace       Tracer       // nil: nobody traces
+	Metrics     prometheus.Registerer
+	Log         *slog.Logger
+	Now         func() time.Time // the clock by which keys expire; nil: the machine's
 }
 
 // Gateway is the data plane: an http.Handler. All methods may be called concurrently.
@@ -43,6 +46,7 @@ type Gateway struct {
 	metrics  *metrics
 	buffers  bufferPool
 	limits   *limiter
+	underWay gauge
 	live     atomic.Pointer[config] // nil until something is loaded
 	draining atomic.Bool
 	keeper   *keeper
@@ -66,6 +70,7 @@ func New(o Options) (*Gateway, error) {
 		g.options.Now = time.Now
 	}
 	g.since = g.options.Now().UTC()
+	g.underWay.most = int64(o.MaxInFlight)
 	if g.log == nil {
 		g.log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
