@@ -45,6 +45,9 @@ func (c *call) end() {
 		c.underWay.leave()
 	}
 	c.metrics.observe(c.answer.status, took)
+	if c.route != nil {
+		c.metrics.routes.observe(c.route, c.request.Method, c.answer.status, took)
+	}
 	if c.options.Access == nil && c.span == nil {
 		return
 	}

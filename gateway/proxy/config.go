@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"gwdr/gateway"
@@ -39,6 +40,7 @@ type route struct {
 	maxBody  int64         // 0: any
 	breaker  *breaker      // nil: none
 	bulkhead *bulkhead     // likewise
+	series   atomic.Pointer[series]
 }
 
 // with returns the configuration after the changes, which are in one or more parts, or an error that names the first entity it cannot work with. It has

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,7 +10,8 @@ import (
 type metrics struct {
 	gateway   *Gateway
 	requests  *prometheus.CounterVec
-	classes   [6]prometheus.Counter // of requests, by first digit of the status; 0 is an answer that never began
+	classes   [6]prometheus.Counter // of requests, by statusClass
+	routes    *routeMetrics
 	duration  prometheus.Histogram
 	rejected  prometheus.Counter
 	retries   prometheus.Counter
@@ -28,6 +28,7 @@ type metrics struct {
 func newMetrics(g *Gateway) *metrics {
 	m := &metrics{
 		gateway: g,
+		routes:  newRouteMetrics(g),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gwdr_requests_total",
 			Help: "Requests by class of the status answered."}, []string{"code"}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "gwdr_request_duration_seconds",
@@ -50,11 +51,7 @@ func newMetrics(g *Gateway) *metrics {
 		endpoints: newEndpointMetrics(),
 		upstreams: newLoadMetrics("upstream"),
 	}
-	for i := range m.classes {
-		class := fmt.Sprintf("%dxx", i)
-		if i == 0 {
-			class = "none"
-		}
+	for i, class := range classNames {
 		m.classes[i] = m.requests.WithLabelValues(class)
 	}
 	return m
@@ -62,7 +59,7 @@ func newMetrics(g *Gateway) *metrics {
 
 func (m *metrics) register(r prometheus.Registerer) error {
 	for _, c := range []prometheus.Collector{m, m.requests, m.duration, m.rejected, m.retries, m.unretried, m.cut, m.limited, m.refused,
-		m.inFlight} {
+		m.inFlight, m.routes} {
 		if err := r.Register(c); err != nil {
 			return err
 		}
@@ -71,12 +68,19 @@ func (m *metrics) register(r prometheus.Registerer) error {
 }
 
 func (m *metrics) observe(status int, took time.Duration) {
-	class := status / 100
-	if class < 0 || class >= len(m.classes) {
-		class = 0
-	}
-	m.classes[class].Inc()
+	m.classes[statusClass(status)].Inc()
 	m.duration.Observe(took.Seconds())
+}
+
+// classNames are those of statusClass.
+var classNames = [...]string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"}
+
+// statusClass is the first digit of the status; 0 is an answer that never began.
+func statusClass(status int) int {
+	if class := status / 100; class > 0 && class < len(classNames) {
+		return class
+	}
+	return 0
 }
 
 // Describe sends the descriptions of what Collect reads from the configuration.
