@@ -21,13 +21,13 @@ var fieldRules = map[Kind]rules{
 	Route: {
 		"hosts": hosts, "methods": set, "scopes": set, "headers": unlessEmpty, "auth": unless("", AuthKey), "spec": unless(""),
 		"timeout": duration(0), "limit": limit, "max_body": unlessNumber("0"),
-		"breaker": breaker, "bulkhead": bulkhead,
+		"breaker": breaker, "bulkhead": bulkhead, "hedge_after": duration(0),
 	},
 	Upstream: {
 		"endpoints": endpoints, "balance": unless("", RoundRobin), "health": health, "retries": unlessNumber("0", "2"),
 		"connect_timeout": duration(0, time.Second), "timeout": duration(0, 30*time.Second), "outlier": outlier,
 		"all_unhealthy": unless("", FailClosed), "slow_start": duration(0), "retry_budget": unlessNumber("0", "20"),
-		"total_timeout": duration(0), "idle_timeout": duration(0), "breaker": breaker, "bulkhead": bulkhead,
+		"total_timeout": duration(0), "idle_timeout": duration(0), "breaker": breaker, "bulkhead": bulkhead, "hedge_after": duration(0),
 	},
 	Consumer:   {"name": unless("")},
 	Key:        {"consumer": unless(""), "scopes": set, "routes": set, "hash": lower, "created": never, "expires": instant},

@@ -43,6 +43,8 @@ func TestSameContent(t *testing.T) {
 		{Upstream, `{"outlier":{}}`, `{}`, false},
 		{Upstream, `{"breaker":{}}`, `{"breaker":{"failures":5,"ratio":50,"window":"10000ms","open_for":"5s","half_open":1}}`, true},
 		{Upstream, `{"breaker":{}}`, `{}`, false},
+		{Route, `{"hedge_after":"0s"}`, `{}`, true},
+		{Upstream, `{"hedge_after":"60s"}`, `{"hedge_after":"1m"}`, true},
 		{Upstream, `{"bulkhead":{"max_in_flight":9,"queue":0,"wait":"3s"}}`, `{"bulkhead":{"max_in_flight":9}}`, true},
 		{Upstream, `{"bulkhead":{"max_in_flight":9,"queue":1,"wait":"1000ms"}}`, `{"bulkhead":{"max_in_flight":9,"queue":1}}`, true},
 		{Upstream, `{"bulkhead":{"max_in_flight":9,"queue":1}}`, `{"bulkhead":{"max_in_flight":9}}`, false},

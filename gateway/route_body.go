@@ -25,6 +25,8 @@ type RouteBody struct {
 	Bulkhead *Bulkhead         `json:"bulkhead,omitempty"`
 	MaxBody  int64             `json:"max_body,omitempty"` // of a request, in bytes; 0 means any
 	Spec     string            `json:"spec,omitempty"`     // id of the Spec that the route was imported from
+
+	HedgeAfter Duration `json:"hedge_after,omitempty"` // 0 means the upstream's
 }
 
 // The values of RouteBody.Auth.

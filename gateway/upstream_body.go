@@ -22,6 +22,7 @@ type UpstreamBody struct {
 	SlowStart      Duration    `json:"slow_start,omitempty"`      // for so long an endpoint that came back gets less than its share
 	Retries        int         `json:"retries,omitempty"`         // further attempts of an idempotent request; 0 means 2, -1 none
 	RetryBudget    int         `json:"retry_budget,omitempty"`    // retries in percent of the requests of late; 0 means 20
+	HedgeAfter     Duration    `json:"hedge_after,omitempty"`     // then another endpoint is asked as well; 0 means never
 	ConnectTimeout Duration    `json:"connect_timeout,omitempty"` // 0 means 1s
 	Timeout        Duration    `json:"timeout,omitempty"`         // to the response header; 0 means 30s
 	TotalTimeout   Duration    `json:"total_timeout,omitempty"`   // to the end of the response; 0 means none

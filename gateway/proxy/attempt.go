@@ -20,7 +20,7 @@ func (x *exchange) try(ctx context.Context, req *http.Request) (*http.Response, 
 		if e == nil {
 			break
 		}
-		resp, err := x.ask(ctx, e, req)
+		resp, err := x.askOrHedge(ctx, e, req)
 		if err == nil {
 			return resp, nil
 		}
@@ -30,7 +30,7 @@ func (x *exchange) try(ctx context.Context, req *http.Request) (*http.Response, 
 		if ctx.Err() != nil {
 			return nil, errTimeout
 		}
-		failure = fmt.Errorf("endpoint %s: %w", e.url.Host, err)
+		failure = fmt.Errorf("endpoint %s: %w", x.held.url.Host, err)
 		if !x.mayRetry(isDial(err) || errors.Is(err, errEndpointOpen)) {
 			break
 		}
@@ -119,7 +119,8 @@ func (x *exchange) timed(ctx context.Context, e *endpoint, req *http.Request) (*
 	return resp, err
 }
 
-// excuse is why an attempt failed, if that says nothing about the endpoint: the client failed, or is gone.
+// excuse is why an attempt failed, if that says nothing about the endpoint: the client failed, or is gone, or
+// another endpoint was quicker.
 func (x *exchange) excuse(ctx context.Context) error {
 	if err := x.clientFailed(ctx); err != nil {
 		return err

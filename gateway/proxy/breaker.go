@@ -113,7 +113,8 @@ func (b *breaker) left(now time.Time) time.Duration {
 
 // refuse says so.
 func (b *breaker) refuse() *refusal {
-	return &refusal{status: http.StatusServiceUnavailable, text: "the route's upstream fails: its circuit breaker is open", retry: max(b.left(time.Now()), 1)}
+	return &refusal{status: http.StatusServiceUnavailable, text: "the route's upstream fails: its circuit breaker is open",
+		retry: max(b.left(time.Now()), 1)}
 }
 
 // state is 0 if the breaker is closed, 1 if half open, and 2 if open.
@@ -122,5 +123,5 @@ func (b *breaker) state() gobreaker.State { return b.circuit.State() }
 // saysNothing reports whether an error says nothing of who was asked: it is the client's, or nobody was asked.
 func saysNothing(err error) bool {
 	return err != nil && slices.ContainsFunc([]error{context.Canceled, errTooLarge, errClientSlow, errClientBody, errNoEndpoint, errUnhealthy,
-		errEndpointOpen}, func(e error) bool { return errors.Is(err, e) })
+		errEndpointOpen, errOutrun}, func(e error) bool { return errors.Is(err, e) })
 }

@@ -41,6 +41,8 @@ type route struct {
 	breaker  *breaker      // nil: none
 	bulkhead *bulkhead     // likewise
 	series   atomic.Pointer[series]
+
+	hedgeAfter time.Duration // 0 means the upstream's
 }
 
 // with returns the configuration after the changes, which are in one or more parts, or an error that names the first entity it cannot work with. It has
@@ -162,7 +164,7 @@ func newRoute(id string, body []byte) (*route, error) {
 	}
 	r := &route{id: id, methods: b.Methods, template: template, upstream: b.Upstream, guarded: b.Auth != gateway.AuthNone,
 		scopes: b.Scopes, timeout: time.Duration(b.Timeout), limit: newLimit(b.Limit), maxBody: b.MaxBody,
-		breaker: newBreaker(b.Breaker, errRouteOpen), bulkhead: newBulkhead(b.Bulkhead)}
+		breaker: newBreaker(b.Breaker, errRouteOpen), bulkhead: newBulkhead(b.Bulkhead), hedgeAfter: time.Duration(b.HedgeAfter)}
 	if len(r.methods) == 0 {
 		r.methods = []string{""}
 	}

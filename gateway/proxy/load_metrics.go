@@ -10,7 +10,10 @@ func newLoadMetrics(what string) loadMetrics {
 	desc := func(name, help string) *prometheus.Desc {
 		return prometheus.NewDesc("gwdr_"+what+"_"+name, help, []string{what}, nil)
 	}
-	return loadMetrics{desc("in_flight", "Requests under way, as far as there is a bulkhead."), desc("waiting", "Requests in the bulkhead's queue.")}
+	return loadMetrics{
+		inFlight: desc("in_flight", "Requests under way, as far as there is a bulkhead."),
+		waiting:  desc("waiting", "Requests in the bulkhead's queue."),
+	}
 }
 
 func (m loadMetrics) describe(ch chan<- *prometheus.Desc) { ch <- m.inFlight; ch <- m.waiting }

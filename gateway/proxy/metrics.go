@@ -16,6 +16,8 @@ type metrics struct {
 	rejected  prometheus.Counter
 	retries   prometheus.Counter
 	unretried prometheus.Counter
+	hedges    prometheus.Counter
+	hedgesWon prometheus.Counter
 	cut       prometheus.Counter
 	limited   prometheus.Counter
 	refused   refused
@@ -40,6 +42,10 @@ func newMetrics(g *Gateway) *metrics {
 			Help: "Further attempts of requests, at another endpoint or the same."}),
 		unretried: prometheus.NewCounter(prometheus.CounterOpts{Name: "gwdr_retries_refused_total",
 			Help: "Further attempts that were not made, as the upstream's retry budget was spent."}),
+		hedges: prometheus.NewCounter(prometheus.CounterOpts{Name: "gwdr_hedges_total",
+			Help: "Requests that were made of another endpoint as well, as the first did not answer within hedge_after."}),
+		hedgesWon: prometheus.NewCounter(prometheus.CounterOpts{Name: "gwdr_hedges_won_total",
+			Help: "Those of them that the other endpoint answered."}),
 		cut: prometheus.NewCounter(prometheus.CounterOpts{Name: "gwdr_responses_cut_total",
 			Help: "Responses that were broken off because of their upstream's total_timeout or idle_timeout."}),
 		limited: prometheus.NewCounter(prometheus.CounterOpts{Name: "gwdr_limited_total",
@@ -59,7 +65,7 @@ func newMetrics(g *Gateway) *metrics {
 
 func (m *metrics) register(r prometheus.Registerer) error {
 	for _, c := range []prometheus.Collector{m, m.requests, m.duration, m.rejected, m.retries, m.unretried, m.cut, m.limited, m.refused,
-		m.inFlight, m.routes} {
+		m.inFlight, m.routes, m.hedges, m.hedgesWon} {
 		if err := r.Register(c); err != nil {
 			return err
 		}

@@ -44,8 +44,8 @@ func (s *series) observe(method string, status int, took time.Duration) {
 	s.sum.Add(int64(took))
 }
 
-// routeMetrics are rate, errors and duration of routes, and how it stands with their breakers and bulkheads. A route has series from its first
-// request on, if there is room, until it is gone.
+// routeMetrics are rate, errors and duration of routes, and how it stands with their breakers and bulkheads. A route has series from
+// its first request on, if there is room, until it is gone.
 type routeMetrics struct {
 	gateway                     *Gateway
 	requests, duration, breaker *prometheus.Desc
@@ -64,9 +64,10 @@ func newRouteMetrics(g *Gateway) *routeMetrics {
 			"Requests of a route by class of the method (read or write) and of the status answered.", []string{"route", "method", "code"}, nil),
 		duration: prometheus.NewDesc("gwdr_route_request_duration_seconds", "Time from a request's header to the end of its response.",
 			[]string{"route"}, nil),
-		breaker: prometheus.NewDesc("gwdr_route_breaker_state", "The route's circuit breaker: 0 closed, 1 half open, 2 open.", []string{"route"}, nil),
-		load:    newLoadMetrics("route"),
-		known:   map[string]*series{},
+		breaker: prometheus.NewDesc("gwdr_route_breaker_state", "The route's circuit breaker: 0 closed, 1 half open, 2 open.",
+			[]string{"route"}, nil),
+		load:  newLoadMetrics("route"),
+		known: map[string]*series{},
 	}
 }
 

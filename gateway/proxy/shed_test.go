@@ -37,7 +37,8 @@ func TestShedding(t *testing.T) {
 			t.Errorf("%s: %d", path, got.Status)
 		}
 	}
-	for _, want := range []string{`gwdr_refused_total{reason="saturated"} 3`, "gwdr_requests_in_flight 2", `gwdr_requests_total{code="5xx"} 3`} {
+	for _, want := range []string{`gwdr_refused_total{reason="saturated"} 3`, "gwdr_requests_in_flight 2",
+		`gwdr_requests_total{code="5xx"} 3`} {
 		if series := gathered(t, registry); !strings.Contains(series, want+"\n") {
 			t.Errorf("no %s in\n%s", want, series)
 		}

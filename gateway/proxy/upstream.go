@@ -24,10 +24,12 @@ type upstream struct {
 	outlier   outlier
 	budget    *budget // of retries
 	bulkhead  *bulkhead
-	endpoints []*endpoint
-	transport *transport
-	stop      context.CancelFunc // ends the health checks; nil while they have not begun
-	checks    sync.WaitGroup
+
+	hedgeAfter time.Duration // until another endpoint is asked as well; 0: never
+	endpoints  []*endpoint
+	transport  *transport
+	stop       context.CancelFunc // ends the health checks; nil while they have not begun
+	checks     sync.WaitGroup
 
 	mu     sync.Mutex  // held while an endpoint is picked or ejected
 	equals []*endpoint // scratch of pick
@@ -45,8 +47,8 @@ func newUpstream(id string, body []byte) (*upstream, error) {
 		retries: b.Repeats(), timeout: time.Duration(cmp.Or(b.Timeout, gateway.Duration(30*time.Second))),
 		total: time.Duration(b.TotalTimeout), idle: time.Duration(b.IdleTimeout),
 		check: b.Health.WithDefaults(), outlier: newOutlier(b), budget: newBudget(b.RetryPercent()),
-		bulkhead: newBulkhead(b.Bulkhead),
-		equals:   make([]*endpoint, 0, len(b.Endpoints))}
+		bulkhead: newBulkhead(b.Bulkhead), hedgeAfter: time.Duration(b.HedgeAfter),
+		equals: make([]*endpoint, 0, len(b.Endpoints))}
 	for _, e := range b.Endpoints {
 		ep, err := newEndpoint(e)
 		if err != nil {
