@@ -26,6 +26,7 @@ type breaker struct {
 	circuit *gobreaker.CircuitBreaker[*http.Response]
 	born    time.Time
 	until   atomic.Int64 // nanoseconds since then; it is open before that moment, and half open after; 0: it is closed
+	opened  atomic.Int64 // how often it did
 }
 
 func newBreaker(b *gateway.Breaker, refusal error) *breaker {
@@ -55,6 +56,7 @@ func (b *breaker) trips(c gobreaker.Counts) bool {
 func (b *breaker) changed(_ string, _, to gobreaker.State) {
 	switch to {
 	case gobreaker.StateOpen:
+		b.opened.Add(1)
 		b.until.Store(int64(time.Since(b.born)) + int64(b.policy.OpenFor))
 	case gobreaker.StateClosed:
 		b.until.Store(0)

@@ -232,7 +232,8 @@ func TestOpenBreakerSparesTheRequest(t *testing.T) {
 	}
 	series := gathered(t, registry)
 	for _, want := range []string{
-		`breaker_state{endpoint="` + bad.url + `",upstream="u"} 2`, `breaker_state{endpoint="` + good.url + `",upstream="u"} 0`,
+		`breaker_state{endpoint="` + bad.url + `",upstream="u"} 2`, `breaker_opened_total{endpoint="` + bad.url + `",upstream="u"} 1`,
+		`breaker_state{endpoint="` + good.url + `",upstream="u"} 0`,
 		`healthy{endpoint="` + bad.url + `",upstream="u"} 0`, `ejected{endpoint="` + bad.url + `",upstream="u"} 0`,
 	} {
 		if !strings.Contains(series, "gwdr_endpoint_"+want+"\n") {

@@ -117,7 +117,7 @@ func (b *berths) load() (taken, waiting int) {
 
 // enter waits until the route and its upstream have room, unless nobody would be asked anyway.
 func (c *call) enter(u *upstream) *refusal {
-	if c.route.breaker.refuses(time.Now()) {
+	if c.route.breaker.refuses(c.start) {
 		c.metrics.refused.open.Inc()
 		return c.route.breaker.refuse()
 	}

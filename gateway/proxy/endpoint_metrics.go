@@ -7,7 +7,10 @@ import (
 )
 
 // endpointMetrics say how it stands with each endpoint.
-type endpointMetrics struct{ healthy, ejected, breaker *prometheus.Desc }
+type endpointMetrics struct {
+	healthy, ejected *prometheus.Desc
+	breaker          breakerMetrics
+}
 
 func newEndpointMetrics() endpointMetrics {
 	desc := func(name, help string) *prometheus.Desc {
@@ -16,14 +19,14 @@ func newEndpointMetrics() endpointMetrics {
 	return endpointMetrics{
 		healthy: desc("gwdr_endpoint_healthy", "Whether requests are sent to the endpoint."),
 		ejected: desc("gwdr_endpoint_ejected", "Whether the endpoint is passed over because of how its requests fared."),
-		breaker: desc("gwdr_endpoint_breaker_state", "The endpoint's circuit breaker: 0 closed, 1 half open, 2 open."),
+		breaker: newBreakerMetrics("endpoint", "upstream", "endpoint"),
 	}
 }
 
 func (m endpointMetrics) describe(ch chan<- *prometheus.Desc) {
 	ch <- m.healthy
 	ch <- m.ejected
-	ch <- m.breaker
+	m.breaker.describe(ch)
 }
 
 // collect sends what is known of the upstream's endpoints; of those that are there twice, once.
@@ -40,9 +43,7 @@ func (m endpointMetrics) collect(ch chan<- prometheus.Metric, u *upstream) {
 		}
 		send(m.healthy, oneIf(e.usable()))
 		send(m.ejected, oneIf(e.isEjected(time.Now())))
-		if e.breaker != nil {
-			send(m.breaker, float64(e.breaker.state()))
-		}
+		m.breaker.collect(ch, e.breaker, u.id, address)
 	}
 }
 

@@ -70,7 +70,7 @@ func TestHedging(t *testing.T) {
 		"the second is quicker":      {script{{time.Hour, 200}, {10 * time.Millisecond, 200}}, 200, 2, 1, 110 * time.Millisecond, 1},
 		"the first is quicker":       {script{{150 * time.Millisecond, 200}, {time.Hour, 200}}, 200, 2, 1, 150 * time.Millisecond, 0},
 		"the second says it failed":  {script{{300 * time.Millisecond, 200}, {0, 503}}, 200, 2, 0, 300 * time.Millisecond, 0},
-		"the first says it failed":   {script{{150 * time.Millisecond, 503}, {200 * time.Millisecond, 404}}, 404, 2, 0, 300 * time.Millisecond, 1},
+		"the first says so":          {script{{150 * time.Millisecond, 503}, {200 * time.Millisecond, 404}}, 404, 2, 0, 300 * time.Millisecond, 1},
 		"the second breaks":          {script{{300 * time.Millisecond, 200}, {0, 0}}, 200, 2, 0, 300 * time.Millisecond, 0},
 		"both say it":                {script{{300 * time.Millisecond, 500}, {0, 503}}, 503, 2, 0, 300 * time.Millisecond, 0},
 		"one breaks, one says it":    {script{{200 * time.Millisecond, 0}, {200 * time.Millisecond, 503}}, 503, 2, 0, 300 * time.Millisecond, 0},

@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// routesWithSeries is how many routes have series of their own, about 25 each; the others share those of otherRoutes.
+// routesWithSeries is how many routes have series of their own, 30 each at most; the others share those of otherRoutes.
 const (
 	routesWithSeries = 1000
 	otherRoutes      = "other"
@@ -47,11 +47,12 @@ func (s *series) observe(method string, status int, took time.Duration) {
 // routeMetrics are rate, errors and duration of routes, and how it stands with their breakers and bulkheads. A route has series from
 // its first request on, if there is room, until it is gone.
 type routeMetrics struct {
-	gateway                     *Gateway
-	requests, duration, breaker *prometheus.Desc
-	load                        loadMetrics
-	full                        atomic.Bool // no other route gets series
-	others                      series
+	gateway            *Gateway
+	requests, duration *prometheus.Desc
+	breaker            breakerMetrics
+	load               loadMetrics
+	full               atomic.Bool // no other route gets series
+	others             series
 
 	mu    sync.Mutex
 	known map[string]*series // by route
@@ -64,10 +65,9 @@ func newRouteMetrics(g *Gateway) *routeMetrics {
 			"Requests of a route by class of the method (read or write) and of the status answered.", []string{"route", "method", "code"}, nil),
 		duration: prometheus.NewDesc("gwdr_route_request_duration_seconds", "Time from a request's header to the end of its response.",
 			[]string{"route"}, nil),
-		breaker: prometheus.NewDesc("gwdr_route_breaker_state", "The route's circuit breaker: 0 closed, 1 half open, 2 open.",
-			[]string{"route"}, nil),
-		load:  newLoadMetrics("route"),
-		known: map[string]*series{},
+		breaker: newBreakerMetrics("route", "route"),
+		load:    newLoadMetrics("route"),
+		known:   map[string]*series{},
 	}
 }
 
@@ -102,7 +102,7 @@ func (m *routeMetrics) of(r *route) *series {
 func (m *routeMetrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.requests
 	ch <- m.duration
-	ch <- m.breaker
+	m.breaker.describe(ch)
 	m.load.describe(ch)
 }
 
@@ -115,9 +115,7 @@ func (m *routeMetrics) Collect(ch chan<- prometheus.Metric) {
 		r := routes[id]
 		m.send(ch, id, s)
 		m.load.collect(ch, id, r.bulkhead)
-		if r.breaker != nil {
-			ch <- prometheus.MustNewConstMetric(m.breaker, prometheus.GaugeValue, float64(r.breaker.state()), id)
-		}
+		m.breaker.collect(ch, r.breaker, id)
 	}
 	m.send(ch, otherRoutes, &m.others)
 }

@@ -39,7 +39,7 @@ func TestRouteMetrics(t *testing.T) {
 	}
 	eventually(t, "all are over", func() bool { return g.underWay.inFlight.Load() == 0 })
 	want := []string{
-		`breaker_state{route="guarded"} 0`, `in_flight{route="guarded"} 0`,
+		`breaker_opened_total{route="guarded"} 0`, `breaker_state{route="guarded"} 0`, `in_flight{route="guarded"} 0`,
 		`request_duration_seconds{route="a"} 4`, `request_duration_seconds{route="guarded"} 1`, `request_duration_seconds{route="other"} 1`,
 		`requests_total{code="2xx",method="read",route="a"} 2`, `requests_total{code="2xx",method="read",route="other"} 1`,
 		`requests_total{code="2xx",method="write",route="a"} 1`, `requests_total{code="4xx",method="read",route="guarded"} 1`,

@@ -24,12 +24,12 @@ type upstream struct {
 	outlier   outlier
 	budget    *budget // of retries
 	bulkhead  *bulkhead
+	endpoints []*endpoint
+	transport *transport
+	stop      context.CancelFunc // ends the health checks; nil while they have not begun
+	checks    sync.WaitGroup
 
 	hedgeAfter time.Duration // until another endpoint is asked as well; 0: never
-	endpoints  []*endpoint
-	transport  *transport
-	stop       context.CancelFunc // ends the health checks; nil while they have not begun
-	checks     sync.WaitGroup
 
 	mu     sync.Mutex  // held while an endpoint is picked or ejected
 	equals []*endpoint // scratch of pick
