@@ -19,7 +19,8 @@ var (
 	errBadAnswer    = errors.New("answer says that the server failed")
 )
 
-// breaker keeps requests from what keeps failing, by a gateway.Breaker. nil lets all through.
+// breaker keeps requests from what keeps failing, by a gateway.Breaker. nil lets all through. The counting is gobreaker's, whose trials
+// may end without saying anything: a client that leaves in the middle of one neither closes the breaker nor keeps it from closing.
 type breaker struct {
 	policy  gateway.Breaker
 	refusal error // of what it does not let through
