@@ -165,7 +165,11 @@ func TestBreakerOfTheOnlyEndpoint(t *testing.T) {
 					}
 				}
 				time.Sleep(1500 * time.Millisecond)
+				start := time.Now()
 				status, retry, text := b.status(t, "/")
+				if retries := counted(t, b.gateway.metrics.retries); time.Since(start) != 0 || retries != 0 {
+					t.Errorf("refused after %s and %v retries", time.Since(start), retries)
+				}
 				if status != 503 || retry != "4" || !strings.Contains(text, "circuit breaker") || back.asked.Load() != 5 {
 					t.Errorf("open: %d, to come again after %s: %s; %d asked", status, retry, text, back.asked.Load())
 				}

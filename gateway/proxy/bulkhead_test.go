@@ -169,6 +169,32 @@ func BenchmarkBulkhead(b *testing.B) {
 	})
 }
 
+// TestBulkheadOutlivesAChange of its route or upstream.
+func TestBulkheadOutlivesAChange(t *testing.T) {
+	route, body := gateway.RouteBody{Path: "/", Upstream: "u", Bulkhead: &gateway.Bulkhead{MaxInFlight: 9}}, bodyOf()
+	body.Bulkhead = route.Bulkhead
+	g := newGateway(t, Options{}, entity(gateway.Upstream, "u", body), entity(gateway.Route, "r", route))
+	both := func() []*bulkhead {
+		c := g.live.Load()
+		return []*bulkhead{c.routes["r"].bulkhead, c.upstreams["u"].bulkhead}
+	}
+	for _, b := range both() {
+		if err := b.enter(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	route.MaxBody, body.Retries = 1, 1
+	changes := []gateway.Change{put(entity(gateway.Upstream, "u", body)), put(entity(gateway.Route, "r", route))}
+	if err := g.Update(gateway.Batch{Revision: 2, Changes: changes}); err != nil {
+		t.Fatal(err)
+	}
+	for i, b := range both() {
+		if taken, _ := b.load(); taken != 1 {
+			t.Errorf("%d: %d are under way", i, taken)
+		}
+	}
+}
+
 // TestBulkheadOfRequests: they are under way until the end of the response, and those of both bulkheads give back what they took.
 func TestBulkheadOfRequests(t *testing.T) {
 	for name, set := range map[string]func(*gateway.RouteBody, *gateway.UpstreamBody, *gateway.Bulkhead){
