@@ -280,3 +280,35 @@ func TestBreakerOfOneRoute(t *testing.T) {
 		t.Errorf("the other route: %d %s", got.Status, got.Body)
 	}
 }
+
+// TestEjectionAndBreaker both have to let an endpoint have requests; a policy that fails open goes past the one only.
+func TestEjectionAndBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := balanced(t, "", func(b *gateway.UpstreamBody) {
+			b.Outlier = &gateway.Outlier{Failures: 2, Ejection: gateway.Duration(10 * time.Second)}
+			b.Breaker = &gateway.Breaker{Failures: 3}
+			b.AllUnhealthy = gateway.FailOpen
+		}, 1, 1)
+		a, b := u.endpoints[0], u.endpoints[1]
+		for range 3 { // under way at the same time
+			_, _ = a.breaker.run(func() (*http.Response, error) { return &http.Response{StatusCode: 503}, nil })
+			u.answered(a, 503)
+		}
+		if got := picks(u, 4); got != "bbbb" || !a.breaker.refuses(time.Now()) || !a.isEjected(time.Now()) {
+			t.Errorf("open and ejected: %s", got)
+		}
+		b.setHealthy(false)
+		if got := picks(u, 2); got != "bb" {
+			t.Errorf("fails open: %s", got)
+		}
+		b.setHealthy(true)
+		time.Sleep(6 * time.Second)
+		if got := picks(u, 4); got != "bbbb" || a.breaker.refuses(time.Now()) {
+			t.Errorf("half open and ejected: %s", got)
+		}
+		time.Sleep(4 * time.Second)
+		if got := picks(u, 4); strings.Count(got, "a") != 2 {
+			t.Errorf("half open: %s", got)
+		}
+	})
+}
