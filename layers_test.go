@@ -56,6 +56,7 @@ var external = map[string][]string{
 	"github.com/pkg/sftp":                 {"backup/sftp"},
 	"go.etcd.io/":                         {"gateway/store"},
 	"github.com/prometheus/client_golang": {"cmd", "gateway/proxy", "gateway/admin", "internal/telemetry"},
+	"github.com/sony/gobreaker":           {"gateway/proxy"},
 	"go.opentelemetry.io/":                {"internal/telemetry"},
 	"github.com/redis/":                   {"gateway/proxy/redis"},
 	"github.com/go-redis/":                {"gateway/proxy/redis"},

@@ -36,6 +36,7 @@ type serveOptions struct {
 	listenCerts, listenKeys    []string
 	trusted, allowed, denied   []string
 	accessLog                  string
+	maxInFlight                int
 	auditLog                   string
 	peers                      []string
 	replication                string
@@ -121,6 +122,7 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.StringArrayVar(&o.denied, "deny-from", nil, "`address` or network of clients whose requests are not taken, even if allowed; repeatable")
 	o.limits.addFlags(f)
 	f.StringVar(&o.accessLog, "access-log", "", "`file` for a line of JSON for each request, or - for standard output")
+	f.IntVar(&o.maxInFlight, "max-in-flight", 0, "`requests` that may be under way at a time; more are answered 503 at once (0: any number)")
 	f.StringArrayVar(&o.peers, "peer", nil, "`URL` of another region's control plane; repeatable")
 	f.StringVar(&o.replication, "replication", replicationNone, "`kind` of replication between regions: none, async or sync")
 	f.BoolVar(&o.lead, "leader", false, "lead if the store is new and no peer has led or followed yet (always so without replication)")

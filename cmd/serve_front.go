@@ -30,6 +30,10 @@ func (o *serveOptions) checkFront() error {
 		return errors.New("--listen-cert is for data planes; the admin API has --tls-cert")
 	case o.accessLog != "" && !o.proxies():
 		return errors.New("--access-log is for data planes")
+	case o.maxInFlight < 0:
+		return fmt.Errorf("--max-in-flight %d is not a number of requests", o.maxInFlight)
+	case o.maxInFlight > 0 && !o.proxies():
+		return errors.New("--max-in-flight is for data planes")
 	}
 	return o.readNetworks(&proxy.Options{})
 }
@@ -59,7 +63,7 @@ func (o *serveOptions) readNetworks(into *proxy.Options) (err error) {
 func (in *instance) openProxy() (err error) {
 	o := in.options
 	options := proxy.Options{Instance: o.instance, Region: o.region, LastGood: in.lastGood(), UpstreamsAt: o.upstreamsAt, Metrics: in.metrics,
-		Log: in.Log, Now: o.clock()}
+		MaxInFlight: o.maxInFlight, Log: in.Log, Now: o.clock()}
 	if err = o.readNetworks(&options); err != nil {
 		return err
 	}

@@ -119,10 +119,43 @@ func TestServeAccessLog(t *testing.T) {
 		{"--trust-proxy", "10.0.0.0/33", "neither an address nor a network"},
 		{"--allow-from", "localhost", `--allow-from "localhost" is neither an address nor a network`},
 		{"--deny-from", "::ffff:10.0.0.0/104", "--deny-from"},
+		{"--max-in-flight", "-1", "not a number of requests"},
 	} {
 		if says := serveFails(t, exitUsage, "serve", "--data", t.TempDir(), c.flag, c.value); !strings.Contains(says, c.says) {
 			t.Errorf("%s %s: %s", c.flag, c.value, says)
 		}
+	}
+}
+
+// TestServeShedsLoad: no request beyond --max-in-flight, and health as ever.
+func TestServeShedsLoad(t *testing.T) {
+	arrived, release := make(chan bool), make(chan bool)
+	upstream := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/hold" {
+			arrived <- true
+			<-release
+		}
+	}))
+	t.Cleanup(upstream.Close)
+	s := serveUntilEnd(t, t.TempDir(), "--max-in-flight", "1")
+	for _, e := range []gateway.Entity{
+		{Ref: gateway.Ref{Kind: gateway.Upstream, ID: "u"}, Body: gateway.Encode(gateway.UpstreamBody{Endpoints: []gateway.Endpoint{{URL: upstream.URL}}})},
+		{Ref: gateway.Ref{Kind: gateway.Route, ID: "r"}, Body: gateway.Encode(gateway.RouteBody{Path: "/{rest...}", Upstream: "u", Auth: gateway.AuthNone})},
+	} {
+		putEntity(t, s.client(""), e)
+	}
+	eventuallyServed(t, "the route", func() bool { return s.status("/") == http.StatusOK })
+	first := make(chan int)
+	go func() { first <- s.status("/hold") }()
+	<-arrived
+	for path, want := range map[string]int{"/": 503, "/.gwdr/health": 200, "/.gwdr/ready": 200} {
+		if got := s.status(path); got != want {
+			t.Errorf("%s: %d", path, got)
+		}
+	}
+	close(release)
+	if got := <-first; got != 200 {
+		t.Errorf("the first: %d", got)
 	}
 }
 

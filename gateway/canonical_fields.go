@@ -22,12 +22,13 @@ var fieldRules = map[Kind]rules{
 		"hosts": hosts, "methods": set, "scopes": set, "headers": unlessEmpty, "auth": unless("", AuthKey), "spec": unless(""),
 		"timeout": duration(0), "limit": limit, "max_body": unlessNumber("0"),
 		"allow_from": networks, "deny_from": networks, "min_body_rate": unlessNumber("0"),
+		"breaker": breaker, "bulkhead": bulkhead, "hedge_after": duration(0),
 	},
 	Upstream: {
 		"endpoints": endpoints, "balance": unless("", RoundRobin), "health": health, "retries": unlessNumber("0", "2"),
 		"connect_timeout": duration(0, time.Second), "timeout": duration(0, 30*time.Second), "outlier": outlier,
 		"all_unhealthy": unless("", FailClosed), "slow_start": duration(0), "retry_budget": unlessNumber("0", "20"),
-		"total_timeout": duration(0), "idle_timeout": duration(0),
+		"total_timeout": duration(0), "idle_timeout": duration(0), "breaker": breaker, "bulkhead": bulkhead, "hedge_after": duration(0),
 	},
 	Consumer:   {"name": unless("")},
 	Key:        {"consumer": unless(""), "scopes": set, "routes": set, "hash": lower, "created": never, "expires": instant},
@@ -175,6 +176,25 @@ func limit(value any) any {
 func outlier(value any) any {
 	if fields, ok := value.(map[string]any); ok {
 		rules{"failures": unlessNumber("0", "3"), "ejection": duration(0, time.Second), "max_ejected": unlessNumber("0", "50")}.apply(fields)
+	}
+	return value
+}
+
+// breaker says something even if it is empty: that there is one.
+func breaker(value any) any {
+	if fields, ok := value.(map[string]any); ok {
+		rules{"failures": unlessNumber("0", "5"), "ratio": unlessNumber("0", "50"), "window": duration(0, 10*time.Second),
+			"open_for": duration(0, 5*time.Second), "half_open": unlessNumber("0", "1")}.apply(fields)
+	}
+	return value
+}
+
+func bulkhead(value any) any {
+	if fields, ok := value.(map[string]any); ok {
+		rules{"queue": unlessNumber("0"), "wait": duration(0, time.Second)}.apply(fields)
+		if _, waits := fields["queue"]; !waits {
+			delete(fields, "wait")
+		}
 	}
 	return value
 }

@@ -21,13 +21,16 @@ type RouteBody struct {
 	Headers  map[string]string `json:"headers,omitempty"` // set on the request to the upstream
 	Timeout  Duration          `json:"timeout,omitempty"` // total, from request to response header; 0 means the upstream's
 	Limit    *Limit            `json:"limit,omitempty"`
+	Breaker  *Breaker          `json:"breaker,omitempty"`
+	Bulkhead *Bulkhead         `json:"bulkhead,omitempty"`
 	MaxBody  int64             `json:"max_body,omitempty"` // of a request, in bytes; 0 means any
 	Spec     string            `json:"spec,omitempty"`     // id of the Spec that the route was imported from
 
 	AllowFrom []string `json:"allow_from,omitempty"` // addresses and networks of clients; empty means any
 	DenyFrom  []string `json:"deny_from,omitempty"`  // these not, also if they are allowed
 
-	MinBodyRate int64 `json:"min_body_rate,omitempty"` // bytes a second that a client must send a body with; 0 means any
+	MinBodyRate int64    `json:"min_body_rate,omitempty"` // bytes a second that a client must send a body with; 0 means any
+	HedgeAfter  Duration `json:"hedge_after,omitempty"`   // 0 means the upstream's
 }
 
 // The values of RouteBody.Auth.
@@ -118,8 +121,10 @@ func (b *RouteBody) Check() error {
 	if b.MinBodyRate < 0 {
 		return fmt.Errorf("min_body_rate must be a number of bytes a second, not %d", b.MinBodyRate)
 	}
-	if err := b.checkNetworks(); err != nil {
-		return err
+	for _, check := range []func() error{b.checkNetworks, b.Breaker.check, b.Bulkhead.check} {
+		if err := check(); err != nil {
+			return err
+		}
 	}
 	return b.Limit.check(b.Auth != AuthNone)
 }

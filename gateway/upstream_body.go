@@ -16,10 +16,13 @@ type UpstreamBody struct {
 	Balance        string      `json:"balance,omitempty"` // one of Balances; empty means RoundRobin
 	Health         HealthCheck `json:"health,omitzero"`
 	Outlier        *Outlier    `json:"outlier,omitempty"`
+	Breaker        *Breaker    `json:"breaker,omitempty"` // each endpoint has one
+	Bulkhead       *Bulkhead   `json:"bulkhead,omitempty"`
 	AllUnhealthy   string      `json:"all_unhealthy,omitempty"`   // when no endpoint is healthy: "fail-closed" (default) or "fail-open"
 	SlowStart      Duration    `json:"slow_start,omitempty"`      // for so long an endpoint that came back gets less than its share
 	Retries        int         `json:"retries,omitempty"`         // further attempts of an idempotent request; 0 means 2, -1 none
 	RetryBudget    int         `json:"retry_budget,omitempty"`    // retries in percent of the requests of late; 0 means 20
+	HedgeAfter     Duration    `json:"hedge_after,omitempty"`     // then another endpoint is asked as well; 0 means never
 	ConnectTimeout Duration    `json:"connect_timeout,omitempty"` // 0 means 1s
 	Timeout        Duration    `json:"timeout,omitempty"`         // to the response header; 0 means 30s
 	TotalTimeout   Duration    `json:"total_timeout,omitempty"`   // to the end of the response; 0 means none
@@ -126,6 +129,12 @@ func (b *UpstreamBody) Check() error {
 		return fmt.Errorf("retry_budget must be 1 to 1000 percent, not %d", b.RetryBudget)
 	}
 	if err := b.Outlier.check(); err != nil {
+		return err
+	}
+	if err := b.Breaker.check(); err != nil {
+		return err
+	}
+	if err := b.Bulkhead.check(); err != nil {
 		return err
 	}
 	return b.Health.check()

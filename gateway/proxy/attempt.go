@@ -1,50 +1,51 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"gwdr/gateway"
 )
 
 func (x *exchange) try(ctx context.Context, req *http.Request) (*http.Response, error) {
-	failure := x.nobody()
+	var failure error
 	for range x.upstream.retries + 1 {
 		e := x.next(ctx)
 		if e == nil {
 			break
 		}
-		resp, err := x.timed(ctx, e, req)
+		resp, err := x.askOrHedge(ctx, e, req)
 		if err == nil {
 			return resp, nil
 		}
-		if err := x.clientFailed(ctx); err != nil {
-			return nil, err // which says nothing about the endpoint
+		if excuse := x.excuse(ctx); excuse != nil {
+			return nil, excuse
 		}
-		if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTimeout) {
-			return nil, context.Cause(ctx) // the client is gone: neither does that
-		}
-		unreachable := isDial(err)
-		x.upstream.failed(e, unreachable)
 		if ctx.Err() != nil {
 			return nil, errTimeout
 		}
-		failure = fmt.Errorf("endpoint %s: %w", e.url.Host, err)
-		if !x.mayRetry(unreachable) {
+		failure = fmt.Errorf("endpoint %s: %w", x.held.url.Host, err)
+		if !x.mayRetry(isDial(err) || errors.Is(err, errEndpointOpen)) {
 			break
 		}
 	}
-	return nil, failure
+	return nil, cmp.Or(failure, x.nobody())
 }
 
 // nobody says why there is no endpoint to ask.
 func (x *exchange) nobody() error {
-	if len(x.upstream.endpoints) == 0 {
+	now := time.Now()
+	switch {
+	case len(x.upstream.endpoints) == 0:
 		return errNoEndpoint
+	case slices.ContainsFunc(x.upstream.endpoints, func(e *endpoint) bool { return e.breaker.refuses(now) }):
+		return errEndpointOpen
 	}
 	return errUnhealthy
 }
@@ -95,18 +96,39 @@ func (x *exchange) release() {
 	}
 }
 
-// timed is attempt, and notes an answer, and where it counts how long that took.
+// ask is timed, if the endpoint's breaker has nothing against it, which counts how that went.
+func (x *exchange) ask(ctx context.Context, e *endpoint, req *http.Request) (*http.Response, error) {
+	return e.breaker.run(func() (*http.Response, error) { return x.timed(ctx, e, req) })
+}
+
+// timed is attempt, and notes how that went, and where it counts how long it took.
 func (x *exchange) timed(ctx context.Context, e *endpoint, req *http.Request) (*http.Response, error) {
 	start := time.Now()
 	resp, err := x.attempt(ctx, e, req)
 	if err == nil {
 		x.upstream.answered(e, resp.StatusCode)
+	} else if excuse := x.excuse(ctx); excuse != nil {
+		err = excuse
+	} else {
+		x.upstream.failed(e, isDial(err))
 	}
 	if x.upstream.balance == gateway.Latency {
 		now := time.Now()
 		e.load.delay.observe(now.Sub(start), err != nil, now)
 	}
 	return resp, err
+}
+
+// excuse is why an attempt failed, if that says nothing about the endpoint: the client failed, or is gone, or
+// another endpoint was quicker.
+func (x *exchange) excuse(ctx context.Context) error {
+	if err := x.clientFailed(ctx); err != nil {
+		return err
+	}
+	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTimeout) {
+		return context.Cause(ctx)
+	}
+	return nil
 }
 
 // attempt asks one endpoint. A request that could be made elsewhere does not wait for an endpoint that falls silent.

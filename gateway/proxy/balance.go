@@ -16,6 +16,7 @@ const (
 	usable standing = iota
 	ejected
 	unhealthy
+	broken
 )
 
 // rank is how good a choice an endpoint is; the least is the best.
@@ -60,14 +61,17 @@ func (u *upstream) pick(client uint64, tried []*endpoint) *endpoint {
 
 func (e *endpoint) release() { e.load.inFlight.Add(-1) }
 
-// refuses reports whether an endpoint that is no better gets no requests. One that was ejected without a policy does.
+// refuses reports whether an endpoint that is no better gets no requests. One that was ejected without a policy does, and one whose
+// breaker is open does not, whatever the policy.
 func (u *upstream) refuses(s standing) bool {
-	return u.closed && (s == unhealthy || s == ejected && u.outlier.strict)
+	return s == broken || u.closed && (s == unhealthy || s == ejected && u.outlier.strict)
 }
 
 func (u *upstream) rank(e *endpoint, client uint64, now time.Time) rank {
 	r := rank{score: u.score(e, client, now)}
 	switch {
+	case e.breaker.refuses(now):
+		r.standing = broken
 	case !e.healthy.Load():
 		r.standing = unhealthy
 	case e.isEjected(now):
@@ -133,14 +137,16 @@ func (u *upstream) takeTurns(now time.Time) *endpoint {
 	return next
 }
 
-// comesBack is in how long an endpoint may be used again: the end of an ejection, or the checks that it takes.
+// comesBack is in how long an endpoint may be used again: the end of an ejection, or of its breaker's, or the checks that it takes.
 func (u *upstream) comesBack() time.Duration {
-	soonest := time.Duration(u.check.Interval) * time.Duration(u.check.Healthy)
-	now := time.Now()
+	checks := time.Duration(u.check.Interval) * time.Duration(u.check.Healthy)
+	now, soonest := time.Now(), time.Duration(math.MaxInt64)
 	for _, e := range u.endpoints {
-		if left := time.Duration(e.ejected.Load() - e.age(now)); e.healthy.Load() && left > 0 {
-			soonest = min(soonest, left)
+		left := max(e.breaker.left(now), time.Duration(e.ejected.Load()-e.age(now)))
+		if !e.healthy.Load() {
+			left = max(left, checks)
 		}
+		soonest = min(soonest, max(left, 1))
 	}
 	return soonest
 }

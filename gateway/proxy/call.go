@@ -17,6 +17,8 @@ type call struct {
 	key     string // id of the key that it came with, where the route asks for one
 	tried   []*endpoint
 	span    Span // nil: nobody traces
+
+	admitted bool // it is counted as under way
 }
 
 // ServeHTTP finds the request's route, checks its key and passes it on.
@@ -39,7 +41,13 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // end counts the answer, and says what became of the request.
 func (c *call) end() {
 	took := time.Since(c.start)
+	if c.admitted {
+		c.underWay.leave()
+	}
 	c.metrics.observe(c.answer.status, took)
+	if c.route != nil {
+		c.metrics.routes.observe(c.route, c.request.Method, c.answer.status, took)
+	}
 	if c.options.Access == nil && c.span == nil {
 		return
 	}
@@ -54,8 +62,8 @@ func (c *call) end() {
 
 // serve takes the steps, in this order, until one refuses.
 func (c *call) serve() *refusal {
-	for _, step := range [...]func(*call) *refusal{(*call).enter, (*call).match, (*call).admit, (*call).authenticate, (*call).limit,
-		(*call).bound, (*call).forward} {
+	for _, step := range [...]func(*call) *refusal{(*call).shed, (*call).screen, (*call).match, (*call).admit, (*call).authenticate,
+		(*call).limit, (*call).bound, (*call).forward} {
 		if f := step(c); f != nil {
 			return f
 		}
@@ -112,9 +120,14 @@ func (c *call) bound() *refusal {
 	return nil
 }
 
-// forward passes the request on, and answers it.
+// forward passes the request on when it is its turn, and answers it.
 func (c *call) forward() *refusal {
-	x := &exchange{gateway: c.Gateway, route: c.route, upstream: c.config.upstreams[c.route.upstream], start: c.start, span: c.span}
+	u := c.config.upstreams[c.route.upstream]
+	if f := c.enter(u); f != nil {
+		return f
+	}
+	defer c.leave(u)
+	x := &exchange{gateway: c.Gateway, route: c.route, upstream: u, start: c.start, span: c.span}
 	defer func() { c.tried = x.tried }() // also when the reverse proxy aborts the answer
 	x.serve(c.answer, c.request)
 	return nil

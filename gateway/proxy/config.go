@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"gwdr/gateway"
@@ -37,9 +38,13 @@ type route struct {
 	timeout  time.Duration // 0 means the upstream's
 	limit    *limit        // nil: none
 	maxBody  int64         // 0: any
+	breaker  *breaker      // nil: none
+	bulkhead *bulkhead     // likewise
+	series   atomic.Pointer[series]
 
 	admission   admission
-	minBodyRate int64 // bytes a second that a client sends at least; 0: any
+	minBodyRate int64         // bytes a second that a client sends at least; 0: any
+	hedgeAfter  time.Duration // 0 means the upstream's
 }
 
 // with returns the configuration after the changes, which are in one or more parts, or an error that names the first entity it cannot work with. It has
@@ -100,13 +105,15 @@ func (e *configEdit) applyRoute(change gateway.Change, r *route) {
 	if e.router == nil {
 		e.router, e.routes = e.config.router.edit(), clone(e.routes)
 	}
-	if old := e.routes[id]; old != nil {
+	old := e.routes[id]
+	if old != nil {
 		e.router.remove(old)
 		delete(e.routes, id)
 	}
 	if r == nil {
 		return
 	}
+	r.inherit(old)
 	e.router.add(r)
 	e.routes[id] = r
 	e.fresh = append(e.fresh, r)
@@ -159,6 +166,7 @@ func newRoute(id string, body []byte) (*route, error) {
 	}
 	r := &route{id: id, methods: b.Methods, template: template, upstream: b.Upstream, guarded: b.Auth != gateway.AuthNone,
 		scopes: b.Scopes, timeout: time.Duration(b.Timeout), limit: newLimit(b.Limit), maxBody: b.MaxBody,
+		breaker: newBreaker(b.Breaker, errRouteOpen), bulkhead: newBulkhead(b.Bulkhead), hedgeAfter: time.Duration(b.HedgeAfter),
 		minBodyRate: b.MinBodyRate}
 	if r.admission, err = admissionOf(&b); err != nil {
 		return nil, err
@@ -177,6 +185,14 @@ func newRoute(id string, body []byte) (*route, error) {
 		r.headers.Set(name, value)
 	}
 	return r, nil
+}
+
+// inherit takes over what was known of the route that it replaces, if it does.
+func (r *route) inherit(old *route) {
+	if old != nil {
+		r.breaker = r.breaker.orOld(old.breaker)
+		r.bulkhead.inherit(old.bulkhead)
+	}
 }
 
 func distinct(words []string) []string { return slices.Compact(slices.Sorted(slices.Values(words))) }

@@ -23,6 +23,7 @@ type endpoint struct {
 	failures atomic.Int32 // in a row
 	lost     atomic.Pointer[signal]
 	load     *load
+	breaker  *breaker // nil: it has none
 
 	ejections int64 // of late; guarded by the upstream's mutex, as is
 	credit    int64 // what it is owed when equals take turns
@@ -60,6 +61,7 @@ func newEndpoint(e gateway.Endpoint) (*endpoint, error) {
 func (e *endpoint) inherit(old *endpoint, checked bool) {
 	e.born, e.load, e.ejections = old.born, old.load, old.ejections
 	e.lost.Store(old.lost.Load()) // for requests that wait for the old one, which is no longer checked on
+	e.breaker = e.breaker.orOld(old.breaker)
 	e.back.Store(old.back.Load())
 	e.ejected.Store(old.ejected.Load())
 	if checked {
@@ -69,7 +71,10 @@ func (e *endpoint) inherit(old *endpoint, checked bool) {
 
 func (e *endpoint) age(now time.Time) int64 { return int64(now.Sub(e.born)) }
 
-func (e *endpoint) usable() bool { return e.healthy.Load() && !e.isEjected(time.Now()) }
+func (e *endpoint) usable() bool {
+	now := time.Now()
+	return e.healthy.Load() && !e.isEjected(now) && !e.breaker.refuses(now)
+}
 
 func (e *endpoint) isEjected(now time.Time) bool { return e.age(now) < e.ejected.Load() }
 

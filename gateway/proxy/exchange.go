@@ -84,9 +84,14 @@ func (x *exchange) answer(resp *http.Response) error {
 	return nil
 }
 
-// RoundTrip tries endpoints until one answers. Nothing of an answer has been passed on before it returns, so that a
-// request that may be made twice is made again elsewhere, and so is one that no endpoint has seen.
+// RoundTrip asks the upstream, if the route's breaker has nothing against it.
 func (x *exchange) RoundTrip(req *http.Request) (*http.Response, error) {
+	return x.route.breaker.run(func() (*http.Response, error) { return x.askUpstream(req) })
+}
+
+// askUpstream tries endpoints until one answers. Nothing of an answer has been passed on before it returns, so that a
+// request that may be made twice is made again elsewhere, and so is one that no endpoint has seen.
+func (x *exchange) askUpstream(req *http.Request) (*http.Response, error) {
 	if req.Body != nil && req.Body != http.NoBody {
 		x.once = &onceBody{Reader: req.Body}
 	}

@@ -34,6 +34,13 @@ func (x *exchange) fail(w http.ResponseWriter, r *http.Request, err error) {
 		answer = refusal{status: http.StatusServiceUnavailable, text: "the upstream has no endpoint"}
 	case errors.Is(err, errUnhealthy):
 		answer = refusal{status: http.StatusServiceUnavailable, text: "no endpoint of the upstream is healthy", retry: x.upstream.comesBack()}
+	case errors.Is(err, errEndpointOpen):
+		x.gateway.metrics.refused.open.Inc()
+		answer = refusal{status: http.StatusServiceUnavailable, text: "the endpoints of the upstream fail: their circuit breakers are open",
+			retry: x.upstream.comesBack()}
+	case errors.Is(err, errRouteOpen):
+		x.gateway.metrics.refused.open.Inc()
+		answer = *x.route.breaker.refuse()
 	}
 	x.stopReading()
 	x.gateway.log.Debug("request failed", "route", x.route.id, "upstream", x.upstream.id, "status", answer.status, "error", err)

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,21 +10,28 @@ import (
 type metrics struct {
 	gateway   *Gateway
 	requests  *prometheus.CounterVec
-	classes   [6]prometheus.Counter // of requests, by first digit of the status; 0 is an answer that never began
+	classes   [6]prometheus.Counter // of requests, by statusClass
+	routes    *routeMetrics
 	duration  prometheus.Histogram
 	rejected  prometheus.Counter
 	retries   prometheus.Counter
 	unretried prometheus.Counter
+	hedges    prometheus.Counter
+	hedgesWon prometheus.Counter
 	cut       prometheus.Counter
 	limited   prometheus.Counter
+	refused   refused
+	inFlight  prometheus.GaugeFunc
 	revision  *prometheus.Desc
-	healthy   *prometheus.Desc
+	endpoints endpointMetrics
+	upstreams loadMetrics
 	limitMetrics
 }
 
 func newMetrics(g *Gateway) *metrics {
 	m := &metrics{
 		gateway: g,
+		routes:  newRouteMetrics(g),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gwdr_requests_total",
 			Help: "Requests by class of the status answered."}, []string{"code"}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "gwdr_request_duration_seconds",
@@ -37,27 +43,31 @@ func newMetrics(g *Gateway) *metrics {
 			Help: "Further attempts of requests, at another endpoint or the same."}),
 		unretried: prometheus.NewCounter(prometheus.CounterOpts{Name: "gwdr_retries_refused_total",
 			Help: "Further attempts that were not made, as the upstream's retry budget was spent."}),
+		hedges: prometheus.NewCounter(prometheus.CounterOpts{Name: "gwdr_hedges_total",
+			Help: "Requests that were made of another endpoint as well, as the first did not answer within hedge_after."}),
+		hedgesWon: prometheus.NewCounter(prometheus.CounterOpts{Name: "gwdr_hedges_won_total",
+			Help: "Those of them that the other endpoint answered."}),
 		cut: prometheus.NewCounter(prometheus.CounterOpts{Name: "gwdr_responses_cut_total",
 			Help: "Responses that were broken off because of their upstream's total_timeout or idle_timeout."}),
 		limited: prometheus.NewCounter(prometheus.CounterOpts{Name: "gwdr_limited_total",
 			Help: "Requests that were refused because of their route's limit."}),
-		revision: prometheus.NewDesc("gwdr_config_revision", "Revision of the configuration that is served.", nil, nil),
-		healthy: prometheus.NewDesc("gwdr_endpoint_healthy", "Whether requests are sent to the endpoint.",
-			[]string{"upstream", "endpoint"}, nil),
+		inFlight: prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gwdr_requests_in_flight",
+			Help: "Requests under way, but for those of the gateway's own pages."}, func() float64 { return float64(g.underWay.inFlight.Load()) }),
+		refused:      newRefused(),
+		revision:     prometheus.NewDesc("gwdr_config_revision", "Revision of the configuration that is served.", nil, nil),
+		endpoints:    newEndpointMetrics(),
+		upstreams:    newLoadMetrics("upstream"),
 		limitMetrics: newLimitMetrics(g),
 	}
-	for i := range m.classes {
-		class := fmt.Sprintf("%dxx", i)
-		if i == 0 {
-			class = "none"
-		}
+	for i, class := range classNames {
 		m.classes[i] = m.requests.WithLabelValues(class)
 	}
 	return m
 }
 
 func (m *metrics) register(r prometheus.Registerer) error {
-	all := []prometheus.Collector{m, m.requests, m.duration, m.rejected, m.retries, m.unretried, m.cut, m.limited}
+	all := []prometheus.Collector{m, m.requests, m.duration, m.rejected, m.retries, m.unretried, m.cut, m.limited, m.refused,
+		m.inFlight, m.routes, m.hedges, m.hedgesWon}
 	for _, c := range append(all, m.limitMetrics.collectors()...) {
 		if err := r.Register(c); err != nil {
 			return err
@@ -67,18 +77,26 @@ func (m *metrics) register(r prometheus.Registerer) error {
 }
 
 func (m *metrics) observe(status int, took time.Duration) {
-	class := status / 100
-	if class < 0 || class >= len(m.classes) {
-		class = 0
-	}
-	m.classes[class].Inc()
+	m.classes[statusClass(status)].Inc()
 	m.duration.Observe(took.Seconds())
+}
+
+// classNames are those of statusClass.
+var classNames = [...]string{"none", "1xx", "2xx", "3xx", "4xx", "5xx"}
+
+// statusClass is the first digit of the status; 0 is an answer that never began.
+func statusClass(status int) int {
+	if class := status / 100; class > 0 && class < len(classNames) {
+		return class
+	}
+	return 0
 }
 
 // Describe sends the descriptions of what Collect reads from the configuration.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.revision
-	ch <- m.healthy
+	m.endpoints.describe(ch)
+	m.upstreams.describe(ch)
 }
 
 // Collect reads the configuration that is served now, so that no series outlives its endpoint.
@@ -88,17 +106,8 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	ch <- prometheus.MustNewConstMetric(m.revision, prometheus.GaugeValue, float64(c.header.Revision))
-	for id, u := range c.upstreams {
-		seen := map[string]bool{}
-		for _, e := range u.endpoints {
-			if address := e.url.String(); !seen[address] {
-				seen[address] = true
-				value := 0.0
-				if e.usable() {
-					value = 1
-				}
-				ch <- prometheus.MustNewConstMetric(m.healthy, prometheus.GaugeValue, value, id, address)
-			}
-		}
+	for _, u := range c.upstreams {
+		m.endpoints.collect(ch, u)
+		m.upstreams.collect(ch, u.id, u.bulkhead)
 	}
 }

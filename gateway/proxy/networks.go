@@ -54,8 +54,8 @@ func (a *admission) takes(ip netip.Addr) bool {
 	return !a.deny.contain(ip) && (len(a.allow) == 0 || a.allow.contain(ip))
 }
 
-// enter refuses clients of which the gateway takes no requests at all.
-func (c *call) enter() *refusal { return c.from(&c.admission) }
+// screen refuses clients of which the gateway takes no requests at all.
+func (c *call) screen() *refusal { return c.from(&c.admission) }
 
 // admit refuses clients of which the route takes no requests.
 func (c *call) admit() *refusal { return c.from(&c.route.admission) }

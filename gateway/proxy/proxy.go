@@ -29,11 +29,14 @@ type Options struct {
 	UpstreamsAt string
 	// Trusted are the proxies in front, which say truly for whom they ask. What others say of that is dropped.
 	Trusted []netip.Prefix
-	Access  *slog.Logger // gets a line for each request that was answered; nil: nobody does
-	Trace   Tracer       // nil: nobody traces
-	Metrics prometheus.Registerer
-	Log     *slog.Logger
-	Now     func() time.Time // the clock by which keys expire; nil: the machine's
+	// MaxInFlight is how many requests may be under way at a time, but for those of the gateway's own pages; more are answered 503.
+	// 0: any.
+	MaxInFlight int
+	Access      *slog.Logger // gets a line for each request that was answered; nil: nobody does
+	Trace       Tracer       // nil: nobody traces
+	Metrics     prometheus.Registerer
+	Log         *slog.Logger
+	Now         func() time.Time // the clock by which keys expire; nil: the machine's
 
 	// AllowFrom are the networks of clients whose requests are taken at all; empty means any. Those of DenyFrom are not, in any case.
 	AllowFrom, DenyFrom []netip.Prefix
@@ -51,6 +54,7 @@ type Gateway struct {
 	buffers  bufferPool
 	limits   *limiter
 	trusted  networks
+	underWay gauge
 	live     atomic.Pointer[config] // nil until something is loaded
 	draining atomic.Bool
 	keeper   *keeper
@@ -78,6 +82,7 @@ func New(o Options) (*Gateway, error) {
 		g.options.Now = time.Now
 	}
 	g.since = g.options.Now().UTC()
+	g.underWay.most = int64(o.MaxInFlight)
 	if g.log == nil {
 		g.log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}

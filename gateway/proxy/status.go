@@ -3,6 +3,7 @@ package proxy
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"gwdr/gateway"
 )
@@ -26,7 +27,9 @@ type EndpointStatus struct {
 	Upstream string `json:"upstream"`
 	URL      string `json:"url"`
 	Priority int    `json:"priority"`
-	Healthy  bool   `json:"healthy"` // requests are sent to it
+	Healthy  bool   `json:"healthy"`           // requests are sent to it
+	Ejected  bool   `json:"ejected,omitempty"` // it is passed over because of how its requests fared
+	Breaker  string `json:"breaker,omitempty"` // closed, half-open or open; empty: it has none
 }
 
 // Status returns what is served. What takes time is computed when it is asked for, once for
@@ -46,9 +49,16 @@ func (g *Gateway) Status() Status {
 	s.Shadowed = g.shadowed
 	for _, id := range slices.Sorted(maps.Keys(c.upstreams)) {
 		for _, e := range c.upstreams[id].endpoints {
-			s.Endpoints = append(s.Endpoints, EndpointStatus{Upstream: id, URL: e.url.String(), Priority: e.priority,
-				Healthy: e.usable()})
+			s.Endpoints = append(s.Endpoints, e.status(id))
 		}
+	}
+	return s
+}
+
+func (e *endpoint) status(upstream string) EndpointStatus {
+	s := EndpointStatus{Upstream: upstream, URL: e.url.String(), Priority: e.priority, Healthy: e.usable(), Ejected: e.isEjected(time.Now())}
+	if e.breaker != nil {
+		s.Breaker = e.breaker.state().String()
 	}
 	return s
 }

@@ -23,10 +23,13 @@ type upstream struct {
 	check     gateway.HealthCheck
 	outlier   outlier
 	budget    *budget // of retries
+	bulkhead  *bulkhead
 	endpoints []*endpoint
 	transport *transport
 	stop      context.CancelFunc // ends the health checks; nil while they have not begun
 	checks    sync.WaitGroup
+
+	hedgeAfter time.Duration // until another endpoint is asked as well; 0: never
 
 	mu     sync.Mutex  // held while an endpoint is picked or ejected
 	equals []*endpoint // scratch of pick
@@ -44,12 +47,14 @@ func newUpstream(id string, body []byte) (*upstream, error) {
 		retries: b.Repeats(), timeout: time.Duration(cmp.Or(b.Timeout, gateway.Duration(30*time.Second))),
 		total: time.Duration(b.TotalTimeout), idle: time.Duration(b.IdleTimeout),
 		check: b.Health.WithDefaults(), outlier: newOutlier(b), budget: newBudget(b.RetryPercent()),
+		bulkhead: newBulkhead(b.Bulkhead), hedgeAfter: time.Duration(b.HedgeAfter),
 		equals: make([]*endpoint, 0, len(b.Endpoints))}
 	for _, e := range b.Endpoints {
 		ep, err := newEndpoint(e)
 		if err != nil {
 			return nil, err
 		}
+		ep.breaker = newBreaker(b.Breaker, errEndpointOpen)
 		u.endpoints = append(u.endpoints, ep)
 	}
 	u.transport = newTransport(time.Duration(cmp.Or(b.ConnectTimeout, gateway.Duration(time.Second))))
@@ -61,6 +66,7 @@ func (u *upstream) inherit(old *upstream) {
 	u.budget.inherit(old.budget)
 	old.mu.Lock() // requests that began with it go on
 	defer old.mu.Unlock()
+	u.bulkhead.inherit(old.bulkhead)
 	for _, e := range u.endpoints {
 		i := slices.IndexFunc(old.endpoints, func(o *endpoint) bool { return *o.url == *e.url })
 		if i >= 0 {
