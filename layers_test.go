@@ -56,6 +56,7 @@ var external = map[string][]string{
 	"go.etcd.io/":                         {"gateway/store"},
 	"github.com/prometheus/client_golang": {"cmd", "gateway/proxy", "gateway/admin", "internal/telemetry"},
 	"go.opentelemetry.io/":                {"internal/telemetry"},
+	"github.com/go-jose/":                 {"gateway", "gateway/proxy"},
 }
 
 const (
