@@ -23,6 +23,8 @@ func TestCheckPasses(t *testing.T) {
 		entity(gateway.Cert, "a", `{"chain":"-----BEGIN CERTIFICATE-----\nMII..."}`),
 		entity(gateway.Setting, "a", "{}"),
 		entity(gateway.Setting, "jwt-", "{}"),
+		entity(gateway.Route, "e", `{"path":"/","upstream":"x","auth":"jwt","scopes":["a"],"limit":{"rate":5}}`),
+		entity(gateway.Route, "f", `{"path":"/","upstream":"x","auth":"any"}`),
 		issuer(`"jwks":{"keys":[` + publicKey + `],"more":1}`),
 		issuer(`"jwks_url":"https://id.example/keys?v=2","algorithms":["RS256","ES256","EdDSA"],"refresh":"10s","max_stale":"720h"`),
 		issuer(`"jwks_url":"http://127.0.0.1:8080/keys","max_stale":"1m"`),

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"maps"
@@ -20,6 +21,7 @@ type config struct {
 	upstreams map[string]*upstream
 	router    *router
 	keys      *keyring
+	issuers   issuers
 }
 
 func emptyConfig() *config { return &config{router: &router{}, keys: &keyring{}} }
@@ -31,7 +33,7 @@ type route struct {
 	methods  []string // {""} for any
 	template gateway.Template
 	upstream string
-	guarded  bool // asks for a key
+	auth     string // one of gateway.Auths
 	scopes   []string
 	headers  http.Header
 	timeout  time.Duration // 0 means the upstream's
@@ -88,6 +90,10 @@ func (e *configEdit) apply(change gateway.Change, p parsed) error {
 		e.applyRoute(change, p.route)
 	case gateway.Upstream:
 		return e.applyUpstream(change)
+	case gateway.Setting:
+		if name, ok := gateway.IssuerName(change.Entity.Ref); ok {
+			e.issuers = e.issuers.with(name, p.issuer)
+		}
 	}
 	return nil
 }
@@ -154,7 +160,7 @@ func newRoute(id string, body []byte) (*route, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &route{id: id, methods: b.Methods, template: template, upstream: b.Upstream, guarded: b.Auth != gateway.AuthNone,
+	r := &route{id: id, methods: b.Methods, template: template, upstream: b.Upstream, auth: cmp.Or(b.Auth, gateway.AuthKey),
 		scopes: b.Scopes, timeout: time.Duration(b.Timeout), limit: newLimit(b.Limit), maxBody: b.MaxBody}
 	if len(r.methods) == 0 {
 		r.methods = []string{""}

@@ -55,7 +55,7 @@ func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
 func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 	x.gateway.forwardedFor(p)
 	p.Out.URL.RawQuery = p.In.URL.RawQuery // the gateway decides nothing by it, so it need not be cleaned
-	if x.route.guarded {
+	if x.route.auth == gateway.AuthKey || x.route.auth == gateway.AuthAny {
 		stripKey(p.Out.Header)
 	}
 	if x.span != nil {

@@ -20,6 +20,7 @@ type metrics struct {
 	limited   prometheus.Counter
 	revision  *prometheus.Desc
 	healthy   *prometheus.Desc
+	keysAge   *prometheus.Desc
 }
 
 func newMetrics(g *Gateway) *metrics {
@@ -43,6 +44,8 @@ func newMetrics(g *Gateway) *metrics {
 		revision: prometheus.NewDesc("gwdr_config_revision", "Revision of the configuration that is served.", nil, nil),
 		healthy: prometheus.NewDesc("gwdr_endpoint_healthy", "Whether requests are sent to the endpoint.",
 			[]string{"upstream", "endpoint"}, nil),
+		keysAge: prometheus.NewDesc("gwdr_jwks_age_seconds",
+			"Time since the keys of an issuer of tokens were last read.", []string{"issuer"}, nil),
 	}
 	for i := range m.classes {
 		class := fmt.Sprintf("%dxx", i)
@@ -76,6 +79,7 @@ func (m *metrics) observe(status int, took time.Duration) {
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.revision
 	ch <- m.healthy
+	ch <- m.keysAge
 }
 
 // Collect reads the configuration that is served now, so that no series outlives its endpoint.
@@ -85,6 +89,11 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	ch <- prometheus.MustNewConstMetric(m.revision, prometheus.GaugeValue, float64(c.header.Revision))
+	for _, i := range c.issuers {
+		if age, ok := i.keys.age(); ok {
+			ch <- prometheus.MustNewConstMetric(m.keysAge, prometheus.GaugeValue, age.Seconds(), i.name)
+		}
+	}
 	for id, u := range c.upstreams {
 		seen := map[string]bool{}
 		for _, e := range u.endpoints {
