@@ -3,6 +3,8 @@ package proxy
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -227,6 +229,41 @@ func FuzzReadToken(f *testing.F) {
 		req.Header["Authorization"] = []string{"Bearer " + text}
 		if _, _, refusal := all.authenticate(req, &route{}, time.Now()); refusal == nil && (header != parts[0] || payload != parts[1]) {
 			t.Errorf("%s opens", text)
+		}
+	})
+}
+
+// FuzzClaims: whatever an issuer signs, it opens only if it says of itself for whom, about whom and until when.
+func FuzzClaims(f *testing.F) {
+	s := newSigner(f, "k", jose.EdDSA)
+	signing, err := jose.NewSigner(jose.SigningKey{Algorithm: s.by, Key: s.private}, new(jose.SignerOptions).WithHeader("kid", s.id))
+	if err != nil {
+		f.Fatal(err)
+	}
+	all := issuers{parseOne(put(issuerOf(f, "main", s))).issuer}
+	f.Add(`{"iss":"https://id.example","aud":["api"],"sub":"ann","exp":4e9,"scope":"read","scp":[null]}`)
+	f.Add(`{"iss":"https://id.example","aud":"api","sub":"ann","Exp":4e9,"exp":1e300,"nbf":-1,"iat":null}`)
+	f.Fuzz(func(t *testing.T, payload string) {
+		signed, err := signing.Sign([]byte(payload))
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := signed.CompactSerialize()
+		if err != nil {
+			t.Fatal(err)
+		}
+		req, now := httptest.NewRequest(http.MethodGet, "/", nil), time.Now()
+		req.Header.Set("Authorization", "Bearer "+text)
+		_, subject, refusal := all.authenticate(req, &route{}, now)
+		if refusal != nil {
+			return
+		}
+		var said map[string]any
+		err = json.Unmarshal([]byte(payload), &said)
+		until, _ := said["exp"].(float64)
+		if err != nil || said["iss"] != "https://id.example" || said["sub"] != subject || subject == "" ||
+			!strings.Contains(fmt.Sprint(said["aud"]), "api") || until < float64(now.Add(-leeway).Unix()-1) {
+			t.Errorf("%s opens, as of %q: %v", payload, subject, err)
 		}
 	})
 }
