@@ -60,6 +60,7 @@ var external = map[string][]string{
 	"go.opentelemetry.io/":                {"internal/telemetry"},
 	"github.com/redis/":                   {"gateway/proxy/redis"},
 	"github.com/go-redis/":                {"gateway/proxy/redis"},
+	"github.com/go-jose/":                 {"gateway", "gateway/proxy"},
 }
 
 const (

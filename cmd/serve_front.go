@@ -121,7 +121,7 @@ type span struct{ telemetry.Request }
 // End implements proxy.Span.
 func (s span) End(o proxy.Outcome) {
 	s.Request.End(telemetry.Served{Method: o.Method, Scheme: o.Scheme, Host: o.Host, Path: o.Path, Client: o.Client, Route: o.Route,
-		Upstream: o.Upstream, Endpoint: o.Endpoint, Key: o.Key, Status: o.Status, Attempts: o.Attempts})
+		Upstream: o.Upstream, Endpoint: o.Endpoint, Key: o.Key, Issuer: o.Issuer, Status: o.Status, Attempts: o.Attempts})
 }
 
 // openAccessLog opens --access-log; without one there is nobody to tell.

@@ -10,7 +10,8 @@ import (
 
 // Check reports why the bundled gateway should not store the entity, whatever else there is: a reference that cannot be
 // stored, or a body that is not what its kind needs. The admin API asks before it stores what is new; a restore brings back
-// what was. A Spec or Cert is looked into no further than that there is one, a Setting not at all.
+// what was. A Spec or Cert is looked into no further than that there is one, a Setting only
+// if it is an issuer of tokens.
 func Check(e Entity) error {
 	if err := e.Ref.Validate(); err != nil {
 		return err
@@ -31,6 +32,10 @@ func checkBody(e Entity) error {
 		return decodeAndCheck(e.Body, new(KeyBody))
 	case Consumer:
 		return decodeAndCheck(e.Body, new(ConsumerBody))
+	case Setting:
+		if _, ok := IssuerName(e.Ref); ok {
+			return decodeAndCheck(e.Body, new(IssuerBody))
+		}
 	case Revocation:
 		if !IsKeyID(e.ID) {
 			return errors.New("id of a revocation must be that of the key: 16 lower-case hex digits")

@@ -24,9 +24,60 @@ func TestCheckPasses(t *testing.T) {
 		entity(gateway.Spec, "a", "openapi: 3.1.0"),
 		entity(gateway.Cert, "a", `{"chain":"-----BEGIN CERTIFICATE-----\nMII..."}`),
 		entity(gateway.Setting, "a", "{}"),
+		entity(gateway.Setting, "jwt-", "{}"),
+		entity(gateway.Route, "e", `{"path":"/","upstream":"x","auth":"jwt","scopes":["a"],"limit":{"rate":5}}`),
+		entity(gateway.Route, "f", `{"path":"/","upstream":"x","auth":"any"}`),
+		issuer(`"jwks":{"keys":[` + publicKey + `],"more":1}`),
+		issuer(`"jwks_url":"https://id.example/keys?v=2","algorithms":["RS256","ES256","EdDSA"],"refresh":"10s","max_stale":"720h"`),
+		issuer(`"jwks_url":"http://127.0.0.1:8080/keys","max_stale":"1m"`),
+		issuer(`"jwks_url":"http://[::1]/keys"`),
+		issuer(`"jwks_file":"/etc/gwdr/jwks.json"`),
 	} {
 		if err := gateway.Check(e); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// issuer has what is usual but its keys.
+func issuer(more string) gateway.Entity {
+	return entity(gateway.Setting, "jwt-a", `{"issuer":"https://id.example","audiences":["api"],`+more+`}`)
+}
+
+// publicKey is that of RFC 8037, appendix A.2.
+const publicKey = `{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}`
+
+func TestCheckRefusesIssuers(t *testing.T) {
+	for more, want := range map[string]string{
+		`"jwks":{"keys":[]}`: "has no key",
+		`"jwks":[]`:          "must be an object with a list",
+		`"algorithms":[]`:    "one of jwks, jwks_url and jwks_file",
+		`"jwks_file":"/a","jwks_url":"https://a"`:                "one of jwks, jwks_url and jwks_file",
+		`"jwks_file":"a/b"`:                                      "not an absolute path",
+		`"jwks_url":"http://id.example/keys"`:                    "not https",
+		`"jwks_url":"http://127.0.0.1.example/keys"`:             "not https",
+		`"jwks_url":"file:///keys"`:                              "not https",
+		`"jwks_url":"https:///keys"`:                             "not https",
+		`"jwks_url":"https://u:hunter2@a"`:                       "without a password",
+		`"jwks_url":"https://a","algorithms":["HS256"]`:          `not "HS256"`,
+		`"jwks_url":"https://a","algorithms":["none"]`:           `not "none"`,
+		`"jwks_url":"https://a","refresh":"1s"`:                  "10s or longer",
+		`"jwks_url":"https://a","refresh":"2m","max_stale":"1m"`: "max_stale",
+		`"jwks_url":"https://a","max_stale":"721h"`:              "max_stale",
+		`"jwks_url":"https://a","jwks_uri":"https://a"`:          "unknown field",
+		`"jwks_url":"https://a","audiences":[]`:                  "audiences",
+		`"jwks_url":"https://a","audiences":[""]`:                "audiences",
+		`"jwks_url":"https://a","issuer":""`:                     "issuer",
+		`"jwks":{"keys":[{"kty":"oct","k":"AAAA"}]}`:             "key 1 of the JWKS is not a public one",
+		`"jwks":{"keys":[` + strings.Replace(publicKey, "}", `,"d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"}`, 1) + `]}`: "not a public one",
+		`"jwks":{"keys":[` + strings.Replace(publicKey, "}", `,"use":"enc"}`, 1) + `]}`:                                       "has no key",
+		`"jwks":{"keys":[` + strings.Replace(publicKey, "}", `,"alg":"ES256"}`, 1) + `]}`:                                     "has no key",
+		`"jwks":{"keys":[{"kty":"OKP","crv":"X25519","x":"AAAA"},{"kty":"new"},5]}`:                                           "has no key",
+		`"jwks":{"keys":[{"kty":"RSA","n":"` + strings.Repeat("_", 171) + `","e":"AQAB"}]}`:                                   "has no key", // 1024 bits
+	} {
+		err := gateway.Check(issuer(more))
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: error is %v, want %s", more, err, want)
 		}
 	}
 }

@@ -16,8 +16,8 @@ type RouteBody struct {
 	Methods  []string          `json:"methods,omitempty"` // upper case; empty matches any
 	Path     string            `json:"path"`              // OpenAPI template: /orders/{id}; a final {name...} matches the rest
 	Upstream string            `json:"upstream"`          // id of an Upstream
-	Auth     string            `json:"auth,omitempty"`    // "key" (default) or "none"
-	Scopes   []string          `json:"scopes,omitempty"`  // a key must hold all of them
+	Auth     string            `json:"auth,omitempty"`    // one of Auths; empty means AuthKey
+	Scopes   []string          `json:"scopes,omitempty"`  // a key or token must hold all of them
 	Headers  map[string]string `json:"headers,omitempty"` // set on the request to the upstream
 	Timeout  Duration          `json:"timeout,omitempty"` // total, from request to response header; 0 means the upstream's
 	Limit    *Limit            `json:"limit,omitempty"`
@@ -33,17 +33,22 @@ type RouteBody struct {
 	HedgeAfter  Duration `json:"hedge_after,omitempty"`   // 0 means the upstream's
 }
 
-// The values of RouteBody.Auth.
+// The values of RouteBody.Auth: what a request must come with.
 const (
-	AuthKey  = "key"
-	AuthNone = "none"
+	AuthKey  = "key"  // an API key
+	AuthJWT  = "jwt"  // a token of an IssuerBody
+	AuthAny  = "any"  // one of these
+	AuthNone = "none" // nothing
 )
+
+// Auths returns the values of RouteBody.Auth.
+func Auths() []string { return []string{AuthKey, AuthJWT, AuthAny, AuthNone} }
 
 // Limit is how many requests of a route pass; those beyond wait, or are answered 429.
 type Limit struct {
 	Rate  float64 `json:"rate"`            // per second, from 0.001 to a million
 	Burst int     `json:"burst,omitempty"` // so many at once; 0 means what Rate gives in a second, at least one
-	Per   string  `json:"per,omitempty"`   // who has so many: each "key" (default), each "address", or the "route" as a whole
+	Per   string  `json:"per,omitempty"`   // who has so many: each "key" (default) or subject of an issuer, each "address", or the "route"
 
 	Mode    string   `json:"mode,omitempty"`     // requests before their time: "refuse" (default), or "delay" as many as Burst
 	MaxWait Duration `json:"max_wait,omitempty"` // refuse also those that would wait longer; 0 means as long as Burst makes it
@@ -69,7 +74,7 @@ func (l Limit) WithDefaults() Limit {
 
 const most = 1_000_000 // requests of a limit, a second or at once
 
-// check reports why the limit cannot work for a route that asks for a key, or does not.
+// check reports why the limit cannot work for a route that asks for a key or token, or does not.
 func (l *Limit) check(guarded bool) error {
 	switch {
 	case l == nil:
@@ -94,8 +99,8 @@ func (b *RouteBody) Check() error {
 	if b.Upstream == "" {
 		return errors.New("route names no upstream")
 	}
-	if b.Auth != "" && b.Auth != AuthKey && b.Auth != AuthNone {
-		return fmt.Errorf("auth must be %q or %q, not %q", AuthKey, AuthNone, b.Auth)
+	if b.Auth != "" && !slices.Contains(Auths(), b.Auth) {
+		return fmt.Errorf("auth must be one of %s, not %q", strings.Join(Auths(), ", "), b.Auth)
 	}
 	if b.Auth == AuthNone && len(b.Scopes) > 0 {
 		return errors.New("route asks for scopes but for no key")

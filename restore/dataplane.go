@@ -143,12 +143,15 @@ func own(body []byte) (text string, ok bool) {
 	return text, err == nil && len(answer) == 1 && text != ""
 }
 
+// noToken is how the gateway says 401 where it takes tokens of issuers alone.
+const noToken = "a token is required"
+
 // denied reports whether the gateway did not take the key. An upstream may answer 401 and 403, too.
 func denied(status int, body []byte) bool {
 	text, _ := own(body)
 	switch status {
 	case http.StatusUnauthorized:
-		return len(body) == 0 || strings.Contains(text, "API key")
+		return len(body) == 0 || strings.Contains(text, "API key") || text == noToken
 	case http.StatusForbidden:
 		return strings.Contains(text, "API key")
 	}

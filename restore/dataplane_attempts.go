@@ -21,6 +21,7 @@ type attempt struct {
 	unknown            bool
 	scopes             []string // that the route wants of a key
 	changed            bool     // the route is one of DataPlane.Changed
+	byToken            bool     // the route opens to no key, but to a token of an issuer, which nobody here has
 }
 
 // String never shows the key.
@@ -80,11 +81,11 @@ func (d DataPlane) attempts(s *gateway.State) []attempt {
 		a.key = &madeUp
 		all = append(all, a)
 	}
-	return append(all, d.keyAttempts(s, locked)...)
+	return append(all, d.keyAttempts(s, takeKeys(locked))...)
 }
 
-// sortRoutes returns a request for each route that can be asked without harm, by whether it needs a key, and whether a
-// route takes every path at every host.
+// sortRoutes returns a request for each route that can be asked without harm, by whether it needs a key or token, and whether
+// a route takes every path at every host.
 func (d DataPlane) sortRoutes(s *gateway.State) (open, locked []attempt, catchAll bool) {
 	changed := make(map[gateway.Ref]bool, len(d.Changed))
 	for _, ref := range d.Changed {
@@ -98,7 +99,8 @@ func (d DataPlane) sortRoutes(s *gateway.State) (open, locked []attempt, catchAl
 		if len(body.Hosts) == 0 && strings.HasPrefix(body.Path, "/{") {
 			catchAll = true
 		}
-		a := attempt{method: http.MethodGet, path: fill(body.Path), route: e.ID, scopes: body.Scopes, changed: changed[e.Ref]}
+		a := attempt{method: http.MethodGet, path: fill(body.Path), route: e.ID, scopes: body.Scopes, changed: changed[e.Ref],
+			byToken: body.Auth == gateway.AuthJWT}
 		if len(body.Hosts) > 0 {
 			a.host = body.Hosts[0]
 		}
@@ -112,6 +114,11 @@ func (d DataPlane) sortRoutes(s *gateway.State) (open, locked []attempt, catchAl
 		}
 	}
 	return open, locked, catchAll
+}
+
+// takeKeys returns the requests that some key could open.
+func takeKeys(locked []attempt) []attempt {
+	return slices.DeleteFunc(slices.Clone(locked), func(a attempt) bool { return a.byToken })
 }
 
 // fill replaces the variables of a path template.

@@ -130,7 +130,7 @@ const revokeTimeout = 10 * time.Second
 // checks if no route needs a key. The configuration is another one afterwards: there is one more revocation.
 func (d DataPlane) ProbeKey(ctx context.Context, s *gateway.State, issue IssueKey) []Check {
 	_, locked, _ := d.sortRoutes(s)
-	a, ok := fewestScopes(locked)
+	a, ok := fewestScopes(takeKeys(locked))
 	if !ok {
 		return nil
 	}

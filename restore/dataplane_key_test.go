@@ -44,7 +44,7 @@ func TestProbeKey(t *testing.T) {
 			return token, func(context.Context) error { revoked.Store(1); return nil }, c.fails
 		}
 		state := routes(map[string]gateway.RouteBody{"open": {Path: "/o", Auth: gateway.AuthNone}, "post": {Path: "/p", Methods: []string{"POST"}},
-			"two": {Path: "/two", Scopes: []string{"a", "b"}}, "one": {Path: "/one/{id}", Scopes: []string{"a"}, Hosts: []string{"shop.example"}}})
+			"jwt": {Path: "/jwt", Auth: gateway.AuthJWT}, "two": {Path: "/two", Scopes: []string{"a", "b"}}, "one": {Path: "/one/{id}", Scopes: []string{"a"}, Hosts: []string{"shop.example"}}})
 		checks := DataPlane{Instances: Instances(server.URL), Within: 100 * time.Millisecond}.ProbeKey(t.Context(), state, issue)
 		var failed []bool
 		for _, c := range checks {
@@ -82,7 +82,7 @@ func TestProbeKeyRevokes(t *testing.T) {
 	}
 }
 
-// keyed is a configuration with a key of each fate, and one that opens nothing.
+// keyed is a configuration with a key of each fate, and one that opens nothing. One of its routes opens to no key.
 type keyed struct {
 	state  *gateway.State
 	tokens map[string]gateway.Token
@@ -90,7 +90,8 @@ type keyed struct {
 
 func newKeyed(upstream string) keyed {
 	k := keyed{gateway.NewState(entity(gateway.Upstream, "echo", `{"endpoints":[{"url":"`+upstream+`"}]}`)), map[string]gateway.Token{}}
-	for id, body := range map[string]gateway.RouteBody{"plain": {Path: "/plain/{id}"}, "scoped": {Path: "/scoped", Scopes: []string{"read"}}} {
+	for id, body := range map[string]gateway.RouteBody{"jwt": {Path: "/jwt", Auth: gateway.AuthJWT}, "plain": {Path: "/plain/{id}"},
+		"scoped": {Path: "/scoped", Scopes: []string{"read"}}} {
 		body.Upstream = "echo"
 		k.state.Put(gateway.Entity{Ref: gateway.Ref{Kind: gateway.Route, ID: id}, Body: gateway.Encode(body)})
 	}

@@ -140,8 +140,19 @@ func (s *server) issue(scopes ...string) native.Issued {
 // awaits waits until the data plane answers a GET with the status.
 func (s *server) awaits(path, token string, want int) {
 	s.t.Helper()
+	s.awaitsWith(path, "X-Api-Key", token, want)
+}
+
+// awaitsBearer is awaits with a token of an issuer.
+func (s *server) awaitsBearer(path, token string, want int) {
+	s.t.Helper()
+	s.awaitsWith(path, "Authorization", "Bearer "+token, want)
+}
+
+func (s *server) awaitsWith(path, name, value string, want int) {
+	s.t.Helper()
 	shell.Eventually(s.t, 30*time.Second, func() error {
-		got, err := s.get(path, token)
+		got, err := s.getWith(path, name, value)
 		if err == nil && got != want {
 			err = fmt.Errorf("GET %s: status %d, want %d", path, got, want)
 		}
@@ -149,15 +160,20 @@ func (s *server) awaits(path, token string, want int) {
 	})
 }
 
-// get asks the data plane by a connection of its own.
+// get asks the data plane with the key.
 func (s *server) get(path, token string) (status int, err error) {
+	return s.getWith(path, "X-Api-Key", token)
+}
+
+// getWith asks the data plane, by a connection of its own, with the header unless that is empty.
+func (s *server) getWith(path, name, value string) (status int, err error) {
 	req, err := http.NewRequest(http.MethodGet, "http://"+s.Listen+path, nil)
 	if err != nil {
 		return 0, err
 	}
 	req.Close = true
-	if token != "" {
-		req.Header.Set("X-Api-Key", token)
+	if value != "" {
+		req.Header.Set(name, value)
 	}
 	resp, err := once.Do(req)
 	if err != nil {

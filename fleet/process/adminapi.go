@@ -182,7 +182,7 @@ func aRoute(routes map[string][]byte) (route, bool) {
 			Hosts, Methods, Scopes []string
 			Path, Auth             string
 		}
-		if json.Unmarshal(routes[id], &body) != nil || len(body.Scopes) > 0 {
+		if json.Unmarshal(routes[id], &body) != nil || len(body.Scopes) > 0 || body.Auth == "jwt" {
 			continue
 		}
 		if len(body.Methods) > 0 && !slices.Contains(body.Methods, http.MethodGet) {

@@ -90,7 +90,7 @@ func TestARoute(t *testing.T) {
 		"none":       {nil, route{path: "/"}, false},
 		"parameters": {map[string]string{"a": `{"path":"/items/{id}/stock/{rest...}"}`}, route{path: "/items/1/stock/1"}, true},
 		"the first that will do": {map[string]string{
-			"a": `{"path":"/a","methods":["POST"]}`, "b": `{"path":"/b","scopes":["read"]}`, "c": `{`,
+			"a": `{"path":"/a","methods":["POST"]}`, "b": `{"path":"/b","scopes":["read"]}`, "c": `{`, "c2": `{"path":"/c2","auth":"jwt"}`,
 			"d": `{"path":"/d","methods":["GET","PUT"],"hosts":["shop.example","x"],"auth":"none"}`, "e": `{"path":"/e"}`,
 		}, route{"shop.example", "/d", "none"}, true},
 	} {

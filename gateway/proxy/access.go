@@ -22,6 +22,7 @@ type Outcome struct {
 
 	Route, Upstream string // empty: none was found
 	Key             string // id of the key; empty: none was asked for, or it was refused
+	Issuer          string // name of the token's issuer, likewise; its subject is nobody else's business
 	Endpoint        string // host:port of the last one that was tried
 	Attempts        int
 	Trace           string // the client's Traceparent
@@ -43,7 +44,8 @@ type Span interface {
 func (c *call) outcome(took time.Duration) Outcome {
 	r := c.request
 	o := Outcome{Client: c.clientAddress(r), Method: r.Method, Scheme: "http", Host: r.Host, Path: r.URL.EscapedPath(), Proto: r.Proto,
-		Status: c.answer.status, Bytes: c.answer.bytes, Took: took, Key: c.key, Attempts: len(c.tried), Trace: r.Header.Get("Traceparent")}
+		Status: c.answer.status, Bytes: c.answer.bytes, Took: took, Key: c.key, Issuer: c.issuer,
+		Attempts: len(c.tried), Trace: r.Header.Get("Traceparent")}
 	if r.TLS != nil {
 		o.Scheme = "https"
 	}
@@ -61,7 +63,8 @@ func (o Outcome) write(log *slog.Logger) {
 	attrs := make([]slog.Attr, 0, 16)
 	attrs = append(attrs, slog.String("client", o.Client), slog.String("method", o.Method), slog.String("host", o.Host), slog.String("path", o.Path),
 		slog.String("proto", o.Proto), slog.Int("status", o.Status), slog.Int64("bytes", o.Bytes), slog.Float64("took_s", o.Took.Seconds()))
-	for _, known := range []struct{ key, value string }{{"route", o.Route}, {"upstream", o.Upstream}, {"key", o.Key}, {"endpoint", o.Endpoint}, {"traceparent", o.Trace}} {
+	for _, known := range []struct{ key, value string }{{"route", o.Route}, {"upstream", o.Upstream}, {"key", o.Key}, {"issuer", o.Issuer},
+		{"endpoint", o.Endpoint}, {"traceparent", o.Trace}} {
 		if known.value != "" {
 			attrs = append(attrs, slog.String(known.key, known.value))
 		}

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"gwdr/gateway"
 )
 
 // call is one request of a client, and what is found out about it step by step.
@@ -15,13 +17,15 @@ type call struct {
 	start   time.Time
 	route   *route
 	key     string // id of the key that it came with, where the route asks for one
+	issuer  string // name of the issuer of the token that it came with, likewise
+	subject string // whom that token is about
 	tried   []*endpoint
 	span    Span // nil: nobody traces
 
 	admitted bool // it is counted as under way
 }
 
-// ServeHTTP finds the request's route, checks its key and passes it on.
+// ServeHTTP finds the request's route, checks its key or token and passes it on.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, ownPaths) {
 		g.serveOwn(w, r)
@@ -86,12 +90,34 @@ func (c *call) match() *refusal {
 	return nil
 }
 
-// authenticate checks the key, where the route asks for one.
+// authenticate checks the key or the token, where the route asks for one.
 func (c *call) authenticate() (f *refusal) {
-	if c.route.guarded {
+	auth := c.route.auth
+	if auth == gateway.AuthAny {
+		if auth, f = presented(c.request.Header); f != nil {
+			return f
+		}
+	}
+	switch auth {
+	case gateway.AuthKey:
 		c.key, f = c.config.keys.authenticate(c.request.Header, c.route, c.options.Now())
+	case gateway.AuthJWT:
+		c.issuer, c.subject, f = c.config.issuers.authenticate(c.request, c.route, c.options.Now())
 	}
 	return f
+}
+
+// presented tells which of both the request comes with. Of both, which one counts must not be guessed.
+func presented(header http.Header) (auth string, f *refusal) {
+	_, keys := presentedKey(header)
+	_, tokens := presentedToken(header)
+	switch {
+	case keys+tokens != 1:
+		return "", unauthorized("an API key or a token is required")
+	case keys == 1:
+		return gateway.AuthKey, nil
+	}
+	return gateway.AuthJWT, nil
 }
 
 // limit counts the request, where the route has a limit, and says how the client stands with it.

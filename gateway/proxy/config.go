@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"fmt"
 	"iter"
 	"maps"
@@ -21,6 +22,7 @@ type config struct {
 	upstreams map[string]*upstream
 	router    *router
 	keys      *keyring
+	issuers   issuers
 }
 
 func emptyConfig() *config { return &config{router: &router{}, keys: &keyring{}} }
@@ -32,7 +34,7 @@ type route struct {
 	methods  []string // {""} for any
 	template gateway.Template
 	upstream string
-	guarded  bool // asks for a key
+	auth     string // one of gateway.Auths
 	scopes   []string
 	headers  http.Header
 	timeout  time.Duration // 0 means the upstream's
@@ -96,6 +98,10 @@ func (e *configEdit) apply(change gateway.Change, p parsed) error {
 		e.applyRoute(change, p.route)
 	case gateway.Upstream:
 		return e.applyUpstream(change)
+	case gateway.Setting:
+		if name, ok := gateway.IssuerName(change.Entity.Ref); ok {
+			e.issuers = e.issuers.with(name, p.issuer)
+		}
 	}
 	return nil
 }
@@ -164,7 +170,7 @@ func newRoute(id string, body []byte) (*route, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &route{id: id, methods: b.Methods, template: template, upstream: b.Upstream, guarded: b.Auth != gateway.AuthNone,
+	r := &route{id: id, methods: b.Methods, template: template, upstream: b.Upstream, auth: cmp.Or(b.Auth, gateway.AuthKey),
 		scopes: b.Scopes, timeout: time.Duration(b.Timeout), limit: newLimit(b.Limit), maxBody: b.MaxBody,
 		breaker: newBreaker(b.Breaker, errRouteOpen), bulkhead: newBulkhead(b.Bulkhead), hedgeAfter: time.Duration(b.HedgeAfter),
 		minBodyRate: b.MinBodyRate}

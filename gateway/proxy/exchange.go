@@ -61,7 +61,7 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 		p.Out.Header.Del("Connection")
 	}
 	p.Out.URL.RawQuery = p.In.URL.RawQuery // the gateway decides nothing by it, so it need not be cleaned
-	if x.route.guarded {
+	if x.route.auth == gateway.AuthKey || x.route.auth == gateway.AuthAny {
 		stripKey(p.Out.Header)
 	}
 	if x.span != nil {

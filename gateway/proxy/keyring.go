@@ -95,16 +95,16 @@ func (e *keyEdit) set(id keyID, c *credential) {
 // authenticate decides on the request's key, and returns its id. Whether a key is revoked, expired or too weak is told only to
 // who holds it.
 func (k *keyring) authenticate(header http.Header, r *route, now time.Time) (id string, f *refusal) {
-	text, ok := presentedKey(header)
-	if !ok {
+	text, n := presentedKey(header)
+	if n != 1 {
 		return "", unauthorized("an API key is required")
 	}
 	token, err := gateway.ParseToken(text)
 	if err != nil {
 		return "", unauthorized("the API key is malformed")
 	}
-	n, _ := keyIDOf(token.ID)
-	c := k.get(n)
+	number, _ := keyIDOf(token.ID)
+	c := k.get(number)
 	if c == nil {
 		c = &credential{} // compare all the same: it takes as long as for a known id
 	}
@@ -121,9 +121,10 @@ func (k *keyring) authenticate(header http.Header, r *route, now time.Time) (id 
 
 const keyHeader = "X-Api-Key"
 
-// presentedKey returns the request's API key. Two of them are as good as none: which one counts must not be guessed.
-func presentedKey(header http.Header) (text string, ok bool) {
-	n := len(header[keyHeader])
+// presentedKey returns the request's API key and how many there are. Two of them are as good as none: which one counts must not be
+// guessed.
+func presentedKey(header http.Header) (text string, n int) {
+	n = len(header[keyHeader])
 	if n > 0 {
 		text = header[keyHeader][0]
 	}
@@ -132,17 +133,19 @@ func presentedKey(header http.Header) (text string, ok bool) {
 			text, n = key, n+1
 		}
 	}
-	return text, n == 1
+	return text, n
 }
 
-// bearerKey returns the API key of an Authorization header; a bearer token of another make is not ours.
+// bearerKey returns the API key of an Authorization header; a bearer token of another make is none.
 func bearerKey(value string) (text string, ok bool) {
+	text, ok = bearer(value)
+	return text, ok && strings.HasPrefix(text, "gwk_")
+}
+
+// bearer returns what an Authorization header bears (RFC 6750).
+func bearer(value string) (text string, ok bool) {
 	scheme, text, ok := strings.Cut(value, " ")
-	if !ok || !strings.EqualFold(scheme, "Bearer") {
-		return "", false
-	}
-	text = strings.TrimLeft(text, " ")
-	return text, strings.HasPrefix(text, "gwk_")
+	return strings.TrimLeft(text, " "), ok && strings.EqualFold(scheme, "Bearer")
 }
 
 // stripKey removes API keys, and nothing else, from what goes to the upstream.

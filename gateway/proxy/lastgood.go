@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -61,7 +62,7 @@ func readState(file string) (gateway.Header, *gateway.State, error) {
 // writeState replaces the file so that at any moment there is a whole one, on disk and not only in memory; what was there
 // before stays beside it.
 func writeState(file string, h gateway.Header, s *gateway.State) error {
-	if err := writeSynced(file+".new", h, s); err != nil {
+	if err := writeSynced(file+".new", func(w io.Writer) error { return gateway.WriteStream(w, h, s) }); err != nil {
 		return err
 	}
 	if err := keepPrevious(file); err != nil {
@@ -73,13 +74,13 @@ func writeState(file string, h gateway.Header, s *gateway.State) error {
 	return syncDir(filepath.Dir(file))
 }
 
-func writeSynced(file string, h gateway.Header, s *gateway.State) (err error) {
+func writeSynced(file string, write func(io.Writer) error) (err error) {
 	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	if err := gateway.WriteStream(f, h, s); err != nil {
+	if err := write(f); err != nil {
 		return err
 	}
 	return f.Sync()

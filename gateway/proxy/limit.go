@@ -40,6 +40,9 @@ func newLimit(b *gateway.Limit) *limit {
 func (l *limit) who(c *call) string {
 	switch l.per {
 	case gateway.PerKey:
+		if c.issuer != "" {
+			return c.issuer + separator + c.subject
+		}
 		return c.key
 	case gateway.PerAddress:
 		return network(c.clientAddress(c.request))

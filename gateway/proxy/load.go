@@ -201,7 +201,7 @@ func (g *Gateway) keep() {
 	g.unsaved = false
 }
 
-// swap puts next in place of current, and ends the upstreams that are no longer in it.
+// swap puts next in place of current, and ends the upstreams and issuers that are no longer in it.
 func (g *Gateway) swap(current, next *config) {
 	for id, u := range next.upstreams {
 		old := current.upstreams[id]
@@ -217,7 +217,17 @@ func (g *Gateway) swap(current, next *config) {
 		}
 		u.start(g.healthChanged)
 	}
+	for _, i := range next.issuers {
+		if g.options.UpstreamsAt == "" && !slices.Contains(current.issuers, i) {
+			i.keys.start(g.keySets, g.log.With("issuer", i.name))
+		}
+	}
 	g.live.Store(next)
+	for _, i := range current.issuers {
+		if !slices.Contains(next.issuers, i) {
+			i.keys.end()
+		}
+	}
 	for id, u := range current.upstreams {
 		if next.upstreams[id] != u {
 			u.close()

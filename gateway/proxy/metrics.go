@@ -23,6 +23,7 @@ type metrics struct {
 	refused   refused
 	inFlight  prometheus.GaugeFunc
 	revision  *prometheus.Desc
+	keysAge   *prometheus.Desc
 	endpoints endpointMetrics
 	upstreams loadMetrics
 	limitMetrics
@@ -53,8 +54,10 @@ func newMetrics(g *Gateway) *metrics {
 			Help: "Requests that were refused because of their route's limit."}),
 		inFlight: prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gwdr_requests_in_flight",
 			Help: "Requests under way, but for those of the gateway's own pages."}, func() float64 { return float64(g.underWay.inFlight.Load()) }),
-		refused:      newRefused(),
-		revision:     prometheus.NewDesc("gwdr_config_revision", "Revision of the configuration that is served.", nil, nil),
+		refused:  newRefused(),
+		revision: prometheus.NewDesc("gwdr_config_revision", "Revision of the configuration that is served.", nil, nil),
+		keysAge: prometheus.NewDesc("gwdr_jwks_age_seconds",
+			"Time since the keys of an issuer of tokens were last read.", []string{"issuer"}, nil),
 		endpoints:    newEndpointMetrics(),
 		upstreams:    newLoadMetrics("upstream"),
 		limitMetrics: newLimitMetrics(g),
@@ -95,6 +98,7 @@ func statusClass(status int) int {
 // Describe sends the descriptions of what Collect reads from the configuration.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	ch <- m.revision
+	ch <- m.keysAge
 	m.endpoints.describe(ch)
 	m.upstreams.describe(ch)
 }
@@ -106,6 +110,11 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	ch <- prometheus.MustNewConstMetric(m.revision, prometheus.GaugeValue, float64(c.header.Revision))
+	for _, i := range c.issuers {
+		if age, ok := i.keys.age(); ok {
+			ch <- prometheus.MustNewConstMetric(m.keysAge, prometheus.GaugeValue, age.Seconds(), i.name)
+		}
+	}
 	for _, u := range c.upstreams {
 		m.endpoints.collect(ch, u)
 		m.upstreams.collect(ch, u.id, u.bulkhead)

@@ -7,14 +7,15 @@ import (
 	"gwdr/gateway"
 )
 
-// parsed is what the body of a changed key, revocation or route says; nil if it is deleted.
+// parsed is what the body of a changed key, revocation, route or issuer says; nil if it is deleted.
 type parsed struct {
-	key   *credential
-	route *route
-	err   error
+	key    *credential
+	route  *route
+	issuer *issuer
+	err    error
 }
 
-// parse reads the bodies of keys, revocations and routes, which is most of the work of a configuration: many of them at once.
+// parse reads the bodies of keys, revocations, routes and issuers, which is most of the work of a configuration: many of them at once.
 func parse(changes []gateway.Change) []parsed {
 	all := make([]parsed, len(changes))
 	workers := min(runtime.GOMAXPROCS(0), len(changes)/parseAlone+1)
@@ -48,6 +49,10 @@ func parseOne(c gateway.Change) (p parsed) {
 		p.key = newRevocation(c.Entity.Body)
 	case c.Entity.Kind == gateway.Route:
 		p.route, p.err = newRoute(c.Entity.ID, c.Entity.Body)
+	case c.Entity.Kind == gateway.Setting:
+		if name, ok := gateway.IssuerName(c.Entity.Ref); ok {
+			p.issuer, p.err = newIssuer(name, c.Entity.Body)
+		}
 	}
 	return p
 }

@@ -23,9 +23,9 @@ import (
 type Options struct {
 	Instance string // sent as X-Gwdr-Instance unless the upstream says another; empty means not at all
 	Region   string // likewise X-Gwdr-Region
-	LastGood string // file that keeps the last good configuration; empty means none
+	LastGood string // file that keeps the last good configuration, and beside it the keys of issuers; empty means none
 	// UpstreamsAt is the host:port that every upstream is reached at instead of its own, unencrypted and without health checks:
-	// for a configuration that is tried out and must not reach what it names. Empty: upstreams are where they say.
+	// for a configuration that is tried out and must not reach what it names, nor issuers. Empty: upstreams are where they say.
 	UpstreamsAt string
 	// Trusted are the proxies in front, which say truly for whom they ask. What others say of that is dropped.
 	Trusted []netip.Prefix
@@ -58,6 +58,7 @@ type Gateway struct {
 	live     atomic.Pointer[config] // nil until something is loaded
 	draining atomic.Bool
 	keeper   *keeper
+	keySets  *keyCache
 	since    time.Time            // when it began, and with it to note which keys are used
 	hears    atomic.Pointer[bool] // the control plane that is followed; nil: there is none
 
@@ -94,22 +95,27 @@ func New(o Options) (*Gateway, error) {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
+	g.keySets = newKeyCache(o.LastGood, g.log)
 	if o.LastGood != "" {
 		g.keeper = newKeeper(o.LastGood, g.State, g.log)
 	}
 	return g, nil
 }
 
-// Close ends the health checks and writes the last good configuration if that is still to be done. Requests under way
-// are the http.Server's to wait for; Follow must have returned.
+// Close ends the health checks and the reading of issuers' keys, and writes the last good configuration if that is still to be done.
+// Requests under way are the http.Server's to wait for; Follow must have returned.
 func (g *Gateway) Close() error {
 	g.mu.Lock()
 	if c := g.live.Load(); c != nil {
 		for _, u := range c.upstreams {
 			u.close()
 		}
+		for _, i := range c.issuers {
+			i.keys.end()
+		}
 	}
 	g.mu.Unlock()
+	g.keySets.sources.Wait()
 	if g.keeper == nil {
 		return nil
 	}

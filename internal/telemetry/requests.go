@@ -62,7 +62,8 @@ func (r Request) Pass(header http.Header) {
 // Served is what became of a request. What is empty is not known.
 type Served struct {
 	Method, Scheme, Host, Path, Client string
-	Route, Upstream, Endpoint, Key     string
+	Route, Upstream, Endpoint          string
+	Key, Issuer                        string
 	Status, Attempts                   int
 }
 
@@ -78,7 +79,8 @@ func (r Request) End(s Served) {
 	}
 	r.span.SetName(name)
 	for key, value := range map[string]string{"http.request.method": s.Method, "url.scheme": s.Scheme, "server.address": s.Host, "url.path": s.Path,
-		"client.address": s.Client, "http.route": s.Route, "gwdr.upstream": s.Upstream, "gwdr.endpoint": s.Endpoint, "gwdr.key": s.Key} {
+		"client.address": s.Client, "http.route": s.Route, "gwdr.upstream": s.Upstream, "gwdr.endpoint": s.Endpoint, "gwdr.key": s.Key,
+		"gwdr.issuer": s.Issuer} {
 		if value != "" {
 			r.span.SetAttributes(attribute.String(key, value))
 		}
