@@ -62,7 +62,7 @@ func (c *call) end() {
 
 // serve takes the steps, in this order, until one refuses.
 func (c *call) serve() *refusal {
-	for _, step := range [...]func(*call) *refusal{(*call).admit,
+	for _, step := range [...]func(*call) *refusal{(*call).shed,
 		(*call).match, (*call).authenticate, (*call).limit, (*call).bound, (*call).forward} {
 		if f := step(c); f != nil {
 			return f
@@ -125,10 +125,10 @@ func (c *call) bound() *refusal {
 // forward passes the request on when it is its turn, and answers it.
 func (c *call) forward() *refusal {
 	u := c.config.upstreams[c.route.upstream]
-	if f := c.enter(u); f != nil {
+	if f := c.awaitTurn(u); f != nil {
 		return f
 	}
-	defer c.leave(u)
+	defer c.endTurn(u)
 	x := &exchange{gateway: c.Gateway, route: c.route, upstream: u, start: c.start, span: c.span}
 	defer func() { c.tried = x.tried }() // also when the reverse proxy aborts the answer
 	x.serve(c.answer, c.request)

@@ -27,8 +27,8 @@ func (g *gauge) leave() { g.inFlight.Add(-1) }
 
 var saturated = &refusal{status: http.StatusServiceUnavailable, text: "the gateway has too many requests under way", retry: time.Second}
 
-// admit refuses the request if the process has too many: an answer at once costs less than one that comes too late.
-func (c *call) admit() *refusal {
+// shed refuses the request if the process has too many: an answer at once costs less than one that comes too late.
+func (c *call) shed() *refusal {
 	if c.admitted = c.underWay.enter(); c.admitted {
 		return nil
 	}
