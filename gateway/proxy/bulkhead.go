@@ -115,8 +115,8 @@ func (b *berths) load() (taken, waiting int) {
 	return b.taken, b.waiting.Len()
 }
 
-// enter waits until the route and its upstream have room, unless nobody would be asked anyway.
-func (c *call) enter(u *upstream) *refusal {
+// awaitTurn waits until the route and its upstream have room, unless nobody would be asked anyway.
+func (c *call) awaitTurn(u *upstream) *refusal {
 	if c.route.breaker.refuses(c.start) {
 		c.metrics.refused.open.Inc()
 		return c.route.breaker.refuse()
@@ -132,7 +132,7 @@ func (c *call) enter(u *upstream) *refusal {
 	return nil
 }
 
-func (c *call) leave(u *upstream) {
+func (c *call) endTurn(u *upstream) {
 	u.bulkhead.leave()
 	c.route.bulkhead.leave()
 }

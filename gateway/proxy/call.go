@@ -149,10 +149,10 @@ func (c *call) bound() *refusal {
 // forward passes the request on when it is its turn, and answers it.
 func (c *call) forward() *refusal {
 	u := c.config.upstreams[c.route.upstream]
-	if f := c.enter(u); f != nil {
+	if f := c.awaitTurn(u); f != nil {
 		return f
 	}
-	defer c.leave(u)
+	defer c.endTurn(u)
 	x := &exchange{gateway: c.Gateway, route: c.route, upstream: u, start: c.start, span: c.span}
 	defer func() { c.tried = x.tried }() // also when the reverse proxy aborts the answer
 	x.serve(c.answer, c.request)

@@ -220,7 +220,7 @@ func TestHedgesUnderLoad(t *testing.T) {
 		urls = append(urls, back.URL)
 	}
 	body := bodyOf(urls...)
-	body.HedgeAfter, body.RetryBudget = 2*ms, 1000
+	body.HedgeAfter, body.RetryBudget, body.ConnectTimeout = 2*ms, 1000, gateway.Duration(time.Minute)
 	g := newGateway(t, Options{}, entity(gateway.Upstream, "u", body), open("r", "/{x...}", "u"))
 	url := serve(t, g)
 	var clients sync.WaitGroup
