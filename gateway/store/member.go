@@ -56,14 +56,16 @@ func (s *Store) checkMembership() error {
 	now := config.AdvertisePeerUrls[0].String()
 	made := cluster.Member(s.etcd.Server.MemberID()) // nil: not known before it is ready, as it ended right after it was made
 	if made != nil && !slices.Contains(made.PeerURLs, now) {
-		return fmt.Errorf("%w: the etcd in %s is a member at %s, and not at %s", ErrOtherMember, config.Dir, strings.Join(made.PeerURLs, ", "), now)
+		at := strings.Join(made.PeerURLs, ", ")
+		return fmt.Errorf("%w: the etcd in %s is a member at %s, and not at %s", ErrOtherMember, config.Dir, at, now)
 	}
 	return nil
 }
 
 // memberAt returns what the members at the URLs know about the one at a URL, or nil if none of them answers or knows it.
 func memberAt(url string, urls []string, secrets *tls.Config) *membership.Member {
-	cluster, err := etcdserver.GetClusterFromRemotePeers(zap.NewNop(), urls, &http.Transport{TLSClientConfig: secrets, DisableKeepAlives: true})
+	through := &http.Transport{TLSClientConfig: secrets, DisableKeepAlives: true}
+	cluster, err := etcdserver.GetClusterFromRemotePeers(zap.NewNop(), urls, through)
 	if err != nil {
 		return nil
 	}

@@ -132,7 +132,10 @@ func (a *authority) issue(name string, as *x509.Certificate) (*x509.Certificate,
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	for file, block := range map[string]*pem.Block{a.path(name + ".pem"): {Type: "CERTIFICATE", Bytes: der}, a.path(name + ".key"): {Type: "PRIVATE KEY", Bytes: secret}} {
+	for file, block := range map[string]*pem.Block{
+		a.path(name + ".pem"): {Type: "CERTIFICATE", Bytes: der},
+		a.path(name + ".key"): {Type: "PRIVATE KEY", Bytes: secret},
+	} {
 		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
 			a.t.Fatal(err)
 		}
