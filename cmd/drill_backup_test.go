@@ -52,8 +52,8 @@ func TestRestoreOfAMovingTarget(t *testing.T) {
 	}
 	put("config", `{"is":"good"}`)
 	copies, _ := backuptest.Copies()
-	b := &drillBackups{admin: client, log: slog.New(slog.DiscardHandler),
-		job: backup.Job{Source: client, Gateway: "lab", Copies: copies, Keys: backuptest.NewKeys(t), Policy: backuptest.Policy(), Spool: t.TempDir()}}
+	b := &drillBackups{admin: client, log: slog.New(slog.DiscardHandler), job: backup.Job{
+		Source: client, Gateway: "lab", Copies: copies, Keys: backuptest.NewKeys(t), Policy: backuptest.Policy(), Spool: t.TempDir()}}
 	if _, err := backup.Take(t.Context(), b.job); err != nil {
 		t.Fatal(err)
 	}

@@ -292,7 +292,8 @@ func TestStopThatIsYetToCome(t *testing.T) {
 		o.Processes = map[string]Process{"us-east-1": {Region: "us-east", Unit: "gwdr-test.service"}}
 		o.Environ = []string{"PATH=" + w.dir + ":" + os.Getenv("PATH")}
 	})
-	u, err := f.Prepare(t.Context(), fleet.Fault{ID: "cut", Kind: fleet.Stop, Lease: time.Hour}, []fleet.Instance{{ID: "us-east-1", Role: fleet.Data}})
+	cut := fleet.Fault{ID: "cut", Kind: fleet.Stop, Lease: time.Hour}
+	u, err := f.Prepare(t.Context(), cut, []fleet.Instance{{ID: "us-east-1", Role: fleet.Data}})
 	if err != nil {
 		t.Fatal(err)
 	}

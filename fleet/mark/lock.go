@@ -59,7 +59,8 @@ func take(ctx context.Context, file *os.File, log *slog.Logger) error {
 			last, began = now, time.Now()
 		}
 		if time.Since(began) > certain && now.stuck() {
-			log.Warn("another process is stuck in its work on the fleet; not waited for it", "pid", now.Owner.PID, "marks", filepath.Dir(file.Name()))
+			log.Warn("another process is stuck in its work on the fleet; not waited for it",
+				"pid", now.Owner.PID, "marks", filepath.Dir(file.Name()))
 			return nil
 		}
 		select {
