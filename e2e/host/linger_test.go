@@ -159,6 +159,9 @@ func TestStopKilled(t *testing.T) {
 			d := p.Reach(file, func(*shell.Drill) bool { return l.asked("us-east") })
 			kill(l, p, d)
 			d.Want(-1)
+			if err := d.Injecting(); err != nil {
+				t.Error(err)
+			}
 			shell.Eventually(t, 20*time.Second, p.Clean)
 			if err := errors.Join(l.runs("us-east"), l.runs("us-west")); err != nil {
 				t.Error(err)

@@ -163,6 +163,15 @@ func (d *Drill) observing() bool {
 	return bytes.Contains(d.record("journal.jsonl"), []byte(`"phase":"observing"`))
 }
 
+// Injecting says so if its record is not that of one that has begun to inject a fault, and has not come to the end of that.
+func (d *Drill) Injecting() error {
+	text := d.record("journal.jsonl")
+	if !bytes.Contains(text, []byte(`"fault-intent"`)) || bytes.Contains(text, []byte(`"fault-injected"`)) {
+		return fmt.Errorf("it is not in the middle of an injection: %s", text)
+	}
+	return nil
+}
+
 // ByGuard says so if the record of the revert is not one of the guard's that is whole, and has reverted the one fault.
 func (d *Drill) ByGuard() error {
 	text := d.record("revert.jsonl")

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -268,6 +269,62 @@ func TestStartThatComesToNothing(t *testing.T) {
 	}
 }
 
+// systemctl is one whose systemd takes note of what it is asked for, and has yet to do it.
+const systemctl = `#!/bin/sh
+shift 2 # that it is not to ask anybody
+case $1 in
+show) echo LoadState=loaded; echo MainPID=$(cat '%[1]s') ;;
+stop) touch '%[2]s' ;;
+start) rm -f '%[2]s' ;;
+esac
+`
+
+// TestStopThatIsYetToCome: systemd was asked to stop a unit, and has not done so, when the drill gives up and the process ends by itself.
+// What runs by then would be stopped once systemd comes to it: a start takes the place of that.
+func TestStopThatIsYetToCome(t *testing.T) {
+	w := newWorld(t)
+	job := filepath.Join(w.dir, "job")
+	text := fmt.Appendf(nil, systemctl, w.all["us-east-1"].PIDFile, job)
+	if err := os.WriteFile(filepath.Join(w.dir, "systemctl"), text, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	f := w.fleet(func(o *Options) {
+		o.Processes = map[string]Process{"us-east-1": {Region: "us-east", Unit: "gwdr-test.service"}}
+		o.Environ = []string{"PATH=" + w.dir + ":" + os.Getenv("PATH")}
+	})
+	cut := fleet.Fault{ID: "cut", Kind: fleet.Stop, Lease: time.Hour}
+	u, err := f.Prepare(t.Context(), cut, []fleet.Instance{{ID: "us-east-1", Role: fleet.Data}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, giveUp := context.WithCancel(t.Context())
+	injected := make(chan error, 1)
+	go func() { injected <- f.Inject(ctx, u) }()
+	w.until("systemd is asked", func() bool { return there(job) })
+	giveUp()
+	if err := <-injected; err == nil {
+		t.Error("injected, though it was given up")
+	}
+	if err := w.now("us-east-1").Kill(); err != nil {
+		t.Fatal(err)
+	}
+	now := w.start("us-east-1")
+	if err := f.Revert(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	if there(job) {
+		t.Error("systemd is still about to stop it")
+	}
+	if after := w.now("us-east-1"); after != now {
+		t.Errorf("it was process %+v, and is %+v", now, after)
+	}
+}
+
+func there(file string) bool {
+	_, err := os.Stat(file)
+	return err == nil
+}
+
 // TestOneHoldsBackNoOther: a target that does not come back is no reason for others to stay away.
 func TestOneHoldsBackNoOther(t *testing.T) {
 	w := newWorld(t)
@@ -302,8 +359,8 @@ func TestWhyAStartFailed(t *testing.T) {
 	f, gate, _ := w.slow(`read go < "$2" & exit 3`)
 	u := w.broken(f, fleet.Kill)
 	wants(t, f.Revert(t.Context(), u), "us-east-1: it could not be started: start: /bin/sh: exit status 3")
-	if file, err := os.OpenFile(gate, os.O_WRONLY|syscall.O_NONBLOCK, 0); !errors.Is(err, syscall.ENXIO) {
-		t.Errorf("somebody still waits: %v, %v", file, err)
+	if left := w.running(func(words []string) bool { return slices.Contains(words, gate) }); len(left) > 0 {
+		t.Errorf("somebody still waits: %v", left)
 	}
 	w.start("us-east-1")
 	if err := f.Revert(t.Context(), u); err != nil {

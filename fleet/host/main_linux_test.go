@@ -119,30 +119,33 @@ func (w *world) until(what string, is func() bool) {
 	}
 }
 
-// end ends the services, and proves that nothing of them is left.
-func (w *world) end() {
-	mine := func() (all []proc.ID) {
-		files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
-		for _, file := range files {
-			var pid int
-			fmt.Sscanf(file, "/proc/%d/", &pid)
-			line, _ := os.ReadFile(file)
-			if words := strings.Split(string(line), "\x00"); pid != os.Getpid() && words[0] == w.self {
-				if id, err := proc.Identify(pid); err == nil && id.Alive() {
-					all = append(all, id)
-				}
+// running lists the processes whose command line is such. A look may see one that is only about to run another program.
+func (w *world) running(is func(words []string) bool) (all []proc.ID) {
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, file := range files {
+		var pid int
+		fmt.Sscanf(file, "/proc/%d/", &pid)
+		line, _ := os.ReadFile(file)
+		if pid != os.Getpid() && is(strings.Split(string(line), "\x00")) {
+			if id, err := proc.Identify(pid); err == nil && id.Alive() {
+				all = append(all, id)
 			}
 		}
-		return all
 	}
-	for _, id := range mine() {
-		if err := id.Kill(); err != nil {
-			w.t.Error(err)
+	return all
+}
+
+// end ends the services, and proves that nothing of them is left.
+func (w *world) end() {
+	w.until("nothing is left", func() bool {
+		left := w.running(func(words []string) bool { return words[0] == w.self })
+		for _, id := range left {
+			if err := id.Kill(); err != nil {
+				w.t.Error(err)
+			}
 		}
-	}
-	if left := mine(); len(left) > 0 {
-		w.t.Errorf("processes are left: %v", left)
-	}
+		return len(left) == 0
+	})
 	if left, err := filepath.Glob(filepath.Join(w.dir, "marks", "*.json")); err != nil || len(left) > 0 {
 		w.t.Errorf("marks are left: %v, %v", left, err)
 	}

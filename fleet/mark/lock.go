@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"gwdr/fleet/proc"
 )
 
@@ -56,49 +58,68 @@ func take(ctx context.Context, file *os.File, log *slog.Logger) error {
 		if now != last {
 			last, began = now, time.Now()
 		}
-		if time.Since(began) > certain && (time.Since(now.since) > longestWork || now.owner.Stopped()) {
-			log.Warn("another process is stuck in its work on the fleet; not waited for it", "pid", now.owner.PID, "marks", filepath.Dir(file.Name()))
+		if time.Since(began) > certain && now.stuck() {
+			log.Warn("another process is stuck in its work on the fleet; not waited for it",
+				"pid", now.Owner.PID, "marks", filepath.Dir(file.Name()))
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("process %d is at work there: %w", now.owner.PID, context.Cause(ctx))
+			return fmt.Errorf("process %d is at work there: %w", now.Owner.PID, context.Cause(ctx))
 		case <-time.After(lookAgain):
 		}
 	}
 }
 
-// sign says in the file who has locked it; its time says since when.
-func sign(file *os.File) error {
-	id, err := proc.Identify(os.Getpid())
-	if err != nil {
-		return err
-	}
-	text, err := json.Marshal(id)
-	if err == nil {
-		err = file.Truncate(0)
-	}
-	if err == nil {
-		_, err = file.WriteAt(text, 0)
-	}
-	return err
+// signature says who has locked the file, and since when. For a moment after it was locked it is that of the one before. The zero value
+// is that of one who could not sign.
+type signature struct {
+	Owner proc.ID       `json:"owner"`
+	Since time.Duration `json:"since_ns"` // by uptime
 }
 
-// signature says who has locked the file, and since when. For a moment after it was locked it is that of the one before.
-type signature struct {
-	owner proc.ID
-	since time.Time
+// stuck reports whether the lock is not waited for. How long somebody who could not sign has had it, nobody knows.
+func (s signature) stuck() bool {
+	return s.Since != 0 && uptime()-s.Since > longestWork || s.Owner.Stopped()
+}
+
+// uptime is the same for all processes, and nobody can set it. On Linux it stands still while the machine sleeps, as work does.
+func uptime() time.Duration {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &now); err != nil {
+		return 0
+	}
+	return time.Duration(now.Nano())
+}
+
+// signedLength is always the same: what is written over takes no room, which a full disk has not.
+const signedLength = 128
+
+// sign says in the file who has locked it.
+func sign(file *os.File) error {
+	text, err := own()
+	if err == nil {
+		_, err = file.WriteAt(fmt.Appendf(nil, "%-*s\n", signedLength, text), 0)
+	}
+	if err != nil {
+		return errors.Join(err, file.Truncate(0)) // it would be that of the one before
+	}
+	return nil
+}
+
+// own is the signature of this process.
+func own() ([]byte, error) {
+	id, err := proc.Identify(os.Getpid())
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(signature{id, uptime()})
 }
 
 func signed(file *os.File) (s signature) {
-	info, err := file.Stat()
-	if err != nil {
-		return signature{since: time.Now()}
-	}
-	s.since = info.ModTime()
-	text, err := io.ReadAll(io.NewSectionReader(file, 0, 1<<10))
-	if err != nil || json.Unmarshal(text, &s.owner) != nil {
-		s.owner = proc.ID{}
+	text, err := io.ReadAll(io.NewSectionReader(file, 0, 2*signedLength))
+	if err != nil || json.Unmarshal(text, &s) != nil {
+		return signature{}
 	}
 	return s
 }

@@ -38,16 +38,17 @@ func TestLock(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		hamper syscall.Signal
-		ago    time.Duration // it was locked
+		by     signature
 		got    bool
 	}{
-		{"at work", 0, 0, false},
-		{"for too long", 0, time.Hour, true},
-		{"stopped", syscall.SIGSTOP, 0, true},
-		{"goes on", syscall.SIGCONT, 0, false},
+		{"at work", 0, signature{id, uptime()}, false},
+		{"for too long", 0, signature{id, uptime() - time.Hour}, true},
+		{"stopped", syscall.SIGSTOP, signature{id, uptime()}, true},
+		{"goes on", syscall.SIGCONT, signature{id, uptime()}, false},
+		{"unsigned", 0, signature{}, false},
 	} {
 		d := Dir{Path: t.TempDir()}
-		held := lockedBy(t, d, id, c.ago)
+		held := locked(t, d, c.by)
 		if c.hamper != 0 {
 			signalled(t, id, c.hamper)
 		}
@@ -71,19 +72,19 @@ func TestLock(t *testing.T) {
 	}
 }
 
-// lockedBy locks the directory as if another process had, so long ago.
-func lockedBy(t *testing.T, d Dir, id proc.ID, ago time.Duration) *os.File {
+// locked locks the directory as if another process had. By the clock of the wall, that was long ago in any case.
+func locked(t *testing.T, d Dir, by signature) *os.File {
 	t.Helper()
 	file, err := os.Create(filepath.Join(d.Path, "lock"))
 	if err == nil {
 		err = syscall.Flock(int(file.Fd()), syscall.LOCK_EX)
 	}
 	if err == nil {
-		err = json.NewEncoder(file).Encode(id)
+		err = json.NewEncoder(file).Encode(by)
 	}
-	at := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).Add(-ago) // when time begins in the bubble
+	stepped := time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC) // a year before time begins in the bubble
 	if err == nil {
-		err = os.Chtimes(file.Name(), at, at)
+		err = os.Chtimes(file.Name(), stepped, stepped)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -106,16 +107,12 @@ func signalled(t *testing.T, id proc.ID, sig syscall.Signal) {
 // TestLockExcludes: who has just got the lock is not taken for the one that had it long ago.
 func TestLockExcludes(t *testing.T) {
 	d := Dir{Path: t.TempDir()}
-	unlock, err := d.Lock(t.Context(), slog.New(slog.DiscardHandler))
+	id, err := proc.Identify(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}
-	unlock()
-	long := time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC) // ago, in the bubble
 	for range 100 {
-		if err := os.Chtimes(filepath.Join(d.Path, "lock"), long, long); err != nil {
-			t.Fatal(err)
-		}
+		locked(t, d, signature{id, uptime() - time.Hour}).Close()
 		synctest.Test(t, func(t *testing.T) {
 			var inside atomic.Int32
 			var all sync.WaitGroup

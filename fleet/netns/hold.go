@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -57,6 +58,7 @@ func (f *Fleet) hold(ctx context.Context, u fleet.Undo, data undoData, t target)
 	defer out.Close()
 	cmd := exec.Command(f.options.Holder[0], f.options.Holder[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.SysProcAttr = bytes.NewReader(text), in, &syscall.SysProcAttr{Setsid: true}
+	cmd.Env = append(os.Environ(), heldBy+data.file(t))
 	err = cmd.Start()
 	in.Close()
 	if err != nil {
@@ -91,6 +93,9 @@ func Hold(ctx context.Context, in io.Reader, out io.Writer) error {
 
 // keep feeds nft, whose end is that of the table, and stays until it has ended.
 func (o order) keep(ctx context.Context, out io.Writer) error {
+	if _, err := os.Stat(o.File); err != nil { // from here on, a revert finds this process
+		return fmt.Errorf("the fault was reverted meanwhile: %w", err)
+	}
 	cmd := exec.Command(o.NFT, "-i")
 	var said bytes.Buffer
 	cmd.Stderr = &said
@@ -106,11 +111,7 @@ func (o order) keep(ctx context.Context, out io.Writer) error {
 		defer close(ended)
 		cmd.Wait()
 	}()
-	recorded := o.record(cmd.Process.Pid)
-	if err = recorded; err == nil {
-		err = o.feed(feed)
-	}
-	if err == nil {
+	if err = o.feed(feed); err == nil {
 		fmt.Fprintln(out, held)
 		err = o.untilOver(ctx, ended)
 	}
@@ -124,10 +125,7 @@ func (o order) keep(ctx context.Context, out io.Writer) error {
 	if err != nil && said.Len() > 0 {
 		err = fmt.Errorf("%w: %s", err, strings.TrimSpace(said.String()))
 	}
-	if recorded == nil { // otherwise it is another holder's
-		err = errors.Join(err, removeIfThere(o.File))
-	}
-	return err
+	return errors.Join(err, removeIfThere(o.File))
 }
 
 // feed makes the table, and returns once it is there.
@@ -197,36 +195,7 @@ func expect(file string) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString("[]")
-	return errors.Join(err, f.Close())
-}
-
-// record says in the file that expect made who keeps the table, for whoever has to end them. It fails if the file is gone.
-func (o order) record(nft int) error {
-	var keepers []proc.ID
-	for _, pid := range []int{os.Getpid(), nft} {
-		id, err := proc.Identify(pid)
-		if err != nil {
-			return err
-		}
-		keepers = append(keepers, id)
-	}
-	text, err := json.Marshal(keepers)
-	if err != nil {
-		return err
-	}
-	whole := o.File + ".new" // so that nobody reads half of it
-	if err := os.WriteFile(whole, text, 0o600); err != nil {
-		return err
-	}
-	defer os.Remove(whole)
-	err = exchange(whole, o.File)
-	if errors.Is(err, os.ErrNotExist) {
-		return errors.New("the fault was reverted meanwhile")
-	} else if err != nil {
-		return fmt.Errorf("say who keeps the table, in a directory whose file system must know renameat2's RENAME_EXCHANGE: %w", err)
-	}
-	return nil
+	return f.Close()
 }
 
 func removeIfThere(file string) error {
@@ -236,27 +205,41 @@ func removeIfThere(file string) error {
 	return nil
 }
 
-// release takes the holder's file away, which is the end of a holder that has made no table yet, and kills one that is in the file. It
-// can be called again after it was interrupted anywhere.
+// release takes the holder's file away, which is the end of a holder that is still to begin, and kills those that have begun, whatever
+// they are at. It can be called again after it was interrupted anywhere.
 func release(file string) error {
-	taken := file + ".over"
-	if err := os.Rename(file, taken); err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err := removeIfThere(file); err != nil {
 		return err
 	}
-	text, err := os.ReadFile(taken)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	} else if err != nil {
-		return err
-	}
-	var keepers []proc.ID
-	if json.Unmarshal(text, &keepers) != nil { // somebody else has damaged it; a holder without its file ends by itself
-		keepers = nil
-	}
-	for _, p := range keepers {
-		if err := p.Kill(); err != nil {
+	for {
+		all, err := keepers(file)
+		if err != nil || len(all) == 0 {
 			return err
 		}
+		for _, p := range all {
+			if err := p.Kill(); err != nil {
+				return err
+			}
+		}
 	}
-	return errors.Join(removeIfThere(taken), removeIfThere(file+".new"))
+}
+
+// heldBy begins the variable by which keepers are known; what follows is the holder's file.
+const heldBy = "HELD_BY_GWDR="
+
+// keepers lists the processes that keep a table: the holder, and what it runs, which inherits its environment.
+func keepers(file string) (all []proc.ID, err error) {
+	environs, err := filepath.Glob("/proc/[0-9]*/environ")
+	for _, at := range environs {
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(at)))
+		id, err := proc.Identify(pid) // before the look: who gets the pid after it is another one
+		if err != nil {
+			continue // it has ended
+		}
+		text, err := os.ReadFile(at)
+		if err == nil && slices.Contains(strings.Split(string(text), "\x00"), heldBy+file) && id.Alive() {
+			all = append(all, id)
+		}
+	}
+	return all, err
 }

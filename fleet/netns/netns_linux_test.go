@@ -1,15 +1,18 @@
 package netns
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -116,7 +119,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// broken injects one fault into the first namespace and returns who keeps it.
+// broken injects one fault into the first namespace and returns who keeps it: the holder, and nft.
 func broken(t *testing.T, f *Fleet, id string) (fleet.Undo, []proc.ID) {
 	t.Helper()
 	all, _ := f.Instances(t.Context())
@@ -127,13 +130,24 @@ func broken(t *testing.T, f *Fleet, id string) (fleet.Undo, []proc.ID) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	data, _ := read(u)
-	text, err := os.ReadFile(data.file(data.Targets[0]))
-	var keepers []proc.ID
-	if err != nil || json.Unmarshal(text, &keepers) != nil {
-		t.Fatalf("holder's file: %s, %v", text, err)
+	found, err := keepers(file(t, u))
+	if err != nil || len(found) != 2 {
+		t.Fatalf("who keeps it: %v, %v", found, err)
 	}
-	return u, keepers
+	if at, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", found[0].PID)); err != nil || at != f.options.Holder[0] {
+		slices.Reverse(found)
+	}
+	return u, found
+}
+
+// file is that of the fault's one holder.
+func file(t *testing.T, u fleet.Undo) string {
+	t.Helper()
+	data, err := read(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data.file(data.Targets[0])
 }
 
 func TestKilledHolderLeavesNothing(t *testing.T) {
@@ -207,23 +221,27 @@ func TestNobodyKnows(t *testing.T) {
 
 // TestHolderIsHardToEnd: its file is lost, or damaged, or it does not run: it ends all the same.
 func TestHolderIsHardToEnd(t *testing.T) {
-	file := func(u fleet.Undo) string {
-		data, err := read(u)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return data.file(data.Targets[0])
-	}
-	for name, hamper := range map[string]func(u fleet.Undo, keepers []proc.ID) error{
-		"lost":    func(u fleet.Undo, _ []proc.ID) error { return os.Remove(file(u)) },
-		"damaged": func(u fleet.Undo, _ []proc.ID) error { return os.WriteFile(file(u), []byte("["), 0o600) },
-		"taken":   func(u fleet.Undo, _ []proc.ID) error { return os.Rename(file(u), file(u)+".over") }, // by a revert that was killed
-		"stopped": func(_ fleet.Undo, keepers []proc.ID) error { return syscall.Kill(keepers[0].PID, syscall.SIGSTOP) },
+	keep := func(string) error { return nil }
+	damage := func(file string) error { return os.WriteFile(file, []byte("["), 0o600) }
+	for name, c := range map[string]struct {
+		spoil   func(file string) error
+		stopped []int // of the keepers
+	}{
+		"lost":             {os.Remove, nil},
+		"damaged":          {damage, nil},
+		"stopped":          {keep, []int{0}},
+		"its nft stopped":  {keep, []int{1}},
+		"lost and stopped": {os.Remove, []int{0}},
+		"damaged, stopped": {damage, []int{0, 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := pair(t)
 			u, keepers := broken(t, f, "cut")
-			if err := hamper(u, keepers); err != nil {
+			err := c.spoil(file(t, u))
+			for _, i := range c.stopped {
+				err = errors.Join(err, syscall.Kill(keepers[i].PID, syscall.SIGSTOP))
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
 			if err := f.Revert(t.Context(), u); err != nil {
@@ -252,16 +270,14 @@ func (f *Fleet) nothingLeft(t *testing.T) {
 	}
 }
 
-// TestLateHolder: the drill ends before its holder comes to make the table, and somebody reverts meanwhile: the holder makes none.
+// TestLateHolder: the drill ends before its holder comes to make the table, and somebody reverts meanwhile: there is none to come.
 func TestLateHolder(t *testing.T) {
 	f := pair(t)
-	gate, over := filepath.Join(t.TempDir(), "gate"), filepath.Join(t.TempDir(), "over")
-	for _, fifo := range []string{gate, over} {
-		if err := syscall.Mkfifo(fifo, 0o600); err != nil {
-			t.Fatal(err)
-		}
+	gate := filepath.Join(t.TempDir(), "gate")
+	if err := syscall.Mkfifo(gate, 0o600); err != nil {
+		t.Fatal(err)
 	}
-	f.options.Holder = []string{"/bin/sh", "-c", `read go < "$2"; "$0" "$1"; echo $? > "$3"`, f.options.Holder[0], "hold", gate, over}
+	f.options.Holder = []string{"/bin/sh", "-c", `read go < "$2"; "$0" "$1"`, f.options.Holder[0], "hold", gate}
 	all, _ := f.Instances(t.Context())
 	u, err := f.Prepare(t.Context(), fleet.Fault{ID: "cut", Kind: fleet.Isolate, Lease: time.Hour}, all[:1])
 	if err != nil {
@@ -274,6 +290,7 @@ func TestLateHolder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer open.Close()
 	cancel()
 	if err := <-injected; err == nil {
 		t.Error("injected without a holder")
@@ -281,9 +298,32 @@ func TestLateHolder(t *testing.T) {
 	if err := f.Revert(t.Context(), u); err != nil {
 		t.Fatal(err)
 	}
-	open.Close()
-	if said, err := os.ReadFile(over); err != nil || string(said) == "0\n" {
-		t.Errorf("the holder ended with %q, %v", said, err)
+	if left, err := keepers(file(t, u)); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+	f.nothingLeft(t)
+}
+
+// TestTooLateHolder: a revert may not see a holder that is just being started. It finds its file gone, and makes no table.
+func TestTooLateHolder(t *testing.T) {
+	f := pair(t)
+	all, _ := f.Instances(t.Context())
+	u, err := f.Prepare(t.Context(), fleet.Fault{ID: "cut", Kind: fleet.Isolate, Lease: time.Hour}, all[:1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := read(u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	order, err := json.Marshal(order{f.nft, u.Targets[0], prefix + "cut", data.Nonce, data.Targets[0].Rules, time.Hour, file(t, u)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	err = Hold(t.Context(), bytes.NewReader(order), &said)
+	if err == nil || !strings.HasPrefix(said.String(), "the fault was reverted meanwhile") {
+		t.Errorf("the holder said %q: %v", said.String(), err)
 	}
 	f.nothingLeft(t)
 }

@@ -46,11 +46,6 @@ func notInitial() error {
 	return nil
 }
 
-// exchange swaps two files at once; both must be there (renameat2(2), RENAME_EXCHANGE).
-func exchange(a, b string) error {
-	return unix.Renameat2(unix.AT_FDCWD, a, unix.AT_FDCWD, b, unix.RENAME_EXCHANGE)
-}
-
 func statOf(name string) (*syscall.Stat_t, error) {
 	info, err := os.Stat(name)
 	if err != nil {

@@ -9,5 +9,3 @@ var errNoLinux = errors.New("network namespaces need Linux")
 func inode(string) (uint64, error) { return 0, errNoLinux }
 
 func within(string, func() error) error { return errNoLinux }
-
-func exchange(string, string) error { return errNoLinux }
