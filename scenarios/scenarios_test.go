@@ -45,7 +45,7 @@ func TestCatalogue(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{
 		"backup-corrupted", "backups-deleted", "bad-config", "connection-flood", "instance-crash", "instance-hang", "instance-slow", "key-store-wiped", "latency-between-regions",
-		"load-spike", "location-lost", "one-way-partition", "region-isolated", "region-loss", "retry-storm", "store-corrupted", "store-wiped", "two-locations-lost", "upstream-brownout", "upstream-down",
+		"load-spike", "location-lost", "one-way-partition", "quorum-loss", "region-isolated", "region-loss", "region-loss-sync", "retry-storm", "store-corrupted", "store-wiped", "two-locations-lost", "upstream-brownout", "upstream-down",
 	}, names); diff != "" {
 		t.Errorf("catalogue (-want +got):\n%s", diff)
 	}
