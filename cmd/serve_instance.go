@@ -86,7 +86,9 @@ func (in *instance) openControl(ctx context.Context) (err error) {
 func notOpened(err error) error {
 	switch {
 	case errors.Is(err, store.ErrMemberLost):
-		return withHint(exitWith(exitRefused, err), "put its disk back")
+		return withHint(exitWith(exitRefused, err), "put its disk back, or have the others take it for a new one: POST /v1/members/NAME/replace")
+	case errors.Is(err, store.ErrOtherMember):
+		return withHint(exitWith(exitRefused, err), "back it up, start with an empty --data, and restore; or give the flags that it was made with")
 	case errors.Is(err, store.ErrNoQuorum):
 		return withHint(err, "is etcd running there? most of its members must be")
 	}
@@ -119,6 +121,9 @@ func (in *instance) measureControl(st *store.Store) {
 		})
 		gauge("gwdr_control_store_quota_bytes", "What entities and history may take.", func() float64 { return float64(quota) })
 	}
+	gauge("gwdr_control_set_aside_files", "Files of changes that a new leader lacked, for people to look at.", func() float64 {
+		return float64(len(replica.SetAside(in.options.data)))
+	})
 	gauge("gwdr_control_epoch", "Epoch of the leadership.", func() float64 { return float64(st.Role().Epoch) })
 	gauge("gwdr_control_applied_revision", "Newest revision of the leader that is applied here.", func() float64 {
 		return float64(st.Origin().Revision)

@@ -25,6 +25,7 @@ import (
 type served struct {
 	t             *testing.T
 	Listen, Admin string
+	ready         string // file
 	stdin         *io.PipeWriter
 	done          chan int
 	stderr        *lockedBuffer
@@ -50,25 +51,36 @@ func (l *lockedBuffer) String() string {
 // serveUntilEnd starts gwdr serve on free ports and waits until it is ready.
 func serveUntilEnd(t *testing.T, dir string, args ...string) *served {
 	t.Helper()
-	ready := filepath.Join(t.TempDir(), "ready.json")
+	s := startServing(t, dir, args...)
+	s.awaitReady()
+	return s
+}
+
+// startServing starts gwdr serve on free ports.
+func startServing(t *testing.T, dir string, args ...string) *served {
+	t.Helper()
 	r, w := io.Pipe()
-	s := &served{t: t, stdin: w, done: make(chan int, 1), stderr: &lockedBuffer{}}
-	args = append([]string{"serve", "--data", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ready-file", ready, "--exit-on-stdin-eof"}, args...)
+	s := &served{t: t, stdin: w, done: make(chan int, 1), stderr: &lockedBuffer{}, ready: filepath.Join(t.TempDir(), "ready.json")}
+	args = append([]string{"serve", "--data", dir, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ready-file", s.ready, "--exit-on-stdin-eof"}, args...)
 	go func() { s.done <- Main(args, r, io.Discard, s.stderr, homeIn(dir)) }()
 	t.Cleanup(func() { s.end() })
-	eventuallyServed(t, "ready file", func() bool {
-		b, err := os.ReadFile(ready)
+	return s
+}
+
+func (s *served) awaitReady() {
+	s.t.Helper()
+	eventuallyServed(s.t, "ready file", func() bool {
+		b, err := os.ReadFile(s.ready)
 		if err == nil {
 			err = json.Unmarshal(b, s)
 		}
 		select {
 		case code := <-s.done:
-			t.Fatalf("serve ended with %d: %s", code, s.stderr)
+			s.t.Fatalf("serve ended with %d: %s", code, s.stderr)
 		default:
 		}
 		return err == nil
 	})
-	return s
 }
 
 // end closes stdin and expects a clean stop.
@@ -283,7 +295,7 @@ func TestServeRefuses(t *testing.T) {
 		args []string
 	}{
 		{exitUsage, "none of all, control, data", []string{"--role", "edge"}},
-		{exitUsage, "none of none, async", []string{"--replication", "sync"}},
+		{exitUsage, "none of none, async, sync", []string{"--replication", "semisync"}},
 		{exitUsage, "--control is for", []string{"--control", "http://x"}},
 		{exitUsage, "for control planes", []string{"--role", "data", "--peer", "http://x"}},
 		{exitUsage, "--audit-log is for control planes", []string{"--role", "data", "--audit-log", "x"}},

@@ -12,7 +12,7 @@ type Mode string
 const (
 	ModeLeader   Mode = "leader"   // takes writes
 	ModeFollower Mode = "follower" // copies a leader in another region
-	ModeFenced   Mode = "fenced"   // led until another region was promoted, and has not yet joined it
+	ModeFenced   Mode = "fenced"   // led until it was demoted or another region promoted, and has not yet joined that
 	ModeBlank    Mode = "blank"    // the store was emptied from outside and waits for a restore
 	ModeBackup   Mode = "backup"   // there is no store yet: it serves from a backup until it is promoted
 )

@@ -42,23 +42,28 @@ func serveIn(t testing.TB, dir string, words ...string) *server {
 	t.Helper()
 	s := &server{t: t, dir: dir, words: words, Listen: "127.0.0.1:0", Admin: "127.0.0.1:0"}
 	s.start()
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("%v:\n%s", words[1:], s.log.String())
-		}
-	})
-	t.Cleanup(func() { s.end(syscall.SIGTERM) })
 	return s
 }
 
 func (s *server) start() {
 	s.t.Helper()
-	ready := filepath.Join(s.dir, "ready.json")
-	if err := os.RemoveAll(ready); err != nil {
+	s.launch()
+	s.awaitReady()
+}
+
+func (s *server) ready() string { return filepath.Join(s.dir, "ready.json") }
+
+// launch starts the process, which may not serve before others run, too.
+func (s *server) launch() {
+	s.t.Helper()
+	if s.cmd == nil {
+		s.t.Cleanup(s.close)
+	}
+	if err := os.RemoveAll(s.ready()); err != nil {
 		s.t.Fatal(err)
 	}
 	words := append(s.words[:len(s.words):len(s.words)], "--data", s.dir, "--listen", s.Listen, "--admin", s.Admin,
-		"--ready-file", ready, "--exit-on-stdin-eof")
+		"--ready-file", s.ready(), "--exit-on-stdin-eof")
 	s.cmd = exec.Command(words[0], words[1:]...)
 	s.cmd.Env, s.cmd.Stderr = []string{"HOME=" + s.dir}, &s.log
 	var err error
@@ -68,13 +73,25 @@ func (s *server) start() {
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+func (s *server) awaitReady() {
+	s.t.Helper()
 	shell.Eventually(s.t, 30*time.Second, func() error {
-		text, err := os.ReadFile(ready)
+		text, err := os.ReadFile(s.ready())
 		if err != nil {
 			return err
 		}
 		return json.Unmarshal(text, s)
 	})
+}
+
+// close ends the process, and tells what it said if the test failed.
+func (s *server) close() {
+	s.end(syscall.SIGTERM)
+	if s.t.Failed() {
+		s.t.Logf("%v:\n%s", s.words[1:], s.log.String())
+	}
 }
 
 // end sends the signal and waits for the end. What has ended already stays ended.

@@ -201,11 +201,31 @@ func (s *Server) storeStatus(ctx context.Context, brief bool) (gateway.Status, e
 
 // promote makes this control plane the leader of a new epoch.
 func (s *Server) promote(w http.ResponseWriter, r *http.Request) {
-	epoch, err := s.Store.Promote(r.Context())
+	s.changeRole(w, r, "promote", s.Store.Promote)
+}
+
+// demote has this control plane take no writes any more.
+func (s *Server) demote(w http.ResponseWriter, r *http.Request) {
+	s.changeRole(w, r, "demote", s.Store.Demote)
+}
+
+// replace has the cluster that the store is take a member whose disk is lost for a new one.
+func (s *Server) replace(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("name")
+	if err := s.Store.Replace(r.Context(), name); err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	s.audit(r, "replace", "member", name)
+	answer(w, http.StatusOK, map[string]string{"member": name})
+}
+
+func (s *Server) changeRole(w http.ResponseWriter, r *http.Request, op string, change func(context.Context) (epoch int64, err error)) {
+	epoch, err := change(r.Context())
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	s.audit(r, "promote", "epoch", epoch)
+	s.audit(r, op, "epoch", epoch)
 	answer(w, http.StatusOK, map[string]int64{"epoch": epoch})
 }

@@ -50,6 +50,8 @@ func TestRoles(t *testing.T) {
 		{"POST", "/v1/apply", apply, "", "ao"},
 		{"POST", "/v1/apply", apply, "X-Gwdr-Restore", "a"},
 		{"POST", "/v1/import/openapi?id=s&upstream=u", `{"openapi":"3.0.0"}`, "", "ao"},
+		{"POST", "/v1/demote", "", "", "a"},
+		{"POST", "/v1/members/a/replace", "", "", "a"},
 		{"POST", "/v1/promote", "", "", "a"},
 	} {
 		for _, role := range []admin.Role{admin.Admin, admin.Operator, admin.Viewer, admin.Backup, admin.Replica} {

@@ -149,6 +149,8 @@ func TestDryRunIsNotMisunderstood(t *testing.T) {
 		s.expect(t, 400, "query", "PUT", "/v1/upstream/u"+query, echo)
 	}
 	s.expect(t, 400, "no dry run", "POST", "/v1/promote?dry_run=true", "")
+	s.expect(t, 400, "no dry run", "POST", "/v1/demote?dry_run=true", "")
+	s.expect(t, 400, "no dry run", "POST", "/v1/members/a/replace?dry_run=true", "")
 	if now, _ := s.snapshot(t); now != revision {
 		t.Errorf("revision %d became %d", revision, now)
 	}

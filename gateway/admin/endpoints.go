@@ -47,6 +47,8 @@ func (s *Server) endpoints() []endpoint {
 		{"POST /v1/apply", write, s.apply, "changes in order, as NDJSON; X-Gwdr-Base-Revision: N; X-Gwdr-Restore: true for role admin only"},
 		{"POST /v1/import/openapi", write, s.importOpenAPI, "store a document, and a route per operation: ?id=SPEC&upstream=ID[&host=][&prefix=true][&auth=none]"},
 		{"POST /v1/promote", lead, s.promote, "make this control plane the leader"},
+		{"POST /v1/demote", lead, s.demote, "take no writes any more, so that another can be promoted without a loss"},
+		{"POST /v1/members/{name}/replace", lead, s.replace, "have the cluster take a member whose disk is lost for a new one"},
 	}...)
 }
 

@@ -51,7 +51,7 @@ func checkDryRun(r *http.Request, a action) error {
 	}
 	dry, err := isDryRun(r)
 	if dry && a == lead {
-		err = badRequest(errors.New("a promotion has no dry run"))
+		err = badRequest(errors.New("there is no dry run of this"))
 	}
 	return err
 }

@@ -39,6 +39,12 @@ func (r *Replica) join(ctx context.Context, source *native.Client, from leader) 
 	return r.Store.Follow(ctx, from.client.URL, from.status.Epoch)
 }
 
+// SetAside returns the files in the directory with changes that a new leader lacked: they stay until people have looked at them.
+func SetAside(dir string) []string {
+	files, _ := fs.Glob(os.DirFS(dir), "forked-epoch*.ndjson") // the only error that it has is over a bad pattern
+	return files
+}
+
 // lost returns the changes made here that theirs does not show: those after the revision up to which the new leader had
 // copied this store. If that is not known, or too long ago, they are all entities that are here and differ there.
 func (r *Replica) lost(ctx context.Context, leader gateway.Status, theirs *gateway.State) ([]gateway.Change, error) {

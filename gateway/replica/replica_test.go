@@ -268,11 +268,55 @@ func TestOldLeaderReturns(t *testing.T) {
 	if diff := cmp.Diff(want, string(got)); diff != "" || err != nil {
 		t.Errorf("set aside: %v %s", err, diff)
 	}
+	if files := replica.SetAside(a.dir); len(files) != 1 {
+		t.Errorf("files set aside: %v", files)
+	}
 	if role := a.store.Role(); role != (store.Role{Mode: gateway.ModeFollower, Epoch: 2, Leader: b.URL}) {
 		t.Errorf("old leader: %+v", role)
 	}
 	b.write(gateway.Setting, "later")
 	eventually(t, b.refs(), a)
+}
+
+// A leader that is demoted first loses nothing to the one that is promoted then: followers copy on, and nothing is set aside. It can be
+// taken back, too.
+func TestDemotedLeaderLosesNothing(t *testing.T) {
+	rs := regions(t, 2)
+	a, b := rs[0], rs[1]
+	a.up()
+	b.up()
+	for i := range 50 {
+		a.write(gateway.Setting, fmt.Sprint(i))
+	}
+	if epoch, err := a.store.Demote(t.Context()); epoch != 1 || err != nil {
+		t.Fatalf("demote: %d, %v", epoch, err)
+	}
+	e := gateway.Entity{Ref: gateway.Ref{Kind: gateway.Setting, ID: "refused"}, Body: []byte("{}")}
+	if _, err := a.Put(t.Context(), e, gateway.Condition{}); !errors.Is(err, gateway.ErrNotLeader) {
+		t.Errorf("write to what was demoted: %v", err)
+	}
+	eventually(t, a.refs(), b)
+	if mine, theirs := status(t, a), status(t, b); mine.Mode != gateway.ModeFenced || mine.Digest != theirs.Digest {
+		t.Errorf("demoted %+v, follower %+v", mine, theirs)
+	}
+	if epoch, err := b.Promote(t.Context()); epoch != 2 || err != nil {
+		t.Fatalf("promote: %d, %v", epoch, err)
+	}
+	b.write(gateway.Setting, "later")
+	eventually(t, b.refs(), a)
+	if _, err := b.store.Demote(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if epoch, err := b.Promote(t.Context()); epoch != 3 || err != nil {
+		t.Fatalf("promote again: %d, %v", epoch, err)
+	}
+	b.write(gateway.Setting, "in the third epoch")
+	eventually(t, b.refs(), a)
+	for _, r := range rs {
+		if files := replica.SetAside(r.dir); len(files) > 0 {
+			t.Errorf("set aside: %v", files)
+		}
+	}
 }
 
 // Both run when they see each other again.

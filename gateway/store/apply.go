@@ -13,8 +13,8 @@ import (
 )
 
 // Up to SwitchOps changes with SwitchBytes of bodies and references are made at once, or those of sharedAtOnce where what is written
-// goes to other machines, too: nobody ever reads, or watches, a part of them. More are too large for a line of a watch, which never splits a revision, and for the memory: while it is made, a
-// transaction takes some 5 KB for each change.
+// goes to other machines, too: nobody ever reads, or watches, a part of them. More are too large for a line of a watch, which never splits
+// a revision, and for the memory: while it is made, a transaction takes some 5 KB for each change.
 const (
 	SwitchOps   = 125_000
 	SwitchBytes = 48 << 20

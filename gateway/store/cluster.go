@@ -3,12 +3,9 @@ package store
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"net"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -23,9 +20,6 @@ type Cluster struct {
 	CA, Cert, Key string            // PEM files: who is trusted, and who this member is, as a client and as a server; empty without https
 	Election      time.Duration     // how long a leader may be silent; 0: a second
 }
-
-// ErrMemberLost is wrapped by the error of Open when a member of a cluster is there without its disk.
-var ErrMemberLost = errors.New("this member of the cluster has lost its store")
 
 // A member that was away for long gets all that there is, and not each change since.
 const (
@@ -67,10 +61,7 @@ func (s *Store) joins(c *Cluster, config *embed.Config) error {
 	if err := c.Validate(); err != nil {
 		return fmt.Errorf("join cluster: %w", err)
 	}
-	if err := s.checkMember(config.Dir); err != nil {
-		return fmt.Errorf("join cluster: %w", err)
-	}
-	own, err := url.Parse(c.Members[c.Name])
+	own, err := url.Parse(c.url(c.Name))
 	if err != nil {
 		return fmt.Errorf("join cluster: %w", err)
 	}
@@ -78,11 +69,15 @@ func (s *Store) joins(c *Cluster, config *embed.Config) error {
 	config.AdvertisePeerUrls, config.ListenPeerUrls = []url.URL{*own}, []url.URL{listenAt(*own)}
 	var members []string
 	for _, name := range slices.Sorted(maps.Keys(c.Members)) {
-		members = append(members, name+"="+c.Members[name])
+		members = append(members, name+"="+c.url(name))
 	}
 	config.InitialCluster = strings.Join(members, ",")
 	tls := &config.PeerTLSInfo
 	tls.TrustedCAFile, tls.CertFile, tls.KeyFile, tls.ClientCertAuth = c.CA, c.Cert, c.Key, c.CA != ""
+	if err := s.checkMember(c, config); err != nil {
+		return fmt.Errorf("join cluster: %w", err)
+	}
+	s.cluster = c
 	election := c.Election
 	if election == 0 {
 		election = defaultElection
@@ -92,17 +87,17 @@ func (s *Store) joins(c *Cluster, config *embed.Config) error {
 	return nil
 }
 
-// checkMember refuses a member that was one already and has lost what it promised to remember: as a new one it would vote twice, and
-// with it, acknowledged changes could be lost.
-func (s *Store) checkMember(dir string) error {
-	id, _, err := s.readIdentity()
-	if err != nil || id == "" {
-		return err
+// url returns the URL of a member as etcd writes it.
+func (c *Cluster) url(name string) string { return strings.TrimSuffix(c.Members[name], "/") }
+
+// others returns the URLs of the other members.
+func (c *Cluster) others() (urls []string) {
+	for name := range c.Members {
+		if name != c.Name {
+			urls = append(urls, c.url(name))
+		}
 	}
-	if _, err := os.Stat(filepath.Join(dir, "member")); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w in %s", ErrMemberLost, dir)
-	}
-	return nil
+	return urls
 }
 
 // listenAt returns the address of a member, or all addresses where it is given by name.

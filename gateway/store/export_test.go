@@ -59,6 +59,9 @@ func (s *Store) Settle(ctx context.Context, tag string) (revision int64, err err
 	return (&transfer{Store: s}).settle(ctx, tag)
 }
 
+// Settled is settled.
+var Settled = settled
+
 // BulkTag returns the tag of the last bulk transaction.
 func (s *Store) BulkTag(ctx context.Context) string {
 	resp, err := s.kv.Get(ctx, keyBulk)

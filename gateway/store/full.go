@@ -77,14 +77,15 @@ func saysTooLarge(err error) bool {
 }
 
 // settled asks how a transaction ended, if etcd said that it takes too long or that there is no room: it says both of some that it
-// carries out; or if it said nothing.
+// carries out; or if it said nothing. Then one that is not made yet may still be, as members hand it on to the one that leads: the error
+// stands.
 func settled(revision int64, err error, ask func() (int64, error)) (int64, error) {
-	full := saysFull(err)
-	if !full && !errors.Is(err, rpctypes.ErrTimeout) && !errors.Is(err, ErrNoQuorum) {
+	open := saysFull(err) || errors.Is(err, ErrNoQuorum)
+	if !open && !errors.Is(err, rpctypes.ErrTimeout) {
 		return revision, err
 	}
 	made, asked := ask()
-	if full && made == 0 && asked == nil {
+	if open && made == 0 && asked == nil {
 		return 0, err
 	}
 	return made, asked

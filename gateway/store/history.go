@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
-	"go.etcd.io/etcd/pkg/v3/traceutil"
 	"go.etcd.io/etcd/server/v3/storage/mvcc"
 	"go.etcd.io/etcd/server/v3/storage/schema"
 	"google.golang.org/protobuf/proto"
@@ -106,19 +105,30 @@ func (s inProcess) history(ctx context.Context, from, to int64, each func(gatewa
 //
 // Its transaction is one of those that share the engine's buffer of what is not committed yet. The others have a copy, which
 // may say again what has been committed meanwhile: that does no harm to who reads single keys, but here it would.
+//
+// What was compacted is looked up after it, and not in a transaction around it: a member that gets a snapshot from another holds the
+// backend, and waits for such transactions.
 func (s inProcess) piece(from, to int64) (batches []gateway.Batch, last int64, err error) {
 	err = s.whileOpen(func() error {
-		tx := s.etcd.Server.KV().Read(mvcc.SharedBufReadTxMode, traceutil.TODO())
-		defer tx.End()
-		if first := tx.FirstRev(); first > from {
+		if batches, last, err = s.readPiece(from, to); err != nil {
+			return err
+		}
+		if first := s.etcd.Server.KV().FirstRev(); first > from {
 			return fmt.Errorf("%w: compacted at %d", gateway.ErrCompacted, first)
 		}
-		// What it returns is memory of the engine's file, and not ours.
-		keys, values := s.etcd.Server.Backend().ReadTx().UnsafeRange(schema.Key, revisionKey(from+1), revisionKey(to+1), 0)
-		batches, last, err = batchesOf(keys, values, to)
-		return err
+		return nil
 	})
 	return batches, last, err
+}
+
+// readPiece is piece, though some of it may have been compacted.
+func (s inProcess) readPiece(from, to int64) (batches []gateway.Batch, last int64, err error) {
+	tx := s.etcd.Server.Backend().ReadTx()
+	tx.RLock()
+	defer tx.RUnlock()
+	// What it returns is memory of the engine's file, and not ours.
+	keys, values := tx.UnsafeRange(schema.Key, revisionKey(from+1), revisionKey(to+1), 0)
+	return batchesOf(keys, values, to)
 }
 
 // batchesOf returns the first of the revisions, a page full of them, and which was the last: to if these are all.

@@ -29,8 +29,8 @@ type places interface {
 // place is where open opens stores. Tests of this package do not run in parallel.
 var place places = embedded{}
 
-// suite is what holds wherever a store lies. What it leaves out is about files and limits of the embedded etcd, or about a restore that
-// is hidden, which a store that others may open does not do.
+// suite is what holds wherever a store lies. What it leaves out is about files and limits of the embedded etcd, about a restore that is
+// hidden, which a store that others may open does not do, or about a transaction that is cut off, which is etcd's affair.
 var suite = map[string]func(*testing.T){
 	"EntitiesAreKeptVerbatim":            TestEntitiesAreKeptVerbatim,
 	"List":                               TestList,
@@ -44,7 +44,6 @@ var suite = map[string]func(*testing.T){
 	"ReopenUnderLoad":                    TestReopenUnderLoad,
 	"FillMeetsAnotherWriter":             TestFillMeetsAnotherWriter,
 	"KilledStoreKeepsAcknowledgedWrites": TestKilledStoreKeepsAcknowledgedWrites,
-	"KilledSwitchIsWhole":                TestKilledSwitchIsWhole,
 	"StreamIsTheState":                   TestStreamIsTheState,
 	"StreamOfUnknownKinds":               TestStreamOfUnknownKinds,
 	"StreamShowsOneRevision":             TestStreamShowsOneRevision,
@@ -60,15 +59,31 @@ var suite = map[string]func(*testing.T){
 	"Since":                              TestSince,
 	"SwitchIsWatchedWhole":               TestSwitchIsWatchedWhole,
 	"BulkIsSettled":                      TestBulkIsSettled,
+	"DryRun":                             TestDryRun,
+}
+
+// ofMembers is what members of a cluster, each of which reads its own memory and tends its own file, could do otherwise than the only one
+// or an etcd elsewhere. Each test has a cluster of its own, which takes seconds.
+var ofMembers = map[string]func(*testing.T){
+	"IfMatchRace":                        TestIfMatchRace,
+	"ApplyInChunks":                      TestApplyInChunks,
+	"WipedStoreIsBlankUntilRestored":     TestWipedStoreIsBlankUntilRestored,
+	"Roles":                              TestRoles,
+	"KilledStoreKeepsAcknowledgedWrites": TestKilledStoreKeepsAcknowledgedWrites,
+	"StreamShowsOneRevision":             TestStreamShowsOneRevision,
+	"ChangesWhileOthersWrite":            TestChangesWhileOthersWrite,
+	"SwitchIsWatchedWhole":               TestSwitchIsWatchedWhole,
+	"FullUnderLoad":                      TestFullUnderLoad,
 }
 
 func TestOverEtcd(t *testing.T) {
-	runSuite(t, &elsewhere{url: startEtcd(t, "--max-txn-ops=200000", "--max-request-bytes=67108864", "--quota-backend-bytes=4294967296")})
+	etcd := &elsewhere{url: startEtcd(t, "--max-txn-ops=200000", "--max-request-bytes=67108864", "--quota-backend-bytes=4294967296")}
+	runSuite(t, etcd, suite)
 }
 
-func TestOverCluster(t *testing.T) { runSuite(t, &clustered{}) }
+func TestOverCluster(t *testing.T) { runSuite(t, &clustered{}, ofMembers) }
 
-func runSuite(t *testing.T, p places) {
+func runSuite(t *testing.T, p places, suite map[string]func(*testing.T)) {
 	before, checks := place, flag.Lookup("rapid.checks").Value.String()
 	place = p
 	flag.Set("rapid.checks", "10") // each of its steps waits for a disk
@@ -121,7 +136,7 @@ func (c *clustered) options(t *testing.T, o store.Options) store.Options {
 		three := members(t)
 		c.started[o.Dir] = three[0].Cluster
 		for _, other := range three[1:] {
-			other.Follower = o.Follower
+			other.Follower, other.Quota = o.Follower, o.Quota
 			t.Cleanup(begin(t, other))
 		}
 	}

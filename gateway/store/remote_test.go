@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"net"
 	"os"
@@ -40,6 +41,56 @@ func TestEtcdWithItsOwnLimits(t *testing.T) {
 		if _, _, err := s.Put(t.Context(), entity(gateway.Spec, "s", strings.Repeat("x", size)), gateway.Condition{}); !errors.Is(err, store.ErrTooLarge) {
 			t.Errorf("%d bytes: %v", size, err)
 		}
+	}
+}
+
+// An etcd that is full says so to whoever writes, and is its operators' to mend: nothing that was acknowledged is lost, reads go on, and
+// writes do as soon as there is room.
+func TestEtcdIsFull(t *testing.T) {
+	url := startEtcd(t, fmt.Sprintf("--quota-backend-bytes=%d", smallQuota))
+	s, ctx := open(t, store.Options{Dir: t.TempDir(), Etcd: &store.Etcd{Endpoints: []string{url}}}), t.Context()
+	acked := fill(t, s, func(n int) string { return fmt.Sprint(n % 3) })
+	e := entity(gateway.Spec, "0", "{}")
+	for name, write := range map[string]func() error{
+		"put":    func() error { _, _, err := s.Put(ctx, e, gateway.Condition{}); return err },
+		"delete": func() error { _, _, err := s.Delete(ctx, e.Ref, gateway.Condition{}); return err },
+		"apply":  func() error { _, _, err := s.Apply(ctx, creates(gateway.Key, 3, "{}"), gateway.Bulk{}); return err },
+		"role":   func() error { return s.Fence(ctx, "http://other", 9) },
+	} {
+		if err := write(); !errors.Is(err, store.ErrEtcdFull) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	holds(t, s, acked)
+	if used, quota := s.Size(); used != 0 || quota != 0 {
+		t.Errorf("%d of %d bytes, of which nothing is known", used, quota)
+	}
+	mend(t, url)
+	put(t, s, e)
+	acked.Put(e)
+	holds(t, s, acked)
+}
+
+// mend does what operators do to an etcd that is full.
+func mend(t *testing.T, url string) {
+	t.Helper()
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{url}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	head, err := c.Get(t.Context(), "x")
+	if err == nil {
+		_, err = c.Compact(t.Context(), head.Header.Revision, clientv3.WithCompactPhysical())
+	}
+	if err == nil {
+		_, err = c.Defragment(t.Context(), url)
+	}
+	if err == nil {
+		_, err = c.AlarmDisarm(t.Context(), &clientv3.AlarmMember{})
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -205,6 +256,27 @@ func TestTwoShareAStore(t *testing.T) {
 		t.Errorf("%v: %+v, want %+v", err, b.Role(), a.Role())
 	}
 	put(t, b, entity(gateway.Route, "b", "2"))
+}
+
+// What one process has just done to the role holds for the other's next step.
+func TestTwoShareARole(t *testing.T) {
+	e, ctx := &store.Etcd{Endpoints: []string{startEtcd(t)}}, t.Context()
+	a := open(t, store.Options{Dir: t.TempDir(), Etcd: e})
+	b := open(t, store.Options{Dir: t.TempDir(), Etcd: e})
+	for epoch := range int64(3) {
+		if led, err := a.Demote(ctx); led != 1+epoch || err != nil {
+			t.Errorf("demoted in epoch %d, %v", led, err)
+		}
+		if leads, err := b.Promote(ctx); leads != 2+epoch || err != nil {
+			t.Errorf("promoted in epoch %d, %v", leads, err)
+		}
+	}
+	if _, err := a.Demote(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := b.Put(ctx, entity(gateway.Route, "a", "1"), gateway.Condition{}); !errors.Is(err, gateway.ErrNotLeader) {
+		t.Errorf("put into what another demoted: %v", err)
+	}
 }
 
 // An etcd that is gone is told of soon, also to a process that starts meanwhile; and used again when it is back.

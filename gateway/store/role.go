@@ -51,17 +51,40 @@ func (s *Store) Origin() Origin { return s.state.Load().origin }
 // Promote makes the store the leader of a new epoch and returns that epoch. On a leader it changes nothing. A blank
 // store is not promoted: what it held is to be restored.
 func (s *Store) Promote(ctx context.Context) (int64, error) {
+	if err := s.Answers(ctx); err != nil { // before the lock, which is held while its holder waits for an answer
+		return 0, fmt.Errorf("promote: %w", err)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	role := s.Role()
-	switch role.Mode {
-	case gateway.ModeLeader:
+	role, err := s.roleNow(ctx)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("promote: %w", err)
+	case role.Mode == gateway.ModeLeader:
 		return role.Epoch, nil
-	case gateway.ModeBlank:
+	case role.Mode == gateway.ModeBlank:
 		return 0, &NotLeaderError{role}
 	}
 	next := Role{Mode: gateway.ModeLeader, Epoch: role.Epoch + 1}
 	return next.Epoch, s.become(ctx, next, s.ID())
+}
+
+// Demote stops writes at once, so that another can be promoted without a loss once it has all that is here: followers copy on. It
+// returns the epoch in which the store led. What does not lead stays as it is. Promote takes it back, in a new epoch.
+func (s *Store) Demote(ctx context.Context) (int64, error) {
+	if err := s.Answers(ctx); err != nil { // before the lock, which is held while its holder waits for an answer
+		return 0, fmt.Errorf("demote: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	role, err := s.roleNow(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("demote: %w", err)
+	}
+	if role.Mode != gateway.ModeLeader {
+		return role.Epoch, nil
+	}
+	return role.Epoch, s.become(ctx, Role{Mode: gateway.ModeFenced, Epoch: role.Epoch, Forked: role.Epoch}, s.ID())
 }
 
 // Fence stops writes at once, because a leader of a later epoch is known. The store remembers the epoch in which it led

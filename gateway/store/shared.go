@@ -39,12 +39,9 @@ func (s *Store) refresh(ctx context.Context) {
 		return
 	}
 	defer s.mu.Unlock()
-	found, err := s.read(ctx)
+	_, err := s.roleNow(ctx)
 	if ctx.Err() != nil {
 		return
-	}
-	if err == nil {
-		err = s.adopt(found)
 	}
 	switch before := s.quorate.Swap(err == nil); {
 	case err != nil && before:
@@ -52,6 +49,18 @@ func (s *Store) refresh(ctx context.Context) {
 	case err == nil && !before:
 		s.log.Info("store answers again")
 	}
+}
+
+// roleNow returns the role, also if another process has just changed it. s.mu is held.
+func (s *Store) roleNow(ctx context.Context) (Role, error) {
+	if !s.shared {
+		return s.Role(), nil
+	}
+	found, err := s.read(ctx)
+	if err == nil {
+		err = s.adopt(found)
+	}
+	return s.Role(), err
 }
 
 // adopt takes over what another process, or whoever empties an etcd, made of the store. s.mu is held.

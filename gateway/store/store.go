@@ -63,6 +63,7 @@ type Store struct {
 	slow  clientv3.KV // kv with the patience that large transactions take
 	past  past
 
+	cluster *Cluster          // nil: the embedded etcd is the only member, or it runs elsewhere
 	shared  bool              // other processes write to the store, too
 	reads   clientv3.OpOption // how a read sees every acknowledged write at the least cost
 	quorate atomic.Bool       // a quorum answered when it was last asked
@@ -143,7 +144,10 @@ func (s *Store) start(ctx context.Context, o Options) (err error) {
 	if s.etcd, err = startEtcd(config); err != nil {
 		return err
 	}
-	if err := s.awaitEtcd(ctx, o.Cluster != nil); err != nil {
+	if err = s.checkMembership(); err == nil {
+		err = s.awaitEtcd(ctx, o.Cluster != nil)
+	}
+	if err != nil {
 		s.etcd.Close()
 		return err
 	}

@@ -75,7 +75,8 @@ func (s *Store) open(ctx context.Context) (h gateway.Header, err error) {
 	return h, err
 }
 
-// kindsAt returns the kinds that there are, in reference order. It looks for the kinds themselves, as a store may hold some that this version does not know: copied from a newer leader.
+// kindsAt returns the kinds that there are, in reference order. It looks for the kinds themselves, as a store may hold some that this
+// version does not know: copied from a newer leader.
 func (s *Store) kindsAt(ctx context.Context, revision int64) (kinds []gateway.Kind, err error) {
 	end := clientv3.GetPrefixRangeEnd(entities)
 	for from := entities; ; {

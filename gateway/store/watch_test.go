@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"gwdr/gateway"
 	"gwdr/gateway/store"
@@ -173,6 +174,25 @@ func TestBulkIsSettled(t *testing.T) {
 	}
 	if after, _ := state(t, s); after.Revision != before.Revision {
 		t.Error("looking made a revision")
+	}
+}
+
+// A transaction that nobody answered to and that is not made yet may still be: nobody says that it is not.
+func TestUnknownOutcome(t *testing.T) {
+	for _, c := range []struct {
+		said error
+		made int64
+		want error
+	}{
+		{store.ErrNoQuorum, 0, store.ErrNoQuorum},
+		{store.ErrNoQuorum, 7, nil},
+		{rpctypes.ErrNoSpace, 0, rpctypes.ErrNoSpace},
+		{rpctypes.ErrTimeout, 0, nil}, // of the only member, which carries out what it is asked in order
+	} {
+		made, err := store.Settled(0, c.said, func() (int64, error) { return c.made, nil })
+		if made != c.made || !errors.Is(err, c.want) || c.want == nil && err != nil {
+			t.Errorf("%v, and %d is made: %d, %v", c.said, c.made, made, err)
+		}
 	}
 }
 
