@@ -48,7 +48,7 @@ func newLabUpCommand(a *app) *cobra.Command {
 	f := cmd.Flags()
 	f.StringSliceVar(&o.regions, "regions", []string{"us-east", "us-west"}, "`names` of the regions; the first one leads")
 	f.IntVar(&o.instances, "instances", 2, "`number` of data instances in each region")
-	f.StringVar(&o.replication, "replication", process.ReplicationAsync, "`kind` of replication between regions: none, async, or sync (of three or more)")
+	f.StringVar(&o.replication, "replication", process.ReplicationAsync, "`kind` of replication between regions: none, async, sync (three or more)")
 	return cmd
 }
 

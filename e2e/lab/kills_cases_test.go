@@ -78,7 +78,8 @@ func (f fault) scenario(hold string) string {
 // The labs that the faults are of.
 const (
 	async    = "{strategy: warm-standby, regions: [{name: us-east, instances: 1}, {name: us-west, instances: 1}], replication: async}"
-	oneStore = "{strategy: active-active, regions: [{name: us-east, instances: 1}, {name: us-west, instances: 1}, {name: eu-west, instances: 1}], replication: sync}"
+	oneStore = "{strategy: active-active, regions: [{name: us-east, instances: 1}, {name: us-west, instances: 1}, " +
+		"{name: eu-west, instances: 1}], replication: sync}"
 )
 
 const short = `

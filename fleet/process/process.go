@@ -106,7 +106,8 @@ func (t Topology) checkReplication() error {
 	case !slices.Contains(known, t.Replication):
 		return fmt.Errorf("replication %q is none of %s", t.Replication, strings.Join(known, ", "))
 	case t.Replication == ReplicationSync && (n < minMembers || n%2 == 0):
-		return fmt.Errorf("replication %s needs an odd number of regions, at least %d, not %d: their majority is the quorum", ReplicationSync, minMembers, n)
+		return fmt.Errorf("replication %s needs an odd number of regions, at least %d, not %d: their majority is the quorum",
+			ReplicationSync, minMembers, n)
 	}
 	return nil
 }
