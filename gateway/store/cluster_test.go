@@ -110,6 +110,7 @@ func (m *member) take(t *testing.T, n int) (refs []string, led bool) {
 // The member that leads is killed while all three write: the others go on, and no write that any of them acknowledged is lost. When
 // the member is back, it has them all.
 func TestLeadingMemberIsKilled(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	options := members(t)
 	var all []*member
 	for _, o := range options {
@@ -214,6 +215,7 @@ func silent(t *testing.T, s *store.Store) {
 // Without a quorum nothing is acknowledged and nobody waits for long; a watch ends; a member that is started then is there, as a
 // process that serves traffic from its last good configuration, too, must be; and all goes on when another is back.
 func TestQuorumIsLost(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	options := members(t)
 	second, third := begin(t, options[1]), begin(t, options[2])
 	s := open(t, options[0])
@@ -248,6 +250,7 @@ func TestQuorumIsLost(t *testing.T) {
 
 // An alarm of one member's engine stops the writes of all. Each makes room in its own file, and it is taken back, unasked.
 func TestAlarmInACluster(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	options := members(t)
 	for i := range options {
 		options[i].Quota = smallQuota

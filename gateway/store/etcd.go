@@ -57,6 +57,9 @@ func (s *Store) awaitEtcd(ctx context.Context, clustered bool) error {
 	case <-s.etcd.Server.ReadyNotify():
 		return nil
 	case <-s.etcd.Server.StopNotify():
+		if clustered {
+			return fmt.Errorf("etcd in %s stopped while it started, as that of a member does which the others have replaced", dir)
+		}
 		return fmt.Errorf("etcd in %s stopped while it started", dir)
 	case <-ctx.Done():
 		return fmt.Errorf("wait for etcd in %s: %w", dir, ctx.Err())

@@ -14,6 +14,7 @@ import (
 
 // A member that comes back without its disk would vote again on what it has forgotten.
 func TestMemberWithoutItsDiskIsRefused(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	options := members(t)
 	defer begin(t, options[1])()
 	defer begin(t, options[2])()
@@ -29,6 +30,7 @@ func TestMemberWithoutItsDiskIsRefused(t *testing.T) {
 
 // A member whose machine is lost is taken for a new one by the others, and gets from them all that there is.
 func TestMemberIsReplaced(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	options, ctx := members(t), t.Context()
 	second, third := begin(t, options[1]), begin(t, options[2])
 	s := open(t, options[0])
@@ -81,6 +83,7 @@ func votesNoMore(t *testing.T, s *store.Store, replaced store.Options) {
 // A member that was away for so long that the others have forgotten the changes since gets all that there is from them, and whoever
 // watches it gets each change.
 func TestMemberWasAway(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	options, ctx := members(t), t.Context()
 	defer begin(t, options[1])()
 	s, third := open(t, options[0]), open(t, options[2])
@@ -112,6 +115,7 @@ func TestMemberWasAway(t *testing.T) {
 // A store that was alone does not become a member of a cluster, in which it would acknowledge alone, nor the other way round; and an
 // address is what it was.
 func TestStoreOfAnotherPlaceIsRefused(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	options := members(t)
 	second, third := begin(t, options[1]), begin(t, options[2])
 	member := open(t, options[0])

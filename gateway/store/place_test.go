@@ -26,7 +26,7 @@ type places interface {
 	wipe(t *testing.T, s *store.Store, dir string)
 }
 
-// place is where open opens stores. Tests of this package do not run in parallel.
+// place is where open opens stores. Tests that run in parallel do so when those that change it have ended.
 var place places = embedded{}
 
 // suite is what holds wherever a store lies. What it leaves out is about files and limits of the embedded etcd, about a restore that is
@@ -65,15 +65,14 @@ var suite = map[string]func(*testing.T){
 // ofMembers is what members of a cluster, each of which reads its own memory and tends its own file, could do otherwise than the only one
 // or an etcd elsewhere. Each test has a cluster of its own, which takes seconds.
 var ofMembers = map[string]func(*testing.T){
-	"IfMatchRace":                        TestIfMatchRace,
-	"ApplyInChunks":                      TestApplyInChunks,
-	"WipedStoreIsBlankUntilRestored":     TestWipedStoreIsBlankUntilRestored,
-	"Roles":                              TestRoles,
-	"KilledStoreKeepsAcknowledgedWrites": TestKilledStoreKeepsAcknowledgedWrites,
-	"StreamShowsOneRevision":             TestStreamShowsOneRevision,
-	"ChangesWhileOthersWrite":            TestChangesWhileOthersWrite,
-	"SwitchIsWatchedWhole":               TestSwitchIsWatchedWhole,
-	"FullUnderLoad":                      TestFullUnderLoad,
+	"IfMatchRace":                    TestIfMatchRace,
+	"ApplyInChunks":                  TestApplyInChunks,
+	"WipedStoreIsBlankUntilRestored": TestWipedStoreIsBlankUntilRestored,
+	"Roles":                          TestRoles,
+	"StreamShowsOneRevision":         TestStreamShowsOneRevision,
+	"ChangesWhileOthersWrite":        TestChangesWhileOthersWrite,
+	"SwitchIsWatchedWhole":           TestSwitchIsWatchedWhole,
+	"FullUnderLoad":                  TestFullUnderLoad,
 }
 
 func TestOverEtcd(t *testing.T) {

@@ -281,6 +281,7 @@ func TestTwoShareARole(t *testing.T) {
 
 // An etcd that is gone is told of soon, also to a process that starts meanwhile; and used again when it is back.
 func TestEtcdIsGone(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	server := newServer(t, nil)
 	o := store.Options{Dir: t.TempDir(), Etcd: &store.Etcd{Endpoints: []string{server.url}}}
 	s := open(t, o)
@@ -313,6 +314,7 @@ func TestEtcdIsGone(t *testing.T) {
 
 // Members of a cluster speak TLS, and only to those whose certificate they trust.
 func TestClusterWithCertificates(t *testing.T) {
+	t.Parallel() // it waits most of the time
 	a, options := newAuthority(t), members(t)
 	urls := map[string]string{}
 	for name, url := range options[0].Cluster.Members {
