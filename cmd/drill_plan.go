@@ -96,7 +96,7 @@ func (a *app) plan(ctx context.Context, s *scenarios.Scenario, instances []fleet
 // supported asks the driver whether it could undo each fault, which touches nothing. Of a lab that is not there, what no lab can is known.
 func (a *app) supported(ctx context.Context, plan *scenarios.Plan, instances []fleet.Instance) error {
 	s := plan.Scenario
-	prepare := func(f fleet.Fault, _ []fleet.Instance) error { return process.Supports(f) }
+	prepare := func(f fleet.Fault, _ []fleet.Instance) error { return process.Supports(labTopology(s.Topology), f) }
 	if s.Fleet != labFleet {
 		f, err := a.openFleet(ctx, s.Fleet)
 		if err != nil {

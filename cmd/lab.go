@@ -41,14 +41,14 @@ func newLabUpCommand(a *app) *cobra.Command {
 		Use:   "up",
 		Short: "Start the lab; it stays until `gwdr lab down`",
 		Example: `  gwdr lab up
-  gwdr lab up --regions eu,us,ap --instances 1 --replication none`,
+  gwdr lab up --regions eu,us,ap --instances 1 --replication sync`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runLabUp(cmd.Context(), a, o) },
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&o.regions, "regions", []string{"us-east", "us-west"}, "`names` of the regions; the first one leads")
 	f.IntVar(&o.instances, "instances", 2, "`number` of data instances in each region")
-	f.StringVar(&o.replication, "replication", process.ReplicationAsync, "`kind` of replication between regions: none or async")
+	f.StringVar(&o.replication, "replication", process.ReplicationAsync, "`kind` of replication between regions: none, async, sync (three or more)")
 	return cmd
 }
 

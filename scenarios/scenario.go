@@ -51,7 +51,7 @@ type Metadata struct {
 	FalsePass   []string `yaml:"falsePass,omitempty" json:"falsePass,omitempty"` // what could make it pass falsely
 }
 
-// Topology is the lab that the scenario needs. Replication is none or async.
+// Topology is the lab that the scenario needs. Replication is none, async or sync.
 type Topology struct {
 	Strategy    string   `yaml:"strategy" json:"strategy"`
 	Regions     []Region `yaml:"regions" json:"regions"`

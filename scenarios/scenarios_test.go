@@ -45,7 +45,7 @@ func TestCatalogue(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{
 		"backup-corrupted", "backups-deleted", "bad-config", "connection-flood", "instance-crash", "instance-hang", "instance-slow", "key-store-wiped", "latency-between-regions",
-		"load-spike", "location-lost", "one-way-partition", "region-isolated", "region-loss", "retry-storm", "store-corrupted", "store-wiped", "two-locations-lost", "upstream-brownout", "upstream-down",
+		"load-spike", "location-lost", "one-way-partition", "quorum-loss", "region-isolated", "region-loss", "region-loss-sync", "retry-storm", "store-corrupted", "store-wiped", "two-locations-lost", "upstream-brownout", "upstream-down",
 	}, names); diff != "" {
 		t.Errorf("catalogue (-want +got):\n%s", diff)
 	}
@@ -119,7 +119,9 @@ func TestParseErrors(t *testing.T) {
 		{"target: east, ", "target: east, colour: red, ", "steps[0].colour: unknown field; allowed: id, fault, with, target"},
 		{"class: ict-failure", "class: bad-luck", `metadata.class: "bad-luck" is none of cyber`},
 		{"name: region-loss", "name: Region Loss", `metadata.name: "Region Loss" must be`},
-		{"replication: async", "replication: sync", `topology.replication: "sync" is none of none, async`},
+		{"replication: async", "replication: snyc", `topology.replication: "snyc" is none of none, async, sync`},
+		{"replication: async", "replication: sync", `topology.regions: must be an odd number from 3 on with replication sync, not 2`},
+		{"replication: async", "replication: sync", `steps[1].recover: with replication sync there is nobody to promote`},
 		{"{select: {region: us-east}, expect: {min: 3, max: 3}}", "{select: {}}", "targets.east.select: is empty and matches nothing"},
 		{"{select: {region: us-east},", "{select: {region: mars},", `targets.east.select.region: "mars" is none of us-east, us-west`},
 		{"min: 3, max: 3", "min: 4, max: 3", "min 4 is above max 3"},

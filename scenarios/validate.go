@@ -18,6 +18,7 @@ const (
 	holdUntilRecovered = "until-recovered"
 	orderReverse       = "reverse"
 	labFleet           = "lab"
+	replicationSync    = "sync" // the regions' control planes are members of one store
 )
 
 var idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
@@ -26,7 +27,7 @@ var idPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
 var (
 	classes      = []string{"cyber", "degraded-quality", "premises", "ict-failure", "staff", "natural", "insider", "political", "power", "third-party"}
 	strategies   = []string{"backup-restore", "pilot-light", "warm-standby", "active-active"}
-	replications = []string{"none", "async"}
+	replications = []string{"none", "async", replicationSync}
 	metrics      = []string{MetricRTA, MetricRPA, MetricResurrected, MetricFailed}
 	planes       = []string{string(probes.DataPlane), string(probes.ControlPlane)}
 	probeKeys    = []string{LiveKey, RevokedKey, NoKey}
@@ -110,7 +111,10 @@ func (v *validator) topology(s *Scenario) {
 	}
 	v.oneOf("topology.strategy", t.Strategy, strategies)
 	v.oneOf("topology.replication", t.Replication, replications)
-	v.check(1 <= len(t.Regions) && len(t.Regions) <= 9, "topology.regions", "must be 1 to 9, not %d", len(t.Regions))
+	n := len(t.Regions)
+	v.check(1 <= n && n <= 9, "topology.regions", "must be 1 to 9, not %d", n)
+	v.check(t.Replication != replicationSync || n >= 3 && n%2 == 1, "topology.regions",
+		"must be an odd number from 3 on with replication %s, not %d: their majority is the quorum", replicationSync, n)
 	seen := map[string]bool{}
 	for i, r := range t.Regions {
 		field := fmt.Sprintf("topology.regions[%d]", i)

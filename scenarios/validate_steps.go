@@ -124,6 +124,8 @@ func (v *validator) recoverStep(s *Scenario, field string, step Step) {
 	}
 	v.between(field+".when", Duration(delay), 0, longest)
 	if step.Recover == Promote && s.Fleet == labFleet {
+		v.check(s.Topology.Replication != replicationSync, field+".recover",
+			"with replication %s there is nobody to promote: each region takes changes, while most of them are there", replicationSync)
 		v.oneOf(field+".to", step.To, s.Topology.names())
 	}
 }

@@ -61,7 +61,7 @@ func TestCatalogue(t *testing.T) {
 	for _, name := range []string{
 		"region-loss", "instance-crash", "instance-hang", "store-wiped", "store-corrupted",
 		"location-lost", "two-locations-lost", "backup-corrupted", "backups-deleted", "bad-config", "key-store-wiped",
-		"region-isolated", "one-way-partition", "latency-between-regions",
+		"region-isolated", "one-way-partition", "latency-between-regions", "quorum-loss", "region-loss-sync",
 	} {
 		t.Run(name, func(t *testing.T) {
 			u := newUser(t)

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"gwdr/fleet/process"
 )
 
 // How often TestKills kills, and how soon a fault must be gone: its lease is 3 s, and a revert that the guard has begun may take
@@ -37,8 +39,24 @@ func TestKills(t *testing.T) {
 	t.Log("\n" + k.table())
 }
 
-// newKiller starts a lab for the test, and chooses the seed, which it prints.
+// TestQuorumKills kills drills that take the majority of the store away: its members are back, with what they had.
+func TestQuorumKills(t *testing.T) {
+	k := newKillerIn(t, "us-east,us-west,eu-west", process.ReplicationSync)
+	for range max(parts, number(t, killsVariable)/20) {
+		if k.kill(quorumLoss); t.Failed() {
+			break
+		}
+	}
+}
+
+// newKiller starts a lab of two regions for the test.
 func newKiller(t *testing.T) *killer {
+	t.Helper()
+	return newKillerIn(t, "us-east,us-west", process.ReplicationAsync)
+}
+
+// newKillerIn starts a lab for the test, and chooses the seed, which it prints.
+func newKillerIn(t *testing.T, regions, replication string) *killer {
 	t.Helper()
 	seed := uint64(time.Now().UnixNano())
 	if n := number(t, killsSeed); n != 0 {
@@ -46,7 +64,7 @@ func newKiller(t *testing.T) *killer {
 	}
 	t.Logf("%s=%d kills at these moments again", killsSeed, seed)
 	u := newUser(t)
-	u.want(0, "lab", "up", "--regions", "us-east,us-west", "--instances", "1")
+	u.want(0, "lab", "up", "--regions", regions, "--instances", "1", "--replication", replication)
 	u.run("backup", "-q") // three directories on one device: 3-2-1 is not met, and gwdr says so
 	t.Cleanup(func() { u.run("lab", "down") })
 	return &killer{user: u, scene: u.newScene(), random: rand.New(rand.NewPCG(seed, 0)), tally: map[string]*tally{}}

@@ -8,6 +8,7 @@ import (
 
 	"gwdr/fleet"
 	"gwdr/fleet/link"
+	"gwdr/fleet/process"
 )
 
 // links asks the links themselves what they do, and sends a request over each.
@@ -62,9 +63,12 @@ func (s *scene) upstream(ctx context.Context) error {
 	return nil
 }
 
-// configuration compares what every control plane and data plane has, and wants one leader.
+// configuration compares what every control plane and data plane has, and wants one leader, or all of one store.
 func (s *scene) configuration(ctx context.Context) error {
-	leaders := 0
+	leaders, want := 0, 1
+	if t := s.lab.Topology(); t.Replication == process.ReplicationSync {
+		want = len(t.Regions)
+	}
 	for _, in := range s.instances {
 		if in.Role != fleet.Control && in.Role != fleet.Data {
 			continue
@@ -86,8 +90,8 @@ func (s *scene) configuration(ctx context.Context) error {
 			}
 		}
 	}
-	if leaders != 1 {
-		return fmt.Errorf("%d control planes lead", leaders)
+	if leaders != want {
+		return fmt.Errorf("%d control planes lead, not %d", leaders, want)
 	}
 	return nil
 }

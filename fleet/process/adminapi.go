@@ -34,6 +34,9 @@ type change struct {
 // errConflict says that the configuration has changed since it was read.
 var errConflict = errors.New("configuration has changed meanwhile")
 
+// errNoQuorum says that too few members of the store answer.
+var errNoQuorum = errors.New("no quorum of the store's members answers")
+
 // answersWithin bounds one request to the admin API.
 const answersWithin = 5 * time.Second
 
@@ -61,8 +64,11 @@ func (a adminAPI) do(ctx context.Context, method, path string, header http.Heade
 		return nil, fmt.Errorf("%s %s: %w", method, path, errConflict)
 	}
 	if resp.StatusCode != http.StatusOK {
-		var said struct{ Error string }
+		var said struct{ Error, Code string }
 		json.Unmarshal(answer, &said)
+		if said.Code == "no_quorum" {
+			return nil, fmt.Errorf("%s %s: %w", method, path, errNoQuorum)
+		}
 		return nil, fmt.Errorf("%s %s: %s", method, path, strings.TrimSuffix(resp.Status+": "+said.Error, ": "))
 	}
 	return answer, nil
@@ -121,7 +127,14 @@ func readState(kind string, text []byte) (revision int64, all map[string][]byte,
 	return 0, nil, errors.Join(errors.New("read state: it was cut off"), lines.Err())
 }
 
-// apply makes all changes at once, provided that nothing changed after the base revision. Bodies are taken as they are.
+// write makes a change that changes nothing: it is done once the store has acknowledged it.
+func (a adminAPI) write(ctx context.Context) error {
+	_, err := a.apply(ctx, 0, []change{{Op: "delete", Kind: kindUpstream, ID: "gwdr-not-there"}})
+	return err
+}
+
+// apply makes all changes at once, provided that nothing changed after the base revision, if there is one. Bodies are taken as they
+// are.
 func (a adminAPI) apply(ctx context.Context, base int64, changes []change) (revision int64, err error) {
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
@@ -130,7 +143,10 @@ func (a adminAPI) apply(ctx context.Context, base int64, changes []change) (revi
 			return 0, err
 		}
 	}
-	header := http.Header{"X-Gwdr-Base-Revision": {strconv.FormatInt(base, 10)}, "X-Gwdr-Restore": {"true"}}
+	header := http.Header{"X-Gwdr-Restore": {"true"}}
+	if base != 0 {
+		header.Set("X-Gwdr-Base-Revision", strconv.FormatInt(base, 10))
+	}
 	answer, err := a.do(ctx, http.MethodPost, "/v1/apply", header, body.Bytes())
 	if err != nil {
 		return 0, err

@@ -15,12 +15,13 @@ func clash(a, b fleet.FaultKind) bool {
 	stores := func(k fleet.FaultKind) bool {
 		return k == fleet.StoreWipe || k == fleet.StoreCorrupt || k == fleet.DiskFull
 	}
+	downs := func(k fleet.FaultKind) bool { return k == fleet.Kill || k == fleet.QuorumLoss }
 	one := func(a, b fleet.FaultKind) bool {
 		switch a {
 		case fleet.RestartLoop: // starts what another keeps down
-			return b == fleet.Kill || stores(b)
+			return downs(b) || stores(b)
 		case fleet.DiskFull: // needs to stop and continue its target
-			return paces(b) || b == fleet.Kill
+			return paces(b) || downs(b)
 		case fleet.StoreCorrupt: // a target may not start again, while it is in effect
 			return b == fleet.Kill
 		}

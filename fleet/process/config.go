@@ -164,11 +164,11 @@ func (saved *savedConfig) undo(all map[string]map[string][]byte) (changes []chan
 	return changes
 }
 
-// leaderOf returns the control plane that takes changes of the configuration that c has: c itself, or, where the regions copy each
-// other, the one that was promoted last. An old leader says for some time that it leads, and what it takes is lost.
+// leaderOf returns the control plane that takes changes of the configuration that c has: c itself, or, where the regions follow one
+// of them, the one that was promoted last. An old leader says for some time that it leads, and what it takes is lost.
 func (s *supervisor) leaderOf(ctx context.Context, c *child) (leader *child, err error) {
 	candidates := []*child{c}
-	if s.topology.Replication != ReplicationNone {
+	if s.topology.Replication == ReplicationAsync {
 		candidates = s.all()
 	}
 	newest := int64(0)

@@ -1,6 +1,10 @@
 package process
 
-import "gwdr/fleet"
+import (
+	"fmt"
+
+	"gwdr/fleet"
+)
 
 // processFaults are those of processes.
 func processFaults() map[fleet.FaultKind]injector {
@@ -26,16 +30,25 @@ func storeFaults() map[fleet.FaultKind]injector {
 	return map[fleet.FaultKind]injector{
 		fleet.StoreWipe:    {roles: control, inject: (*supervisor).wipe, revert: (*supervisor).unwipe, look: (*Lab).lookBlank},
 		fleet.StoreCorrupt: {roles: control, inject: (*supervisor).corrupt, revert: (*supervisor).uncorrupt, look: (*Lab).lookCorrupt},
-		fleet.DiskFull:     {roles: control, inject: (*supervisor).fill, revert: (*supervisor).empty, look: (*Lab).lookFull, refuse: refuseFull},
+		fleet.QuorumLoss: {roles: control, prepare: (*Lab).spare, inject: (*supervisor).killAll, revert: (*supervisor).rejoin,
+			look: (*Lab).lookNoQuorum, still: stillDown},
+		fleet.DiskFull: {roles: control, inject: (*supervisor).fill, revert: (*supervisor).empty, look: (*Lab).lookFull, refuse: refuseFull},
 	}
 }
 
-// impossible says why the lab cannot do some kinds of fault.
-func impossible() map[fleet.FaultKind]string {
-	return map[fleet.FaultKind]string{
+// impossible says why a lab with the replication cannot do some kinds of fault.
+func impossible(replication string) map[fleet.FaultKind]string {
+	never := map[fleet.FaultKind]string{
 		fleet.CertExpire: "the lab serves no TLS: there is no certificate to replace",
 		fleet.Loss:       "the lab's links carry streams, which lose no packets; that takes a fleet with packet filters",
 		fleet.DNS:        "the lab's processes know each other by address, so no name is resolved",
-		fleet.QuorumLoss: "each control plane of the lab has a store of one member, so that there is no majority to lose",
 	}
+	if replication == ReplicationSync {
+		const rollback = "a member of a quorum that came back with another store than it had could undo what was acknowledged"
+		never[fleet.StoreWipe], never[fleet.StoreCorrupt] = rollback, rollback
+	} else {
+		never[fleet.QuorumLoss] = fmt.Sprintf("with replication %s each control plane of the lab has a store of one member, "+
+			"so that there is no majority to lose; with %s there is", replication, ReplicationSync)
+	}
+	return never
 }

@@ -92,7 +92,7 @@ func (s *supervisor) check(f fleet.Fault, data undoData) error {
 		}
 		now = append(now, p)
 	}
-	return checkFault(f, now)
+	return s.topology.checkFault(f, now)
 }
 
 func (s *supervisor) fault(id string) *fault {

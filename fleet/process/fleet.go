@@ -68,14 +68,14 @@ func (l *Lab) Prepare(ctx context.Context, f fleet.Fault, targets []fleet.Instan
 		}
 		chosen = append(chosen, p)
 	}
-	if err := checkFault(f, chosen); err != nil {
+	if err := l.file.Topology.checkFault(f, chosen); err != nil {
 		return fleet.Undo{}, fmt.Errorf("prepare %w", err)
 	}
 	u, err := encodeUndo(string(l.dir), l.file.identity, f, chosen)
-	if err != nil {
-		return fleet.Undo{}, err
+	if prepare := injectors()[f.Kind].prepare; err == nil && prepare != nil {
+		return prepare(l, u, processes)
 	}
-	return l.addCuts(u, processes)
+	return u, err
 }
 
 // Inject breaks what u was prepared for; it returns when that is so.

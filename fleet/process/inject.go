@@ -7,12 +7,13 @@ import (
 	"strings"
 
 	"gwdr/fleet"
-	"gwdr/fleet/link"
 )
 
 // injector is how the lab does one kind of fault. It knows nothing of leases: those are the same for all.
 type injector struct {
 	roles []fleet.Role // of the instances that it can be injected into
+	// prepare adds to the undo record what the fault needs beside its targets; nil: nothing.
+	prepare func(l *Lab, u fleet.Undo, all []Process) (fleet.Undo, error)
 	// inject breaks the targets, all of them, in the supervisor. After an error parts may be broken.
 	inject func(s *supervisor, ctx context.Context, f *fault) error
 	// revert makes the targets as they were. It may be called again after an error, and of what was only broken in part.
@@ -27,9 +28,7 @@ type injector struct {
 	still func(f *fault) error
 	// renew extends leases that lie elsewhere than in the supervisor; nil if there are none.
 	renew func(s *supervisor, ctx context.Context, f *fault) error
-	// state is what the fault does to a link over which the target is the one that connects, or the one that is connected
-	// to; nil if it is none of links.
-	state func(with fleet.Params, connects bool) link.State
+	links bool // it is done to links, and to nothing else
 }
 
 // injectors returns what the lab has for each kind of fault that it supports.

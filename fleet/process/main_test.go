@@ -93,7 +93,7 @@ func fakeGateway(ctx context.Context, args []string) error {
 	values := map[string]*string{}
 	for _, name := range []string{
 		"role", "data", "admin", "listen", "token-file", "control-token-file", "instance", "region", "replication",
-		"peer", "control", "drain", "clock-file",
+		"peer", "control", "drain", "clock-file", "cluster",
 	} {
 		values[name] = flags.String(name, "", "")
 	}
@@ -105,6 +105,10 @@ func fakeGateway(ctx context.Context, args []string) error {
 	if *untilEOF {
 		exitAtEOF()
 	}
+	member := newFakeMember(*values["region"], *values["cluster"])
+	if err := member.listen(ctx); err != nil {
+		return err
+	}
 	store := fakeStore{*values["data"]}
 	if *values["role"] == "control" {
 		if err := store.open(); err != nil {
@@ -115,7 +119,10 @@ func fakeGateway(ctx context.Context, args []string) error {
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) {
 		json.NewEncoder(w).Encode(map[string]string{"mode": store.mode()})
 	})
-	mux.HandleFunc("POST /v1/apply", func(w http.ResponseWriter, r *http.Request) { store.restore() })
+	mux.HandleFunc("POST /v1/apply", member.quorum(func(w http.ResponseWriter, r *http.Request) {
+		store.restore()
+		w.Write([]byte("{}"))
+	}))
 	mux.HandleFunc("GET /health", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("GET /ready", func(http.ResponseWriter, *http.Request) {})
 	if listen := *values["listen"]; listen != "" {

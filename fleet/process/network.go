@@ -27,10 +27,12 @@ func linkFaults() map[fleet.FaultKind]injector {
 	}
 }
 
-func linkFault(roles []fleet.Role, state func(fleet.Params, bool) link.State, look lookAtLink) injector {
+// linkFault is one that does the state to a link over which the target is the one that connects, or the one that is connected to.
+func linkFault(roles []fleet.Role, state func(with fleet.Params, connects bool) link.State, look lookAtLink) injector {
 	return injector{
-		roles: roles, state: state, look: look.all, renew: (*supervisor).renewLinks, inject: (*supervisor).cutLinks,
-		revert: func(s *supervisor, ctx context.Context, f *fault) error { return s.mendLinks(ctx, f, look) },
+		roles: roles, links: true, look: look.all, renew: (*supervisor).renewLinks, inject: (*supervisor).cutLinks,
+		prepare: func(l *Lab, u fleet.Undo, all []Process) (fleet.Undo, error) { return l.addCuts(u, all, state) },
+		revert:  func(s *supervisor, ctx context.Context, f *fault) error { return s.mendLinks(ctx, f, look) },
 	}
 }
 
@@ -68,12 +70,8 @@ type brokenLink struct {
 	State link.State `json:"state"` // without owner and lease
 }
 
-// addCuts adds to u which links the fault cuts, if it is one of links.
-func (l *Lab) addCuts(u fleet.Undo, all []Process) (fleet.Undo, error) {
-	state := injectors()[u.Fault.Kind].state
-	if state == nil {
-		return u, nil
-	}
+// addCuts adds to u which links the fault cuts.
+func (l *Lab) addCuts(u fleet.Undo, all []Process, state func(fleet.Params, bool) link.State) (fleet.Undo, error) {
 	data, err := decodeUndo(u)
 	if err != nil {
 		return fleet.Undo{}, err

@@ -25,6 +25,7 @@ type program struct {
 	fleet.Instance          // ID, Region, Role, URL, AdminURL
 	Args           []string // after the executable
 	Listen         string   // host:port of its data plane, or ""
+	Member         string   // host:port at which the other members of its store reach it, or ""
 	Admin          string   // host:port of its admin API, or ""
 	Started        string   // URL that answers 200 once it serves
 	Ready          string   // URL that answers 200 once it does its work; it may need a configuration first
@@ -32,7 +33,7 @@ type program struct {
 
 // ports returns the addresses that the program listens on.
 func (p program) ports() []string {
-	return slices.DeleteFunc([]string{p.Listen, p.Admin}, func(addr string) bool { return addr == "" })
+	return slices.DeleteFunc([]string{p.Listen, p.Member, p.Admin}, func(addr string) bool { return addr == "" })
 }
 
 // plan is the whole lab: which processes, with which arguments, on which ports, over which links.
@@ -42,6 +43,7 @@ type plan struct {
 	programs []program
 	links    linksFile
 	echo     echoFile
+	members  map[string]string // host:port of each region's member of the one store, if there is one
 	endpoints
 
 	take func() (string, error)
@@ -76,6 +78,7 @@ func newPlan(dir layout, t Topology, take func() (string, error)) (*plan, error)
 		admin[r.Name] = p.port()
 		p.Controls[r.Name] = "http://" + admin[r.Name]
 	}
+	p.addMembers()
 	for i, r := range t.Regions {
 		p.addControl(r.Name, i == 0, admin)
 		p.between(edgeID, controlID(r.Name), admin[r.Name])
@@ -148,11 +151,35 @@ func (p *plan) addEcho() {
 	})
 }
 
-// addControl adds a region's control plane. Its peers are those of the other regions, over links.
+// addMembers gives each region's control plane an address for the other members of the store.
+func (p *plan) addMembers() {
+	p.members = map[string]string{}
+	if p.topology.Replication != ReplicationSync {
+		return
+	}
+	for _, r := range p.topology.Regions {
+		p.members[r.Name] = p.port()
+	}
+}
+
+// cluster returns the value of --cluster: who the members of the store are, and where they reach each other.
+func (p *plan) cluster() string {
+	var members []string
+	for _, r := range p.topology.Regions {
+		members = append(members, r.Name+"=http://"+p.members[r.Name])
+	}
+	return strings.Join(members, ",")
+}
+
+// addControl adds a region's control plane. Its peers are those of the other regions: over links, but for the members of one store,
+// which all know each other by the same addresses.
 func (p *plan) addControl(region string, leader bool, admin map[string]string) {
 	id := controlID(region)
 	args := append(p.serve(fleet.Control, id, region, admin[region]), "--replication", p.topology.Replication)
-	if p.topology.Replication == ReplicationAsync {
+	switch p.topology.Replication {
+	case ReplicationSync:
+		args = append(args, "--cluster", p.cluster())
+	case ReplicationAsync:
 		for _, other := range p.topology.Regions {
 			if other.Name != region {
 				args = append(args, "--peer", "http://"+p.between(id, controlID(other.Name), admin[other.Name]))
@@ -165,7 +192,7 @@ func (p *plan) addControl(region string, leader bool, admin map[string]string) {
 	url := p.Controls[region]
 	p.add(program{
 		Instance: fleet.Instance{ID: id, Region: region, Role: fleet.Control, AdminURL: url},
-		Args:     args, Admin: admin[region], Started: url + "/ready", Ready: url + "/ready",
+		Args:     args, Member: p.members[region], Admin: admin[region], Started: url + "/ready", Ready: url + "/ready",
 	})
 }
 

@@ -138,15 +138,16 @@ func TestEdgeStateIsOneThatTheGatewayReads(t *testing.T) {
 
 func TestTopologyValidate(t *testing.T) {
 	for want, change := range map[string]func(*Topology){
-		"a lab has 1 to 8 regions, not 9":          func(l *Topology) { l.Regions = make([]Region, 9) },
-		`region name "US" is not of the form`:      func(l *Topology) { l.Regions = []Region{{"US", 1}} },
-		"region a has -1 instances":                func(l *Topology) { l.Regions = []Region{{"a", -1}} },
-		"a name is there twice: a, a":              func(l *Topology) { l.Regions = []Region{{"a", 1}, {"a", 1}} },
-		"1 to 32 data instances, not 0":            func(l *Topology) { l.Regions = []Region{{"a", 0}} },
-		"1 to 32 data instances, not 33":           func(l *Topology) { l.Regions = []Region{{"a", 33}} },
-		`replication "sync" is neither none nor`:   func(l *Topology) { l.Replication = "sync" },
-		`link name "../x" is not of the form`:      func(l *Topology) { l.Links = []Link{{ID: "../x"}} },
-		"a name is there twice: us-east, us-east,": func(l *Topology) { l.Links = []Link{{ID: "us-east"}} },
+		"a lab has 1 to 8 regions, not 9":           func(l *Topology) { l.Regions = make([]Region, 9) },
+		`region name "US" is not of the form`:       func(l *Topology) { l.Regions = []Region{{"US", 1}} },
+		"region a has -1 instances":                 func(l *Topology) { l.Regions = []Region{{"a", -1}} },
+		"a name is there twice: a, a":               func(l *Topology) { l.Regions = []Region{{"a", 1}, {"a", 1}} },
+		"1 to 32 data instances, not 0":             func(l *Topology) { l.Regions = []Region{{"a", 0}} },
+		"1 to 32 data instances, not 33":            func(l *Topology) { l.Regions = []Region{{"a", 33}} },
+		`replication "snyc" is none of none, async`: func(l *Topology) { l.Replication = "snyc" },
+		"odd number of regions, at least 3, not 2":  func(l *Topology) { l.Replication = ReplicationSync },
+		`link name "../x" is not of the form`:       func(l *Topology) { l.Links = []Link{{ID: "../x"}} },
+		"a name is there twice: us-east, us-east,":  func(l *Topology) { l.Links = []Link{{ID: "us-east"}} },
 	} {
 		l := twoRegions
 		change(&l)

@@ -31,7 +31,7 @@ var ErrRunning = errors.New("a lab is already running")
 // Topology says which processes a lab has: for each region one control plane and a number of data instances.
 type Topology struct {
 	Regions     []Region `json:"regions"`
-	Replication string   `json:"replication"`     // ReplicationNone or ReplicationAsync
+	Replication string   `json:"replication"`     // ReplicationNone, ReplicationAsync or ReplicationSync
 	Links       []Link   `json:"links,omitempty"` // to further TCP services, such as locations of backups
 }
 
@@ -39,6 +39,7 @@ type Topology struct {
 const (
 	ReplicationNone  = "none"  // each region has a configuration of its own; the first region's control plane leads
 	ReplicationAsync = "async" // the first region's control plane leads, the others follow
+	ReplicationSync  = "sync"  // the control planes are members of one store: each takes writes, which a quorum acknowledges
 )
 
 // Region is a region with its number of data instances.
@@ -57,6 +58,7 @@ type Link struct {
 const (
 	maxRegions   = 8
 	maxInstances = 32 // data instances of all regions
+	minMembers   = 3  // regions of a lab with ReplicationSync: fewer cannot lose one
 )
 
 // Equal reports whether both are the same lab.
@@ -95,8 +97,17 @@ func (t Topology) Validate() error {
 	if instances < 1 || instances > maxInstances {
 		return fmt.Errorf("a lab has 1 to %d data instances, not %d", maxInstances, instances)
 	}
-	if t.Replication != ReplicationNone && t.Replication != ReplicationAsync {
-		return fmt.Errorf("replication %q is neither %s nor %s", t.Replication, ReplicationNone, ReplicationAsync)
+	return t.checkReplication()
+}
+
+func (t Topology) checkReplication() error {
+	n := len(t.Regions)
+	switch known := []string{ReplicationNone, ReplicationAsync, ReplicationSync}; {
+	case !slices.Contains(known, t.Replication):
+		return fmt.Errorf("replication %q is none of %s", t.Replication, strings.Join(known, ", "))
+	case t.Replication == ReplicationSync && (n < minMembers || n%2 == 0):
+		return fmt.Errorf("replication %s needs an odd number of regions, at least %d, not %d: their majority is the quorum",
+			ReplicationSync, minMembers, n)
 	}
 	return nil
 }

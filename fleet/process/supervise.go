@@ -256,7 +256,7 @@ func (s *supervisor) quiet() (beside []*child) {
 // goodbye is how long children may take to end by themselves.
 const goodbye = 2 * time.Second
 
-// targets returns the children that u names, beside its locations, and checks that they are the ones that it was prepared for.
+// targets returns the children that u names to be broken, beside its locations, and checks that they are the ones that it was prepared for.
 func (s *supervisor) targets(u fleet.Undo) ([]*child, undoData, error) {
 	data, err := decodeUndo(u)
 	if err != nil {
@@ -267,7 +267,7 @@ func (s *supervisor) targets(u fleet.Undo) ([]*child, undoData, error) {
 	}
 	var children []*child
 	for _, t := range data.Targets {
-		if _, ok := t.place(); ok {
+		if _, ok := t.place(); ok || t.Spared {
 			continue
 		}
 		c := s.children[t.ID]

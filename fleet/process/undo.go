@@ -23,24 +23,25 @@ type targetID struct {
 	Ports    []string     `json:"ports"`              // host:port that it listens on
 	Links    []brokenLink `json:"links,omitempty"`    // what a fault of the network does to which of its links
 	Location string       `json:"location,omitempty"` // its directory, if it is a location
+	Spared   bool         `json:"spared,omitempty"`   // nothing is done to it itself
 	Aside    string       `json:"aside,omitempty"`    // directory for what the fault sets aside of it; it is gone once the fault is
 }
 
 // isInstance tells the gateway's instances, and the upstream behind them, from the processes that make them a lab.
 func isInstance(r fleet.Role) bool { return r != roleLinks }
 
-// Supports reports why no lab can inject such a fault, whatever its targets are like.
-func Supports(f fleet.Fault) error {
-	if err := checkFault(f, nil); !errors.Is(err, fleet.ErrNoTarget) {
+// Supports reports why no lab of the topology can inject such a fault, whatever its targets are like.
+func Supports(t Topology, f fleet.Fault) error {
+	if err := t.checkFault(f, nil); !errors.Is(err, fleet.ErrNoTarget) {
 		return err
 	}
 	return nil
 }
 
-// checkFault reports why the lab cannot inject f into targets.
-func checkFault(f fleet.Fault, targets []Process) error {
+// checkFault reports why a lab of the topology cannot inject f into targets.
+func (t Topology) checkFault(f fleet.Fault, targets []Process) error {
 	injector, ok := injectors()[f.Kind]
-	if why := impossible()[f.Kind]; why != "" {
+	if why := impossible(t.Replication)[f.Kind]; why != "" {
 		return fmt.Errorf("fault %s: %w: %s", f.Kind, fleet.ErrUnsupported, why)
 	}
 	if !ok {
@@ -61,12 +62,15 @@ func checkFault(f fleet.Fault, targets []Process) error {
 	if err := f.Check(instances, injector.roles); err != nil {
 		return err
 	}
-	for _, t := range targets {
+	for _, p := range targets {
 		switch {
-		case !t.Running && t.Fault != "":
-			return fmt.Errorf("fault %s: %s is down already, by fault %s", f.ID, t.ID, t.Fault)
-		case !t.Running:
-			return fmt.Errorf("fault %s: %s is not running", f.ID, t.ID)
+		case !p.Running && p.Fault != "":
+			return fmt.Errorf("fault %s: %s is down already, by fault %s", f.ID, p.ID, p.Fault)
+		case !p.Running:
+			return fmt.Errorf("fault %s: %s is not running", f.ID, p.ID)
+		case injector.links && p.Role == fleet.Control && t.Replication == ReplicationSync:
+			return fmt.Errorf("fault %s of %s: %w: members of one store reach each other past the links, so that it would be cut off only in part",
+				f.Kind, p.ID, fleet.ErrUnsupported)
 		}
 	}
 	return nil
