@@ -21,6 +21,7 @@ var fieldRules = map[Kind]rules{
 	Route: {
 		"hosts": hosts, "methods": set, "scopes": set, "headers": unlessEmpty, "auth": unless("", AuthKey), "spec": unless(""),
 		"timeout": duration(0), "limit": limit, "max_body": unlessNumber("0"),
+		"match": match, "priority": unlessNumber("0"),
 	},
 	Upstream: {
 		"endpoints": endpoints, "balance": unless("", RoundRobin), "health": health, "retries": unlessNumber("0", "2"),
@@ -160,6 +161,13 @@ func limit(value any) any {
 		rules{"burst": unlessNumber("0"), "per": unless("", PerKey)}.apply(fields)
 	}
 	return value
+}
+
+func match(value any) any {
+	if fields, ok := value.(map[string]any); ok {
+		rules{"headers": unlessEmpty, "query": unlessEmpty, "params": unlessEmpty}.apply(fields)
+	}
+	return unlessEmpty(value)
 }
 
 // outlier says something even if it is empty: that there is one.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -44,6 +45,15 @@ func ParseTemplate(path string) (Template, error) {
 		t.Segments = append(t.Segments, segment)
 	}
 	return t, nil
+}
+
+// ParamSegment returns the index of the segment of a path template that is the parameter {name} and nothing else.
+func ParamSegment(path, name string) (index int, ok bool) {
+	if i := strings.IndexAny(path, "?#"); i >= 0 {
+		path = path[:i]
+	}
+	index = slices.Index(strings.Split(strings.TrimPrefix(path, "/"), "/"), "{"+name+"}")
+	return index, index >= 0 && !strings.HasSuffix(name, "...")
 }
 
 func parseSegment(text string) (Segment, error) {

@@ -49,7 +49,7 @@ func TestEveryEndpointIsDescribed(t *testing.T) {
 func TestEveryFieldIsDescribed(t *testing.T) {
 	bodies := map[string]any{"Route": gateway.RouteBody{}, "Upstream": gateway.UpstreamBody{}, "Endpoint": gateway.Endpoint{},
 		"HealthCheck": gateway.HealthCheck{}, "Consumer": gateway.ConsumerBody{}, "Key": gateway.KeyBody{}, "Revocation": gateway.RevocationBody{},
-		"Limit": gateway.Limit{}, "Outlier": gateway.Outlier{}, "Backup": gateway.Backup{}, "Header": gateway.Header{}, "Leadership": store.Role{}, "Promotion": admin.Promotion{}}
+		"Limit": gateway.Limit{}, "Match": gateway.Match{}, "Outlier": gateway.Outlier{}, "Backup": gateway.Backup{}, "Header": gateway.Header{}, "Leadership": store.Role{}, "Promotion": admin.Promotion{}}
 	maps.Copy(bodies, admin.Bodies)
 	c := theContract(t)
 	for name, body := range bodies {

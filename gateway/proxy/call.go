@@ -121,11 +121,14 @@ func (c *call) forward() *refusal {
 	return nil
 }
 
-// refuse tells a path that is not there from one that is there for other methods.
+// refuse tells a path that is not there, or not for such a request, from one that is there for other methods.
 func (r *router) refuse(req *http.Request) *refusal {
 	methods := r.methods(hostName(req.Host), req.URL.Path)
 	if len(methods) == 0 {
 		return &refusal{status: http.StatusNotFound, text: "no route matches"}
+	}
+	if takes(methods, req.Method) {
+		return &refusal{status: http.StatusNotFound, text: "no route of this path matches the request's headers and query"}
 	}
 	return &refusal{status: http.StatusMethodNotAllowed, text: "the route does not take this method",
 		allow: strings.Join(methods, ", ")}

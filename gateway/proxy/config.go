@@ -37,6 +37,9 @@ type route struct {
 	timeout  time.Duration // 0 means the upstream's
 	limit    *limit        // nil: none
 	maxBody  int64         // 0: any
+
+	conditions []condition // what it asks for beside host, method and path
+	priority   int
 }
 
 // with returns the configuration after the changes, which are in one or more parts, or an error that names the first entity it cannot work with. It has
@@ -155,7 +158,8 @@ func newRoute(id string, body []byte) (*route, error) {
 		return nil, err
 	}
 	r := &route{id: id, methods: b.Methods, template: template, upstream: b.Upstream, guarded: b.Auth != gateway.AuthNone,
-		scopes: b.Scopes, timeout: time.Duration(b.Timeout), limit: newLimit(b.Limit), maxBody: b.MaxBody}
+		scopes: b.Scopes, timeout: time.Duration(b.Timeout), limit: newLimit(b.Limit), maxBody: b.MaxBody,
+		conditions: newConditions(&b), priority: b.Priority}
 	if len(r.methods) == 0 {
 		r.methods = []string{""}
 	}
