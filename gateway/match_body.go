@@ -44,6 +44,14 @@ func isUUID(text string) bool {
 	return len(text) == 36
 }
 
+// ExampleOf returns a text of the form.
+func ExampleOf(form string) string {
+	if form == UUID {
+		return "00000000-0000-0000-0000-000000000000"
+	}
+	return "0"
+}
+
 const maxConditions = 16 // of one route
 
 // check reports why the match cannot work for a route of the path.

@@ -164,15 +164,8 @@ func (r *route) least() *ask {
 		case inQuery:
 			query.Set(c.name, c.value)
 		case inParam:
-			segments[c.param] = sample(c.form)
+			segments[c.param] = gateway.ExampleOf(c.form)
 		}
 	}
 	return &ask{Request: &http.Request{Header: header, URL: &url.URL{RawQuery: query.Encode()}}, path: "/" + strings.Join(segments, "/")}
-}
-
-func sample(form string) string {
-	if form == gateway.UUID {
-		return "00000000-0000-0000-0000-000000000000"
-	}
-	return "0"
 }

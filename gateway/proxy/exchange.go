@@ -54,7 +54,7 @@ func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
 // dropped hop-by-hop headers and what the client claims to have been forwarded for.
 func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 	x.gateway.forwardedFor(p)
-	p.Out.URL.RawQuery = p.In.URL.RawQuery // the gateway decides nothing by it, so it need not be cleaned
+	p.Out.URL.RawQuery = p.In.URL.RawQuery // where a route was chosen by it, it can be read in one way only: it need not be cleaned
 	if x.route.guarded {
 		stripKey(p.Out.Header)
 	}
