@@ -57,7 +57,6 @@ type digestCache struct {
 
 // Bounds on what a request may hold, in bytes, and how long it may take.
 const (
-	maxEntity  = 48 << 20
 	maxAsk     = 64 << 10
 	maxApply   = 512 << 20
 	maxTime    = time.Minute // for one request

@@ -27,7 +27,7 @@ func (s *Server) apply(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	hash := sha256.New()
-	changes, err := readChanges(io.TeeReader(unhurried(w, r), hash), bulk.Restore)
+	changes, err := readChanges(io.TeeReader(unhurried(w, r, maxApply), hash), bulk.Restore)
 	if err != nil {
 		s.fail(w, r, err)
 		return
@@ -63,10 +63,17 @@ func (s *Server) change(r *http.Request, to writer, changes []gateway.Change, bu
 	return applied, revision, err
 }
 
+// readBody returns the body of an entity, and leaves the usual time for what is done with it.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(unhurried(w, r, gateway.MaxBody))
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(maxTime))
+	return body, err
+}
+
 // unhurried returns the request's body, whose deadline moves on with each piece that arrives: the whole may take as long as it
 // is large.
-func unhurried(w http.ResponseWriter, r *http.Request) io.Reader {
-	control, body := http.NewResponseController(w), http.MaxBytesReader(w, r.Body, maxApply)
+func unhurried(w http.ResponseWriter, r *http.Request, most int64) io.Reader {
+	control, body := http.NewResponseController(w), http.MaxBytesReader(w, r.Body, most)
 	return readerFunc(func(p []byte) (int, error) {
 		_ = control.SetReadDeadline(time.Now().Add(maxStall))
 		return body.Read(p)
@@ -154,7 +161,7 @@ func (s *Server) importOpenAPI(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, badRequest(err))
 		return
 	}
-	document, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEntity))
+	document, err := readBody(w, r)
 	if err != nil {
 		s.fail(w, r, unreadable(err))
 		return
