@@ -28,7 +28,9 @@ var layers = map[string][]string{
 	"backup/tree":       {},
 	"backup/...":        {"backup"},
 	"probes/...":        {"probes"},
-	"gateway/admin":     {"gateway", "gateway/openapi", "gateway/store"},
+	"gateway/admin":     {"gateway", "gateway/contract", "gateway/openapi", "gateway/store"},
+	"gateway/contract":  {"gateway", "gateway/openapi"},
+	"gateway/proxy":     {"gateway", "gateway/contract"},
 	"gateway/replica":   {"gateway", "gateway/native", "gateway/store"},
 	"gateway/...":       {"gateway"},
 	"fleet/docker":      {"fleet", "fleet/reach"},
@@ -56,6 +58,7 @@ var external = map[string][]string{
 	"go.etcd.io/":                         {"gateway/store"},
 	"github.com/prometheus/client_golang": {"cmd", "gateway/proxy", "gateway/admin", "internal/telemetry"},
 	"go.opentelemetry.io/":                {"internal/telemetry"},
+	"github.com/getkin/":                  {"gateway/contract"},
 }
 
 const (

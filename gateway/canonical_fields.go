@@ -21,7 +21,7 @@ var fieldRules = map[Kind]rules{
 	Route: {
 		"hosts": hosts, "methods": set, "scopes": set, "headers": unlessEmpty, "auth": unless("", AuthKey), "spec": unless(""),
 		"timeout": duration(0), "limit": limit, "max_body": unlessNumber("0"),
-		"match": match, "priority": unlessNumber("0"),
+		"match": match, "priority": unlessNumber("0"), "validate": unlessFalse,
 	},
 	Upstream: {
 		"endpoints": endpoints, "balance": unless("", RoundRobin), "health": health, "retries": unlessNumber("0", "2"),
@@ -76,6 +76,13 @@ func unlessNumber(defaults ...json.Number) rule {
 		}
 		return value
 	}
+}
+
+func unlessFalse(value any) any {
+	if value == false {
+		return nil
+	}
+	return value
 }
 
 // duration drops those that mean the same as nothing, and spells the others in one way.

@@ -26,6 +26,7 @@ type RouteBody struct {
 	Limit    *Limit            `json:"limit,omitempty"`
 	MaxBody  int64             `json:"max_body,omitempty"` // of a request, in bytes; 0 means any
 	Spec     string            `json:"spec,omitempty"`     // id of the Spec that the route was imported from
+	Validate bool              `json:"validate,omitempty"` // requests must be as Spec says
 }
 
 // The values of RouteBody.Auth.
@@ -105,6 +106,9 @@ func (b *RouteBody) Check() error {
 	}
 	if b.MaxBody < 0 {
 		return fmt.Errorf("max_body must be a number of bytes, not %d", b.MaxBody)
+	}
+	if b.Validate && b.Spec == "" {
+		return errors.New("validate: the route names no spec")
 	}
 	if err := b.Match.check(b.Path); err != nil {
 		return err

@@ -43,7 +43,8 @@ type Server struct {
 	Log      *slog.Logger    // nil discards
 	Audit    *slog.Logger    // gets each change as "admin change"; nil: Log
 
-	digest digestCache
+	digest    digestCache
+	contracts contracts
 }
 
 // digestCache keeps the digest of the last revision asked for, as it costs a read of everything.

@@ -34,6 +34,14 @@ func (s *Server) apply(w http.ResponseWriter, r *http.Request) {
 	}
 	to := s.writer(r)
 	stop := processing(w, r)
+	if !bulk.Restore {
+		err = s.checkContracts(r.Context(), changes)
+	}
+	if err != nil {
+		stop()
+		s.fail(w, r, err)
+		return
+	}
 	applied, revision, err := s.change(r, to, changes, bulk, "apply", "restore", bulk.Restore, "sha256", hex.EncodeToString(hash.Sum(nil)))
 	stop()
 	if err != nil {
@@ -151,7 +159,8 @@ func checkChange(c gateway.Change, restore bool) error {
 }
 
 // importOpenAPI stores a document as a spec, byte for byte, and makes a route for each of its operations: ?id= of the spec,
-// ?upstream= that the routes lead to, ?host= of the routes, ?prefix=true for /<id> before each path, ?auth= key or none.
+// ?upstream= that the routes lead to, ?host= of the routes, ?prefix=true for /<id> before each path, ?auth= key or none,
+// ?validate=true to hold requests against the document.
 // Routes that an earlier version of the spec had and this one lacks are deleted.
 func (s *Server) importOpenAPI(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
@@ -166,7 +175,8 @@ func (s *Server) importOpenAPI(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, unreadable(err))
 		return
 	}
-	how := openapi.Import{Spec: spec.ID, Upstream: upstream.ID, Host: query.Get("host"), Prefix: query.Get("prefix") == "true", Auth: query.Get("auth")}
+	how := openapi.Import{Spec: spec.ID, Upstream: upstream.ID, Host: query.Get("host"), Prefix: query.Get("prefix") == "true", Auth: query.Get("auth"),
+		Validate: query.Get("validate") == "true"}
 	routes, skipped, err := how.Routes(document)
 	if err != nil {
 		s.fail(w, r, invalid(err))
@@ -195,8 +205,13 @@ func (s *Server) storeSpec(w http.ResponseWriter, r *http.Request, spec gateway.
 		}
 	}
 	after := gateway.NewState(append(routes, spec)...)
+	changes := gateway.Diff(before, after)
+	if err := s.checkContracts(r.Context(), changes); err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	to := s.writer(r)
-	_, revision, err := s.change(r, to, gateway.Diff(before, after), gateway.Bulk{}, "import",
+	_, revision, err := s.change(r, to, changes, gateway.Bulk{}, "import",
 		"kind", gateway.Spec, "id", spec.ID, "routes", len(routes), "skipped", len(skipped), "sha256", digest(spec.Body))
 	if err != nil {
 		s.fail(w, r, err)

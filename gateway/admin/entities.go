@@ -117,6 +117,10 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, invalid(err))
 		return
 	}
+	if err := s.checkContracts(r.Context(), []gateway.Change{{Op: gateway.Update, Entity: e}}); err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	cond.Refs = references(e)
 	to := s.writer(r)
 	if err := s.keepEarlier(r.Context(), e, &cond); err != nil {

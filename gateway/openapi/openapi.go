@@ -77,6 +77,7 @@ type Import struct {
 	Host     string // the routes' host; empty: any
 	Prefix   bool   // put /<Spec> before each path, so that documents with equal paths do not collide
 	Auth     string // the routes' Auth
+	Validate bool   // the routes' Validate
 }
 
 // Skipped is an operation that has no route of its own: none can stand for it, or another's does.
@@ -99,7 +100,8 @@ func (i Import) Routes(document []byte) (routes []gateway.Entity, skipped []Skip
 			skipped = append(skipped, Skipped{op.Method + " " + op.Key, "nothing tells its requests from those of " + op.Like, like})
 			continue
 		}
-		body := gateway.RouteBody{Methods: []string{op.Method}, Path: i.Path(op), Upstream: i.Upstream, Auth: i.Auth, Spec: i.Spec}
+		body := gateway.RouteBody{Methods: []string{op.Method}, Path: i.Path(op), Upstream: i.Upstream, Auth: i.Auth, Spec: i.Spec,
+			Validate: i.Validate}
 		if i.Host != "" {
 			body.Hosts = []string{i.Host}
 		}

@@ -15,6 +15,7 @@ import (
 	"gopkg.in/yaml.v3"
 
 	"gwdr/gateway"
+	"gwdr/gateway/contract"
 	"gwdr/gateway/openapi"
 	"gwdr/gateway/proxy"
 )
@@ -208,5 +209,41 @@ func (o object) fill(p object, key string, header http.Header, query url.Values,
 		header.Set(name, value)
 	case in == "query":
 		query.Set(name, value)
+	}
+}
+
+// Requests of nearly all operations of real documents can be held against them, of the others it is said why not.
+func TestRealDocumentsAsContracts(t *testing.T) {
+	documents, operations, bound := 0, 0, 0
+	why := map[string]int{}
+	for name, text := range corpus(t) {
+		routes, _, err := imported(name).Routes(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		operations += len(routes)
+		d, err := contract.Compile(text)
+		if err != nil {
+			t.Logf("%s: %.300v", name, err)
+			continue
+		}
+		documents++
+		for _, route := range routes {
+			var body gateway.RouteBody
+			if err := gateway.Decode(route.Body, &body); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := d.Contract(name, &body); err != nil {
+				_, reason, _ := strings.Cut(err.Error(), "cannot be validated: ")
+				why[fmt.Sprintf("%.60s", reason[strings.LastIndex(reason, ": ")+1:])]++
+				t.Logf("%s: %.300v", name, err)
+				continue
+			}
+			bound++
+		}
+	}
+	t.Logf("%d documents, %d of %d operations; %v", documents, bound, operations, why)
+	if bound*100 < operations*95 {
+		t.Errorf("only %d of %d operations can be validated", bound, operations)
 	}
 }

@@ -54,7 +54,7 @@ func (c *call) end() {
 
 // serve takes the steps, in this order, until one refuses.
 func (c *call) serve() *refusal {
-	for _, step := range [...]func(*call) *refusal{(*call).match, (*call).authenticate, (*call).limit, (*call).bound, (*call).forward} {
+	for _, step := range [...]func(*call) *refusal{(*call).match, (*call).authenticate, (*call).limit, (*call).bound, (*call).validate, (*call).forward} {
 		if f := step(c); f != nil {
 			return f
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"gwdr/gateway"
+	"gwdr/gateway/contract"
 )
 
 // config is what the data plane serves: a state, compiled. It is never changed; with makes the next one, which shares
@@ -20,6 +21,7 @@ type config struct {
 	upstreams map[string]*upstream
 	router    *router
 	keys      *keyring
+	specs     map[string]*contract.Spec
 }
 
 func emptyConfig() *config { return &config{router: &router{}, keys: &keyring{}} }
@@ -40,6 +42,8 @@ type route struct {
 
 	conditions []condition // what it asks for beside host, method and path
 	priority   int
+	contract   *contract.Route // of its spec; nil: any request will do
+	spec       string
 }
 
 // with returns the configuration after the changes, which are in one or more parts, or an error that names the first entity it cannot work with. It has
@@ -66,11 +70,12 @@ func (c *config) with(h gateway.Header, parts iter.Seq[[]gateway.Change]) (*conf
 // configEdit is a configuration in the making.
 type configEdit struct {
 	*config
-	keys   *keyEdit
-	router *routerEdit // nil until a route changes
-	ownUps bool        // the upstreams are the edit's own
-	fresh  []*route    // routes that are new or changed
-	gone   bool        // an upstream was deleted
+	keys     *keyEdit
+	router   *routerEdit // nil until a route changes
+	ownUps   bool        // the upstreams are the edit's own
+	fresh    []*route    // routes that are new or changed
+	gone     bool        // an upstream was deleted
+	ownSpecs bool        // the specs are the edit's own
 }
 
 func clone[V any](m map[string]V) map[string]V {
@@ -91,8 +96,20 @@ func (e *configEdit) apply(change gateway.Change, p parsed) error {
 		e.applyRoute(change, p.route)
 	case gateway.Upstream:
 		return e.applyUpstream(change)
+	case gateway.Spec:
+		e.applySpec(change)
 	}
 	return nil
+}
+
+func (e *configEdit) applySpec(change gateway.Change) {
+	id := change.Entity.ID
+	if !e.ownSpecs {
+		e.specs, e.ownSpecs = clone(e.specs), true
+	}
+	if delete(e.specs, id); change.Op != gateway.Delete {
+		e.specs[id] = contract.NewSpec(id, change.Entity.Body)
+	}
 }
 
 func (e *configEdit) applyRoute(change gateway.Change, r *route) {
@@ -160,6 +177,9 @@ func newRoute(id string, body []byte) (*route, error) {
 	r := &route{id: id, methods: b.Methods, template: template, upstream: b.Upstream, guarded: b.Auth != gateway.AuthNone,
 		scopes: b.Scopes, timeout: time.Duration(b.Timeout), limit: newLimit(b.Limit), maxBody: b.MaxBody,
 		conditions: newConditions(&b), priority: b.Priority}
+	if b.Validate {
+		r.spec, r.contract = b.Spec, contract.NewRoute(&b)
+	}
 	if len(r.methods) == 0 {
 		r.methods = []string{""}
 	}

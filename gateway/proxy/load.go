@@ -218,6 +218,11 @@ func (g *Gateway) swap(current, next *config) {
 		u.start(g.healthChanged)
 	}
 	g.live.Store(next)
+	for id, s := range current.specs {
+		if next.specs[id] != s {
+			g.documents.Forget(s)
+		}
+	}
 	for id, u := range current.upstreams {
 		if next.upstreams[id] != u {
 			u.close()

@@ -18,6 +18,7 @@ type metrics struct {
 	unretried prometheus.Counter
 	cut       prometheus.Counter
 	limited   prometheus.Counter
+	invalid   *prometheus.CounterVec
 	revision  *prometheus.Desc
 	healthy   *prometheus.Desc
 }
@@ -40,6 +41,8 @@ func newMetrics(g *Gateway) *metrics {
 			Help: "Responses that were broken off because of their upstream's total_timeout or idle_timeout."}),
 		limited: prometheus.NewCounter(prometheus.CounterOpts{Name: "gwdr_limited_total",
 			Help: "Requests that were refused because of their route's limit."}),
+		invalid: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gwdr_invalid_total",
+			Help: "Requests that were refused as they are not as their route's spec says, or as nobody can tell."}, []string{"cause"}),
 		revision: prometheus.NewDesc("gwdr_config_revision", "Revision of the configuration that is served.", nil, nil),
 		healthy: prometheus.NewDesc("gwdr_endpoint_healthy", "Whether requests are sent to the endpoint.",
 			[]string{"upstream", "endpoint"}, nil),
@@ -55,7 +58,7 @@ func newMetrics(g *Gateway) *metrics {
 }
 
 func (m *metrics) register(r prometheus.Registerer) error {
-	for _, c := range []prometheus.Collector{m, m.requests, m.duration, m.rejected, m.retries, m.unretried, m.cut, m.limited} {
+	for _, c := range []prometheus.Collector{m, m.requests, m.duration, m.rejected, m.retries, m.unretried, m.cut, m.limited, m.invalid} {
 		if err := r.Register(c); err != nil {
 			return err
 		}

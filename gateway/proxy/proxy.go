@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gwdr/gateway"
+	"gwdr/gateway/contract"
 )
 
 // Options say how a Gateway runs. The zero value works.
@@ -37,17 +38,18 @@ type Options struct {
 
 // Gateway is the data plane: an http.Handler. All methods may be called concurrently.
 type Gateway struct {
-	options  Options
-	log      *slog.Logger
-	proxyLog *log.Logger
-	metrics  *metrics
-	buffers  bufferPool
-	limits   *limiter
-	live     atomic.Pointer[config] // nil until something is loaded
-	draining atomic.Bool
-	keeper   *keeper
-	since    time.Time            // when it began, and with it to note which keys are used
-	hears    atomic.Pointer[bool] // the control plane that is followed; nil: there is none
+	options   Options
+	log       *slog.Logger
+	proxyLog  *log.Logger
+	metrics   *metrics
+	buffers   bufferPool
+	limits    *limiter
+	documents contract.Cache         // of specs that routes hold their requests against
+	live      atomic.Pointer[config] // nil until something is loaded
+	draining  atomic.Bool
+	keeper    *keeper
+	since     time.Time            // when it began, and with it to note which keys are used
+	hears     atomic.Pointer[bool] // the control plane that is followed; nil: there is none
 
 	mu       sync.Mutex                     // guards what follows
 	want     gateway.Header                 // of live, or of what pending leads to
@@ -61,7 +63,8 @@ type Gateway struct {
 
 // New returns a Gateway that has nothing loaded yet and answers 503. Close it.
 func New(o Options) (*Gateway, error) {
-	g := &Gateway{options: o, log: o.Log, state: gateway.NewState(), limits: newLimiter()}
+	g := &Gateway{options: o, log: o.Log, state: gateway.NewState(), limits: newLimiter(),
+		documents: contract.Cache{Most: mostDocuments}}
 	if g.options.Now == nil {
 		g.options.Now = time.Now
 	}
