@@ -96,14 +96,15 @@ func (s *Server) routesOf(ctx context.Context, specs map[string]*contract.Spec, 
 	})
 }
 
-// specOf returns the spec as it is changed, or else as it is stored.
-func (s *Server) specOf(ctx context.Context, changed map[string]*contract.Spec, id string) (*contract.Spec, error) {
-	if spec := changed[id]; spec != nil {
+// specOf returns the spec as it is changed or known, or else as it is stored, and has it known.
+func (s *Server) specOf(ctx context.Context, known map[string]*contract.Spec, id string) (*contract.Spec, error) {
+	if spec := known[id]; spec != nil {
 		return spec, nil
 	}
 	item, err := s.Store.Get(ctx, gateway.Ref{Kind: gateway.Spec, ID: id})
 	if err != nil {
 		return nil, err
 	}
-	return s.contracts.of(item), nil
+	known[id] = s.contracts.of(item)
+	return known[id], nil
 }

@@ -46,6 +46,8 @@ func TestListsOfRoutesThatValidate(t *testing.T) {
 	s.expect(t, 404, "", "GET", "/v1/upstream/echo", "")
 	s.expect(t, 200, "", "POST", "/v1/apply", upstream+route+good)
 	s.expect(t, 422, "route/r: validate", "POST", "/v1/apply", bad)
+	s.expect(t, 200, "", "POST", "/v1/apply", bad, "X-Gwdr-Restore", "true") // which brings back what was
+	s.expect(t, 200, "", "POST", "/v1/apply", good)
 	s.expect(t, 200, "", "POST", "/v1/apply", bad+line("route", "r", strings.Replace(byA, "true", "false", 1)))
 }
 
