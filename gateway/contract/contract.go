@@ -25,7 +25,7 @@ import (
 type Document struct {
 	doc        *openapi3.T
 	operations map[string][]openapi.Operation // by keyOf
-	sound      sync.Map                       // schemas that were found to be in order
+	sound      sync.Map                       // schemas that were found to be in order, with all that they consist of
 }
 
 // Compile reads a document of version 2 or 3, in JSON or YAML: what it says of requests. One that refers to other documents, or

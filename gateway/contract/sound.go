@@ -51,19 +51,24 @@ func (d *Document) checkSchema(root *openapi3.SchemaRef) error {
 	if root == nil {
 		return nil
 	}
-	return root.WalkSubtree(func(_ string, ref *openapi3.SchemaRef) error {
+	var fresh []*openapi3.Schema
+	err := root.WalkSubtree(func(_ string, ref *openapi3.SchemaRef) error {
 		if ref.Value == nil {
 			return fmt.Errorf("reference %q leads nowhere", ref.Ref)
 		}
 		if _, known := d.sound.Load(ref.Value); known {
-			return nil
+			return openapi3.SkipSubtree
 		}
-		if err := childless(ref.Value).Validate(d.asVersion()); err != nil {
-			return err
-		}
-		d.sound.Store(ref.Value, nil)
-		return nil
+		fresh = append(fresh, ref.Value)
+		return childless(ref.Value).Validate(d.asVersion())
 	})
+	if err != nil {
+		return err
+	}
+	for _, schema := range fresh { // and all that they consist of
+		d.sound.Store(schema, nil)
+	}
+	return nil
 }
 
 // alone returns a schema that any value meets.
