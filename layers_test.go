@@ -28,7 +28,9 @@ var layers = map[string][]string{
 	"backup/tree":       {},
 	"backup/...":        {"backup"},
 	"probes/...":        {"probes"},
-	"gateway/admin":     {"gateway", "gateway/openapi", "gateway/store"},
+	"gateway/admin":     {"gateway", "gateway/contract", "gateway/openapi", "gateway/store"},
+	"gateway/contract":  {"gateway", "gateway/openapi"},
+	"gateway/proxy":     {"gateway", "gateway/contract"},
 	"gateway/replica":   {"gateway", "gateway/native", "gateway/store"},
 	"gateway/...":       {"gateway"},
 	"fleet/docker":      {"fleet", "fleet/reach"},
@@ -61,6 +63,7 @@ var external = map[string][]string{
 	"github.com/redis/":                   {"gateway/proxy/redis"},
 	"github.com/go-redis/":                {"gateway/proxy/redis"},
 	"github.com/go-jose/":                 {"gateway", "gateway/proxy"},
+	"github.com/getkin/":                  {"gateway/contract"},
 }
 
 const (

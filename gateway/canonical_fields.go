@@ -23,6 +23,7 @@ var fieldRules = map[Kind]rules{
 		"timeout": duration(0), "limit": limit, "max_body": unlessNumber("0"),
 		"allow_from": networks, "deny_from": networks, "min_body_rate": unlessNumber("0"),
 		"breaker": breaker, "bulkhead": bulkhead, "hedge_after": duration(0),
+		"match": match, "priority": unlessNumber("0"), "validate": unlessFalse,
 	},
 	Upstream: {
 		"endpoints": endpoints, "balance": unless("", RoundRobin), "health": health, "retries": unlessNumber("0", "2"),
@@ -170,6 +171,13 @@ func limit(value any) any {
 			"shared": unlessFalse, "on_loss": unless("", LossLocal)}.apply(fields)
 	}
 	return value
+}
+
+func match(value any) any {
+	if fields, ok := value.(map[string]any); ok {
+		rules{"headers": unlessEmpty, "query": unlessEmpty, "params": unlessEmpty}.apply(fields)
+	}
+	return unlessEmpty(value)
 }
 
 // outlier says something even if it is empty: that there is one.

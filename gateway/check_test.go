@@ -13,6 +13,9 @@ func TestCheckPasses(t *testing.T) {
 		entity(gateway.Route, "b", `{"path":"/","upstream":"x","auth":"none","headers":{"X-A":"1"},"timeout":"250ms"}`),
 		entity(gateway.Route, "c", `{"path":"/","upstream":"x","limit":{"rate":0.5},"max_body":1048576}`),
 		entity(gateway.Route, "d", `{"path":"/","upstream":"x","auth":"none","limit":{"rate":5,"burst":20,"per":"address"}}`),
+		entity(gateway.Route, "e", `{"path":"/x/{id}/{n}","upstream":"x","priority":-3,"match":{"headers":{"X-Amz-Target":"A.b","Content-Type":"text/plain"},
+			"query":{"Action":"","Version":"1 2"},"params":{"id":"uuid","n":"integer"}}}`),
+		entity(gateway.Route, "f", `{"path":"/","upstream":"x","match":{}}`),
 		entity(gateway.Upstream, "a", `{"endpoints":[]}`),
 		entity(gateway.Upstream, "b", `{"endpoints":[{"url":"http://[::1]:80/"}],"balance":"failover","health":{"path":"/ready"}}`),
 		entity(gateway.Upstream, "c", `{"endpoints":[{"url":"http://a","weight":100}],"balance":"latency","outlier":{"max_ejected":100},"all_unhealthy":"fail-open"}`),
@@ -82,34 +85,52 @@ func TestCheckRefusesIssuers(t *testing.T) {
 	}
 }
 
+// manyFields are more than a match may have.
+const manyFields = `"a":"","b":"","c":"","d":"","e":"","f":"","g":"","h":"","i":"","j":"","k":"","l":"","m":"","n":"","o":"","p":"","q":""`
+
 func TestCheckRefuses(t *testing.T) {
 	for body, kind := range map[string]gateway.Kind{
 		``:                                 gateway.Route,
 		`[]`:                               gateway.Route,
 		`{"path":"/"}`:                     gateway.Route,
 		`{"path":"orders","upstream":"a"}`: gateway.Route,
-		`{"path":"/","upstream":"a","scopse":["b"]}`:                      gateway.Route,
-		`{"path":"/","upstream":"a"} {}`:                                  gateway.Route,
-		`{"path":"/","upstream":"a","auth":"basic"}`:                      gateway.Route,
-		`{"path":"/","upstream":"a","auth":"none","scopes":["a"]}`:        gateway.Route,
-		`{"path":"/","upstream":"a","methods":["get"]}`:                   gateway.Route,
-		`{"path":"/","upstream":"a","hosts":["a:80"]}`:                    gateway.Route,
-		`{"path":"/","upstream":"a","hosts":["*"]}`:                       gateway.Route,
-		`{"path":"/","upstream":"a","hosts":["*."]}`:                      gateway.Route,
-		`{"path":"/","upstream":"a","hosts":["a.*.b"]}`:                   gateway.Route,
-		`{"path":"/","upstream":"a","hosts":["*a.b"]}`:                    gateway.Route,
-		`{"path":"/","upstream":"a","hosts":["*.*.b"]}`:                   gateway.Route,
-		`{"path":"/","upstream":"a","hosts":["*..b"]}`:                    gateway.Route,
-		`{"path":"/","upstream":"a","headers":{"Content-Length":"1"}}`:    gateway.Route,
-		`{"path":"/","upstream":"a","headers":{"X-A":"b\r\nX-B: c"}}`:     gateway.Route,
-		`{"path":"/","upstream":"a","max_body":-1}`:                       gateway.Route,
-		`{"path":"/","upstream":"a","limit":{}}`:                          gateway.Route,
-		`{"path":"/","upstream":"a","limit":{"rate":-1}}`:                 gateway.Route,
-		`{"path":"/","upstream":"a","limit":{"rate":1,"burst":-1}}`:       gateway.Route,
-		`{"path":"/","upstream":"a","limit":{"rate":1,"per":"consumer"}}`: gateway.Route,
-		`{"path":"/","upstream":"a","limit":{"rate":1,"every":"1s"}}`:     gateway.Route,
-		`{"path":"/","upstream":"a","auth":"none","limit":{"rate":1}}`:    gateway.Route,
-		`{"path":"/","upstream":"a","timeout":"-1s"}`:                     gateway.Route,
+		`{"path":"/","upstream":"a","scopse":["b"]}`:                                 gateway.Route,
+		`{"path":"/","upstream":"a"} {}`:                                             gateway.Route,
+		`{"path":"/","upstream":"a","auth":"basic"}`:                                 gateway.Route,
+		`{"path":"/","upstream":"a","auth":"none","scopes":["a"]}`:                   gateway.Route,
+		`{"path":"/","upstream":"a","methods":["get"]}`:                              gateway.Route,
+		`{"path":"/","upstream":"a","hosts":["a:80"]}`:                               gateway.Route,
+		`{"path":"/","upstream":"a","hosts":["*"]}`:                                  gateway.Route,
+		`{"path":"/","upstream":"a","hosts":["*."]}`:                                 gateway.Route,
+		`{"path":"/","upstream":"a","hosts":["a.*.b"]}`:                              gateway.Route,
+		`{"path":"/","upstream":"a","hosts":["*a.b"]}`:                               gateway.Route,
+		`{"path":"/","upstream":"a","hosts":["*.*.b"]}`:                              gateway.Route,
+		`{"path":"/","upstream":"a","hosts":["*..b"]}`:                               gateway.Route,
+		`{"path":"/","upstream":"a","headers":{"Content-Length":"1"}}`:               gateway.Route,
+		`{"path":"/","upstream":"a","headers":{"X-A":"b\r\nX-B: c"}}`:                gateway.Route,
+		`{"path":"/","upstream":"a","max_body":-1}`:                                  gateway.Route,
+		`{"path":"/","upstream":"a","priority":1.5}`:                                 gateway.Route,
+		`{"path":"/","upstream":"a","match":{"methods":{}}}`:                         gateway.Route,
+		`{"path":"/","upstream":"a","match":{"headers":{"Host":"a"}}}`:               gateway.Route,
+		`{"path":"/","upstream":"a","match":{"headers":{"a b":"c"}}}`:                gateway.Route,
+		`{"path":"/","upstream":"a","match":{"headers":{"A":" c"}}}`:                 gateway.Route,
+		`{"path":"/","upstream":"a","match":{"headers":{"A":"b\n"}}}`:                gateway.Route,
+		`{"path":"/","upstream":"a","match":{"headers":{"A-B":"","a-b":""}}}`:        gateway.Route,
+		`{"path":"/","upstream":"a","match":{"headers":{"content-type":"a/b;c=d"}}}`: gateway.Route,
+		`{"path":"/","upstream":"a","match":{"query":{"":"a"}}}`:                     gateway.Route,
+		`{"path":"/","upstream":"a","match":{"query":{"a":"\u0000"}}}`:               gateway.Route,
+		`{"path":"/{a}","upstream":"a","match":{"params":{"a":"number"}}}`:           gateway.Route,
+		`{"path":"/{a}","upstream":"a","match":{"params":{"b":"integer"}}}`:          gateway.Route,
+		`{"path":"/{a}.b","upstream":"a","match":{"params":{"a":"integer"}}}`:        gateway.Route,
+		`{"path":"/{a...}","upstream":"a","match":{"params":{"a...":"integer"}}}`:    gateway.Route,
+		`{"path":"/","upstream":"a","match":{"query":{` + manyFields + `}}}`:         gateway.Route,
+		`{"path":"/","upstream":"a","limit":{}}`:                                     gateway.Route,
+		`{"path":"/","upstream":"a","limit":{"rate":-1}}`:                            gateway.Route,
+		`{"path":"/","upstream":"a","limit":{"rate":1,"burst":-1}}`:                  gateway.Route,
+		`{"path":"/","upstream":"a","limit":{"rate":1,"per":"consumer"}}`:            gateway.Route,
+		`{"path":"/","upstream":"a","limit":{"rate":1,"every":"1s"}}`:                gateway.Route,
+		`{"path":"/","upstream":"a","auth":"none","limit":{"rate":1}}`:               gateway.Route,
+		`{"path":"/","upstream":"a","timeout":"-1s"}`:                                gateway.Route,
 		`{}`:                                                                           gateway.Upstream,
 		`{"endpoints":null}`:                                                           gateway.Upstream,
 		`{"endpoints":[{"url":"ftp://a"}]}`:                                            gateway.Upstream,
@@ -201,6 +222,7 @@ func TestErrorsKeepAPasswordInAnEndpoint(t *testing.T) {
 
 func FuzzCheck(f *testing.F) {
 	f.Add("route", `{"path":"/orders/{id}","upstream":"echo","headers":{"X-A":"1"}}`)
+	f.Add("route", `{"path":"/{id}","upstream":"a","match":{"headers":{"Content-Type":"a/b"},"query":{"a":""},"params":{"id":"uuid"}}}`)
 	f.Add("upstream", `{"endpoints":[{"url":"http://a:1"}],"health":{"path":"/"}}`)
 	f.Add("key", `{"hash":"00"}`)
 	f.Fuzz(func(t *testing.T, kind, body string) {

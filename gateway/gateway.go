@@ -73,8 +73,11 @@ type Entity struct {
 	Body []byte
 }
 
-// MaxIDLength bounds an entity's id, in bytes.
-const MaxIDLength = 512
+// Bounds of an entity, in bytes: of its id, and of its body where the admin API takes it.
+const (
+	MaxIDLength = 512
+	MaxBody     = 64 << 20
+)
 
 // Validate reports why the reference cannot be stored: an unknown kind, an empty or overlong id, or control characters.
 func (r Ref) Validate() error {

@@ -9,22 +9,26 @@ import (
 	"strings"
 )
 
-// RouteBody is the body of a Route of the bundled gateway. A request matches by host, method and path; the most specific
-// path template wins.
+// RouteBody is the body of a Route of the bundled gateway. A request matches by host, path, method, and whatever else Match
+// asks for. Of several routes the one wins that has, in this order, the most specific host, the most specific path, the method by
+// name, the highest priority, the most conditions, the most of them with a value, the lowest id.
 type RouteBody struct {
 	Hosts    []string          `json:"hosts,omitempty"`   // names without port, or *.example.com for all below; empty matches any
 	Methods  []string          `json:"methods,omitempty"` // upper case; empty matches any
 	Path     string            `json:"path"`              // OpenAPI template: /orders/{id}; a final {name...} matches the rest
-	Upstream string            `json:"upstream"`          // id of an Upstream
-	Auth     string            `json:"auth,omitempty"`    // one of Auths; empty means AuthKey
-	Scopes   []string          `json:"scopes,omitempty"`  // a key or token must hold all of them
-	Headers  map[string]string `json:"headers,omitempty"` // set on the request to the upstream
-	Timeout  Duration          `json:"timeout,omitempty"` // total, from request to response header; 0 means the upstream's
+	Match    *Match            `json:"match,omitempty"`
+	Priority int               `json:"priority,omitempty"` // among routes of the same hosts, path and method; higher first
+	Upstream string            `json:"upstream"`           // id of an Upstream
+	Auth     string            `json:"auth,omitempty"`     // one of Auths; empty means AuthKey
+	Scopes   []string          `json:"scopes,omitempty"`   // a key or token must hold all of them
+	Headers  map[string]string `json:"headers,omitempty"`  // set on the request to the upstream
+	Timeout  Duration          `json:"timeout,omitempty"`  // total, from request to response header; 0 means the upstream's
 	Limit    *Limit            `json:"limit,omitempty"`
 	Breaker  *Breaker          `json:"breaker,omitempty"`
 	Bulkhead *Bulkhead         `json:"bulkhead,omitempty"`
 	MaxBody  int64             `json:"max_body,omitempty"` // of a request, in bytes; 0 means any
 	Spec     string            `json:"spec,omitempty"`     // id of the Spec that the route was imported from
+	Validate bool              `json:"validate,omitempty"` // requests must be as Spec says
 
 	AllowFrom []string `json:"allow_from,omitempty"` // addresses and networks of clients; empty means any
 	DenyFrom  []string `json:"deny_from,omitempty"`  // these not, also if they are allowed
@@ -125,6 +129,12 @@ func (b *RouteBody) Check() error {
 	}
 	if b.MinBodyRate < 0 {
 		return fmt.Errorf("min_body_rate must be a number of bytes a second, not %d", b.MinBodyRate)
+	}
+	if b.Validate && b.Spec == "" {
+		return errors.New("validate: the route names no spec")
+	}
+	if err := b.Match.check(b.Path); err != nil {
+		return err
 	}
 	for _, check := range []func() error{b.checkNetworks, b.Breaker.check, b.Bulkhead.check} {
 		if err := check(); err != nil {

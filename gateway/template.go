@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -44,6 +45,15 @@ func ParseTemplate(path string) (Template, error) {
 		t.Segments = append(t.Segments, segment)
 	}
 	return t, nil
+}
+
+// ParamSegment returns the index of the segment of a path template that is the parameter {name} and nothing else.
+func ParamSegment(path, name string) (index int, ok bool) {
+	if i := strings.IndexAny(path, "?#"); i >= 0 {
+		path = path[:i]
+	}
+	index = slices.Index(strings.Split(strings.TrimPrefix(path, "/"), "/"), "{"+name+"}")
+	return index, index >= 0 && !strings.HasSuffix(name, "...")
 }
 
 func parseSegment(text string) (Segment, error) {
@@ -90,6 +100,20 @@ func (s Segment) checkDots() error {
 
 // Literal returns the text of a segment without parameters.
 func (s Segment) Literal() (text string, ok bool) { return s[0], len(s) == 1 }
+
+// Values returns what the parameters of the segment stand for in a text that it matches.
+func (s Segment) Values(text string) (values []string) {
+	if !s.Match(text) || len(s) == 1 {
+		return nil
+	}
+	text = strings.TrimSuffix(strings.TrimPrefix(text, s[0]), s[len(s)-1])
+	for _, literal := range s[1 : len(s)-1] {
+		i := 1 + strings.Index(text[1:], literal)
+		values = append(values, text[:i])
+		text = text[i+len(literal):]
+	}
+	return append(values, text)
+}
 
 // Match reports whether the segment matches the decoded text. Each parameter takes at least one byte.
 func (s Segment) Match(text string) bool {

@@ -103,3 +103,23 @@ func naive(s gateway.Segment, text string) bool {
 	}
 	return false
 }
+
+func TestSegmentValues(t *testing.T) {
+	for template, texts := range map[string]map[string][]string{
+		"/orders":        {"orders": nil, "other": nil},
+		"/{id}":          {"7": {"7"}},
+		"/v{a}.{b}.json": {"v1.2.json": {"1", "2"}, "v1.2.3.json": {"1", "2.3"}, "v..x.json": {".", "x"}, "v1.json": nil},
+		"/{a}{b}":        {"xyz": {"x", "yz"}},
+		"/{name}:cancel": {"a:cancel:cancel": {"a:cancel"}},
+	} {
+		parsed, err := gateway.ParseTemplate(template)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for text, want := range texts {
+			if diff := cmp.Diff(want, parsed.Segments[0].Values(text)); diff != "" {
+				t.Errorf("%s of %s: %s", text, template, diff)
+			}
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -174,6 +175,7 @@ func (d DataPlane) send(ctx context.Context, url string, a attempt) (int, []byte
 	if a.host != "" {
 		req.Host = a.host
 	}
+	maps.Copy(req.Header, a.header)
 	if a.key != nil {
 		req.Header.Set("Authorization", "Bearer "+a.key.Reveal())
 	}

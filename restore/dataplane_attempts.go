@@ -14,6 +14,7 @@ import (
 // attempt is one request, and the status that it must get; 0 is any but the gateway's own 404.
 type attempt struct {
 	method, host, path string
+	header             http.Header    // that the route asks for
 	route              string         // its id; empty: it is meant for none
 	key                *gateway.Token // in Authorization
 	fate               Fate           // of the key; empty: it was made up
@@ -96,11 +97,11 @@ func (d DataPlane) sortRoutes(s *gateway.State) (open, locked []attempt, catchAl
 		if json.Unmarshal(e.Body, &body) != nil || body.Path == "" {
 			continue
 		}
-		if len(body.Hosts) == 0 && strings.HasPrefix(body.Path, "/{") {
+		if len(body.Hosts) == 0 && strings.HasPrefix(body.Path, "/{") && body.Match == nil {
 			catchAll = true
 		}
-		a := attempt{method: http.MethodGet, path: fill(body.Path), route: e.ID, scopes: body.Scopes, changed: changed[e.Ref],
-			byToken: body.Auth == gateway.AuthJWT}
+		a := attempt{method: http.MethodGet, route: e.ID, scopes: body.Scopes, changed: changed[e.Ref], byToken: body.Auth == gateway.AuthJWT}
+		a.path, a.header = meet(body.Path, body.Match)
 		if len(body.Hosts) > 0 {
 			a.host = body.Hosts[0]
 		}

@@ -43,7 +43,8 @@ type Server struct {
 	Log      *slog.Logger    // nil discards
 	Audit    *slog.Logger    // gets each change as "admin change"; nil: Log
 
-	digest digestCache
+	digest    digestCache
+	contracts contracts
 }
 
 // digestCache keeps the digest of the last revision asked for, as it costs a read of everything.
@@ -57,7 +58,6 @@ type digestCache struct {
 
 // Bounds on what a request may hold, in bytes, and how long it may take.
 const (
-	maxEntity  = 48 << 20
 	maxAsk     = 64 << 10
 	maxApply   = 512 << 20
 	maxTime    = time.Minute // for one request

@@ -159,7 +159,7 @@ func TestStatusOfWrites(t *testing.T) {
 	s.expect(t, 422, "unknown field", "PUT", "/v1/route/r", `{"path":"/x","upstream":"echo","scope":["a"]}`)
 	s.expect(t, 422, "slash", "PUT", "/v1/route/r", `{"path":"x","upstream":"echo"}`)
 	s.expect(t, 422, "empty", "PUT", "/v1/route/r", ``)
-	s.expect(t, 413, "too_large", "PUT", "/v1/spec/s", strings.Repeat("x", 48<<20+1))
+	s.expect(t, 413, "too_large", "PUT", "/v1/spec/s", strings.Repeat("x", gateway.MaxBody+1))
 }
 
 // Whoever finds the listener finds the way.

@@ -29,13 +29,21 @@ func (s *Server) apply(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	hash := sha256.New()
-	changes, err := readChanges(io.TeeReader(unhurried(w, r), hash), bulk.Restore)
+	changes, err := readChanges(io.TeeReader(unhurried(w, r, maxApply), hash), bulk.Restore)
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
 	to := s.writer(r)
 	stop := processing(w, r)
+	if !bulk.Restore {
+		err = s.checkContracts(r.Context(), changes)
+	}
+	if err != nil {
+		stop()
+		s.fail(w, r, err)
+		return
+	}
 	applied, revision, err := s.change(r, to, changes, bulk, "apply", "restore", bulk.Restore, "sha256", hex.EncodeToString(hash.Sum(nil)))
 	stop()
 	if err != nil {
@@ -109,10 +117,17 @@ func (s *Server) keepEarliest(ctx context.Context, changes []gateway.Change) err
 	return nil
 }
 
+// readBody returns the body of an entity, and leaves the usual time for what is done with it.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(unhurried(w, r, gateway.MaxBody))
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(maxTime))
+	return body, err
+}
+
 // unhurried returns the request's body, whose deadline moves on with each piece that arrives: the whole may take as long as it
 // is large.
-func unhurried(w http.ResponseWriter, r *http.Request) io.Reader {
-	control, body := http.NewResponseController(w), http.MaxBytesReader(w, r.Body, maxApply)
+func unhurried(w http.ResponseWriter, r *http.Request, most int64) io.Reader {
+	control, body := http.NewResponseController(w), http.MaxBytesReader(w, r.Body, most)
 	return readerFunc(func(p []byte) (int, error) {
 		_ = control.SetReadDeadline(time.Now().Add(maxStall))
 		return body.Read(p)
@@ -190,7 +205,8 @@ func checkChange(c gateway.Change, restore bool) error {
 }
 
 // importOpenAPI stores a document as a spec, byte for byte, and makes a route for each of its operations: ?id= of the spec,
-// ?upstream= that the routes lead to, ?host= of the routes, ?prefix=true for /<id> before each path, ?auth= key or none.
+// ?upstream= that the routes lead to, ?host= of the routes, ?prefix=true for /<id> before each path, ?auth= key or none,
+// ?validate=true to hold requests against the document.
 // Routes that an earlier version of the spec had and this one lacks are deleted.
 func (s *Server) importOpenAPI(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
@@ -200,12 +216,13 @@ func (s *Server) importOpenAPI(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, badRequest(err))
 		return
 	}
-	document, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEntity))
+	document, err := readBody(w, r)
 	if err != nil {
 		s.fail(w, r, unreadable(err))
 		return
 	}
-	how := openapi.Import{Spec: spec.ID, Upstream: upstream.ID, Host: query.Get("host"), Prefix: query.Get("prefix") == "true", Auth: query.Get("auth")}
+	how := openapi.Import{Spec: spec.ID, Upstream: upstream.ID, Host: query.Get("host"), Prefix: query.Get("prefix") == "true", Auth: query.Get("auth"),
+		Validate: query.Get("validate") == "true"}
 	routes, skipped, err := how.Routes(document)
 	if err != nil {
 		s.fail(w, r, invalid(err))
@@ -234,8 +251,13 @@ func (s *Server) storeSpec(w http.ResponseWriter, r *http.Request, spec gateway.
 		}
 	}
 	after := gateway.NewState(append(routes, spec)...)
+	changes := gateway.Diff(before, after)
+	if err := s.checkContracts(r.Context(), changes); err != nil {
+		s.fail(w, r, err)
+		return
+	}
 	to := s.writer(r)
-	_, revision, err := s.change(r, to, gateway.Diff(before, after), gateway.Bulk{}, "import",
+	_, revision, err := s.change(r, to, changes, gateway.Bulk{}, "import",
 		"kind", gateway.Spec, "id", spec.ID, "routes", len(routes), "skipped", len(skipped), "sha256", digest(spec.Body))
 	if err != nil {
 		s.fail(w, r, err)

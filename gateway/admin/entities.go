@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -108,7 +107,7 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEntity))
+	body, err := readBody(w, r)
 	if err != nil {
 		s.fail(w, r, unreadable(err))
 		return
@@ -116,6 +115,10 @@ func (s *Server) put(w http.ResponseWriter, r *http.Request) {
 	e := gateway.Entity{Ref: ref, Body: body}
 	if err := gateway.Check(e); err != nil {
 		s.fail(w, r, invalid(err))
+		return
+	}
+	if err := s.checkContracts(r.Context(), []gateway.Change{{Op: gateway.Update, Entity: e}}); err != nil {
+		s.fail(w, r, err)
 		return
 	}
 	cond.Refs = references(e)

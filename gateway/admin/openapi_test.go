@@ -50,7 +50,7 @@ func TestEveryFieldIsDescribed(t *testing.T) {
 	bodies := map[string]any{"Route": gateway.RouteBody{}, "Upstream": gateway.UpstreamBody{}, "Endpoint": gateway.Endpoint{},
 		"HealthCheck": gateway.HealthCheck{}, "Consumer": gateway.ConsumerBody{}, "Key": gateway.KeyBody{}, "Revocation": gateway.RevocationBody{},
 		"Limit": gateway.Limit{}, "Issuer": gateway.IssuerBody{}, "Outlier": gateway.Outlier{}, "Breaker": gateway.Breaker{}, "Bulkhead": gateway.Bulkhead{},
-		"Backup": gateway.Backup{}, "Header": gateway.Header{}, "Leadership": store.Role{}, "Promotion": admin.Promotion{}}
+		"Match": gateway.Match{}, "Backup": gateway.Backup{}, "Header": gateway.Header{}, "Leadership": store.Role{}, "Promotion": admin.Promotion{}}
 	maps.Copy(bodies, admin.Bodies)
 	c := theContract(t)
 	for name, body := range bodies {

@@ -4,61 +4,24 @@
 package openapi
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"net/url"
 	"slices"
 	"strings"
 
-	"gopkg.in/yaml.v3"
-
 	"gwdr/gateway"
 )
 
 // Operation is one method at one path of a document.
 type Operation struct {
-	Method string // upper case
-	Key    string // the path as the document spells it
-	Path   string // the path as clients see it: with the base path of the document or the path of its server
-}
-
-// document is the part of a document that routing needs. The syntaxes share it: both decoders skip what has another type
-// than expected and go on.
-type document struct {
-	Swagger  any                 `json:"swagger" yaml:"swagger"`
-	OpenAPI  any                 `json:"openapi" yaml:"openapi"`
-	BasePath string              `json:"basePath" yaml:"basePath"`
-	Servers  servers             `json:"servers" yaml:"servers"`
-	Paths    map[string]pathItem `json:"paths" yaml:"paths"`
-}
-
-type pathItem struct {
-	Servers servers    `json:"servers" yaml:"servers"`
-	Delete  *operation `json:"delete" yaml:"delete"`
-	Get     *operation `json:"get" yaml:"get"`
-	Head    *operation `json:"head" yaml:"head"`
-	Options *operation `json:"options" yaml:"options"`
-	Patch   *operation `json:"patch" yaml:"patch"`
-	Post    *operation `json:"post" yaml:"post"`
-	Put     *operation `json:"put" yaml:"put"`
-	Query   *operation `json:"query" yaml:"query"`
-	Trace   *operation `json:"trace" yaml:"trace"`
-}
-
-type operation struct {
-	Servers servers `json:"servers" yaml:"servers"`
-}
-
-type servers []struct {
-	URL       string `json:"url" yaml:"url"`
-	Variables map[string]struct {
-		Default string `json:"default" yaml:"default"`
-	} `json:"variables" yaml:"variables"`
+	Method string        // upper case
+	Key    string        // the path as the document spells it
+	Path   string        // the path as clients see it: with the base path of the document or the path of its server
+	Match  gateway.Match // what tells its requests from those of operations with the same method and path
+	Like   string        // key of the operation whose requests are, for all that the document says, the same; empty: none
 }
 
 // Read returns the document's operations by path and method. A document without operations is no error; what is no
@@ -77,82 +40,34 @@ func Read(text []byte) ([]Operation, error) {
 	default:
 		return nil, fmt.Errorf("read OpenAPI document: version %.20q is neither 2 nor 3", version)
 	}
-	var ops []Operation
+	var ops []*described
 	for _, key := range slices.Sorted(maps.Keys(doc.Paths)) {
 		if strings.HasPrefix(key, "/") { // others are extensions
-			ops = append(ops, doc.Paths[key].operations(key, base)...)
+			ops = append(ops, doc.operations(key, base)...)
 		}
 	}
-	return ops, nil
-}
-
-// parse reads JSON, or else YAML. Published documents break their own rules where it does not matter here, so a value of
-// the wrong type is no error.
-func parse(text []byte) (document, error) {
-	var doc document
-	text = bytes.TrimPrefix(text, []byte("\uFEFF"))
-	err := json.Unmarshal(text, &doc)
-	if mistyped := (*json.UnmarshalTypeError)(nil); err == nil || errors.As(err, &mistyped) {
-		return doc, nil
+	tellApart(ops)
+	read := make([]Operation, len(ops))
+	for i, op := range ops {
+		read[i] = op.Operation
+		read[i].Match = op.match()
 	}
-	doc = document{}
-	err = yaml.Unmarshal(text, &doc)
-	if mistyped := (*yaml.TypeError)(nil); err == nil || errors.As(err, &mistyped) {
-		return doc, nil
-	}
-	return document{}, fmt.Errorf("neither JSON nor YAML: %w", err)
+	return read, nil
 }
 
 // operations returns the operations of one path, by method.
-func (p pathItem) operations(key, base string) (ops []Operation) {
+func (d *document) operations(key, base string) (ops []*described) {
+	p := d.Paths[key]
 	base = p.Servers.path(base)
+	path, _, _ := strings.Cut(strings.ReplaceAll(key, "?", "#"), "#")
 	methods := []string{"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
 	for i, op := range []*operation{p.Delete, p.Get, p.Head, p.Options, p.Patch, p.Post, p.Put, p.Query, p.Trace} {
 		if op != nil {
-			ops = append(ops, Operation{Method: methods[i], Key: key, Path: join(op.Servers.path(base), key)})
+			o := Operation{Method: methods[i], Key: key, Path: join(op.Servers.path(base), path)}
+			ops = append(ops, d.describe(o, op, p.Parameters))
 		}
 	}
 	return ops
-}
-
-// path returns the path of the first server, or inherited if there is none.
-func (s servers) path(inherited string) string {
-	if len(s) == 0 {
-		return inherited
-	}
-	at := s[0].URL
-	for _, name := range slices.Sorted(maps.Keys(s[0].Variables)) {
-		if initial := s[0].Variables[name].Default; initial != "" {
-			at = strings.ReplaceAll(at, "{"+name+"}", initial)
-		}
-	}
-	return pathOf(at)
-}
-
-// pathOf cuts scheme, host, query and fragment off a URL that may still hold variables.
-func pathOf(at string) string {
-	if i := strings.IndexAny(at, "?#"); i >= 0 {
-		at = at[:i]
-	}
-	_, rest, absolute := strings.Cut(at, "://")
-	if !absolute {
-		rest, absolute = strings.CutPrefix(at, "//")
-	}
-	if !absolute {
-		return strings.TrimPrefix(at, ".")
-	}
-	if i := strings.IndexByte(rest, '/'); i >= 0 {
-		return rest[i:]
-	}
-	return ""
-}
-
-// join puts base before path, with one slash between.
-func join(base, path string) string {
-	if base = strings.Trim(base, "/"); base == "" {
-		return path
-	}
-	return "/" + base + path
 }
 
 // Import says how a document becomes routes.
@@ -162,36 +77,58 @@ type Import struct {
 	Host     string // the routes' host; empty: any
 	Prefix   bool   // put /<Spec> before each path, so that documents with equal paths do not collide
 	Auth     string // the routes' Auth
+	Validate bool   // the routes' Validate
 }
 
-// Skipped is an operation that no route can stand for.
+// Skipped is an operation that has no route of its own: none can stand for it, or another's does.
 type Skipped struct {
 	Operation string `json:"operation"`
 	Reason    string `json:"reason"`
+	Route     string `json:"route,omitempty"` // that serves its requests, too
 }
 
-// Routes returns one route for each operation of the document. The same document always gives the same routes.
+// Routes returns one route for each operation of the document, of which one serves those whose requests are the same. The same
+// document always gives the same routes.
 func (i Import) Routes(document []byte) (routes []gateway.Entity, skipped []Skipped, err error) {
 	ops, err := Read(document)
 	if err != nil {
 		return nil, nil, err
 	}
+	made := map[string]bool{}
 	for _, op := range ops {
-		body := gateway.RouteBody{Methods: []string{op.Method}, Path: op.Path, Upstream: i.Upstream, Auth: i.Auth, Spec: i.Spec}
-		if i.Prefix {
-			body.Path = (&url.URL{Path: "/" + i.Spec}).EscapedPath() + op.Path
+		if like := i.routeID(Operation{Method: op.Method, Key: op.Like}); made[like] {
+			skipped = append(skipped, Skipped{op.Method + " " + op.Key, "nothing tells its requests from those of " + op.Like, like})
+			continue
 		}
+		body := gateway.RouteBody{Methods: []string{op.Method}, Path: i.Path(op), Upstream: i.Upstream, Auth: i.Auth, Spec: i.Spec,
+			Validate: i.Validate}
 		if i.Host != "" {
 			body.Hosts = []string{i.Host}
+		}
+		if op.isMatched() {
+			body.Match = &op.Match
 		}
 		route := gateway.Entity{Ref: gateway.Ref{Kind: gateway.Route, ID: i.routeID(op)}, Body: gateway.Encode(body)}
 		if err := gateway.Check(route); err != nil {
 			skipped = append(skipped, Skipped{Operation: op.Method + " " + op.Key, Reason: err.Error()})
 			continue
 		}
+		made[route.ID] = true
 		routes = append(routes, route)
 	}
 	return routes, skipped, nil
+}
+
+// Path returns the path of the operation's route.
+func (i Import) Path(op Operation) string {
+	if i.Prefix {
+		return (&url.URL{Path: "/" + i.Spec}).EscapedPath() + op.Path
+	}
+	return op.Path
+}
+
+func (o Operation) isMatched() bool {
+	return len(o.Match.Headers)+len(o.Match.Query)+len(o.Match.Params) > 0
 }
 
 // RoutePrefix is what the ids of all routes of a spec begin with.

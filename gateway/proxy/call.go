@@ -67,7 +67,7 @@ func (c *call) end() {
 // serve takes the steps, in this order, until one refuses.
 func (c *call) serve() *refusal {
 	for _, step := range [...]func(*call) *refusal{(*call).shed, (*call).screen, (*call).match, (*call).admit, (*call).authenticate,
-		(*call).limit, (*call).bound, (*call).forward} {
+		(*call).limit, (*call).bound, (*call).validate, (*call).forward} {
 		if f := step(c); f != nil {
 			return f
 		}
@@ -159,11 +159,14 @@ func (c *call) forward() *refusal {
 	return nil
 }
 
-// refuse tells a path that is not there from one that is there for other methods.
+// refuse tells a path that is not there, or not for such a request, from one that is there for other methods.
 func (r *router) refuse(req *http.Request) *refusal {
 	methods := r.methods(hostName(req.Host), req.URL.Path)
 	if len(methods) == 0 {
 		return &refusal{status: http.StatusNotFound, text: "no route matches"}
+	}
+	if takes(methods, req.Method) {
+		return &refusal{status: http.StatusNotFound, text: "no route of this path matches the request's headers and query"}
 	}
 	return &refusal{status: http.StatusMethodNotAllowed, text: "the route does not take this method",
 		allow: strings.Join(methods, ", ")}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"gwdr/gateway"
+	"gwdr/gateway/contract"
 )
 
 // config is what the data plane serves: a state, compiled. It is never changed; with makes the next one, which shares
@@ -23,6 +24,7 @@ type config struct {
 	router    *router
 	keys      *keyring
 	issuers   issuers
+	specs     map[string]*contract.Spec
 }
 
 func emptyConfig() *config { return &config{router: &router{}, keys: &keyring{}} }
@@ -43,6 +45,11 @@ type route struct {
 	breaker  *breaker      // nil: none
 	bulkhead *bulkhead     // likewise
 	series   atomic.Pointer[series]
+
+	conditions []condition // what it asks for beside host, method and path
+	priority   int
+	contract   *contract.Route // of its spec; nil: any request will do
+	spec       string
 
 	admission   admission
 	minBodyRate int64         // bytes a second that a client sends at least; 0: any
@@ -73,11 +80,12 @@ func (c *config) with(h gateway.Header, parts iter.Seq[[]gateway.Change]) (*conf
 // configEdit is a configuration in the making.
 type configEdit struct {
 	*config
-	keys   *keyEdit
-	router *routerEdit // nil until a route changes
-	ownUps bool        // the upstreams are the edit's own
-	fresh  []*route    // routes that are new or changed
-	gone   bool        // an upstream was deleted
+	keys     *keyEdit
+	router   *routerEdit // nil until a route changes
+	ownUps   bool        // the upstreams are the edit's own
+	fresh    []*route    // routes that are new or changed
+	gone     bool        // an upstream was deleted
+	ownSpecs bool        // the specs are the edit's own
 }
 
 func clone[V any](m map[string]V) map[string]V {
@@ -102,8 +110,20 @@ func (e *configEdit) apply(change gateway.Change, p parsed) error {
 		if name, ok := gateway.IssuerName(change.Entity.Ref); ok {
 			e.issuers = e.issuers.with(name, p.issuer)
 		}
+	case gateway.Spec:
+		e.applySpec(change)
 	}
 	return nil
+}
+
+func (e *configEdit) applySpec(change gateway.Change) {
+	id := change.Entity.ID
+	if !e.ownSpecs {
+		e.specs, e.ownSpecs = clone(e.specs), true
+	}
+	if delete(e.specs, id); change.Op != gateway.Delete {
+		e.specs[id] = contract.NewSpec(id, change.Entity.Body)
+	}
 }
 
 func (e *configEdit) applyRoute(change gateway.Change, r *route) {
@@ -173,9 +193,12 @@ func newRoute(id string, body []byte) (*route, error) {
 	r := &route{id: id, methods: b.Methods, template: template, upstream: b.Upstream, auth: cmp.Or(b.Auth, gateway.AuthKey),
 		scopes: b.Scopes, timeout: time.Duration(b.Timeout), limit: newLimit(b.Limit), maxBody: b.MaxBody,
 		breaker: newBreaker(b.Breaker, errRouteOpen), bulkhead: newBulkhead(b.Bulkhead), hedgeAfter: time.Duration(b.HedgeAfter),
-		minBodyRate: b.MinBodyRate}
+		minBodyRate: b.MinBodyRate, conditions: newConditions(&b), priority: b.Priority}
 	if r.admission, err = admissionOf(&b); err != nil {
 		return nil, err
+	}
+	if b.Validate {
+		r.spec, r.contract = b.Spec, contract.NewRoute(&b)
 	}
 	if len(r.methods) == 0 {
 		r.methods = []string{""}

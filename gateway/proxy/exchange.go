@@ -60,7 +60,7 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 		p.Out.Header.Del("Upgrade")
 		p.Out.Header.Del("Connection")
 	}
-	p.Out.URL.RawQuery = p.In.URL.RawQuery // the gateway decides nothing by it, so it need not be cleaned
+	p.Out.URL.RawQuery = p.In.URL.RawQuery // where a route was chosen by it, it can be read in one way only: it need not be cleaned
 	if x.route.auth == gateway.AuthKey || x.route.auth == gateway.AuthAny {
 		stripKey(p.Out.Header)
 	}

@@ -228,6 +228,11 @@ func (g *Gateway) swap(current, next *config) {
 			i.keys.end()
 		}
 	}
+	for id, s := range current.specs {
+		if next.specs[id] != s {
+			g.documents.Forget(s)
+		}
+	}
 	for id, u := range current.upstreams {
 		if next.upstreams[id] != u {
 			u.close()

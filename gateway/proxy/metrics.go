@@ -20,6 +20,7 @@ type metrics struct {
 	hedgesWon prometheus.Counter
 	cut       prometheus.Counter
 	limited   prometheus.Counter
+	invalid   *prometheus.CounterVec
 	refused   refused
 	inFlight  prometheus.GaugeFunc
 	revision  *prometheus.Desc
@@ -52,6 +53,8 @@ func newMetrics(g *Gateway) *metrics {
 			Help: "Responses that were broken off because of their upstream's total_timeout or idle_timeout."}),
 		limited: prometheus.NewCounter(prometheus.CounterOpts{Name: "gwdr_limited_total",
 			Help: "Requests that were refused because of their route's limit."}),
+		invalid: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "gwdr_invalid_total",
+			Help: "Requests that were refused as they are not as their route's spec says, or as nobody can tell."}, []string{"cause"}),
 		inFlight: prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gwdr_requests_in_flight",
 			Help: "Requests under way, but for those of the gateway's own pages."}, func() float64 { return float64(g.underWay.inFlight.Load()) }),
 		refused:  newRefused(),
@@ -69,7 +72,7 @@ func newMetrics(g *Gateway) *metrics {
 }
 
 func (m *metrics) register(r prometheus.Registerer) error {
-	all := []prometheus.Collector{m, m.requests, m.duration, m.rejected, m.retries, m.unretried, m.cut, m.limited, m.refused,
+	all := []prometheus.Collector{m, m.requests, m.duration, m.rejected, m.retries, m.unretried, m.cut, m.limited, m.invalid, m.refused,
 		m.inFlight, m.routes, m.hedges, m.hedgesWon}
 	for _, c := range append(all, m.limitMetrics.collectors()...) {
 		if err := r.Register(c); err != nil {

@@ -26,17 +26,26 @@ func (r *router) match(req *http.Request) (*route, error) {
 	if !strings.HasPrefix(path, "/") {
 		return nil, errPath
 	}
-	found := r.find(host, req.Method, path)
-	if isPlain(req.URL) {
-		return found, nil
+	a := ask{Request: req}
+	found := r.find(&a, host, path)
+	if !isPlain(req.URL) && !r.leadsTo(found, &a, host) {
+		return nil, errPath
 	}
-	for _, read := range []func(*url.URL) (string, bool){lenient, opaque} {
-		other, ok := read(req.URL)
-		if !ok || r.find(host, req.Method, other) != found {
-			return nil, errPath
-		}
+	if a.unclear {
+		return nil, errUnclear
 	}
 	return found, nil
+}
+
+// leadsTo reports whether the path leads to the route, or to none if that is nil, however it is read.
+func (r *router) leadsTo(route *route, a *ask, host string) bool {
+	for _, read := range []func(*url.URL) (string, bool){lenient, opaque} {
+		other, ok := read(a.URL)
+		if !ok || r.find(a, host, other) != route {
+			return false
+		}
+	}
+	return true
 }
 
 // isPlain reports whether there is only one way to read the path.

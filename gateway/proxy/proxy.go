@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gwdr/gateway"
+	"gwdr/gateway/contract"
 )
 
 // Options say how a Gateway runs. The zero value works.
@@ -47,20 +48,21 @@ type Options struct {
 
 // Gateway is the data plane: an http.Handler. All methods may be called concurrently.
 type Gateway struct {
-	options  Options
-	log      *slog.Logger
-	proxyLog *log.Logger
-	metrics  *metrics
-	buffers  bufferPool
-	limits   *limiter
-	trusted  networks
-	underWay gauge
-	live     atomic.Pointer[config] // nil until something is loaded
-	draining atomic.Bool
-	keeper   *keeper
-	keySets  *keyCache
-	since    time.Time            // when it began, and with it to note which keys are used
-	hears    atomic.Pointer[bool] // the control plane that is followed; nil: there is none
+	options   Options
+	log       *slog.Logger
+	proxyLog  *log.Logger
+	metrics   *metrics
+	buffers   bufferPool
+	limits    *limiter
+	trusted   networks
+	underWay  gauge
+	documents contract.Cache         // of specs that routes hold their requests against
+	live      atomic.Pointer[config] // nil until something is loaded
+	draining  atomic.Bool
+	keeper    *keeper
+	keySets   *keyCache
+	since     time.Time            // when it began, and with it to note which keys are used
+	hears     atomic.Pointer[bool] // the control plane that is followed; nil: there is none
 
 	admission admission
 	shared    sharedLimits
@@ -78,7 +80,7 @@ type Gateway struct {
 // New returns a Gateway that has nothing loaded yet and answers 503. Close it.
 func New(o Options) (*Gateway, error) {
 	g := &Gateway{options: o, log: o.Log, state: gateway.NewState(), limits: newLimiter(), trusted: newNetworks(o.Trusted),
-		admission: newAdmission(o.AllowFrom, o.DenyFrom)}
+		admission: newAdmission(o.AllowFrom, o.DenyFrom), documents: contract.Cache{Most: mostDocuments}}
 	if g.options.Now == nil {
 		g.options.Now = time.Now
 	}

@@ -16,13 +16,15 @@ type refusal struct {
 	text   string
 	allow  string        // value of the Allow header
 	retry  time.Duration // when to come again, by the Retry-After header; 0: nothing is known
+
+	problem any // the answer, as application/problem+json, in place of the text
 }
 
 var tooLarge = &refusal{status: http.StatusRequestEntityTooLarge, text: "the request body is larger than the route takes"}
 
 func unauthorized(text string) *refusal { return &refusal{status: http.StatusUnauthorized, text: text} }
 
-// write answers {"error":text}.
+// write answers {"error":text}, or the problem.
 func (f *refusal) write(w http.ResponseWriter) {
 	h := w.Header()
 	if f.status == http.StatusUnauthorized {
@@ -36,8 +38,13 @@ func (f *refusal) write(w http.ResponseWriter) {
 	}
 	h.Set("Content-Type", "application/json")
 	h.Set("X-Content-Type-Options", "nosniff")
+	var body any = map[string]string{"error": f.text}
+	if f.problem != nil {
+		h.Set("Content-Type", "application/problem+json")
+		body = f.problem
+	}
 	w.WriteHeader(f.status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"error": f.text}) // the client may be gone
+	_ = json.NewEncoder(w).Encode(body) // the client may be gone
 }
 
 // wholeSeconds rounds up.

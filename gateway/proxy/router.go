@@ -13,7 +13,8 @@ import (
 //
 // The most specific route wins: one of the host before one of a wildcard (the longest first) before one of any host, then
 // segment by segment text before text mixed with parameters (more text first), before a parameter, before a final {name...};
-// at last one of the method before one of any method. Among routes that are equal in all this, the lowest id wins. A route that lacks the method does not match.
+// then one of the method before one of any method, then a higher priority, then more conditions on the request, then more of
+// them on a value; at last the lowest id. A route that lacks the method, or asks for what the request has not, does not match.
 type router struct {
 	hosts   map[string]*node
 	below   map[string]*node // wildcards, by what follows the star: ".example.com"
@@ -35,20 +36,21 @@ type mixed struct {
 	next    *node
 }
 
-// choices are the routes of one path, by method; "" is any. The first of equals is served.
-type choices map[string][]*route
+// choices are the routes of one path, by method; "" is any.
+type choices map[string]rivals
 
 // find returns the route for the decoded path, which begins with a slash; nil means none.
-func (r *router) find(host, method, path string) *route {
-	if route := r.hosts[host].find(path[1:], method); route != nil {
+func (r *router) find(a *ask, host, path string) *route {
+	a.path = path
+	if route := r.hosts[host].find(path[1:], a); route != nil {
 		return route
 	}
 	for above := r.parent(host); above != ""; above = r.parent(above) {
-		if route := r.below[above].find(path[1:], method); route != nil {
+		if route := r.below[above].find(path[1:], a); route != nil {
 			return route
 		}
 	}
-	return r.anyHost.find(path[1:], method)
+	return r.anyHost.find(path[1:], a)
 }
 
 // longestHost is the most bytes that a host name can have (RFC 1035, section 2.3.4); a longer one is below nothing.
@@ -78,54 +80,51 @@ func (r *router) trie(place string) *node {
 }
 
 // find follows the first segment of path, most specific child first, and comes back if that leads nowhere.
-func (n *node) find(path, method string) *route {
+func (n *node) find(path string, a *ask) *route {
 	if n == nil {
 		return nil
 	}
 	segment, tail, more := strings.Cut(path, "/")
 	if next := n.text[segment]; next != nil {
-		if route := next.follow(tail, more, method); route != nil {
+		if route := next.follow(tail, more, a); route != nil {
 			return route
 		}
 	}
 	for _, m := range n.mixed {
 		if m.segment.Match(segment) {
-			if route := m.next.follow(tail, more, method); route != nil {
+			if route := m.next.follow(tail, more, a); route != nil {
 				return route
 			}
 		}
 	}
 	if n.param != nil && segment != "" {
-		if route := n.param.follow(tail, more, method); route != nil {
+		if route := n.param.follow(tail, more, a); route != nil {
 			return route
 		}
 	}
-	return n.rest.pick(method)
+	return n.rest.pick(a)
 }
 
-func (n *node) follow(tail string, more bool, method string) *route {
+func (n *node) follow(tail string, more bool, a *ask) *route {
 	if more {
-		return n.find(tail, method)
+		return n.find(tail, a)
 	}
-	return n.ends.pick(method)
+	return n.ends.pick(a)
 }
 
 // pick prefers the method to any method; a HEAD is also served where a GET is.
-func (c choices) pick(method string) *route {
+func (c choices) pick(a *ask) *route {
 	if len(c) == 0 {
 		return nil
 	}
-	equals := c[method]
-	if equals == nil && method == "HEAD" {
-		equals = c["GET"]
+	route := c[a.Method].best(a)
+	if route == nil && a.Method == "HEAD" {
+		route = c["GET"].best(a)
 	}
-	if equals == nil {
-		equals = c[""]
+	if route == nil {
+		route = c[""].best(a)
 	}
-	if equals == nil {
-		return nil
-	}
-	return equals[0]
+	return route
 }
 
 // methods returns, sorted, what could be asked of the path with another method; none means that nothing is there.
@@ -137,6 +136,11 @@ func (r *router) methods(host, path string) []string {
 	}
 	r.anyHost.methods(path[1:], found)
 	return slices.Sorted(maps.Keys(found))
+}
+
+// takes reports whether the method is among those of methods.
+func takes(methods []string, method string) bool {
+	return slices.Contains(methods, method) || slices.Contains(methods, "") || method == "HEAD" && slices.Contains(methods, "GET")
 }
 
 func (n *node) methods(path string, found map[string]bool) {
@@ -172,13 +176,14 @@ func (n *node) methods(path string, found map[string]bool) {
 
 // shadows reports whether no request reaches the route, as another one equals it wherever it could be reached.
 func (r *router) shadows(route *route) bool {
+	least := route.least()
 	for _, place := range route.places() {
 		n := r.trie(place)
 		for _, s := range route.template.Segments {
 			n = n.child(s)
 		}
 		for _, m := range route.methods {
-			if (*n.choices(route))[m][0] == route {
+			if (*n.choices(route))[m].best(least) == route {
 				return false
 			}
 		}

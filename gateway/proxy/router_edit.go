@@ -71,9 +71,7 @@ func (e *routerEdit) insert(n *node, route *route, path []gateway.Segment) *node
 		*at = choices{}
 	}
 	for _, m := range route.methods {
-		equals := (*at)[m]
-		i, _ := slices.BinarySearchFunc(equals, route.id, byID)
-		(*at)[m] = slices.Insert(slices.Clone(equals), i, route)
+		(*at)[m] = (*at)[m].with(route, e.own)
 	}
 	return n
 }
@@ -85,7 +83,7 @@ func (e *routerEdit) cut(n *node, route *route, path []gateway.Segment) *node {
 		n.setChild(path[0], e.cut(n.child(path[0]), route, path[1:]))
 	} else {
 		for _, m := range route.methods {
-			n.choices(route).remove(m, route)
+			n.choices(route).remove(m, route, e.own)
 		}
 	}
 	if len(n.text) == 0 && len(n.mixed) == 0 && n.param == nil && len(n.ends) == 0 && len(n.rest) == 0 {
@@ -94,13 +92,10 @@ func (e *routerEdit) cut(n *node, route *route, path []gateway.Segment) *node {
 	return n
 }
 
-func (c choices) remove(method string, gone *route) {
-	equals := slices.DeleteFunc(slices.Clone(c[method]), func(r *route) bool { return r == gone })
-	if len(equals) == 0 {
+func (c choices) remove(method string, gone *route, own *edition) {
+	if c[method] = c[method].without(gone, own); c[method].isEmpty() {
 		delete(c, method)
-		return
 	}
-	c[method] = equals
 }
 
 // writable returns the edit's own copy of n.
@@ -173,5 +168,3 @@ func isParam(s gateway.Segment) bool { return len(s) == 2 && s[0] == "" && s[1] 
 func bySpecificity(a, b gateway.Segment) int {
 	return cmp.Or(cmp.Compare(len(strings.Join(b, "")), len(strings.Join(a, ""))), slices.Compare(a, b))
 }
-
-func byID(r *route, id string) int { return cmp.Compare(r.id, id) }

@@ -17,7 +17,7 @@ import (
 // a revision, and for the memory: while it is made, a transaction takes some 5 KB for each change.
 const (
 	SwitchOps   = 125_000
-	SwitchBytes = 48 << 20
+	SwitchBytes = 48 << 20 // what is larger by itself goes alone
 )
 
 // bound is how large a transaction may be. The bytes are those of bodies and references, and some for the form of each change.

@@ -14,11 +14,13 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+
+	"gwdr/gateway"
 )
 
-// Limits of the engine. A specification can be tens of megabytes; etcd's own default is 1.5 MB a request.
+// Limits of the engine. A specification can be tens of megabytes, and goes in a request of its own; etcd's own default is 1.5 MB.
 const (
-	maxRequestBytes = 64 << 20
+	maxRequestBytes = gateway.MaxBody + 16<<20
 	maxTxnOps       = SwitchOps + 16 // Apply adds a few of its own
 	defaultQuota    = 4 << 30
 	tickMs          = 20                     // each tick wakes the process, also when nothing happens

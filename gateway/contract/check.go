@@ -1,0 +1,173 @@
+package contract
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+)
+
+// Violation says where a request is not as its operation wants. It never holds a value of the request.
+type Violation struct {
+	In   string // "path", "query", "header", "cookie" or "body"
+	Name string // of the parameter; of what is in a body, where: /items/0/price, with * for names that the document does not know
+	Rule string // keyword of the schema; "missing", "empty" or "unreadable"
+}
+
+// String says it to people.
+func (v Violation) String() string {
+	what := fmt.Sprintf("parameter %q in %s", v.Name, v.In)
+	switch {
+	case v.In == "body" && v.Name == "":
+		what = "the body"
+	case v.In == "body":
+		what = "the body at " + v.Name
+	case v.Name == "":
+		what = "the " + v.In
+	}
+	switch v.Rule {
+	case missing:
+		return what + " is missing"
+	case empty:
+		return what + " is empty"
+	case unreadable:
+		return what + " cannot be read as the specification says"
+	}
+	return fmt.Sprintf("%s is not as the specification's %q says", what, v.Rule)
+}
+
+const (
+	missing    = "missing"
+	empty      = "empty"
+	unreadable = "unreadable"
+)
+
+// Check returns how the request, with all of its body, is not as the route's operations want; nil if it is. An error says that it
+// could not be told.
+func (c *Contract) Check(r *http.Request, body []byte) (v *Violation, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			v, err = nil, fmt.Errorf("check request: %v", cause)
+		}
+	}()
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return &Violation{In: "query", Rule: unreadable}, nil
+	}
+	operations := c.operations[r.Method]
+	if operations == nil && r.Method == http.MethodHead {
+		operations = c.operations[http.MethodGet]
+	}
+	for _, o := range operations {
+		if v = o.violation(r, query, body); v == nil {
+			return nil, nil
+		}
+	}
+	return v, nil
+}
+
+func (o *operation) violation(r *http.Request, query url.Values, body []byte) *Violation {
+	req := *r // the library may set its body
+	req.Body = io.NopCloser(bytes.NewReader(body))
+	options := &openapi3filter.Options{ExcludeRequestBody: true, SkipSettingDefaults: true, AuthenticationFunc: openapi3filter.NoopAuthenticationFunc}
+	input := &openapi3filter.RequestValidationInput{Request: &req, PathParams: o.values(r), QueryParams: query, Route: &o.route, Options: options}
+	if err := openapi3filter.ValidateRequest(context.Background(), input); err != nil {
+		return o.explain(err)
+	}
+	return o.bodyViolation(input, body)
+}
+
+// bodyViolation looks into bodies of JSON and forms. Of others it only asks whether the operation takes them.
+func (o *operation) bodyViolation(input *openapi3filter.RequestValidationInput, body []byte) *Violation {
+	wanted := o.body()
+	if wanted == nil {
+		return nil
+	}
+	if len(body) == 0 {
+		if wanted.Required {
+			return &Violation{In: "body", Rule: missing}
+		}
+		return nil
+	}
+	kind := input.Request.Header.Get("Content-Type")
+	if len(wanted.Content) > 0 && wanted.Content.Get(kind) == nil {
+		return &Violation{In: "header", Name: "Content-Type", Rule: "content"}
+	}
+	if media, _, err := mime.ParseMediaType(kind); err != nil || !isRead(media) {
+		return nil
+	}
+	if err := openapi3filter.ValidateRequestBody(context.Background(), input, wanted); err != nil {
+		return o.explain(err)
+	}
+	return nil
+}
+
+// isRead reports whether bodies of the type are looked into.
+func isRead(media string) bool {
+	return media == "application/json" || strings.HasSuffix(media, "+json") || media == "application/x-www-form-urlencoded"
+}
+
+// explain keeps of the library's error what is no value.
+func (o *operation) explain(err error) *Violation {
+	v := &Violation{In: "body", Rule: unreadable}
+	failed, known := errors.AsType[*openapi3filter.RequestError](err)
+	if known && failed.Parameter != nil {
+		v.In, v.Name = failed.Parameter.In, failed.Parameter.Name
+	}
+	schema, isSchema := errors.AsType[*openapi3.SchemaError](err)
+	switch {
+	case errors.Is(err, openapi3filter.ErrInvalidRequired):
+		v.Rule = missing
+	case errors.Is(err, openapi3filter.ErrInvalidEmptyValue):
+		v.Rule = empty
+	case isSchema:
+		v.Rule = schema.SchemaField
+		if v.In == "body" {
+			v.Name = o.place(schema.JSONPointer())
+		}
+	}
+	return v
+}
+
+// place spells a JSON pointer. Names of properties that the document does not know may be values.
+func (o *operation) place(path []string) string {
+	var text strings.Builder
+	for _, step := range path {
+		if _, err := strconv.ParseUint(step, 10, 32); err != nil && !o.words()[step] {
+			step = "*"
+		}
+		text.WriteString("/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(step))
+	}
+	return text.String()
+}
+
+// properties returns the names of the properties of all that a body can be.
+func (o *operation) properties() map[string]bool {
+	names := map[string]bool{}
+	if o.body() == nil {
+		return names
+	}
+	for _, media := range o.body().Content {
+		if media.Schema == nil {
+			continue
+		}
+		_ = media.Schema.WalkSubtree(func(_ string, ref *openapi3.SchemaRef) error { // the function never fails
+			if ref.Value != nil {
+				for name := range ref.Value.Properties {
+					names[name] = true
+				}
+			}
+			return nil
+		})
+	}
+	return names
+}

@@ -1,0 +1,93 @@
+package contract
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/getkin/kin-openapi/openapi3"
+)
+
+// check reports why requests cannot be held against the operation.
+func (d *Document) check(o *operation) error {
+	for _, ref := range o.route.Operation.Parameters {
+		p := *ref.Value
+		if p.Schema == nil && len(p.Content) == 0 {
+			continue
+		}
+		err := errors.Join(d.checkSchema(p.Schema), d.checkContent(p.Content))
+		if p.Schema != nil {
+			p.Schema = alone()
+		}
+		if err == nil {
+			err = p.Validate(d.asVersion())
+		}
+		if err != nil {
+			return fmt.Errorf("parameter %q in %s: %w", p.Name, p.In, err)
+		}
+	}
+	if body := o.body(); body != nil {
+		if err := d.checkContent(body.Content); err != nil {
+			return fmt.Errorf("body: %w", err)
+		}
+	}
+	return nil
+}
+
+func (d *Document) checkContent(content openapi3.Content) error {
+	for kind, media := range content {
+		if media == nil {
+			continue
+		}
+		if err := d.checkSchema(media.Schema); err != nil {
+			return fmt.Errorf("%s: %w", kind, err)
+		}
+	}
+	return nil
+}
+
+// checkSchema looks at each schema once: those of a document refer to each other, and operations to the same.
+func (d *Document) checkSchema(root *openapi3.SchemaRef) error {
+	if root == nil {
+		return nil
+	}
+	var fresh []*openapi3.Schema
+	err := root.WalkSubtree(func(_ string, ref *openapi3.SchemaRef) error {
+		if ref.Value == nil {
+			return fmt.Errorf("reference %q leads nowhere", ref.Ref)
+		}
+		if _, known := d.sound.Load(ref.Value); known {
+			return openapi3.SkipSubtree
+		}
+		fresh = append(fresh, ref.Value)
+		return childless(ref.Value).Validate(d.asVersion())
+	})
+	if err != nil {
+		return err
+	}
+	for _, schema := range fresh { // and all that they consist of
+		d.sound.Store(schema, nil)
+	}
+	return nil
+}
+
+// alone returns a schema that any value meets.
+func alone() *openapi3.SchemaRef { return &openapi3.SchemaRef{Value: &openapi3.Schema{}} }
+
+// childless is the schema without those that it consists of.
+func childless(s *openapi3.Schema) *openapi3.Schema {
+	own := &openapi3.Schema{Type: s.Type, Format: s.Format, Pattern: s.Pattern, Min: s.Min, Max: s.Max, MinLength: s.MinLength, MaxLength: s.MaxLength}
+	if own.Type.Includes(openapi3.TypeArray) {
+		own.Items = alone()
+	}
+	return own
+}
+
+// asVersion has the library judge by the rules of the document's version.
+func (d *Document) asVersion() context.Context {
+	options := []openapi3.ValidationOption{openapi3.DisableExamplesValidation(), openapi3.DisableSchemaDefaultsValidation()}
+	if d.doc.IsOpenAPI31OrLater() {
+		options = append(options, openapi3.IsOpenAPI31OrLater())
+	}
+	return openapi3.WithValidationOptions(context.Background(), options...)
+}
