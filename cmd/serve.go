@@ -74,9 +74,9 @@ GET /v1 of the admin API lists its endpoints; docs/admin-api.md describes them.`
     --control http://127.0.0.1:8081 --control-token-file token
 
   # one of three regions, each with its own --region, that are one cluster
-  gwdr serve --replication sync --region east --cluster-ca ca.pem \
-    --cluster-cert east.pem --cluster-key east.key --cluster \
-    east=https://10.1.0.1:2380,west=https://10.2.0.1:2380,south=https://10.3.0.1:2380
+  gwdr serve --replication sync --region a --cluster-ca ca.pem \
+    --cluster-cert a.pem --cluster-key a.key --cluster \
+    a=https://10.1.0.1:2380,b=https://10.2.0.1:2380,c=https://10.3.0.1:2380
 
   # the gateway is gone: serve from the backups, at once
   gwdr serve --from-backup --listen :8080   # of all locations in gwdr.yaml
