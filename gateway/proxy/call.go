@@ -153,7 +153,7 @@ func (c *call) forward() *refusal {
 		return f
 	}
 	defer c.endTurn(u)
-	x := &exchange{gateway: c.Gateway, route: c.route, upstream: u, start: c.start, span: c.span}
+	x := &exchange{gateway: c.Gateway, route: c.route, upstream: u, keys: c.config.keys, start: c.start, span: c.span}
 	defer func() { c.tried = x.tried }() // also when the reverse proxy aborts the answer
 	x.serve(c.answer, c.request)
 	return nil

@@ -66,13 +66,28 @@ func TestRequestPassesAsItShould(t *testing.T) {
 	if h.Get("Authorization") != "" {
 		t.Error("the key reached the upstream")
 	}
-	h = mirrored(t, get(t, url+"/open/a", "Authorization", "Bearer "+text, "X-Api-Key", "x"))
+	h = mirrored(t, get(t, url+"/open/a", "Authorization", "Bearer "+gateway.NewToken().Reveal(), "X-Api-Key", "x"))
 	if h.Get("Authorization") == "" || h.Get("X-Api-Key") == "" {
 		t.Error("an edge must pass on the keys that it does not check")
 	}
 	got = get(t, url+"/open/a%2Fb%20c/%7Bid%7D?q=%2f;x&&y")
 	if target := got.Header.Get("X-Target"); target != "/open/a%2Fb%20c/%7Bid%7D?q=%2f;x&&y" {
 		t.Errorf("target became %s", target)
+	}
+}
+
+// TestKeysStayHere: a key of this gateway reaches no upstream, also of a route that asks for none, and when it works no more.
+func TestKeysStayHere(t *testing.T) {
+	key, text := keyEntity(nil, nil)
+	gone := gateway.NewToken()
+	url := serve(t, newGateway(t, Options{}, upstreamOf("m", mirror(t).URL), key, open("open", "/open", "m"),
+		entity(gateway.Revocation, gone.ID, gateway.RevocationBody{})))
+	for _, text := range []string{text, gone.Reveal()} {
+		for name, value := range map[string]string{"X-Api-Key": text, "Authorization": "Bearer " + text} {
+			if h := mirrored(t, get(t, url+"/open", name, value)); h.Get(name) != "" {
+				t.Errorf("the key reached the upstream in %s", name)
+			}
+		}
 	}
 }
 
