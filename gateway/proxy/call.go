@@ -168,6 +168,5 @@ func (r *router) refuse(req *http.Request) *refusal {
 	if takes(methods, req.Method) {
 		return &refusal{status: http.StatusNotFound, text: "no route of this path matches the request's headers and query"}
 	}
-	return &refusal{status: http.StatusMethodNotAllowed, text: "the route does not take this method",
-		allow: strings.Join(methods, ", ")}
+	return &refusal{status: http.StatusMethodNotAllowed, text: "the route does not take this method", allow: allow(methods)}
 }
