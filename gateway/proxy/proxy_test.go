@@ -92,11 +92,13 @@ func TestKeysStayHere(t *testing.T) {
 }
 
 func TestResponseNamesTheInstanceThatAnswered(t *testing.T) {
-	g := newGateway(t, Options{Instance: "east-1", Region: "east"}, upstreamOf("m", mirror(t).URL), open("r", "/m", "m"))
+	g := newGateway(t, Options{Instance: "east-1", Region: "east"}, upstreamOf("m", mirror(t).URL), open("r", "/m", "m"),
+		upstreamOf("dead", deadURL(t)), open("dead", "/dead", "dead"))
 	url := serve(t, g)
 	for path, want := range map[string][]string{
 		"/m":              {"east-1", "east"},
 		"/m?region":       {"east-1", "behind"},
+		"/dead":           {"east-1", "east"},
 		"/none":           {"east-1", "east"},
 		"/.gwdr/health":   {"east-1", "east"},
 		"/.gwdr/ready":    {"east-1", "east"},
