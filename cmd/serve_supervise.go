@@ -108,14 +108,13 @@ func runSupervised(ctx context.Context, a *app, o *serveOptions, flags []string)
 	if err != nil {
 		return err
 	}
-	api, err := in.bind(o.admin, "--admin", s.handler(in.metrics, &admin.Server{Tokens: tokens, Log: a.Log}), o.adminPairs())
+	handler := s.handler(ctx.Done(), in.metrics, &admin.Server{Tokens: tokens, Log: a.Log})
+	api, err := in.bind(o.admin, "--admin", handler, o.adminPairs())
 	if err != nil {
 		return err
 	}
-	if err := in.announce([]*listener{api, front}); err != nil {
-		return errors.Join(err, api.socket.Close())
-	}
-	return errors.Join(s.run(ctx, api), in.drain([]*listener{api}))
+	announce := func() error { return in.announce([]*listener{api, front}) }
+	return errors.Join(s.run(ctx, api, announce), in.drain([]*listener{api}))
 }
 
 // patience is how long a worker may take to stop: for its notice, for requests under way, and for all else.
@@ -137,12 +136,21 @@ func shared(l *net.TCPListener) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "listen"), nil
 }
 
-// run keeps the workers, and serves what is known of them, until ctx ends or one of both fails.
-func (s *supervisor) run(ctx context.Context, api *listener) error {
+// run keeps the workers, serves what is known of them, and announces that once one can be asked, until ctx ends or any of it fails.
+func (s *supervisor) run(ctx context.Context, api *listener, announce func() error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() { cancel(api.run()) }()
 	go s.renewOnHangup(ctx)
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-s.crew.Serving():
+			if err := announce(); err != nil {
+				cancel(err)
+			}
+		}
+	}()
 	return s.crew.Run(ctx)
 }
 
@@ -219,7 +227,7 @@ func (s *supervisor) adminOf(number int) (string, error) {
 }
 
 // handler is the supervisor's own admin API. What tells of the workers is for whom api lets in.
-func (s *supervisor) handler(metrics *prometheus.Registry, api *admin.Server) http.Handler {
+func (s *supervisor) handler(stopping <-chan struct{}, metrics *prometheus.Registry, api *admin.Server) http.Handler {
 	metrics.MustRegister(workerMetrics{s.crew})
 	mux := http.NewServeMux()
 	answer := func(w http.ResponseWriter, status int, body any) {
@@ -232,6 +240,11 @@ func (s *supervisor) handler(metrics *prometheus.Registry, api *admin.Server) ht
 	})
 	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) {
 		ready := slices.ContainsFunc(s.crew.Workers(), func(w workers.Worker) bool { return w.Ready })
+		select {
+		case <-stopping:
+			ready = false
+		default:
+		}
 		status := http.StatusOK
 		if !ready {
 			status = http.StatusServiceUnavailable

@@ -25,6 +25,9 @@ func TestServeSupervised(t *testing.T) {
 	control := serveUntilEnd(t, t.TempDir(), "--role", "control")
 	fillGateway(t, control.client(""))
 	s := supervised(t, "http://"+control.Admin)
+	if got := s.statusFor(s.Admin, "/ready"); got != http.StatusOK {
+		t.Errorf("the ready file is there, and ready is %d", got)
+	}
 	before := s.workers("all are ready", func([]workers.Worker) bool { return true })
 	if got, err := s.ask("/open"); err != nil || got != http.StatusOK {
 		t.Errorf("served with %d, %v", got, err)
@@ -68,7 +71,7 @@ func TestServeSupervised(t *testing.T) {
 	}
 }
 
-// TestServeSupervisedStopsInPeace: a SIGHUP that comes while it stops does not cut the stop short.
+// TestServeSupervisedStopsInPeace: a SIGHUP that comes while it stops does not cut the stop short, and its own readiness fails from the start.
 func TestServeSupervisedStopsInPeace(t *testing.T) {
 	control := serveUntilEnd(t, t.TempDir(), "--role", "control")
 	s := supervised(t, "http://"+control.Admin, "--drain-notice", "2s")
@@ -80,6 +83,9 @@ func TestServeSupervisedStopsInPeace(t *testing.T) {
 		got, err := s.ask("/.gwdr/ready")
 		return err == nil && got == http.StatusServiceUnavailable
 	})
+	if got := s.statusFor(s.Admin, "/ready"); got != http.StatusServiceUnavailable {
+		t.Errorf("about to stop, the supervisor's ready is %d", got)
+	}
 	if err := s.cmd.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}

@@ -51,10 +51,11 @@ type Backup struct {
 
 // Condition says what must hold for a write to happen. The zero value always holds.
 type Condition struct {
-	Revision int64 // the entity was last changed at this revision; 0: any
-	Absent   bool  // the entity is not there
-	Refs     []Ref // these entities are there
-	Base     int64 // no entity at all was changed after this revision; 0: any
+	Revision int64         // the entity was last changed at this revision; 0: any
+	Absent   bool          // the entity is not there
+	Refs     []Ref         // these entities are there
+	Seen     map[Ref]int64 // these entities were last changed at these revisions; 0: they are not there
+	Base     int64         // no entity at all was changed after this revision; 0: any
 }
 
 // Bulk says how a list of changes is applied.

@@ -14,7 +14,7 @@ import (
 // name, the highest priority, the most conditions, the most of them with a value, the lowest id.
 type RouteBody struct {
 	Hosts    []string          `json:"hosts,omitempty"`   // names without port, or *.example.com for all below; empty matches any
-	Methods  []string          `json:"methods,omitempty"` // upper case; empty matches any
+	Methods  []string          `json:"methods,omitempty"` // upper case; empty matches any but TRACE
 	Path     string            `json:"path"`              // OpenAPI template: /orders/{id}; a final {name...} matches the rest
 	Match    *Match            `json:"match,omitempty"`
 	Priority int               `json:"priority,omitempty"` // among routes of the same hosts, path and method; higher first

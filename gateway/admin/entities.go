@@ -156,7 +156,7 @@ func (s *Server) delete(w http.ResponseWriter, r *http.Request) {
 	}
 	to, revision, before := s.writer(r), int64(0), int64(0)
 	if ref.Kind == gateway.Key {
-		revision, before, err = to.DeleteLeaving(r.Context(), ref, revocation(ref.ID, "deleted"), cond)
+		revision, before, err = s.deleteKey(r.Context(), to, ref, cond)
 	} else {
 		revision, before, err = s.deleteUnreferenced(r.Context(), to, ref, cond)
 	}
@@ -188,15 +188,20 @@ func (s *Server) deleteUnreferenced(ctx context.Context, to writer, ref gateway.
 		if !errors.Is(err, gateway.ErrConflict) || base == 0 {
 			return revision, before, err
 		}
-		item, err := s.Store.Get(ctx, ref)
-		if err != nil {
+		if err := s.still(ctx, ref, cond); err != nil {
 			return 0, 0, err
-		}
-		if cond.Revision != 0 && item.Revision != cond.Revision {
-			return 0, 0, fmt.Errorf("delete %s: %w", ref, gateway.ErrConflict)
 		}
 	}
 	return 0, 0, fmt.Errorf("delete %s: configuration changes too fast: %w", ref, gateway.ErrConflict)
+}
+
+// still reports why the entity is not to be deleted any more, of which another change came first.
+func (s *Server) still(ctx context.Context, ref gateway.Ref, cond gateway.Condition) error {
+	item, err := s.Store.Get(ctx, ref)
+	if err == nil && cond.Revision != 0 && item.Revision != cond.Revision {
+		err = fmt.Errorf("delete %s: %w", ref, gateway.ErrConflict)
+	}
+	return err
 }
 
 // usersOf returns what refers to the entity, and the revision at which that is so; 0 if nothing ever refers to its kind.

@@ -96,6 +96,32 @@ func (s *Server) revokeNow(ctx context.Context, to writer, e gateway.Entity) (re
 	return 0, 0, false, fmt.Errorf("revoke %s: %w", e.ID, gateway.ErrConflict)
 }
 
+// deleteKey deletes the key and has its revocation count as of now, in one revision; also one that was to take effect later, of which
+// a restore would make use.
+func (s *Server) deleteKey(ctx context.Context, to writer, ref gateway.Ref, cond gateway.Condition) (revision, before int64, err error) {
+	left := revocation(ref.ID, "deleted")
+	for range 10 {
+		known, err := s.Store.Get(ctx, left.Ref)
+		switch {
+		case errors.Is(err, gateway.ErrNotFound):
+		case err != nil:
+			return 0, 0, err
+		case !gateway.RevokedFrom(known.Body).After(time.Now()):
+			return to.Delete(ctx, ref, cond)
+		}
+		guarded := cond
+		guarded.Seen = map[gateway.Ref]int64{left.Ref: known.Revision}
+		revision, before, err = to.DeleteLeaving(ctx, ref, left, guarded)
+		if !errors.Is(err, gateway.ErrConflict) {
+			return revision, before, err
+		}
+		if err := s.still(ctx, ref, cond); err != nil {
+			return 0, 0, err
+		}
+	}
+	return 0, 0, fmt.Errorf("delete %s: %w", ref, gateway.ErrConflict)
+}
+
 // keepEarlier refuses a revocation that would put off one that is there, and sees to it that none comes in between.
 func (s *Server) keepEarlier(ctx context.Context, e gateway.Entity, cond *gateway.Condition) error {
 	if e.Kind != gateway.Revocation {

@@ -109,6 +109,26 @@ func TestRotate(t *testing.T) {
 	s.expect(t, 409, "is revoked", "POST", "/v1/keys/"+old+"/rotate", "")
 }
 
+// TestDeletedInItsOverlap: a rotated key that is deleted ends now, and not when the overlap does: a restore could bring it back until then.
+func TestDeletedInItsOverlap(t *testing.T) {
+	s := start(t, &admin.Server{})
+	old := s.issue(t, "")
+	r := s.rotate(t, old, `{"overlap":"1h"}`)
+	key := "/v1/key/" + old
+	s.expect(t, 200, `{"op":"update","kind":"revocation","id":"`+old+`"}`, "DELETE", key+"?dry_run=true", "")
+	if end := s.revocation(t, old); end.Effective == nil {
+		t.Errorf("a dry run ends it by %+v", end)
+	}
+	s.expect(t, 200, "", "DELETE", key, "")
+	if end := s.revocation(t, old); end.Effective != nil || end.Reason != "deleted" {
+		t.Errorf("deleted, it ends by %+v", end)
+	}
+	batches, err := collect(t.Context(), s.follow(""), r.Revision, r.Revision+1)
+	if err != nil || len(batches) != 1 || len(batches[0].Changes) != 2 {
+		t.Errorf("one revision deletes the key and ends it: %+v, %v", batches, err)
+	}
+}
+
 // TestApplyPutsNoRevocationOff: neither one that is there, nor one that it makes itself.
 func TestApplyPutsNoRevocationOff(t *testing.T) {
 	s := start(t, &admin.Server{})

@@ -153,7 +153,7 @@ func (c *call) forward() *refusal {
 		return f
 	}
 	defer c.endTurn(u)
-	x := &exchange{gateway: c.Gateway, route: c.route, upstream: u, start: c.start, span: c.span}
+	x := &exchange{gateway: c.Gateway, route: c.route, upstream: u, keys: c.config.keys, start: c.start, span: c.span}
 	defer func() { c.tried = x.tried }() // also when the reverse proxy aborts the answer
 	x.serve(c.answer, c.request)
 	return nil
@@ -168,6 +168,5 @@ func (r *router) refuse(req *http.Request) *refusal {
 	if takes(methods, req.Method) {
 		return &refusal{status: http.StatusNotFound, text: "no route of this path matches the request's headers and query"}
 	}
-	return &refusal{status: http.StatusMethodNotAllowed, text: "the route does not take this method",
-		allow: strings.Join(methods, ", ")}
+	return &refusal{status: http.StatusMethodNotAllowed, text: "the route does not take this method", allow: allow(methods)}
 }

@@ -16,6 +16,7 @@ type exchange struct {
 	gateway  *Gateway
 	route    *route
 	upstream *upstream
+	keys     *keyring                      // that upstreams are not to see
 	span     Span                          // nil: nobody traces
 	start    time.Time                     // of the client's request
 	body     func() (io.ReadCloser, error) // the body for the next attempt
@@ -60,10 +61,8 @@ func (x *exchange) rewrite(p *httputil.ProxyRequest) {
 		p.Out.Header.Del("Upgrade")
 		p.Out.Header.Del("Connection")
 	}
-	p.Out.URL.RawQuery = p.In.URL.RawQuery // where a route was chosen by it, it can be read in one way only: it need not be cleaned
-	if x.route.auth == gateway.AuthKey || x.route.auth == gateway.AuthAny {
-		stripKey(p.Out.Header)
-	}
+	p.Out.URL.RawQuery = p.In.URL.RawQuery                                                         // where a route was chosen by it, it can be read in one way only: it need not be cleaned
+	x.keys.strip(p.Out.Header, x.route.auth == gateway.AuthKey || x.route.auth == gateway.AuthAny) // an edge passes on keys that others check
 	if x.span != nil {
 		x.span.Pass(p.Out.Header)
 	}

@@ -44,6 +44,7 @@ func (x *exchange) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	x.stopReading()
 	x.gateway.log.Debug("request failed", "route", x.route.id, "upstream", x.upstream.id, "status", answer.status, "error", err)
+	x.gateway.identify(w.Header())
 	answer.write(w)
 }
 

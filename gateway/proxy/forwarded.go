@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"maps"
 	"net/http"
 	"net/http/httputil"
 	"net/netip"
@@ -51,10 +52,11 @@ func parseAddress(text string) (netip.Addr, bool) {
 }
 
 // forwardedFor says for whom the request is made: in X-Forwarded-For, -Host and -Proto, and in Forwarded (RFC 7239) if a trusted proxy
-// uses that. The reverse proxy has dropped all of these.
+// uses that. The reverse proxy has dropped all of these; what else only a proxy can know passes if a trusted one says it.
 func (g *Gateway) forwardedFor(p *httputil.ProxyRequest) {
 	peer := peerAddress(p.In)
 	if !g.trusts(peer) {
+		maps.DeleteFunc(p.Out.Header, func(name string, _ []string) bool { return claimsProxy(name) })
 		p.SetXForwarded()
 		return
 	}
@@ -70,6 +72,12 @@ func (g *Gateway) forwardedFor(p *httputil.ProxyRequest) {
 	if said := p.In.Header.Values("Forwarded"); len(said) > 0 {
 		p.Out.Header["Forwarded"] = append(slices.Clone(said), forwardedElement(peer))
 	}
+}
+
+// claimsProxy reports whether a header says where the request comes from, as only proxies can: X-Real-IP, X-Forwarded-Port, -Prefix, -Server
+// and whatever else is called so.
+func claimsProxy(name string) bool {
+	return name == "X-Real-Ip" || strings.HasPrefix(name, "X-Forwarded-")
 }
 
 // forwardedElement names the peer as RFC 7239, section 6, has it.

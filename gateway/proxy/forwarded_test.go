@@ -14,7 +14,8 @@ import (
 // TestForwarded: what a trusted proxy says of those before it is passed on and believed, what anybody else says is dropped.
 func TestForwarded(t *testing.T) {
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "Traceparent", "Connection", "X-Hop", "Te"} {
+		for _, name := range []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "Forwarded", "Traceparent", "Connection", "X-Hop", "Te",
+			"X-Real-Ip", "X-Forwarded-Port", "X-Forwarded-Prefix"} {
 			if values, ok := r.Header[name]; ok {
 				fmt.Fprintf(w, "%s: %s\n", name, strings.Join(values, " | "))
 			}
@@ -22,7 +23,8 @@ func TestForwarded(t *testing.T) {
 	}))
 	t.Cleanup(upstream.Close)
 	said := []string{"X-Forwarded-For", "203.0.113.7, 10.1.1.1", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "api.example",
-		"Forwarded", "for=203.0.113.7", "Traceparent", "00-1-2-01", "Connection", "X-Hop", "X-Hop", "1", "Te", "gzip"}
+		"Forwarded", "for=203.0.113.7", "Traceparent", "00-1-2-01", "Connection", "X-Hop", "X-Hop", "1", "Te", "gzip",
+		"X-Real-IP", "203.0.113.7", "X-Forwarded-Port", "443", "X-Forwarded-Prefix", "/shop"}
 	entities := []gateway.Entity{upstreamOf("u", upstream.URL), open("r", "/{rest...}", "u")}
 	stranger := serve(t, newGateway(t, Options{}, entities...))
 	got := do(t, "GET", stranger+"/", "", said...).Body
@@ -33,7 +35,8 @@ func TestForwarded(t *testing.T) {
 	trusted := serve(t, newGateway(t, Options{Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}, entities...))
 	got = do(t, "GET", trusted+"/", "", said...).Body
 	want = "X-Forwarded-For: 203.0.113.7, 10.1.1.1, 127.0.0.1\nX-Forwarded-Proto: https\nX-Forwarded-Host: api.example\n" +
-		"Forwarded: for=203.0.113.7 | for=127.0.0.1\nTraceparent: 00-1-2-01\n"
+		"Forwarded: for=203.0.113.7 | for=127.0.0.1\nTraceparent: 00-1-2-01\n" +
+		"X-Real-Ip: 203.0.113.7\nX-Forwarded-Port: 443\nX-Forwarded-Prefix: /shop\n"
 	if got != want {
 		t.Errorf("of a trusted proxy:\n%swant\n%s", got, want)
 	}

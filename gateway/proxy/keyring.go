@@ -148,16 +148,32 @@ func bearer(value string) (text string, ok bool) {
 	return strings.TrimLeft(text, " "), ok && strings.EqualFold(scheme, "Bearer")
 }
 
-// stripKey removes API keys, and nothing else, from what goes to the upstream.
-func stripKey(header http.Header) {
-	header.Del(keyHeader)
-	kept := slices.DeleteFunc(slices.Clone(header["Authorization"]), func(v string) bool {
-		_, ok := bearerKey(v)
-		return ok
+// strip removes API keys, and nothing else, from what goes to the upstream: all of them, or those of this gateway alone, also if they
+// are revoked or expired.
+func (k *keyring) strip(header http.Header, all bool) {
+	isKey := func(text string) bool { return all || k.issued(text) }
+	dropValues(header, keyHeader, isKey)
+	dropValues(header, "Authorization", func(v string) bool {
+		text, ok := bearerKey(v)
+		return ok && isKey(text)
 	})
+}
+
+// issued reports whether the text is a key whose id is known here.
+func (k *keyring) issued(text string) bool {
+	token, err := gateway.ParseToken(text)
+	if err != nil {
+		return false
+	}
+	id, _ := keyIDOf(token.ID)
+	return k.get(id) != nil
+}
+
+func dropValues(header http.Header, name string, drop func(value string) bool) {
+	kept := slices.DeleteFunc(slices.Clone(header[name]), drop)
 	if len(kept) == 0 {
-		header.Del("Authorization")
+		delete(header, name)
 		return
 	}
-	header["Authorization"] = kept
+	header[name] = kept
 }

@@ -45,7 +45,7 @@ func (g *Gateway) begin(s *gateway.State) bool {
 	if err != nil {
 		return false
 	}
-	g.state, g.digest, g.unsaved = s.Clone(), "", true
+	g.state, g.summary, g.unsaved = s.Clone(), nil, true
 	g.swap(current, next)
 	g.settled()
 	return true
@@ -180,7 +180,7 @@ func (g *Gateway) compile(h gateway.Header, changes []gateway.Change) error {
 	}
 	g.swap(current, next)
 	if len(changes) > 0 || h.Store != current.header.Store {
-		g.digest, g.unsaved = "", true
+		g.summary, g.unsaved = nil, true
 	}
 	return nil
 }

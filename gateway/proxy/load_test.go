@@ -235,3 +235,24 @@ func TestMetrics(t *testing.T) {
 		t.Error("two gateways share one registry")
 	}
 }
+
+// TestNoChangeWaitsForAStatus: its digest takes seconds for a million entities, and revocations do not have them.
+func TestNoChangeWaitsForAStatus(t *testing.T) {
+	g := newGateway(t, Options{}, upstreamOf("u", "http://127.0.0.1:1"))
+	g.summary = func() (string, []string) {
+		if !g.mu.TryLock() {
+			t.Fatal("a change would wait")
+		}
+		g.mu.Unlock()
+		return "d", nil
+	}
+	if s := g.Status(); s.Digest != "d" {
+		t.Errorf("digest %q", s.Digest)
+	}
+	if err := g.Update(gateway.Batch{Revision: 9, Changes: []gateway.Change{put(upstreamOf("v", "http://127.0.0.1:1"))}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, state := g.State(); g.Status().Digest != state.Digest() {
+		t.Error("the digest is not the new one")
+	}
+}

@@ -14,11 +14,17 @@ var errPath = errors.New("path is ambiguous or holds dot segments or control cha
 // errHost is returned for a Host that two servers may read as two different hosts.
 var errHost = errors.New("host is ambiguous or malformed")
 
+// errConnect is returned for a CONNECT: it asks a forward proxy for a tunnel (RFC 9110, section 9.3.6), and no resource for anything.
+var errConnect = errors.New("CONNECT is not taken: this is no forward proxy")
+
 // match returns the request's route; nil without an error means that no route matches. It looks the decoded path up.
 // What the upstream makes of an escaped slash, an empty segment, a backslash, an escaped ?, a matrix parameter or a second escape is
 // not known, so such a path must lead to the same route however it is read: no request reaches through one route what
 // another one guards.
 func (r *router) match(req *http.Request) (*route, error) {
+	if req.Method == http.MethodConnect {
+		return nil, errConnect
+	}
 	if !isHost(req.Host) {
 		return nil, errHost
 	}

@@ -72,8 +72,7 @@ type Gateway struct {
 	state    *gateway.State                 // what live was compiled from
 	pending  map[gateway.Ref]gateway.Change // changes that could not be compiled yet
 	rejected string                         // why not
-	digest   string                         // of state; empty when it and shadowed must be computed
-	shadowed []string                       // routes that no request reaches
+	summary  func() (string, []string)      // computes the digest of state, and which routes no request reaches, once; nil: not asked for yet
 	unsaved  bool                           // state is newer than what the keeper knows of
 }
 

@@ -66,7 +66,7 @@ func TestRequestPassesAsItShould(t *testing.T) {
 	if h.Get("Authorization") != "" {
 		t.Error("the key reached the upstream")
 	}
-	h = mirrored(t, get(t, url+"/open/a", "Authorization", "Bearer "+text, "X-Api-Key", "x"))
+	h = mirrored(t, get(t, url+"/open/a", "Authorization", "Bearer "+gateway.NewToken().Reveal(), "X-Api-Key", "x"))
 	if h.Get("Authorization") == "" || h.Get("X-Api-Key") == "" {
 		t.Error("an edge must pass on the keys that it does not check")
 	}
@@ -76,12 +76,29 @@ func TestRequestPassesAsItShould(t *testing.T) {
 	}
 }
 
+// TestKeysStayHere: a key of this gateway reaches no upstream, also of a route that asks for none, and when it works no more.
+func TestKeysStayHere(t *testing.T) {
+	key, text := keyEntity(nil, nil)
+	gone := gateway.NewToken()
+	url := serve(t, newGateway(t, Options{}, upstreamOf("m", mirror(t).URL), key, open("open", "/open", "m"),
+		entity(gateway.Revocation, gone.ID, gateway.RevocationBody{})))
+	for _, text := range []string{text, gone.Reveal()} {
+		for name, value := range map[string]string{"X-Api-Key": text, "Authorization": "Bearer " + text} {
+			if h := mirrored(t, get(t, url+"/open", name, value)); h.Get(name) != "" {
+				t.Errorf("the key reached the upstream in %s", name)
+			}
+		}
+	}
+}
+
 func TestResponseNamesTheInstanceThatAnswered(t *testing.T) {
-	g := newGateway(t, Options{Instance: "east-1", Region: "east"}, upstreamOf("m", mirror(t).URL), open("r", "/m", "m"))
+	g := newGateway(t, Options{Instance: "east-1", Region: "east"}, upstreamOf("m", mirror(t).URL), open("r", "/m", "m"),
+		upstreamOf("dead", deadURL(t)), open("dead", "/dead", "dead"))
 	url := serve(t, g)
 	for path, want := range map[string][]string{
 		"/m":              {"east-1", "east"},
 		"/m?region":       {"east-1", "behind"},
+		"/dead":           {"east-1", "east"},
 		"/none":           {"east-1", "east"},
 		"/.gwdr/health":   {"east-1", "east"},
 		"/.gwdr/ready":    {"east-1", "east"},

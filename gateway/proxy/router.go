@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -112,7 +113,8 @@ func (n *node) follow(tail string, more bool, a *ask) *route {
 	return n.ends.pick(a)
 }
 
-// pick prefers the method to any method; a HEAD is also served where a GET is.
+// pick prefers the method to any method; a HEAD is also served where a GET is. A TRACE, whose answer shows the credentials that it came
+// with (RFC 9110, section 9.3.8), is served by name only.
 func (c choices) pick(a *ask) *route {
 	if len(c) == 0 {
 		return nil
@@ -121,7 +123,7 @@ func (c choices) pick(a *ask) *route {
 	if route == nil && a.Method == "HEAD" {
 		route = c["GET"].best(a)
 	}
-	if route == nil {
+	if route == nil && a.Method != http.MethodTrace {
 		route = c[""].best(a)
 	}
 	return route
@@ -140,7 +142,18 @@ func (r *router) methods(host, path string) []string {
 
 // takes reports whether the method is among those of methods.
 func takes(methods []string, method string) bool {
-	return slices.Contains(methods, method) || slices.Contains(methods, "") || method == "HEAD" && slices.Contains(methods, "GET")
+	return slices.Contains(methods, method) || slices.Contains(methods, "") && method != http.MethodTrace ||
+		method == "HEAD" && slices.Contains(methods, "GET")
+}
+
+// allow is what the Allow header says of those of methods. Any method means the usual ones: there is no word for it.
+func allow(methods []string) string {
+	if methods[0] == "" {
+		methods = append(methods[1:], "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+		slices.Sort(methods)
+		methods = slices.Compact(methods)
+	}
+	return strings.Join(methods, ", ")
 }
 
 func (n *node) methods(path string, found map[string]bool) {

@@ -441,3 +441,24 @@ func FuzzRouter(f *testing.F) {
 		}
 	})
 }
+
+// TestMethodsThatAreNotAny: TRACE reflects credentials, and CONNECT is for forward proxies; who wants any method wants neither.
+func TestMethodsThatAreNotAny(t *testing.T) {
+	taking := func(methods ...string) gateway.Entity {
+		path := "/" + strings.ToLower(methods[0])
+		return entity(gateway.Route, methods[0], gateway.RouteBody{Path: path, Methods: methods, Upstream: "u", Auth: gateway.AuthNone})
+	}
+	url := serve(t, newGateway(t, Options{}, upstreamOf("u", backend(t, "u").URL), open("any", "/{rest...}", "u"), taking("POST", "LOCK"),
+		taking("TRACE")))
+	for line, want := range map[string]int{"GET /": 200, "PURGE /": 200, "TRACE /": 405, "TRACE /post": 405, "TRACE /trace": 200, "CONNECT /": 400,
+		"CONNECT /trace": 400} {
+		method, path, _ := strings.Cut(line, " ")
+		got := do(t, method, url+path, "")
+		if got.Status != want {
+			t.Errorf("%s: %d, want %d", line, got.Status, want)
+		}
+	}
+	if got := do(t, "TRACE", url+"/post", "").Header.Get("Allow"); got != "DELETE, GET, HEAD, LOCK, OPTIONS, PATCH, POST, PUT" {
+		t.Errorf("allows %s", got)
+	}
+}

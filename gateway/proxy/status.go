@@ -3,6 +3,7 @@ package proxy
 import (
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"gwdr/gateway"
@@ -33,26 +34,33 @@ type EndpointStatus struct {
 }
 
 // Status returns what is served. What takes time is computed when it is asked for, once for
-// each configuration.
+// each configuration, and no change waits for that.
 func (g *Gateway) Status() Status {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	c := g.live.Load()
-	if g.digest == "" {
-		g.digest, g.shadowed = g.state.Digest(), c.shadowed()
-	}
-	s := Status{Digest: g.digest, Counts: g.state.Counts(), Rejected: g.rejected, Following: g.hears.Load(), Endpoints: []EndpointStatus{}}
+	s, c, summary := g.known()
+	s.Digest, s.Shadowed = summary()
 	if c == nil {
 		return s
 	}
 	s.Ready, s.Store, s.Revision, s.Epoch = true, c.header.Store, c.header.Revision, c.header.Epoch
-	s.Shadowed = g.shadowed
 	for _, id := range slices.Sorted(maps.Keys(c.upstreams)) {
 		for _, e := range c.upstreams[id].endpoints {
 			s.Endpoints = append(s.Endpoints, e.status(id))
 		}
 	}
 	return s
+}
+
+// known returns what takes no time to say of the configuration, that itself, and what computes the rest.
+func (g *Gateway) known() (s Status, c *config, summary func() (digest string, shadowed []string)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c = g.live.Load()
+	if g.summary == nil {
+		state := g.state.Clone()
+		g.summary = sync.OnceValues(func() (string, []string) { return state.Digest(), c.shadowed() })
+	}
+	s = Status{Counts: g.state.Counts(), Rejected: g.rejected, Following: g.hears.Load(), Endpoints: []EndpointStatus{}}
+	return s, c, g.summary
 }
 
 func (e *endpoint) status(upstream string) EndpointStatus {

@@ -47,7 +47,7 @@ func (d *DryRun) DeleteLeaving(ctx context.Context, r gateway.Ref, left gateway.
 func (d *DryRun) remove(ctx context.Context, r gateway.Ref, c gateway.Condition, left *gateway.Entity) (revision, before int64, err error) {
 	refs, changes := []gateway.Ref{r}, []gateway.Change{{Op: gateway.Delete, Entity: gateway.Entity{Ref: r}}}
 	if left != nil {
-		refs = append(refs, left.Ref)
+		refs, changes = append(refs, left.Ref), append(changes, gateway.Change{Op: gateway.Create, Entity: *left})
 	}
 	there, err := d.look(ctx, d.Store.state.Load(), r, c, refs...)
 	if _, found := there[r]; err == nil && !found {
@@ -55,11 +55,6 @@ func (d *DryRun) remove(ctx context.Context, r gateway.Ref, c gateway.Condition,
 	}
 	if err != nil {
 		return 0, 0, fmt.Errorf("delete %s: %w", r, err)
-	}
-	if left != nil {
-		if _, found := there[left.Ref]; !found {
-			changes = append(changes, gateway.Change{Op: gateway.Create, Entity: *left})
-		}
 	}
 	d.note(there, changes)
 	return d.Revision, there[r].Revision, nil

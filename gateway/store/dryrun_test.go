@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -23,6 +24,14 @@ func TestDryRun(t *testing.T) {
 	gone, left := gateway.Ref{Kind: gateway.Key, ID: "000007"}, entity(gateway.Revocation, "000007", "{}")
 	if _, before, err := dry.DeleteLeaving(ctx, gone, left, gateway.Condition{}); before != there || err != nil || len(dry.Changes) != 2 {
 		t.Errorf("delete: %d before, %v, %+v", before, err, dry.Changes)
+	}
+	for _, to := range []interface {
+		DeleteLeaving(context.Context, gateway.Ref, gateway.Entity, gateway.Condition) (int64, int64, error)
+	}{dry, s} {
+		seen := gateway.Condition{Seen: map[gateway.Ref]int64{left.Ref: there}}
+		if _, _, err := to.DeleteLeaving(ctx, gone, left, seen); !errors.Is(err, gateway.ErrConflict) {
+			t.Errorf("delete of a key whose revocation was seen and is not there: %v", err)
+		}
 	}
 	changes := creates(gateway.Key, 250, "{}") // one of them is there
 	if n, _, err := dry.Apply(ctx, changes, gateway.Bulk{Base: there}); n != 250 || err != nil || len(dry.Changes) != 249 {

@@ -32,16 +32,16 @@ func (s *Store) Delete(ctx context.Context, r gateway.Ref, c gateway.Condition) 
 	return s.remove(ctx, r, c)
 }
 
-// DeleteLeaving does what Delete does, and puts the entity left, unless there is one already, in the same transaction. Where
-// there is nothing to delete, nothing is left.
+// DeleteLeaving does what Delete does, and puts the entity left, also in the place of another, in the same transaction. Where there is
+// nothing to delete, nothing is left.
 func (s *Store) DeleteLeaving(ctx context.Context, r gateway.Ref, left gateway.Entity, c gateway.Condition) (
 	revision, before int64, err error,
 ) {
 	if err := left.Validate(); err != nil {
 		return 0, 0, err
 	}
-	missing := []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(key(r)), ">", 0), clientv3.Compare(clientv3.CreateRevision(key(left.Ref)), "=", 0)}
-	leave := clientv3.OpTxn(missing, []clientv3.Op{clientv3.OpPut(key(left.Ref), string(left.Body))}, nil)
+	there := []clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(key(r)), ">", 0)}
+	leave := clientv3.OpTxn(there, []clientv3.Op{clientv3.OpPut(key(left.Ref), string(left.Body))}, nil)
 	return s.remove(ctx, r, c, leave)
 }
 
@@ -93,6 +93,9 @@ func (k *known) conditions(r gateway.Ref, c gateway.Condition) []clientv3.Cmp {
 	}
 	for _, ref := range c.Refs {
 		cmps = append(cmps, clientv3.Compare(clientv3.CreateRevision(key(ref)), ">", 0))
+	}
+	for ref, revision := range c.Seen {
+		cmps = append(cmps, clientv3.Compare(clientv3.ModRevision(key(ref)), "=", revision))
 	}
 	return append(cmps, unmoved(c.Base)...)
 }

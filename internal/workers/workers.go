@@ -27,6 +27,8 @@ type Crew struct {
 	Log             *slog.Logger
 
 	begun   sync.Once
+	serving chan struct{} // is closed once a process has been ready
+	first   sync.Once
 	mu      sync.Mutex
 	workers []worker
 	renew   sync.Mutex // held by whoever renews
@@ -77,6 +79,7 @@ func (c *Crew) begin() {
 	c.begun.Do(func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		c.serving = make(chan struct{})
 		for n := range c.Size {
 			c.workers = append(c.workers, worker{Worker: Worker{Number: n + 1}, replace: make(chan chan struct{})})
 		}
@@ -160,6 +163,13 @@ func (c *Crew) serves(n int) {
 			w.waits = nil
 		}
 	})
+	c.first.Do(func() { close(c.serving) })
+}
+
+// Serving returns a channel that is closed once a process has been ready.
+func (c *Crew) Serving() <-chan struct{} {
+	c.begin()
+	return c.serving
 }
 
 // gone notes how the process ended.
