@@ -55,6 +55,9 @@ func (s *Store) Apply(ctx context.Context, changes []gateway.Change, b gateway.B
 			return 0, 0, inApply(err)
 		}
 	}
+	if err := s.Answers(ctx); err != nil { // before the locks, which are held while their holder waits for an answer
+		return 0, 0, inApply(err)
+	}
 	for {
 		if b.Restore {
 			applied, revision, filled, err := s.tryFill(ctx, changes, b.Base)

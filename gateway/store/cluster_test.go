@@ -197,9 +197,13 @@ func silent(t *testing.T, s *store.Store) {
 	ctx, e := t.Context(), entity(gateway.Route, "a", "2")
 	var asking sync.WaitGroup
 	for what, ask := range map[string]func() error{
-		"put":     func() error { _, _, err := s.Put(ctx, e, gateway.Condition{}); return err },
-		"delete":  func() error { _, _, err := s.Delete(ctx, e.Ref, gateway.Condition{}); return err },
-		"apply":   func() error { _, _, err := s.Apply(ctx, creates(gateway.Key, 5000, "{}"), gateway.Bulk{}); return err },
+		"put":    func() error { _, _, err := s.Put(ctx, e, gateway.Condition{}); return err },
+		"delete": func() error { _, _, err := s.Delete(ctx, e.Ref, gateway.Condition{}); return err },
+		"apply":  func() error { _, _, err := s.Apply(ctx, creates(gateway.Key, 5000, "{}"), gateway.Bulk{}); return err },
+		"restore": func() error {
+			_, _, err := s.Apply(ctx, creates(gateway.Key, 1, "{}"), gateway.Bulk{Restore: true})
+			return err
+		},
 		"get":     func() error { _, err := s.Get(ctx, e.Ref); return err },
 		"state":   func() error { _, _, err := s.State(ctx); return err },
 		"changes": func() error { _, err := s.Changes(ctx, "", 1, nil); return err },
