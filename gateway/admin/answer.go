@@ -78,7 +78,7 @@ func classify(err error) *refusal {
 			known.hint = "compact and defragment that etcd, or raise its quota, and take its alarm back: etcdctl alarm disarm"
 		}
 	case errors.Is(err, store.ErrTooLarge):
-		known.status, known.code, known.hint = http.StatusRequestEntityTooLarge, "too_large", "let etcd take more: --max-request-bytes=67108864"
+		known.status, known.code, known.hint = http.StatusRequestEntityTooLarge, "too_large", "let etcd, 3.5.7 or later, take more: --max-request-bytes=83886080"
 	case errors.Is(err, store.ErrNoQuorum):
 		known.status, known.code = http.StatusServiceUnavailable, "no_quorum"
 		known.hint = "a change may have been made or not: read it again once most of the store's members answer"

@@ -183,7 +183,7 @@ func (t *transfer) commit(ctx context.Context, changes []gateway.Change, last bo
 	if len(ops) == 0 { // nothing to do
 		return nil
 	}
-	if err := t.checkRoom(bytesOf(changes)); err != nil {
+	if err := t.checkRoom(ctx, bytesOf(changes)); err != nil {
 		return err
 	}
 	unchanged := append(unmoved(t.base), t.acted.sameMode())

@@ -85,6 +85,9 @@ func (s *Store) HideWithPart(ctx context.Context, part gateway.Entity) error {
 // ReadByClient has the store read its past as any client of etcd does, and not from memory.
 func (s *Store) ReadByClient() { s.past = byClient{s} }
 
+// ReadsLarge is readsLarge.
+var ReadsLarge = readsLarge
+
 // Empty deletes all that the store is made of, as whoever empties an etcd does.
 func (s *Store) Empty(ctx context.Context) error {
 	_, err := s.kv.Delete(ctx, keys, clientv3.WithPrefix())
