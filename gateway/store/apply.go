@@ -141,6 +141,11 @@ func (t *transfer) run(ctx context.Context, changes []gateway.Change) error {
 	if err := t.Answers(ctx); err != nil { // which takes less time than a large transaction to which there is no answer
 		return err
 	}
+	for _, c := range changes { // before any is made
+		if err := t.checkLog(ctx, bytesOf([]gateway.Change{c})); err != nil {
+			return err
+		}
+	}
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -183,7 +188,7 @@ func (t *transfer) commit(ctx context.Context, changes []gateway.Change, last bo
 	if len(ops) == 0 { // nothing to do
 		return nil
 	}
-	if err := t.checkRoom(ctx, bytesOf(changes)); err != nil {
+	if err := t.checkRoom(bytesOf(changes)); err != nil {
 		return err
 	}
 	unchanged := append(unmoved(t.base), t.acted.sameMode())

@@ -28,12 +28,9 @@ const putBytes = 256
 // checkRoom refuses puts of so many bytes that the quota does not allow, and has room made for the next. The engine knows a quota of
 // its own (engineQuota), which is larger: below it, what is deleted, and changes of the role, go through when nothing else does. An etcd
 // elsewhere has its own alone.
-func (s *Store) checkRoom(ctx context.Context, bytes int64) error {
-	switch {
-	case bytes == 0:
+func (s *Store) checkRoom(bytes int64) error {
+	if bytes == 0 || s.etcd == nil {
 		return nil
-	case s.etcd == nil:
-		return s.checkLog(ctx, bytes)
 	}
 	return s.whileOpen(func() error {
 		b := s.etcd.Server.Backend()

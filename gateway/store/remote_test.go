@@ -61,18 +61,21 @@ func TestEtcdTakesTheLargestEntity(t *testing.T) {
 	}
 }
 
-// startsAgain puts the largest entity into an etcd, kills it, and checks that it starts again with what it acknowledged. It returns why it
-// was not given the entity.
+// startsAgain applies the largest entity, and others, to an etcd, kills it, and checks that it starts again with what it acknowledged. It
+// returns why nothing was applied.
 func startsAgain(t *testing.T) error {
 	etcd := newServer(t, nil, "--max-txn-ops=200000", "--max-request-bytes=83886080")
 	s := open(t, store.Options{Dir: t.TempDir(), Etcd: &store.Etcd{Endpoints: []string{etcd.url}}})
 	acked := gateway.NewState()
-	largest := entity(gateway.Spec, "s", strings.Repeat("x", gateway.MaxBody))
-	_, _, refused := s.Put(t.Context(), largest, gateway.Condition{})
+	largest := gateway.Change{Op: gateway.Create, Entity: entity(gateway.Spec, "s", strings.Repeat("x", gateway.MaxBody))}
+	changes := append(creates(gateway.Key, 10, "{}"), largest)
+	applied, _, refused := s.Apply(t.Context(), changes, gateway.Bulk{})
 	if refused == nil {
-		acked.Put(largest)
-	} else if !errors.Is(refused, store.ErrTooLarge) {
-		t.Error(refused)
+		for _, c := range changes {
+			acked.Apply(c)
+		}
+	} else if !errors.Is(refused, store.ErrTooLarge) || applied != 0 {
+		t.Errorf("%d applied: %v", applied, refused)
 	}
 	etcd.kill()
 	etcd.start()

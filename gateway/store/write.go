@@ -66,7 +66,7 @@ func (s *Store) write(ctx context.Context, r gateway.Ref, c gateway.Condition, b
 	if err := known.leads(); err != nil {
 		return nil, err
 	}
-	if err := s.checkRoom(ctx, bytes); err != nil {
+	if err := errors.Join(s.checkRoom(bytes), s.checkLog(ctx, bytes)); err != nil {
 		return nil, err
 	}
 	kv := s.kv.KV
