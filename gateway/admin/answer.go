@@ -75,10 +75,12 @@ func classify(err error) *refusal {
 		known.status, known.code = http.StatusInsufficientStorage, "full"
 		known.hint = "history is given up to make room: try again in some seconds; if that is in vain, delete entities"
 		if errors.Is(err, store.ErrEtcdFull) {
-			known.hint = "compact and defragment that etcd, or raise its quota, and take its alarm back: etcdctl alarm disarm"
+			known.hint = "compact and defragment that etcd, or raise its quota, and take its alarm back: etcdctl alarm disarm; " +
+				"then read again what was written: it may have been made"
 		}
 	case errors.Is(err, store.ErrTooLarge):
-		known.status, known.code, known.hint = http.StatusRequestEntityTooLarge, "too_large", "let etcd take more: --max-request-bytes=67108864"
+		known.status, known.code = http.StatusRequestEntityTooLarge, "too_large"
+		known.hint = "let etcd, 3.5.7 or later, take more: --max-request-bytes=83886080"
 	case errors.Is(err, store.ErrNoQuorum):
 		known.status, known.code = http.StatusServiceUnavailable, "no_quorum"
 		known.hint = "a change may have been made or not: read it again once most of the store's members answer"

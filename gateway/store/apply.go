@@ -55,6 +55,9 @@ func (s *Store) Apply(ctx context.Context, changes []gateway.Change, b gateway.B
 			return 0, 0, inApply(err)
 		}
 	}
+	if err := s.Answers(ctx); err != nil { // before the locks, which are held while their holder waits for an answer
+		return 0, 0, inApply(err)
+	}
 	for {
 		if b.Restore {
 			applied, revision, filled, err := s.tryFill(ctx, changes, b.Base)
@@ -137,6 +140,11 @@ func (t *transfer) run(ctx context.Context, changes []gateway.Change) error {
 	defer t.bulk.Unlock()
 	if err := t.Answers(ctx); err != nil { // which takes less time than a large transaction to which there is no answer
 		return err
+	}
+	for _, c := range changes { // before any is made
+		if err := t.checkLog(ctx, bytesOf([]gateway.Change{c})); err != nil {
+			return err
+		}
 	}
 	for {
 		if err := ctx.Err(); err != nil {

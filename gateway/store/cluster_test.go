@@ -197,9 +197,13 @@ func silent(t *testing.T, s *store.Store) {
 	ctx, e := t.Context(), entity(gateway.Route, "a", "2")
 	var asking sync.WaitGroup
 	for what, ask := range map[string]func() error{
-		"put":     func() error { _, _, err := s.Put(ctx, e, gateway.Condition{}); return err },
-		"delete":  func() error { _, _, err := s.Delete(ctx, e.Ref, gateway.Condition{}); return err },
-		"apply":   func() error { _, _, err := s.Apply(ctx, creates(gateway.Key, 5000, "{}"), gateway.Bulk{}); return err },
+		"put":    func() error { _, _, err := s.Put(ctx, e, gateway.Condition{}); return err },
+		"delete": func() error { _, _, err := s.Delete(ctx, e.Ref, gateway.Condition{}); return err },
+		"apply":  func() error { _, _, err := s.Apply(ctx, creates(gateway.Key, 5000, "{}"), gateway.Bulk{}); return err },
+		"restore": func() error {
+			_, _, err := s.Apply(ctx, creates(gateway.Key, 1, "{}"), gateway.Bulk{Restore: true})
+			return err
+		},
 		"get":     func() error { _, err := s.Get(ctx, e.Ref); return err },
 		"state":   func() error { _, _, err := s.State(ctx); return err },
 		"changes": func() error { _, err := s.Changes(ctx, "", 1, nil); return err },
@@ -241,6 +245,9 @@ func TestQuorumIsLost(t *testing.T) {
 	until(t, "store answers again", func() bool { return s.Answers(t.Context()) == nil })
 	until(t, "writes go on", func() bool {
 		_, _, err := s.Put(t.Context(), entity(gateway.Route, "b", "1"), gateway.Condition{})
+		if err != nil && !errors.Is(err, store.ErrNoQuorum) {
+			t.Errorf("while the store comes back: %v", err)
+		}
 		return err == nil
 	})
 	if _, got := state(t, s); got.Len() < 2 {

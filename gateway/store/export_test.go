@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -84,6 +85,26 @@ func (s *Store) HideWithPart(ctx context.Context, part gateway.Entity) error {
 
 // ReadByClient has the store read its past as any client of etcd does, and not from memory.
 func (s *Store) ReadByClient() { s.past = byClient{s} }
+
+// CountPatient counts the transactions that get the patience that large ones take.
+func (s *Store) CountPatient() *atomic.Int64 {
+	n := new(atomic.Int64)
+	s.slow = counting{s.slow, n}
+	return n
+}
+
+type counting struct {
+	clientv3.KV
+	n *atomic.Int64
+}
+
+func (c counting) Txn(ctx context.Context) clientv3.Txn {
+	c.n.Add(1)
+	return c.KV.Txn(ctx)
+}
+
+// ReadsLarge is readsLarge.
+var ReadsLarge = readsLarge
 
 // Empty deletes all that the store is made of, as whoever empties an etcd does.
 func (s *Store) Empty(ctx context.Context) error {

@@ -76,7 +76,7 @@ var ofMembers = map[string]func(*testing.T){
 }
 
 func TestOverEtcd(t *testing.T) {
-	etcd := &elsewhere{url: startEtcd(t, "--max-txn-ops=200000", "--max-request-bytes=67108864", "--quota-backend-bytes=4294967296")}
+	etcd := &elsewhere{url: startEtcd(t, "--max-txn-ops=200000", "--max-request-bytes=83886080", "--quota-backend-bytes=4294967296")}
 	runSuite(t, etcd, suite)
 }
 

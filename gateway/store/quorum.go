@@ -32,6 +32,9 @@ func (s *Store) Answers(ctx context.Context) error {
 	return err
 }
 
+// patient returns what large requests are made by, once somebody answers: to find that out takes less time than to wait for them.
+func (s *Store) patient(ctx context.Context) (clientv3.KV, error) { return s.slow, s.Answers(ctx) }
+
 // silence returns an error that wraps ErrNoQuorum if nothing is heard of changes because no quorum answers.
 func (s *Store) silence() error {
 	if s.shared && !s.quorate.Load() {

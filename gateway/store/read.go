@@ -57,7 +57,11 @@ func (s *Store) StateOf(ctx context.Context, k gateway.Kind, prefix string) (gat
 
 func (s *Store) snapshot(ctx context.Context, prefix string) (gateway.Header, *gateway.State, error) {
 	header := gateway.Header{Time: time.Now().UTC()}
-	resp, err := s.kv.Txn(ctx).Then(clientv3.OpGet(keyStore, s.reads),
+	kv, err := s.patient(ctx)
+	if err != nil {
+		return gateway.Header{}, nil, fmt.Errorf("read state: %w", err)
+	}
+	resp, err := kv.Txn(ctx).Then(clientv3.OpGet(keyStore, s.reads),
 		clientv3.OpGet(prefix, clientv3.WithPrefix(), s.reads)).Commit()
 	if err != nil {
 		return gateway.Header{}, nil, fmt.Errorf("read state: %w", err)
@@ -67,8 +71,8 @@ func (s *Store) snapshot(ctx context.Context, prefix string) (gateway.Header, *g
 		header.Store = string(id[0].Value)
 	}
 	state := gateway.NewState()
-	for _, kv := range resp.Responses[1].GetResponseRange().Kvs {
-		state.Put(item(kv).Entity)
+	for _, found := range resp.Responses[1].GetResponseRange().Kvs {
+		state.Put(item(found).Entity)
 	}
 	return header, state, nil
 }

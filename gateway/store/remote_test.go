@@ -44,6 +44,46 @@ func TestEtcdWithItsOwnLimits(t *testing.T) {
 	}
 }
 
+// What docs/admin-api.md says that an etcd is to be told is enough for the largest entity; and one of a version that would not start again
+// with it in its log is not given it.
+func TestEtcdTakesTheLargestEntity(t *testing.T) {
+	t.Run("installed", func(t *testing.T) { t.Log(startsAgain(t)) })
+	t.Setenv("PATH", "") // there is none but that of the module
+	t.Run("of the module", func(t *testing.T) {
+		if err := startsAgain(t); err != nil {
+			t.Error(err)
+		}
+	})
+	for version, want := range map[string]bool{"3.4.23": false, "3.5.6": false, "3.5.7": true, "3.6.0": true, "4.0.0-rc.1": true, "": true} {
+		if got := store.ReadsLarge(version); got != want {
+			t.Errorf("%q: %t", version, got)
+		}
+	}
+}
+
+// startsAgain applies the largest entity, and others, to an etcd, kills it, and checks that it starts again with what it acknowledged. It
+// returns why nothing was applied.
+func startsAgain(t *testing.T) error {
+	etcd := newServer(t, nil, "--max-txn-ops=200000", "--max-request-bytes=83886080")
+	s := open(t, store.Options{Dir: t.TempDir(), Etcd: &store.Etcd{Endpoints: []string{etcd.url}}})
+	acked := gateway.NewState()
+	largest := gateway.Change{Op: gateway.Create, Entity: entity(gateway.Spec, "s", strings.Repeat("x", gateway.MaxBody))}
+	changes := append(creates(gateway.Key, 10, "{}"), largest)
+	applied, _, refused := s.Apply(t.Context(), changes, gateway.Bulk{})
+	if refused == nil {
+		for _, c := range changes {
+			acked.Apply(c)
+		}
+	} else if !errors.Is(refused, store.ErrTooLarge) || applied != 0 {
+		t.Errorf("%d applied: %v", applied, refused)
+	}
+	etcd.kill()
+	etcd.start()
+	until(t, "store answers again", func() bool { return s.Answers(t.Context()) == nil })
+	holds(t, s, acked)
+	return refused
+}
+
 // An etcd that is full says so to whoever writes, and is its operators' to mend: nothing that was acknowledged is lost, reads go on, and
 // writes do as soon as there is room.
 func TestEtcdIsFull(t *testing.T) {

@@ -115,6 +115,23 @@ func TestList(t *testing.T) {
 	}
 }
 
+// A large entity takes its time to the disks of other machines: that it is not there in three seconds does not mean that nobody answers.
+func TestLargeEntityIsWaitedFor(t *testing.T) {
+	s := open(t, store.Options{Dir: t.TempDir()})
+	patient := s.CountPatient()
+	for size, want := range map[int]int64{1 << 10: 0, 2 << 20: 1} {
+		patient.Store(0)
+		put(t, s, entity(gateway.Spec, "s", strings.Repeat("x", size)))
+		if got := patient.Load(); got != want {
+			t.Errorf("%d bytes: %d transactions are waited for", size, got)
+		}
+	}
+	patient.Store(0)
+	if state(t, s); patient.Load() != 1 {
+		t.Error("a state, however large, is not waited for")
+	}
+}
+
 func TestConditions(t *testing.T) {
 	s := open(t, store.Options{Dir: t.TempDir()})
 	ctx := t.Context()

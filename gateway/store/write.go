@@ -66,14 +66,21 @@ func (s *Store) write(ctx context.Context, r gateway.Ref, c gateway.Condition, b
 	if err := known.leads(); err != nil {
 		return nil, err
 	}
-	if err := s.checkRoom(bytes); err != nil {
+	if err := errors.Join(s.checkRoom(bytes), s.checkLog(ctx, bytes)); err != nil {
 		return nil, err
+	}
+	kv := s.kv.KV
+	if bytes > int64(anywhere.bytes) {
+		var err error
+		if kv, err = s.patient(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	// Once it is sent, it is waited for, though whoever asked may be gone: what was made is to be known, and in the audit log.
-	resp, err := s.kv.Txn(context.WithoutCancel(ctx)).If(known.conditions(r, c)...).Then(append(ops, clientv3.OpPut(keyHead, ""))...).Commit()
+	resp, err := kv.Txn(context.WithoutCancel(ctx)).If(known.conditions(r, c)...).Then(append(ops, clientv3.OpPut(keyHead, ""))...).Commit()
 	if err != nil {
 		return nil, s.engineError(err)
 	}
@@ -121,6 +128,9 @@ func (s *Store) refusal(ctx context.Context, acted *known, c gateway.Condition) 
 		}
 		if s.shared {
 			s.refresh(ctx)
+		}
+		if acted.rev == notKnown {
+			return fmt.Errorf("%w: one has come back this moment, and the role is known now", ErrNoQuorum)
 		}
 		if now.Mode != gateway.ModeLeader {
 			return &NotLeaderError{now}
