@@ -22,7 +22,7 @@ import (
 type Violation struct {
 	In   string // "path", "query", "header", "cookie" or "body"
 	Name string // of the parameter; of what is in a body, where: /items/0/price, with * for names that the document does not know
-	Rule string // keyword of the schema; "missing", "empty" or "unreadable"
+	Rule string // keyword of the schema; "missing", "empty", "costly" or "unreadable"
 }
 
 // String says it to people.
@@ -41,6 +41,8 @@ func (v Violation) String() string {
 		return what + " is missing"
 	case empty:
 		return what + " is empty"
+	case costly:
+		return what + " takes too long to be held against the specification"
 	case unreadable:
 		return what + " cannot be read as the specification says"
 	}
@@ -50,6 +52,7 @@ func (v Violation) String() string {
 const (
 	missing    = "missing"
 	empty      = "empty"
+	costly     = "costly"
 	unreadable = "unreadable"
 )
 
@@ -104,7 +107,8 @@ func (o *operation) bodyViolation(input *openapi3filter.RequestValidationInput, 
 		return nil
 	}
 	kind := input.Request.Header.Get("Content-Type")
-	if len(wanted.Content) > 0 && wanted.Content.Get(kind) == nil {
+	as := wanted.Content.Get(kind)
+	if len(wanted.Content) > 0 && as == nil {
 		return &Violation{In: "header", Name: "Content-Type", Rule: "content"}
 	}
 	media, _, err := mime.ParseMediaType(kind)
@@ -113,8 +117,10 @@ func (o *operation) bodyViolation(input *openapi3filter.RequestValidationInput, 
 		return &Violation{In: "header", Name: "Content-Type", Rule: unreadable}
 	case !isRead(media):
 		return nil
-	case !isOneValue(media, wanted.Content.Get(kind), body):
+	case !isOneValue(media, as, body):
 		return &Violation{In: "body", Rule: unreadable}
+	case media != form && as != nil && o.branches() && isCostly(as.Schema, body):
+		return &Violation{In: "body", Rule: costly}
 	}
 	if err := openapi3filter.ValidateRequestBody(context.Background(), input, wanted); err != nil {
 		return o.explain(err)
@@ -147,7 +153,7 @@ func isSingle(ref *openapi3.SchemaRef) bool {
 // isOneValue reports whether a body is the same for every reader: JSON without a key that is there twice, and nothing after it; a form with
 // each property once that is of one value.
 func isOneValue(media string, as *openapi3.MediaType, body []byte) bool {
-	if media != "application/x-www-form-urlencoded" {
+	if media != form {
 		return gateway.IsOneValue(body)
 	}
 	if as == nil || as.Schema == nil || as.Schema.Value == nil {
@@ -162,9 +168,11 @@ func isOneValue(media string, as *openapi3.MediaType, body []byte) bool {
 	return err == nil
 }
 
+const form = "application/x-www-form-urlencoded"
+
 // isRead reports whether bodies of the type are looked into.
 func isRead(media string) bool {
-	return media == "application/json" || strings.HasSuffix(media, "+json") || media == "application/x-www-form-urlencoded"
+	return media == "application/json" || strings.HasSuffix(media, "+json") || media == form
 }
 
 // explain keeps of the library's error what is no value.
