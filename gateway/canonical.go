@@ -64,6 +64,15 @@ func readValue(k Kind, body []byte) (any, error) {
 // errAmbiguous says that a body is not one value for every reader.
 var errAmbiguous = errors.New("not one value for every reader")
 
+// IsOneValue reports whether the text is JSON that all readers understand alike, and nothing after it.
+func IsOneValue(text []byte) bool {
+	if !json.Valid(text) {
+		return false
+	}
+	_, err := readJSON(text)
+	return err == nil
+}
+
 // readJSON reads valid JSON into map[string]any, []any, string, json.Number in its canonical spelling, bool and nil.
 func readJSON(text []byte) (any, error) {
 	if !utf8.Valid(text) || hasLoneSurrogate(text) { // encoding/json would make the same of different text

@@ -14,13 +14,15 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
+
+	"gwdr/gateway"
 )
 
 // Violation says where a request is not as its operation wants. It never holds a value of the request.
 type Violation struct {
 	In   string // "path", "query", "header", "cookie" or "body"
 	Name string // of the parameter; of what is in a body, where: /items/0/price, with * for names that the document does not know
-	Rule string // keyword of the schema; "missing", "empty" or "unreadable"
+	Rule string // keyword of the schema; "missing", "empty", "costly" or "unreadable"
 }
 
 // String says it to people.
@@ -39,6 +41,8 @@ func (v Violation) String() string {
 		return what + " is missing"
 	case empty:
 		return what + " is empty"
+	case costly:
+		return what + " takes too long to be held against the specification"
 	case unreadable:
 		return what + " cannot be read as the specification says"
 	}
@@ -48,6 +52,7 @@ func (v Violation) String() string {
 const (
 	missing    = "missing"
 	empty      = "empty"
+	costly     = "costly"
 	unreadable = "unreadable"
 )
 
@@ -78,6 +83,9 @@ func (c *Contract) Check(r *http.Request, body []byte) (v *Violation, err error)
 func (o *operation) violation(r *http.Request, query url.Values, body []byte) *Violation {
 	req := *r // the library may set its body
 	req.Body = io.NopCloser(bytes.NewReader(body))
+	if v := o.repeated(r.Header, query); v != nil {
+		return v
+	}
 	options := &openapi3filter.Options{ExcludeRequestBody: true, SkipSettingDefaults: true, AuthenticationFunc: openapi3filter.NoopAuthenticationFunc}
 	input := &openapi3filter.RequestValidationInput{Request: &req, PathParams: o.values(r), QueryParams: query, Route: &o.route, Options: options}
 	if err := openapi3filter.ValidateRequest(context.Background(), input); err != nil {
@@ -99,11 +107,20 @@ func (o *operation) bodyViolation(input *openapi3filter.RequestValidationInput, 
 		return nil
 	}
 	kind := input.Request.Header.Get("Content-Type")
-	if len(wanted.Content) > 0 && wanted.Content.Get(kind) == nil {
+	as := wanted.Content.Get(kind)
+	if len(wanted.Content) > 0 && as == nil {
 		return &Violation{In: "header", Name: "Content-Type", Rule: "content"}
 	}
-	if media, _, err := mime.ParseMediaType(kind); err != nil || !isRead(media) {
+	media, _, err := mime.ParseMediaType(kind)
+	switch {
+	case kind != "" && err != nil || len(input.Request.Header["Content-Type"]) > 1: // the endpoint may take it for what is read
+		return &Violation{In: "header", Name: "Content-Type", Rule: unreadable}
+	case !isRead(media):
 		return nil
+	case !isOneValue(media, as, body):
+		return &Violation{In: "body", Rule: unreadable}
+	case media != form && as != nil && o.branches() && isCostly(as.Schema, body):
+		return &Violation{In: "body", Rule: costly}
 	}
 	if err := openapi3filter.ValidateRequestBody(context.Background(), input, wanted); err != nil {
 		return o.explain(err)
@@ -111,9 +128,51 @@ func (o *operation) bodyViolation(input *openapi3filter.RequestValidationInput, 
 	return nil
 }
 
+// repeated reports a header, or a query parameter of one value, that is there twice: one of them is checked, and the endpoint may go by
+// another.
+func (o *operation) repeated(header http.Header, query url.Values) *Violation {
+	for _, ref := range o.route.Operation.Parameters {
+		p := ref.Value
+		inHeader := p.In == openapi3.ParameterInHeader && len(header.Values(p.Name)) > 1
+		inQuery := p.In == openapi3.ParameterInQuery && len(query[p.Name]) > 1 && isSingle(p.Schema)
+		if inHeader || inQuery {
+			return &Violation{In: p.In, Name: p.Name, Rule: unreadable}
+		}
+	}
+	return nil
+}
+
+// isSingle reports whether what is of the schema is a text, a number or the like.
+func isSingle(ref *openapi3.SchemaRef) bool {
+	if ref == nil || ref.Value == nil || ref.Value.Type == nil {
+		return false
+	}
+	return !ref.Value.Type.Includes(openapi3.TypeArray) && !ref.Value.Type.Includes(openapi3.TypeObject)
+}
+
+// isOneValue reports whether a body is the same for every reader: JSON without a key that is there twice, and nothing after it; a form with
+// each property once that is of one value.
+func isOneValue(media string, as *openapi3.MediaType, body []byte) bool {
+	if media != form {
+		return gateway.IsOneValue(body)
+	}
+	if as == nil || as.Schema == nil || as.Schema.Value == nil {
+		return true
+	}
+	values, err := url.ParseQuery(string(body))
+	for name, property := range as.Schema.Value.Properties {
+		if len(values[name]) > 1 && isSingle(property) {
+			return false
+		}
+	}
+	return err == nil
+}
+
+const form = "application/x-www-form-urlencoded"
+
 // isRead reports whether bodies of the type are looked into.
 func isRead(media string) bool {
-	return media == "application/json" || strings.HasSuffix(media, "+json") || media == "application/x-www-form-urlencoded"
+	return media == "application/json" || strings.HasSuffix(media, "+json") || media == form
 }
 
 // explain keeps of the library's error what is no value.

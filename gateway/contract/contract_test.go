@@ -117,6 +117,43 @@ func TestParameters(t *testing.T) {
 	}
 }
 
+// What the endpoint may read in another way than was checked is not as the document wants.
+func TestReadInOneWay(t *testing.T) {
+	c := contractOf(t, shop, "GET /v1/orders/{order}.{form}")
+	for line, want := range map[string]*Violation{
+		"GET /v1/orders/7.json?limit=1&limit=1000": {"query", "limit", "unreadable"},
+		"GET /v1/orders/7.json?limit=&limit=1":     {"query", "limit", "unreadable"},
+		"GET /v1/orders/7.json?other=1&other=2":    nil,
+	} {
+		if got, err := c.Check(requestOf(t, line, "", tenant), nil); err != nil || !cmp.Equal(want, got) {
+			t.Errorf("%s: %v, %v", line, got, err)
+		}
+	}
+	if got, _ := c.Check(requestOf(t, "GET /v1/orders/7.json", "", tenant, "X-Tenant: secret"), nil); got == nil || *got != (Violation{"header", "X-Tenant", "unreadable"}) {
+		t.Errorf("a header twice: %v", got)
+	}
+	c = contractOf(t, shop, "POST /shop/v1/orders")
+	kind := &Violation{"header", "Content-Type", "unreadable"}
+	for _, r := range []struct {
+		body   string
+		header []string
+		want   *Violation
+	}{
+		{`{}`, []string{"Content-Type: application/json; x"}, kind},
+		{`{}`, []string{"Content-Type: application/json; a=1; a=2"}, kind},
+		{`{}`, []string{"Content-Type: image/png", "Content-Type: application/json"}, kind},
+		{`{"item":"a","price":1} {}`, []string{"Content-Type: application/json"}, &Violation{"body", "", "unreadable"}},
+		{`{"item":"secret","item":"a","price":1}`, []string{"Content-Type: application/json"}, &Violation{"body", "", "unreadable"}},
+		{`{"item":"a","price":1}` + "\n", []string{"Content-Type: application/json"}, nil},
+		{`item=a&item=secret`, []string{"Content-Type: application/x-www-form-urlencoded"}, &Violation{"body", "", "unreadable"}},
+		{"\x00", []string{"Content-Type: image/png"}, nil},
+	} {
+		if got, err := c.Check(requestOf(t, "POST /shop/v1/orders", r.body, r.header...), []byte(r.body)); err != nil || !cmp.Equal(r.want, got) {
+			t.Errorf("%q as %q: %v, %v", r.body, r.header, got, err)
+		}
+	}
+}
+
 func TestBodies(t *testing.T) {
 	c := contractOf(t, shop, "POST /shop/v1/orders")
 	for body, want := range map[string]*Violation{

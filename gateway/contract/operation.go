@@ -25,6 +25,8 @@ type operation struct {
 	route  routers.Route
 	params []param
 	words  func() map[string]bool // names of properties in its schemas
+
+	branches func() bool // what hasBranches says
 }
 
 // param is a parameter of the path.
@@ -101,7 +103,7 @@ func (d *Document) compile(op openapi.Operation, before int) (*operation, error)
 		route:  routers.Route{Spec: d.doc, Path: op.Key, PathItem: &openapi3.PathItem{}, Method: op.Method, Operation: &own},
 		params: paramsOf(op.Path, before),
 	}
-	o.words = sync.OnceValue(o.properties)
+	o.words, o.branches = sync.OnceValue(o.properties), sync.OnceValue(o.hasBranches)
 	return o, d.check(o)
 }
 

@@ -120,13 +120,13 @@ func (x *exchange) timed(ctx context.Context, e *endpoint, req *http.Request) (*
 }
 
 // excuse is why an attempt failed, if that says nothing about the endpoint: the client failed, or is gone, or
-// another endpoint was quicker.
+// another endpoint was quicker, or little time was left for it.
 func (x *exchange) excuse(ctx context.Context) error {
 	if err := x.clientFailed(ctx); err != nil {
 		return err
 	}
-	if ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTimeout) {
-		return context.Cause(ctx)
+	if cause := context.Cause(ctx); cause != nil && cause != errTimeout {
+		return cause
 	}
 	return nil
 }

@@ -126,5 +126,5 @@ func (b *breaker) state() gobreaker.State { return b.circuit.State() }
 // saysNothing reports whether an error says nothing of who was asked: it is the client's, or nobody was asked.
 func saysNothing(err error) bool {
 	return err != nil && slices.ContainsFunc([]error{context.Canceled, errTooLarge, errClientSlow, errClientBody, errNoEndpoint, errUnhealthy,
-		errEndpointOpen, errOutrun}, func(e error) bool { return errors.Is(err, e) })
+		errEndpointOpen, errOutrun, errKept}, func(e error) bool { return errors.Is(err, e) })
 }

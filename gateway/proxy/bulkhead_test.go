@@ -252,3 +252,38 @@ func testBulkheadOfRequests(t *testing.T, b *bubble, what string) {
 	}
 	synctest.Wait()
 }
+
+// TestNobodyAnswersForWhatWasKeptWaiting: a request that waited here until little of its total_timeout was left says nothing of who is
+// asked then: no endpoint is ejected by it, and no circuit breaker opened.
+func TestNobodyAnswersForWhatWasKeptWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBubble(t, func(_ http.ResponseWriter, r *http.Request) { wait(r.Context(), 7*time.Second) },
+			func(r *gateway.RouteBody, u *gateway.UpstreamBody) {
+				r.Breaker = &gateway.Breaker{Failures: 1, Ratio: 1}
+				u.Breaker, u.Outlier = r.Breaker, &gateway.Outlier{Failures: 1, MaxEjected: 100}
+				u.TotalTimeout, u.Retries = gateway.Duration(10*time.Second), -1
+				u.Bulkhead = &gateway.Bulkhead{MaxInFlight: 1, Queue: 1, Wait: gateway.Duration(time.Minute)}
+			})
+		ask := func() int {
+			resp, err := b.get(t, t.Context(), "/")
+			if err != nil {
+				t.Error(err)
+				return 0
+			}
+			resp.Body.Close()
+			return resp.StatusCode
+		}
+		first := make(chan int)
+		go func() { first <- ask() }()
+		synctest.Wait()
+		if got := ask(); got != 504 {
+			t.Errorf("who waited for 7 s and had 3 left: %d", got)
+		}
+		if got := <-first; got != 200 {
+			t.Errorf("the first: %d", got)
+		}
+		if got := ask(); got != 200 {
+			t.Errorf("afterwards: %d", got)
+		}
+	})
+}

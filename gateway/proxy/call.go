@@ -31,6 +31,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		g.serveOwn(w, r)
 		return
 	}
+	dropForHop(r.Header)
 	c := &call{Gateway: g, config: g.live.Load(), request: r, answer: &recorder{ResponseWriter: w}, start: time.Now()}
 	if g.options.Trace != nil {
 		c.span = g.options.Trace.Begin(r.Header, c.start)

@@ -199,6 +199,7 @@ func newRoute(id string, body []byte) (*route, error) {
 	}
 	if b.Validate {
 		r.spec, r.contract = b.Spec, contract.NewRoute(&b)
+		r.maxBody = cmp.Or(b.MaxBody, mostValidated)
 	}
 	if len(r.methods) == 0 {
 		r.methods = []string{""}

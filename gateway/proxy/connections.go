@@ -87,3 +87,6 @@ func (c *countedConn) Close() error {
 	defer c.leave()
 	return c.Conn.Close()
 }
+
+// CloseWrite is guardedConn's to pass on.
+func (c *countedConn) CloseWrite() error { return closeWrite(c.Conn) }

@@ -153,3 +153,30 @@ func TestBoundCountsUpgraded(t *testing.T) {
 		return err == nil
 	})
 }
+
+// TestBoundConnectionsCloseInHalves: the end of what is sent can be said while more may come, by the server and by the sides of an upgraded
+// connection.
+func TestBoundConnectionsCloseInHalves(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	conn, err := Guard(&http.Server{}, newGateway(t, Options{}).Bound(l, 1, 1)).Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := conn.(*guardedConn).CloseWrite(); err != nil {
+		t.Error(err)
+		return
+	}
+	if _, err := client.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the client reads: %v", err)
+	}
+}

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"cmp"
 	"context"
 	"io"
 	"net/http"
@@ -96,15 +95,16 @@ func (x *exchange) askUpstream(req *http.Request) (*http.Response, error) {
 	}
 	ctx, cancel := context.WithCancelCause(req.Context())
 	x.pace(cancel)
-	limit := time.AfterFunc(x.timeout(), func() {
+	left, late := x.upstream.timeLeft(x.route, x.start)
+	limit := time.AfterFunc(left, func() {
 		x.once.late()
-		cancel(errTimeout)
+		cancel(late)
 		x.stopReading()
 	})
 	resp, err := x.prepareAndTry(ctx, req)
 	if !limit.Stop() && err == nil {
 		resp.Body.Close()
-		err = errTimeout
+		err = late
 	}
 	if err != nil {
 		cancel(err)
@@ -112,15 +112,6 @@ func (x *exchange) askUpstream(req *http.Request) (*http.Response, error) {
 	}
 	x.bound(resp, cancel)
 	return resp, nil // the context ends with the client's request, after the response body is passed on
-}
-
-// timeout is how long the response's header may take.
-func (x *exchange) timeout() time.Duration {
-	header := cmp.Or(x.route.timeout, x.upstream.timeout)
-	if total := x.upstream.total; total > 0 {
-		return min(header, time.Until(x.start.Add(total)))
-	}
-	return header
 }
 
 func (x *exchange) prepareAndTry(ctx context.Context, req *http.Request) (*http.Response, error) {

@@ -3,11 +3,13 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 )
 
 var (
 	errTimeout    = errors.New("no response header in time")
+	errKept       = fmt.Errorf("%w: the request was kept waiting here for most of it", errTimeout) // which no endpoint answers for
 	errLost       = errors.New("endpoint fell silent")
 	errNoEndpoint = errors.New("upstream has no endpoint")
 	errUnhealthy  = errors.New("no endpoint is healthy")

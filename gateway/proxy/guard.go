@@ -51,8 +51,10 @@ var spoilt = []byte("\x00\n")
 
 // CloseWrite says that nothing more will be sent, while more may come. The server does so before it closes, lest an answer that is on
 // its way is lost, and for the sides of an upgraded connection.
-func (c *guardedConn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+func (c *guardedConn) CloseWrite() error { return closeWrite(c.Conn) }
+
+func closeWrite(c net.Conn) error {
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
 	return errors.ErrUnsupported

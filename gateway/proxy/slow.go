@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"io"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -23,28 +24,42 @@ func (r *reading) end() {
 	r.over = true
 }
 
+// cut ends the wait for what is still to be read.
+func (r *reading) cut(control *http.ResponseController) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.over {
+		_ = control.SetReadDeadline(time.Unix(1, 0)) // a ResponseWriter without deadlines is a test's
+	}
+}
+
 // stopReading ends the wait for a request body that does not come: the transport would go on waiting whatever the context
 // says, and so would the server before it answers. The connection cannot be used again.
 func (x *exchange) stopReading() {
-	x.reading.mu.Lock()
-	defer x.reading.mu.Unlock()
-	if !x.reading.over && x.once != nil && !x.once.ended.Load() {
-		_ = x.control.SetReadDeadline(time.Unix(1, 0)) // a ResponseWriter without deadlines is a test's
+	if x.once != nil && !x.once.ended.Load() {
+		x.reading.cut(x.control)
 	}
 }
 
 // pace breaks the request off if its body comes slower than the route allows.
 func (x *exchange) pace(cancel context.CancelCauseFunc) {
-	if x.once == nil || x.route.minBodyRate == 0 {
-		return
+	if x.once != nil {
+		x.once.Reader = x.route.paced(x.once.Reader, func() {
+			x.gateway.metrics.slowBodies.Inc()
+			cancel(errClientSlow)
+			x.stopReading()
+		})
 	}
-	stall := time.AfterFunc(bodyGrace, func() {
-		x.gateway.metrics.slowBodies.Inc()
-		cancel(errClientSlow)
-		x.stopReading()
-	})
+}
+
+// paced is the body, of which it is said when it comes slower than the route allows.
+func (r *route) paced(body io.Reader, slow func()) io.Reader {
+	if r.minBodyRate == 0 {
+		return body
+	}
+	stall := time.AfterFunc(bodyGrace, slow)
 	stall.Stop()
-	x.once.Reader = &pacedBody{Reader: x.once.Reader, rate: x.route.minBodyRate, credit: bodyGrace, stall: stall}
+	return &pacedBody{Reader: body, rate: r.minBodyRate, credit: bodyGrace, stall: stall}
 }
 
 // pacedBody is a body that must come at a rate. Time in which nobody reads it does not count.

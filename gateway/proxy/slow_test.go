@@ -99,6 +99,43 @@ func TestSlowBodyOfAnAnswerThatBegan(t *testing.T) {
 	})
 }
 
+// TestSlowBodiesThatAreValidated: the route's rate, and its timeout, are also those of a body that is read before anybody is asked.
+func TestSlowBodiesThatAreValidated(t *testing.T) {
+	for name, c := range map[string]struct {
+		rate    int64
+		timeout time.Duration
+		took    time.Duration
+	}{"rate": {100, time.Hour, bodyGrace}, "timeout": {0, 5 * time.Minute, 5 * time.Minute}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBubble(t, func(http.ResponseWriter, *http.Request) { t.Error("the endpoint was asked") }, func(r *gateway.RouteBody, _ *gateway.UpstreamBody) {
+					r.Methods, r.Path, r.Spec, r.Validate = []string{"POST"}, "/orders/{order}", "shop", true
+					r.MinBodyRate, r.Timeout = c.rate, gateway.Duration(c.timeout)
+				})
+				if err := b.gateway.Update(gateway.Batch{Revision: 2, Changes: []gateway.Change{put(specEntity("shop", shopSpec))}}); err != nil {
+					t.Fatal(err)
+				}
+				reader, writer := io.Pipe()
+				go writer.Write([]byte(`{"item":`))
+				start := time.Now()
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://front/orders/7", reader)
+				if err != nil {
+					t.Fatal(err)
+				}
+				resp, err := b.client.RoundTrip(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer resp.Body.Close()
+				if resp.StatusCode != 408 || time.Since(start) != c.took {
+					t.Errorf("%d after %s", resp.StatusCode, time.Since(start))
+				}
+				reader.Close()
+			})
+		})
+	}
+}
+
 // TestNothingIsReadAfterTheAnswer: a timer that ends late does not touch what is not the exchange's any more. A stream of HTTP/2 is gone
 // by then.
 func TestNothingIsReadAfterTheAnswer(t *testing.T) {

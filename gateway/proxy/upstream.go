@@ -80,6 +80,19 @@ func (u *upstream) hasOther(e *endpoint) bool {
 	return slices.ContainsFunc(u.endpoints, func(o *endpoint) bool { return o != e && o.usable() })
 }
 
+// timeLeft is how long the header of a response may take, to a request that began at start, and what it means when that is over.
+func (u *upstream) timeLeft(r *route, start time.Time) (left time.Duration, over error) {
+	header := cmp.Or(r.timeout, u.timeout)
+	if u.total == 0 {
+		return header, errTimeout
+	}
+	full := min(header, u.total)
+	if left = min(full, time.Until(start.Add(u.total))); left < full/2 {
+		return left, errKept
+	}
+	return left, errTimeout
+}
+
 // close ends the health checks and the idle connections; requests under way go on.
 func (u *upstream) close() {
 	if u.stop != nil {

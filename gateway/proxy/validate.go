@@ -16,7 +16,6 @@ import (
 const (
 	mostDocuments = gateway.MaxBody // bytes of specs that are kept compiled: one of the largest, or many that are usual
 	mostValidated = 1 << 20         // bytes of a body that is held against a spec, unless its route has a max_body
-	bodyTime      = 30 * time.Second
 )
 
 // violation is the answer to a request that is not as its route's spec says: the members of RFC 9457, and where.
@@ -77,13 +76,14 @@ func (c *call) readBody() ([]byte, *refusal) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
 	}
-	control := http.NewResponseController(c.answer)
-	_ = control.SetReadDeadline(time.Now().Add(bodyTime)) // a ResponseWriter without deadlines is a test's
-	from := r.Body
-	if c.route.maxBody == 0 {
-		from = http.MaxBytesReader(c.answer, r.Body, mostValidated)
-	}
-	body, err := io.ReadAll(from)
+	control, reading := http.NewResponseController(c.answer), new(reading)
+	left, _ := c.config.upstreams[c.route.upstream].timeLeft(c.route, c.start)
+	_ = control.SetReadDeadline(time.Now().Add(left)) // a ResponseWriter without deadlines is a test's
+	body, err := io.ReadAll(c.route.paced(r.Body, func() {
+		c.metrics.slowBodies.Inc()
+		reading.cut(control)
+	}))
+	reading.end()
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
 		return nil, tooLarge
 	}

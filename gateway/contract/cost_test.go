@@ -1,0 +1,37 @@
+package contract
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+const filters = `openapi: %s
+info: {title: Shop, version: "1"}
+components:
+  schemas:
+    node: {oneOf: [{$ref: "#/components/schemas/and"}, {$ref: "#/components/schemas/or"}, {type: string}]}
+    and: {type: object, properties: {op: {enum: [and]}, in: {type: array, items: {$ref: "#/components/schemas/node"}}}}
+    or: {type: object, properties: {op: {enum: [or]}, in: {type: array, items: {$ref: "#/components/schemas/node"}}}}
+paths:
+  /q: {post: {requestBody: {content: {application/json: {schema: {$ref: "#/components/schemas/node"}}}}}}
+`
+
+// A body of a few bytes cannot keep the gateway busy, and a large one that is plain passes.
+func TestCostlyBodies(t *testing.T) {
+	for _, version := range []string{"3.0.3", "3.1.0"} {
+		c := contractOf(t, fmt.Sprintf(filters, version), "POST /q")
+		nested := func(n int) string { return strings.Repeat(`{"in":[`, n) + `"x"` + strings.Repeat(`],"op":"or"}`, n) }
+		for body, want := range map[string]string{
+			nested(5):    "",
+			nested(1000): "costly",
+			`{"op":"or","in":[` + strings.Repeat(`"x",`, 10_000) + `"x"]}`:      "",
+			`{"op":"or","in":[` + strings.Repeat(nested(6)+",", 1000) + `"x"]}`: "costly",
+		} {
+			v, err := c.Check(requestOf(t, "POST /q", body, "Content-Type: application/json"), []byte(body))
+			if err != nil || (v == nil) != (want == "") || v != nil && v.Rule != want {
+				t.Errorf("%s: %d bytes: %v, %v, want %q", version, len(body), v, err, want)
+			}
+		}
+	}
+}
