@@ -65,7 +65,7 @@ func (s *Store) awaitEtcd(ctx context.Context, clustered bool) error {
 		return nil
 	case <-s.etcd.Server.StopNotify():
 		if clustered {
-			return fmt.Errorf("etcd in %s stopped while it started, as that of a member does which the others have replaced", dir)
+			return fmt.Errorf("etcd in %s stopped while it started: %w", dir, ErrMemberRemoved)
 		}
 		return fmt.Errorf("etcd in %s stopped while it started", dir)
 	case <-ctx.Done():
