@@ -89,6 +89,8 @@ func notOpened(err error) error {
 	switch {
 	case errors.Is(err, store.ErrMemberLost):
 		return withHint(exitWith(exitRefused, err), "put its disk back, or have the others take it for a new one: POST /v1/members/NAME/replace")
+	case errors.Is(err, store.ErrMemberRemoved):
+		return withHint(err, "if none runs in its place: POST /v1/members/NAME/replace (again, if that was a 503), and start it with an empty --data")
 	case errors.Is(err, store.ErrOtherMember):
 		return withHint(exitWith(exitRefused, err), "back it up, start with an empty --data, and restore; or give the flags that it was made with")
 	case errors.Is(err, store.ErrNoQuorum):

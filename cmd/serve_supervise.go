@@ -253,6 +253,9 @@ func (s *supervisor) handler(stopping <-chan struct{}, metrics *prometheus.Regis
 	})
 	mux.HandleFunc("GET /v1/workers", api.Guard(func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, s.crew.Workers()) }))
 	mux.HandleFunc("GET /v1/workers/{number}/{path...}", s.pass)
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusNotFound, map[string]string{"error": "no such page of the supervisor: a data plane's are below /v1/workers/1/"})
+	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(prometheus.Gatherers{metrics, prometheus.DefaultGatherer}, promhttp.HandlerOpts{}))
 	return mux
 }

@@ -59,6 +59,9 @@ func TestServeSupervised(t *testing.T) {
 			t.Errorf("%s: %d", path, got)
 		}
 	}
+	if text := s.page("/v1/status"); !strings.Contains(text, "/v1/workers/1/") {
+		t.Errorf("a page that a supervisor has not: %s", text)
+	}
 	if text := s.page("/v1/workers/2/metrics"); !strings.Contains(text, "gwdr_requests_total") {
 		t.Errorf("metrics of a worker: %s", text)
 	}

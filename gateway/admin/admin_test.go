@@ -189,7 +189,7 @@ func TestReferencesHold(t *testing.T) {
 	s.expect(t, 201, "", "PUT", "/v1/consumer/c", `{"name":"C"}`)
 	s.expect(t, 201, "", "PUT", "/v1/key/k", `{"consumer":"c","hash":"`+hash+`","created":"2026-01-01T00:00:00Z"}`)
 	for _, used := range []string{"upstream/echo", "spec/s", "consumer/c"} {
-		s.expect(t, 409, "in use by 1", "DELETE", "/v1/"+used, "")
+		s.expect(t, 409, "in use by ", "DELETE", "/v1/"+used, "")
 	}
 	s.expect(t, 200, "", "DELETE", "/v1/route/r", "")
 	s.expect(t, 200, "", "DELETE", "/v1/key/k", "")

@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"gwdr/gateway"
@@ -63,6 +64,7 @@ func classify(err error) *refusal {
 		known.status, known.code, known.hint = http.StatusConflict, "conflict", unready.Hint
 	case errors.As(err, &tooLarge):
 		known.status, known.code = http.StatusRequestEntityTooLarge, "too_large"
+		known.text = fmt.Sprintf("the body is larger than %d bytes", tooLarge.Limit)
 	case errors.Is(err, gateway.ErrNotFound):
 		known.status, known.code = http.StatusNotFound, "not_found"
 	case errors.Is(err, gateway.ErrMissing):

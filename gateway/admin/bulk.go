@@ -212,8 +212,18 @@ func (s *Server) importOpenAPI(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	spec := gateway.Ref{Kind: gateway.Spec, ID: query.Get("id")}
 	upstream := gateway.Ref{Kind: gateway.Upstream, ID: query.Get("upstream")}
+	if spec.ID == "" || upstream.ID == "" {
+		s.fail(w, r, badRequest(errors.New("an import needs ?id= of the spec, and &upstream= that its routes lead to")))
+		return
+	}
 	if err := errors.Join(spec.Validate(), upstream.Validate()); err != nil {
 		s.fail(w, r, badRequest(err))
+		return
+	}
+	prefix, prefixErr := isTrue(query, "prefix")
+	validate, validateErr := isTrue(query, "validate")
+	if err := errors.Join(prefixErr, validateErr); err != nil {
+		s.fail(w, r, err)
 		return
 	}
 	document, err := readBody(w, r)
@@ -221,15 +231,18 @@ func (s *Server) importOpenAPI(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, unreadable(err))
 		return
 	}
-	how := openapi.Import{Spec: spec.ID, Upstream: upstream.ID, Host: query.Get("host"), Prefix: query.Get("prefix") == "true", Auth: query.Get("auth"),
-		Validate: query.Get("validate") == "true"}
+	how := openapi.Import{Spec: spec.ID, Upstream: upstream.ID, Host: query.Get("host"), Prefix: prefix, Auth: query.Get("auth"), Validate: validate}
 	routes, skipped, err := how.Routes(document)
 	if err != nil {
 		s.fail(w, r, invalid(err))
 		return
 	}
-	if _, err := s.Store.Get(r.Context(), upstream); err != nil {
-		s.fail(w, r, invalid(err))
+	_, err = s.Store.Get(r.Context(), upstream)
+	if errors.Is(err, gateway.ErrNotFound) {
+		err = fmt.Errorf("import %s: %w: %s", spec, gateway.ErrMissing, upstream)
+	}
+	if err != nil {
+		s.fail(w, r, err)
 		return
 	}
 	s.storeSpec(w, r, gateway.Entity{Ref: spec, Body: document}, routes, skipped)

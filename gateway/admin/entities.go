@@ -179,8 +179,11 @@ func (s *Server) deleteUnreferenced(ctx context.Context, to writer, ref gateway.
 			return 0, 0, err
 		}
 		if len(users) > 0 {
-			return 0, 0, &refusal{status: http.StatusConflict, code: "referenced",
-				text: fmt.Sprintf("%s is in use by %d entities, such as %s", ref, len(users), users[0]), hint: "delete those first"}
+			text := fmt.Sprintf("%s is in use by %s", ref, users[0])
+			if others := len(users) - 1; others > 0 {
+				text += fmt.Sprintf(", and %d more", others)
+			}
+			return 0, 0, &refusal{status: http.StatusConflict, code: "referenced", text: text, hint: "delete what refers to it first"}
 		}
 		guarded := cond
 		guarded.Base = base

@@ -89,7 +89,7 @@ func TestEveryRefusalIsAProblem(t *testing.T) {
 		{s, "GET", "/v1/watch?from=99", "", nil, 410, "compacted", "99", "/v1/state"},
 		{s, "GET", "/v1/watch?from=1&store=another", "", nil, 410, "compacted", "another", "/v1/state"},
 		{s, "PUT", "/v1/upstream/u", echo, []string{"If-None-Match", "*"}, 412, "conflict", "", "read"},
-		{s, "POST", "/v1/keys", strings.Repeat(" ", 64<<10+1), nil, 413, "too_large", "", ""},
+		{s, "POST", "/v1/keys", strings.Repeat(" ", 64<<10+1), nil, 413, "too_large", "65536 bytes", ""},
 		{s, "PUT", "/v1/upstream/u", `{}`, nil, 422, "invalid", "endpoints", ""},
 		{s, "POST", "/v1/apply", `{"op":"create","kind":"route","id":"r","body":"e30="}`, nil, 422, "invalid", "change 1", ""},
 		{s, "POST", "/v1/import/openapi?id=s&upstream=u", "none", nil, 422, "invalid", "", ""},

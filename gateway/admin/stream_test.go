@@ -279,7 +279,12 @@ func TestImport(t *testing.T) {
 	}
 	s.expect(t, 200, `"skipped":[{"operation":"GET /x{"`, "POST", "/v1/import/openapi?id=s&upstream=u", `{"openapi":"3","paths":{"/x{":{"get":{}}}}`)
 	s.expect(t, 422, "neither 2 nor 3", "POST", "/v1/import/openapi?id=s&upstream=u", `{"openapi":"9"}`)
-	s.expect(t, 400, "no id", "POST", "/v1/import/openapi?upstream=u", `{}`)
+	s.expect(t, 422, "neither openapi nor swagger", "POST", "/v1/import/openapi?id=s&upstream=u", `not a document`)
+	s.expect(t, 422, "upstream/none", "POST", "/v1/import/openapi?id=s&upstream=none", `{"openapi":"3"}`)
+	s.expect(t, 400, "needs ?id=", "POST", "/v1/import/openapi?upstream=u", `{}`)
+	for _, unclear := range []string{"validate", "prefix"} { // a "yes" would be left out in silence
+		s.expect(t, 400, unclear+" must be true or false", "POST", "/v1/import/openapi?id=s&upstream=u&"+unclear+"=yes", `{"openapi":"3"}`)
+	}
 	if status, err := http.Get(s.url + "/metrics"); err != nil || status.StatusCode != 404 {
 		t.Errorf("metrics without a handler: %v, %v", status, err)
 	}

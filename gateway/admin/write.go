@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"gwdr/gateway"
 	"gwdr/gateway/store"
@@ -34,13 +35,19 @@ func isDryRun(r *http.Request) (bool, error) {
 	if err != nil {
 		return false, badRequest(fmt.Errorf("read query: %w", err))
 	}
-	switch asked := query["dry_run"]; {
+	return isTrue(query, "dry_run")
+}
+
+// isTrue reads a parameter that is true or false, and false if it is not there. Anything else is an error: what was asked for
+// would be left out in silence.
+func isTrue(query url.Values, name string) (bool, error) {
+	switch asked := query[name]; {
 	case len(asked) == 0 || len(asked) == 1 && asked[0] == "false":
 		return false, nil
 	case len(asked) == 1 && asked[0] == "true":
 		return true, nil
 	default:
-		return false, badRequest(fmt.Errorf("dry_run must be true or false, not %q", asked))
+		return false, badRequest(fmt.Errorf("%s must be true or false, not %q", name, strings.Join(asked, ", ")))
 	}
 }
 

@@ -6,6 +6,7 @@ package openapi
 import (
 	"cmp"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -33,6 +34,8 @@ func Read(text []byte) ([]Operation, error) {
 	}
 	var base string
 	switch version := fmt.Sprint(cmp.Or(doc.OpenAPI, doc.Swagger)); {
+	case doc.OpenAPI == nil && doc.Swagger == nil:
+		return nil, errors.New("read OpenAPI document: it has neither openapi nor swagger, which say its version")
 	case strings.HasPrefix(version, "2"):
 		base = doc.BasePath
 	case strings.HasPrefix(version, "3"):

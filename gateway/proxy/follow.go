@@ -32,7 +32,7 @@ type Source interface {
 // it was whenever the watch breaks or is silent. It loads the whole state again if the changes since then are no longer known, or the
 // store is another one. While there is nothing to be had, the last good configuration serves.
 func (g *Gateway) Follow(ctx context.Context, source Source) {
-	backoff := backoffMin
+	backoff, complaint := backoffMin, gateway.Complaint{}
 	f := following{Gateway: g, source: source}
 	for {
 		g.hears.Store(new(false))
@@ -41,9 +41,11 @@ func (g *Gateway) Follow(ctx context.Context, source Source) {
 			return
 		}
 		if *g.hears.Load() {
-			backoff = backoffMin
+			backoff, complaint = backoffMin, gateway.Complaint{}
 		}
-		g.log.Warn("control plane cannot be followed", "error", err, "retry_in", backoff)
+		if complaint.IsDue(err) {
+			g.log.Warn("control plane cannot be followed", "error", err, "retry_in", backoff)
+		}
 		wait(ctx, backoff/2+rand.N(backoff/2))
 		backoff = min(2*backoff, backoffMax)
 	}

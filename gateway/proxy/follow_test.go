@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -187,6 +189,22 @@ func TestFollowComesBack(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestFollowFillsNoLog: a control plane that is gone for long is told of once a minute.
+func TestFollowFillsNoLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPlane()
+		p.moved, p.down = make(chan struct{}), true
+		var log strings.Builder
+		g := newGateway(t, Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute-time.Second)
+		defer cancel()
+		g.Follow(ctx, p)
+		if told := strings.Count(log.String(), "connection refused"); told != 10 {
+			t.Errorf("told %d times in ten minutes:\n%s", told, log.String())
+		}
+	})
 }
 
 // TestFollowGoesOnWhereItWas: a watch that breaks costs what was changed meanwhile, and not the whole state.

@@ -31,7 +31,7 @@ func (g *Gateway) LoadLastGood() error {
 	if damaged {
 		var older error
 		if h, s, older = readState(previous(file)); older != nil {
-			return fmt.Errorf("load last good configuration: %w", errors.Join(err, older))
+			return fmt.Errorf("load last good configuration: %w; and the one before it: %w", err, older)
 		}
 		g.log.Warn("last good configuration is damaged, the one before it is loaded", "file", file, "error", err)
 	}

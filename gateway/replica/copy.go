@@ -20,7 +20,7 @@ const (
 
 // copy applies the leader's changes until ctx ends, and starts again whenever the connection breaks.
 func (r *Replica) copy(ctx context.Context, from leader) {
-	backoff := backoffMin
+	backoff, complaint := backoffMin, gateway.Complaint{}
 	for {
 		before := r.Store.Origin()
 		err := r.copyOnce(ctx, from)
@@ -28,9 +28,11 @@ func (r *Replica) copy(ctx context.Context, from leader) {
 			return
 		}
 		if r.Store.Origin() != before {
-			backoff = backoffMin
+			backoff, complaint = backoffMin, gateway.Complaint{}
 		}
-		r.Log.Warn("leader cannot be copied", "leader", from.client.URL, "error", err, "retry_in", backoff)
+		if complaint.IsDue(err) {
+			r.Log.Warn("leader cannot be copied", "leader", from.client.URL, "error", err, "retry_in", backoff)
+		}
 		select {
 		case <-ctx.Done():
 			return

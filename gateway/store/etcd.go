@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -52,6 +54,9 @@ func (s *Store) awaitEtcd(ctx context.Context, clustered bool) error {
 	var enough <-chan time.Time
 	if id, _, err := s.readIdentity(); clustered && err == nil && id != "" {
 		enough = time.After(answerWithin)
+	} else if clustered {
+		late := time.AfterFunc(time.Second, func() { s.log.Warn("the store waits until most members of the cluster are there", "dir", dir) })
+		defer late.Stop()
 	}
 	select {
 	case <-enough:
@@ -60,7 +65,7 @@ func (s *Store) awaitEtcd(ctx context.Context, clustered bool) error {
 		return nil
 	case <-s.etcd.Server.StopNotify():
 		if clustered {
-			return fmt.Errorf("etcd in %s stopped while it started, as that of a member does which the others have replaced", dir)
+			return fmt.Errorf("etcd in %s stopped while it started: %w", dir, ErrMemberRemoved)
 		}
 		return fmt.Errorf("etcd in %s stopped while it started", dir)
 	case <-ctx.Done():
@@ -122,6 +127,9 @@ func (b zapBridge) Write(e zapcore.Entry, fields []zapcore.Field) error {
 	enc := zapcore.NewMapObjectEncoder()
 	for _, f := range fields {
 		f.AddTo(enc)
+	}
+	if strings.HasSuffix(fmt.Sprint(enc.Fields["error"]), net.ErrClosed.Error()) { // so a member ends to listen when it is stopped
+		return nil
 	}
 	b.log.Error("etcd: "+e.Message, "fields", enc.Fields)
 	return nil

@@ -19,11 +19,13 @@ import (
 	"gwdr/gateway"
 )
 
-// ErrMemberLost is wrapped by the error of Open when a member of a cluster is there without its disk, and ErrOtherMember when the disk is
-// there, but of a store that was alone, of a member at another address, or of a member while no cluster is asked for.
+// ErrMemberLost is wrapped by the error of Open when a member of a cluster is there without its disk, ErrMemberRemoved when it seems that the
+// others have taken it out, and ErrOtherMember when the disk is there, but of a store that was alone, of a member at another address, or of
+// a member while no cluster is asked for.
 var (
-	ErrMemberLost  = errors.New("this member of the cluster has lost its store")
-	ErrOtherMember = errors.New("this store was made for another place")
+	ErrMemberLost    = errors.New("this member of the cluster has lost its store")
+	ErrMemberRemoved = errors.New("as that of a member does which the others have removed")
+	ErrOtherMember   = errors.New("this store was made for another place")
 )
 
 // checkMember finds out how a member joins that has no store. One that was a member before has lost what it promised to remember: as

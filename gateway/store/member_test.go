@@ -1,16 +1,53 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
 	"gwdr/gateway"
 	"gwdr/gateway/store"
 )
+
+// The first member to be started says that it waits for the others, and nothing when it is stopped.
+func TestMemberThatWaitsSaysSo(t *testing.T) {
+	t.Parallel() // it waits most of the time
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	said := make(lines, 100)
+	o := members(t)[0]
+	o.Log = slog.New(slog.NewTextHandler(said, nil))
+	var failed error
+	opened := make(chan struct{})
+	go func() {
+		defer close(opened)
+		_, failed = store.Open(ctx, o)
+	}()
+	if line := <-said; !strings.Contains(line, "waits until most members") {
+		t.Errorf("says %s", line)
+	}
+	stop()
+	if <-opened; !errors.Is(failed, context.Canceled) {
+		t.Error(failed)
+	}
+	if len(said) > 0 {
+		t.Errorf("says of its end %s", <-said)
+	}
+}
+
+// lines is a log.
+type lines chan string
+
+func (l lines) Write(line []byte) (int, error) {
+	l <- string(line)
+	return len(line), nil
+}
 
 // A member that comes back without its disk would vote again on what it has forgotten.
 func TestMemberWithoutItsDiskIsRefused(t *testing.T) {
