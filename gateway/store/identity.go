@@ -35,6 +35,9 @@ func (s *Store) identify(ctx context.Context, follower bool) error {
 	s.state.Store(have)
 	switch {
 	case have.id != "":
+		if id != "" && id != have.id {
+			s.tellOther(id, have)
+		}
 		if id != have.id || epoch != have.role.Epoch { // stopped between the store and the file: the store decides
 			return s.writeIdentity(have.id, have.role.Epoch)
 		}

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -11,6 +12,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/big"
 	"net"
 	"os"
@@ -82,6 +84,25 @@ func startsAgain(t *testing.T) error {
 	until(t, "store answers again", func() bool { return s.Answers(t.Context()) == nil })
 	holds(t, s, acked)
 	return refused
+}
+
+// Whoever is started at another gateway's store is told so: it serves that from now on.
+func TestStartedAtAnotherStore(t *testing.T) {
+	url, said := startEtcd(t), &bytes.Buffer{}
+	at := func(dir, prefix string) store.Options {
+		return store.Options{Dir: dir, Etcd: &store.Etcd{Endpoints: []string{url}, Prefix: prefix}}
+	}
+	moved := at(t.TempDir(), "/a")
+	mine, other := open(t, moved), open(t, at(t.TempDir(), "/b"))
+	moved.Etcd.Prefix, moved.Log = "/b", slog.New(slog.NewTextHandler(said, nil))
+	now := reopen(t, mine, moved)
+	if err := now.Close(); err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("store is another one\" before=%s now=%s", mine.ID(), other.ID())
+	if now.ID() != other.ID() || !strings.Contains(said.String(), want) {
+		t.Errorf("%s, said: %s", now.ID(), said)
+	}
 }
 
 // An etcd that is full says so to whoever writes, and is its operators' to mend: nothing that was acknowledged is lost, reads go on, and

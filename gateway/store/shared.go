@@ -74,13 +74,18 @@ func (s *Store) adopt(found *known) error {
 	}
 	s.state.Store(found)
 	if found.id != have.id {
-		s.log.Warn("store is another one", "before", have.id, "now", found.id, "mode", found.role.Mode, "epoch", found.role.Epoch)
+		s.tellOther(have.id, found)
 		s.endWatches()
 	}
 	if found.id == "" {
 		return nil
 	}
 	return s.writeIdentity(found.id, found.role.Epoch)
+}
+
+// tellOther says that another store is here than was before.
+func (s *Store) tellOther(before string, now *known) {
+	s.log.Warn("store is another one", "before", before, "now", now.id, "mode", now.role.Mode, "epoch", now.role.Epoch)
 }
 
 // assume takes the store for what the identity file tells until a quorum answers: what is served goes on meanwhile.
