@@ -114,6 +114,15 @@ func (b *breaker) left(now time.Time) time.Duration {
 	return max(0, time.Duration(b.until.Load())-now.Sub(b.born))
 }
 
+// spare refuses a request that nobody would be asked, before its body is read and its turn comes.
+func (c *call) spare() *refusal {
+	if !c.route.breaker.refuses(time.Now()) {
+		return nil
+	}
+	c.metrics.refused.open.Inc()
+	return c.route.breaker.refuse()
+}
+
 // refuse says so.
 func (b *breaker) refuse() *refusal {
 	return &refusal{status: http.StatusServiceUnavailable, text: "the route's upstream fails: its circuit breaker is open",

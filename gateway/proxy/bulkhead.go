@@ -115,12 +115,8 @@ func (b *berths) load() (taken, waiting int) {
 	return b.taken, b.waiting.Len()
 }
 
-// awaitTurn waits until the route and its upstream have room, unless nobody would be asked anyway.
+// awaitTurn waits until the route and its upstream have room.
 func (c *call) awaitTurn(u *upstream) *refusal {
-	if c.route.breaker.refuses(c.start) {
-		c.metrics.refused.open.Inc()
-		return c.route.breaker.refuse()
-	}
 	ctx := c.request.Context()
 	if err := c.route.bulkhead.enter(ctx); err != nil {
 		return c.refuseFull(err, "route")

@@ -68,7 +68,7 @@ func (c *call) end() {
 // serve takes the steps, in this order, until one refuses.
 func (c *call) serve() *refusal {
 	for _, step := range [...]func(*call) *refusal{(*call).shed, (*call).screen, (*call).match, (*call).admit, (*call).authenticate,
-		(*call).limit, (*call).bound, (*call).validate, (*call).forward} {
+		(*call).limit, (*call).bound, (*call).spare, (*call).validate, (*call).forward} {
 		if f := step(c); f != nil {
 			return f
 		}

@@ -41,6 +41,7 @@ type ask struct {
 	*http.Request
 	path    string // its path as it is read
 	unclear bool   // it has two values for what a route asks about
+	query   query
 }
 
 // newConditions returns, in order, what the body of a route asks for.
@@ -123,24 +124,23 @@ func (a *ask) header(l look) (value string, there bool) {
 	return strings.ToLower(strings.TrimSpace(value)), true
 }
 
-// parameter reads the query as net/url does, but takes nothing that is malformed.
 func (a *ask) parameter(l look) (value string, there bool) {
-	for rest := a.URL.RawQuery; rest != ""; {
-		var pair string
-		pair, rest, _ = strings.Cut(rest, "&")
-		name, text, _ := strings.Cut(pair, "=")
-		name, bad := url.QueryUnescape(name)
-		text, worse := url.QueryUnescape(text)
-		known := name == l.name
-		if bad != nil || worse != nil || strings.Contains(pair, ";") || known && there && l.exact {
+	if !a.query.read {
+		a.query.parse(a.URL.RawQuery)
+	}
+	for i := range a.query.pairs {
+		p := a.query.pair(i)
+		if p.name != l.name {
+			continue
+		}
+		if there && l.exact {
 			a.unclear = true
 			return "", false
 		}
-		if known {
-			value, there = text, true
-		}
+		value, there = p.value, true
 	}
-	return value, there
+	a.unclear = a.unclear || a.query.malformed
+	return value, there && !a.query.malformed
 }
 
 // segment returns one of the path's.

@@ -161,3 +161,23 @@ func TestLookupsDoNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// A query is read once, however many routes ask about it.
+func TestQueriesAreReadOnce(t *testing.T) {
+	routes := map[string]*route{}
+	for i := range 200 {
+		id := fmt.Sprintf("r%d", i)
+		r, err := newRoute(id, gateway.Encode(gateway.RouteBody{Path: "/p", Upstream: "u", Match: &gateway.Match{Query: map[string]string{id: ""}}}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		routes[id] = r
+	}
+	r, req := newRouter(routes), request(t, "GET /p?"+strings.Repeat("%61=1&", 20)+"r7=")
+	if found, err := r.match(req); err != nil || found != routes["r7"] {
+		t.Errorf("%v, %v", found, err)
+	}
+	if n := testing.AllocsPerRun(10, func() { _, _ = r.match(req) }); n > 40 {
+		t.Errorf("%v allocations", n)
+	}
+}

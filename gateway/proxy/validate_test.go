@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -107,6 +108,24 @@ func TestValidateComesLast(t *testing.T) {
 	large := `{"item":"` + strings.Repeat("x", 1<<20) + `"}`
 	if got := do(t, "POST", url+"/orders/7", large, asJSON...); got.Status != 413 {
 		t.Errorf("%d", got.Status)
+	}
+}
+
+// No body is read, nor asked for, of a request that nobody would be asked.
+func TestNothingIsReadForAnOpenBreaker(t *testing.T) {
+	back := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }))
+	defer back.Close()
+	g := newGateway(t, Options{}, upstreamOf("u", back.URL), specEntity("shop", shopSpec), validated("r", func(b *gateway.RouteBody) {
+		b.Breaker = &gateway.Breaker{Failures: 1}
+	}))
+	for _, want := range []int{500, 503} {
+		body := strings.NewReader(`{"item":"a"}`)
+		r := httptest.NewRequestWithContext(t.Context(), "POST", "/orders/7", body)
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		if g.ServeHTTP(w, r); w.Code != want || (body.Len() > 0) != (want == 503) {
+			t.Errorf("%d with %d bytes unread, want %d", w.Code, body.Len(), want)
+		}
 	}
 }
 
