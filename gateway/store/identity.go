@@ -12,11 +12,30 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"gwdr/gateway"
 )
+
+// settle identifies the store. The first start of a cluster's member waits for the others as long as it takes, so also while they elect
+// one to lead.
+func (s *Store) settle(ctx context.Context, follower bool) error {
+	for {
+		err := s.identify(ctx, follower)
+		if s.cluster == nil || !errors.Is(err, ErrNoQuorum) {
+			return err
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-s.etcd.Server.StopNotify():
+			return err
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
 
 // identify finds out what was opened: a new store, one that is known, or one that lost its content.
 func (s *Store) identify(ctx context.Context, follower bool) error {
@@ -50,14 +69,13 @@ func (s *Store) identify(ctx context.Context, follower bool) error {
 		s.state.Store(&known{role: Role{Mode: gateway.ModeBlank, Epoch: epoch}, rev: have.rev})
 		return nil
 	}
-	s.fresh = true
 	role := Role{Mode: gateway.ModeLeader, Epoch: 1}
 	if follower {
 		role = Role{Mode: gateway.ModeFollower}
 	}
 	err = s.become(ctx, role, newID())
+	s.fresh = err == nil
 	if s.shared && errors.Is(err, gateway.ErrConflict) { // another process was quicker
-		s.fresh = false
 		if have, err = s.read(ctx); err == nil {
 			err = s.adopt(have)
 		}

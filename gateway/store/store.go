@@ -123,7 +123,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	var background context.Context
 	background, s.stop = context.WithCancel(context.WithoutCancel(ctx))
-	if err := s.identify(ctx, o.Follower); err != nil {
+	if err := s.settle(ctx, o.Follower); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	s.tend(background)
