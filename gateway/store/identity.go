@@ -43,7 +43,7 @@ func (s *Store) identify(ctx context.Context, follower bool) error {
 	if err != nil {
 		return err
 	}
-	have, err := s.read(ctx)
+	have, err := s.readSoon(ctx)
 	if s.quorate.Store(err == nil); errors.Is(err, ErrNoQuorum) && id != "" {
 		s.assume(id, epoch)
 		return nil
@@ -81,6 +81,16 @@ func (s *Store) identify(ctx context.Context, follower bool) error {
 		}
 	}
 	return err
+}
+
+// readSoon is read, but for elections, which it outlasts: who answers that there is no leader at the moment has one soon.
+func (s *Store) readSoon(ctx context.Context) (*known, error) {
+	for end := time.Now().Add(answerWithin); ; time.Sleep(50 * time.Millisecond) {
+		have, err := s.read(ctx)
+		if !errors.Is(err, ErrNoQuorum) || ctx.Err() != nil || !time.Now().Before(end) {
+			return have, err
+		}
+	}
 }
 
 // read looks up the store's identity and role.
