@@ -43,12 +43,9 @@ type Span interface {
 // outcome of the call, which is over.
 func (c *call) outcome(took time.Duration) Outcome {
 	r := c.request
-	o := Outcome{Client: c.clientAddress(r), Method: r.Method, Scheme: "http", Host: r.Host, Path: r.URL.EscapedPath(), Proto: r.Proto,
+	o := Outcome{Client: c.clientAddress(r), Method: r.Method, Scheme: protocol(r), Host: r.Host, Path: r.URL.EscapedPath(), Proto: r.Proto,
 		Status: c.answer.status, Bytes: c.answer.bytes, Took: took, Key: c.key, Issuer: c.issuer,
 		Attempts: len(c.tried), Trace: r.Header.Get("Traceparent")}
-	if r.TLS != nil {
-		o.Scheme = "https"
-	}
 	if c.route != nil {
 		o.Route, o.Upstream = c.route.id, c.route.upstream
 	}

@@ -49,3 +49,11 @@ func peerAddress(req *http.Request) string {
 	}
 	return host
 }
+
+// protocol is that of the connection.
+func protocol(req *http.Request) string {
+	if req.TLS != nil {
+		return "https"
+	}
+	return "http"
+}

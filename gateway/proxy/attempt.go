@@ -149,7 +149,7 @@ func (x *exchange) attempt(ctx context.Context, e *endpoint, req *http.Request) 
 			out.GetBody = x.body // for the transport's own second attempt
 		}
 	}
-	resp, err := x.upstream.transport.RoundTrip(out)
+	resp, err := x.upstream.transport.ask(out, x.inform)
 	if !stop() && err == nil {
 		resp.Body.Close()
 		err = errLost

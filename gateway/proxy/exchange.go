@@ -25,6 +25,7 @@ type exchange struct {
 	tried    []*endpoint
 	held     *endpoint // that the request is under way at
 	control  *http.ResponseController
+	inform   *inform // nil: httputil.ReverseProxy passes informational responses on
 	deadline deadline
 	reading  reading
 }
@@ -41,6 +42,10 @@ func (x *exchange) serve(w http.ResponseWriter, r *http.Request) {
 		x.once.cut()
 		x.release()
 	}()
+	if len(r.Header["Upgrade"]) == 0 {
+		x.pass(w, r)
+		return
+	}
 	proxy := httputil.ReverseProxy{
 		Rewrite:        x.rewrite,
 		Transport:      x,

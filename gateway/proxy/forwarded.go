@@ -57,7 +57,8 @@ func (g *Gateway) forwardedFor(p *httputil.ProxyRequest) {
 	peer := peerAddress(p.In)
 	if !g.trusts(peer) {
 		maps.DeleteFunc(p.Out.Header, func(name string, _ []string) bool { return claimsProxy(name) })
-		p.SetXForwarded()
+		said := [...]string{peer, p.In.Host, protocol(p.In)} // as p.SetXForwarded does
+		p.Out.Header["X-Forwarded-For"], p.Out.Header["X-Forwarded-Host"], p.Out.Header["X-Forwarded-Proto"] = said[:1:1], said[1:2:2], said[2:]
 		return
 	}
 	copyHeader := func(name string) {

@@ -66,7 +66,10 @@ func (r *recorder) begin(status int) {
 	r.status = status
 	h := r.Header()
 	for name, values := range r.own {
-		h[name] = append(slices.Clone(values), h[name]...)
+		if len(h[name]) > 0 {
+			values = append(slices.Clone(values), h[name]...)
+		}
+		h[name] = values
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"time"
 
 	"gwdr/gateway"
@@ -11,6 +12,7 @@ import (
 
 // transport makes requests of endpoints, by the scheme of the URL: http, https, or gateway.H2C.
 type transport struct {
+	lean  *lean           // HTTP/1.1 for requests that it takes
 	usual *http.Transport // HTTP/1.1; HTTP/2 where TLS finds that out
 	plain *http.Transport // HTTP/2 without TLS, from the first byte on (RFC 9113, section 3.3)
 }
@@ -33,11 +35,20 @@ func newTransport(connect time.Duration) *transport {
 	plain := usual.Clone()
 	plain.Protocols = new(http.Protocols)
 	plain.Protocols.SetUnencryptedHTTP2(true)
-	return &transport{usual: usual, plain: plain}
+	return &transport{lean: newLean(usual), usual: usual, plain: plain}
 }
 
-// RoundTrip makes the request, whose URL it may change.
-func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+// RoundTrip is ask without informational responses.
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) { return t.ask(req, nil) }
+
+// ask makes the request, whose URL it may change, and tells of informational responses, unless inform is nil.
+func (t *transport) ask(req *http.Request, inform *inform) (*http.Response, error) {
+	if t.lean.takes(req) {
+		return t.lean.ask(req, inform)
+	}
+	if inform != nil {
+		req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{Got1xxResponse: inform.got}))
+	}
 	if req.URL.Scheme == gateway.H2C {
 		req.URL.Scheme = "http"
 		return t.plain.RoundTrip(req)
@@ -47,6 +58,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // CloseIdleConnections closes those of both.
 func (t *transport) CloseIdleConnections() {
+	t.lean.close()
 	t.usual.CloseIdleConnections()
 	t.plain.CloseIdleConnections()
 }
