@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
@@ -150,11 +149,11 @@ func runServe(ctx context.Context, a *app, o *serveOptions, flags []string) erro
 	if o.data == "" {
 		o.data = filepath.Join(a.Config.State, "gateway")
 	}
-	if a.Env("GOGC") == "" { // most of the heap is configuration, which stays: Go's own 100 would keep as much again for garbage
-		debug.SetGCPercent(50)
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if a.Env("GOGC") == "" {
+		tuneGC(ctx)
+	}
 	if o.exitOnEOF {
 		go func() {
 			_, _ = io.Copy(io.Discard, a.Stdin) // an error is an end too

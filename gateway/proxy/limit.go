@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -19,6 +20,7 @@ type limit struct {
 	mode     string
 	shared   bool
 	onLoss   string
+	quoted   string // per, as headers have it
 	policy   string // as the RateLimit-Policy header has it
 	interval time.Duration
 	room     int
@@ -32,7 +34,8 @@ func newLimit(b *gateway.Limit) *limit {
 	full := b.WithDefaults()
 	l := &limit{per: full.Per, mode: full.Mode, shared: full.Shared, onLoss: full.OnLoss, interval: full.Interval(), room: full.Room()}
 	l.capacity = l.interval * time.Duration(l.room)
-	l.policy = fmt.Sprintf("%q;q=%d;w=%d", l.per, l.room, wholeSeconds(l.capacity))
+	l.quoted = strconv.Quote(l.per)
+	l.policy = fmt.Sprintf("%s;q=%d;w=%d", l.quoted, l.room, wholeSeconds(l.capacity))
 	return l
 }
 
@@ -67,8 +70,10 @@ type Standing struct {
 
 // tell sets the headers of draft-ietf-httpapi-ratelimit-headers-10.
 func (l *limit) tell(h http.Header, s Standing) {
-	h.Set("RateLimit-Policy", l.policy)
-	h.Set("RateLimit", fmt.Sprintf("%q;r=%d;t=%d", l.per, s.Left, wholeSeconds(s.Reset)))
+	text := append(make([]byte, 0, 40), l.quoted...)
+	text = strconv.AppendInt(append(text, ";r="...), int64(s.Left), 10)
+	text = strconv.AppendInt(append(text, ";t="...), wholeSeconds(s.Reset), 10)
+	h["Ratelimit-Policy"], h["Ratelimit"] = []string{l.policy}, []string{string(text)}
 }
 
 // bucket is what is counted together.

@@ -51,6 +51,7 @@ type Gateway struct {
 	options   Options
 	log       *slog.Logger
 	proxyLog  *log.Logger
+	identity  http.Header // of newIdentity
 	metrics   *metrics
 	buffers   bufferPool
 	limits    *limiter
@@ -84,6 +85,7 @@ func New(o Options) (*Gateway, error) {
 		g.options.Now = time.Now
 	}
 	g.since = g.options.Now().UTC()
+	g.identity = newIdentity(&o)
 	g.underWay.most = int64(o.MaxInFlight)
 	if g.log == nil {
 		g.log = slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -125,12 +127,23 @@ func (g *Gateway) Close() error {
 
 // identify says which instance answered, unless another gwdr behind it has said so.
 func (g *Gateway) identify(h http.Header) {
-	if g.options.Instance != "" && h.Get("X-Gwdr-Instance") == "" {
-		h.Set("X-Gwdr-Instance", g.options.Instance)
+	for name, values := range g.identity {
+		if h.Get(name) == "" {
+			h[name] = values
+		}
 	}
-	if g.options.Region != "" && h.Get("X-Gwdr-Region") == "" {
-		h.Set("X-Gwdr-Region", g.options.Region)
+}
+
+// newIdentity is the header that says so.
+func newIdentity(o *Options) http.Header {
+	h := http.Header{}
+	if o.Instance != "" {
+		h.Set("X-Gwdr-Instance", o.Instance)
 	}
+	if o.Region != "" {
+		h.Set("X-Gwdr-Region", o.Region)
+	}
+	return h
 }
 
 // bufferPool lends the reverse proxy its copy buffers.
