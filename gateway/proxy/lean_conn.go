@@ -19,6 +19,7 @@ import (
 var (
 	errLongHeader = errors.New("the response header is longer than 10 MiB")
 	errSwitched   = errors.New("the endpoint switches protocols, which nobody asked for")
+	errStatus     = errors.New("the response has a status below 100")
 )
 
 // mostHeader is how long the header of a response may be with all informational ones before it, in bytes: as http.Transport has it.
@@ -96,11 +97,12 @@ func (c *leanConn) exchange(req *http.Request, inform *inform) (*http.Response, 
 	}
 	for {
 		resp, err := http.ReadResponse(c.in, req)
+		if err == nil {
+			err = checkStatus(resp)
+		}
 		switch {
 		case err != nil:
 			return nil, err
-		case resp.StatusCode == http.StatusSwitchingProtocols:
-			return nil, errSwitched
 		case resp.StatusCode >= 200:
 			return resp, nil
 		}
@@ -108,6 +110,18 @@ func (c *leanConn) exchange(req *http.Request, inform *inform) (*http.Response, 
 			_ = inform.got(resp.StatusCode, textproto.MIMEHeader(resp.Header)) // never fails
 		}
 	}
+}
+
+// checkStatus finds a status that cannot be passed on: a server writes none below 100, and after a switch that the client did not ask for
+// comes what it cannot read.
+func checkStatus(resp *http.Response) error {
+	switch {
+	case resp.StatusCode < 100:
+		return errStatus
+	case resp.StatusCode == http.StatusSwitchingProtocols && len(resp.Request.Header["Upgrade"]) == 0:
+		return errSwitched
+	}
+	return nil
 }
 
 // write writes the header of a request, as http.Request.Write does, but in any order. Errors of the connection show when it is flushed.

@@ -49,11 +49,20 @@ func (t *transport) ask(req *http.Request, inform *inform) (*http.Response, erro
 	if inform != nil {
 		req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{Got1xxResponse: inform.got}))
 	}
+	by := t.usual
 	if req.URL.Scheme == gateway.H2C {
 		req.URL.Scheme = "http"
-		return t.plain.RoundTrip(req)
+		by = t.plain
 	}
-	return t.usual.RoundTrip(req)
+	resp, err := by.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkStatus(resp); err != nil {
+		resp.Body.Close()
+		return nil, err
+	}
+	return resp, nil
 }
 
 // CloseIdleConnections closes those of both.

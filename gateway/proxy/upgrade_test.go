@@ -77,3 +77,25 @@ func TestSidesOfAnUpgradeEndAlone(t *testing.T) {
 		t.Errorf("the upstream hears %q", got)
 	}
 }
+
+// TestNobodyIsSwitchedUnasked: nor gets an answer with a status that a server cannot write.
+func TestNobodyIsSwitchedUnasked(t *testing.T) {
+	for _, answer := range []string{"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nsmuggled",
+		"HTTP/1.1 099 What\r\nContent-Length: 0\r\n\r\n"} {
+		p := newPeer(t, func(_ int, c *peerConn) {
+			c.asked()
+			c.say(answer)
+			c.asked()
+		})
+		url := serve(t, newGateway(t, Options{}, upstreamOf("u", p.url), open("r", "/", "u")))
+		req := newAsk(t, "POST", url)
+		req.Body, req.ContentLength = io.NopCloser(strings.NewReader("body")), 4
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if resp.Body.Close(); resp.StatusCode != http.StatusBadGateway {
+			t.Errorf("%q is answered %s", answer, resp.Status)
+		}
+	}
+}
