@@ -34,7 +34,7 @@ func (l *lean) takes(req *http.Request) bool {
 		!l.usual.DisableKeepAlives && len(req.Header["Upgrade"]) == 0 && len(req.Header["Expect"]) == 0
 }
 
-// ask makes a request that it takes, and tells of informational responses, unless inform is nil.
+// ask makes a request that it takes, and tells of informational responses.
 func (l *lean) ask(req *http.Request, inform *inform) (*http.Response, error) {
 	address := req.URL.Host
 	if req.URL.Port() == "" {
@@ -43,6 +43,9 @@ func (l *lean) ask(req *http.Request, inform *inform) (*http.Response, error) {
 	for {
 		c, err := l.connect(req.Context(), address)
 		if err != nil {
+			if ctx := req.Context(); ctx.Err() != nil { // which says nothing about the address
+				err = context.Cause(ctx)
+			}
 			return nil, err
 		}
 		resp, err := c.ask(req, inform)

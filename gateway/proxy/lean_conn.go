@@ -41,7 +41,7 @@ type leanConn struct {
 
 func newLeanConn(conn net.Conn, l *lean, address string) *leanConn {
 	c := &leanConn{Conn: conn, lean: l, address: address}
-	c.in, c.out = bufio.NewReader(c), bufio.NewWriter(conn)
+	c.in, c.out = bufio.NewReaderSize(c, l.usual.ReadBufferSize), bufio.NewWriter(conn) // a trailer must fit in
 	c.peek.at(conn)
 	return c
 }
@@ -106,9 +106,7 @@ func (c *leanConn) exchange(req *http.Request, inform *inform) (*http.Response, 
 		case resp.StatusCode >= 200:
 			return resp, nil
 		}
-		if inform != nil {
-			_ = inform.got(resp.StatusCode, textproto.MIMEHeader(resp.Header)) // never fails
-		}
+		_ = inform.got(resp.StatusCode, textproto.MIMEHeader(resp.Header)) // never fails
 	}
 }
 

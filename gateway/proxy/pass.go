@@ -17,6 +17,10 @@ func (x *exchange) pass(w http.ResponseWriter, r *http.Request) {
 	x.inform = &inform{ResponseWriter: w}
 	resp, err := x.RoundTrip(x.outgoing(r))
 	x.inform.end()
+	if err == nil && resp.StatusCode == http.StatusSwitchingProtocols { // who asks for that is not here
+		resp.Body.Close()
+		err = errSwitched
+	}
 	if err != nil {
 		x.fail(w, r, err)
 		return

@@ -41,9 +41,10 @@ func newTransport(connect time.Duration) *transport {
 // RoundTrip is ask without informational responses.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) { return t.ask(req, nil) }
 
-// ask makes the request, whose URL it may change, and tells of informational responses, unless inform is nil.
+// ask makes the request, whose URL it may change, and tells of informational responses. If inform is nil, the request's context may hold who
+// is told, of which lean knows nothing.
 func (t *transport) ask(req *http.Request, inform *inform) (*http.Response, error) {
-	if t.lean.takes(req) {
+	if inform != nil && t.lean.takes(req) {
 		return t.lean.ask(req, inform)
 	}
 	if inform != nil {
