@@ -41,7 +41,7 @@ type leanConn struct {
 
 func newLeanConn(conn net.Conn, l *lean, address string) *leanConn {
 	c := &leanConn{Conn: conn, lean: l, address: address}
-	c.in, c.out = bufio.NewReaderSize(c, l.usual.ReadBufferSize), bufio.NewWriter(conn) // a trailer must fit in
+	c.in, c.out = bufio.NewReaderSize(c, l.usual.ReadBufferSize), bufio.NewWriterSize(conn, l.usual.WriteBufferSize) // a trailer must fit in
 	c.peek.at(conn)
 	return c
 }
@@ -106,7 +106,7 @@ func (c *leanConn) exchange(req *http.Request, inform *inform) (*http.Response, 
 		case resp.StatusCode >= 200:
 			return resp, nil
 		}
-		_ = inform.got(resp.StatusCode, textproto.MIMEHeader(resp.Header)) // never fails
+		_ = inform.got(resp.StatusCode, textproto.MIMEHeader(resp.Header)) // fails for a switch only
 	}
 }
 

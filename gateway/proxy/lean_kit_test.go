@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -117,7 +118,7 @@ func newAsk(t testing.TB, method, url string) *http.Request {
 // askWhole makes a request whose answer must be whole.
 func askWhole(t testing.TB, tr *transport, method, url string) said {
 	t.Helper()
-	resp, err := tr.RoundTrip(newAsk(t, method, url))
+	resp, err := tr.lean.ask(newAsk(t, method, url), noInform())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,3 +138,6 @@ func idleAt(tr *transport) (n int) {
 	}
 	return n
 }
+
+// noInform passes informational responses on to nobody.
+func noInform() *inform { return &inform{ResponseWriter: httptest.NewRecorder()} }

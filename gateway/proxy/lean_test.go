@@ -122,7 +122,7 @@ func TestLeanDoesNotAskAgain(t *testing.T) {
 			for range c.good {
 				askWhole(t, tr, "GET", p.url)
 			}
-			if resp, err := tr.RoundTrip(newAsk(t, "GET", p.url)); err == nil {
+			if resp, err := tr.lean.ask(newAsk(t, "GET", p.url), noInform()); err == nil {
 				t.Errorf("%s", resp.Status)
 			}
 			if n := p.connections.Load(); n != 1 {
@@ -211,7 +211,7 @@ func TestLeanRefusesAnswers(t *testing.T) {
 				conn.asked()
 			})
 			tr := testTransport(t)
-			resp, err := tr.RoundTrip(newAsk(t, "GET", p.url))
+			resp, err := tr.lean.ask(newAsk(t, "GET", p.url), noInform())
 			if err == nil || c.want != nil && !errors.Is(err, c.want) {
 				t.Fatalf("%v, %v", resp, err)
 			}
@@ -247,7 +247,7 @@ func TestLeanBodyBreaksOff(t *testing.T) {
 			})
 			tr := testTransport(t)
 			for who, ask := range map[string]func() (*http.Response, error){
-				"lean": func() (*http.Response, error) { return tr.RoundTrip(newAsk(t, "GET", p.url)) },
+				"lean": func() (*http.Response, error) { return tr.lean.ask(newAsk(t, "GET", p.url), noInform()) },
 				"client": func() (*http.Response, error) {
 					return http.Get(serve(t, newGateway(t, Options{}, upstreamOf("u", p.url), open("r", "/", "u"))))
 				},
@@ -282,7 +282,7 @@ func TestLeanEndsWithItsRequest(t *testing.T) {
 				c.asked()
 			})
 			tr := testTransport(t)
-			resp, err := tr.RoundTrip(newAsk(t, "GET", p.url).WithContext(ctx))
+			resp, err := tr.lean.ask(newAsk(t, "GET", p.url).WithContext(ctx), noInform())
 			if answer != "" {
 				cancel(errGone)
 				_, err = readAnswer(resp)
@@ -330,7 +330,7 @@ func TestReplacedUpstreamClosesIdleConnections(t *testing.T) {
 	old := g.live.Load().upstreams["u"].transport
 	body := bodyOf(p.url)
 	body.Retries = 1
-	late, err := old.RoundTrip(newAsk(t, "GET", p.url)) // takes the idle one
+	late, err := old.lean.ask(newAsk(t, "GET", p.url), noInform()) // takes the idle one
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -427,7 +427,7 @@ func TestLeanKeepsNoMoreThanItMay(t *testing.T) {
 	tr.usual.MaxIdleConnsPerHost = 2
 	var answers []*http.Response
 	for range 5 {
-		resp, err := tr.RoundTrip(newAsk(t, "GET", p.url))
+		resp, err := tr.lean.ask(newAsk(t, "GET", p.url), noInform())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -456,7 +456,7 @@ func TestLeanSendsNoLineOfAHeaderValue(t *testing.T) {
 	for _, value := range []string{"a\r\nEvil: 1", "a\nEvil: 1", "a\r", "\n"} {
 		req := newAsk(t, "GET", p.url)
 		req.Header["X"] = []string{"fine", value}
-		if _, err := testTransport(t).RoundTrip(req); err == nil || !strings.Contains(err.Error(), "X") {
+		if _, err := testTransport(t).lean.ask(req, noInform()); err == nil || !strings.Contains(err.Error(), "X") {
 			t.Errorf("%q: error is %v", value, err)
 		}
 		if got := <-sent; got != "" {

@@ -17,10 +17,6 @@ func (x *exchange) pass(w http.ResponseWriter, r *http.Request) {
 	x.inform = &inform{ResponseWriter: w}
 	resp, err := x.RoundTrip(x.outgoing(r))
 	x.inform.end()
-	if err == nil && resp.StatusCode == http.StatusSwitchingProtocols { // who asks for that is not here
-		resp.Body.Close()
-		err = errSwitched
-	}
 	if err != nil {
 		x.fail(w, r, err)
 		return
@@ -53,9 +49,7 @@ func (x *exchange) outgoing(in *http.Request) *http.Request {
 	if listed(in.Header["Te"], "trailers") {
 		out.Header["Te"] = []string{"trailers"}
 	}
-	if _, known := in.Header["User-Agent"]; !known {
-		out.Header["User-Agent"] = []string{""} // else net/http sends its own
-	}
+	out.Header["User-Agent"] = []string{in.Header.Get("User-Agent")} // also if it is empty: else net/http sends its own
 	x.rewrite(&httputil.ProxyRequest{In: in, Out: out})
 	return out
 }
@@ -115,8 +109,11 @@ type inform struct {
 func (i *inform) got(status int, header textproto.MIMEHeader) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.over {
+	switch {
+	case i.over:
 		return nil
+	case status == http.StatusSwitchingProtocols: // by HTTP/2, which has none (RFC 9113, section 8.6)
+		return errSwitched
 	}
 	h := i.Header()
 	maps.Copy(h, http.Header(header))
@@ -142,7 +139,7 @@ func passHeader(h http.Header, resp *http.Response) (announced int) {
 
 // passBody copies the body: at once, piece by piece, if nobody knows how long it is, or it is a stream of events.
 func (x *exchange) passBody(w io.Writer, resp *http.Response) error {
-	if resp.ContentLength < 0 || strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") {
+	if resp.ContentLength < 0 || strings.HasPrefix(strings.ToLower(resp.Header.Get("Content-Type")), "text/event-stream") {
 		_ = x.control.Flush()
 		w = flushing{w, x.control}
 	}

@@ -47,17 +47,6 @@ func rawBackend(t *testing.T, text string) string {
 	return "http://" + l.Addr().String()
 }
 
-// TestSwitchThatNobodyAskedFor is no answer, whichever transport reads it: a client would take it for one, and nothing ends it.
-func TestSwitchThatNobodyAskedFor(t *testing.T) {
-	back := rawBackend(t, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")
-	url := serve(t, newGateway(t, Options{}, upstreamOf("u", back), open("r", "/{x...}", "u")))
-	for method, body := range map[string]string{http.MethodGet: "", http.MethodPost: "x"} {
-		if got := do(t, method, url+"/", body); got.Status != http.StatusBadGateway {
-			t.Errorf("%s: %d", method, got.Status)
-		}
-	}
-}
-
 // TestLongTrailer passes as far as the usual transport's buffer is large.
 func TestLongTrailer(t *testing.T) {
 	long := strings.Repeat("x", 10<<10)
