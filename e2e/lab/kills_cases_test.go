@@ -28,7 +28,7 @@ const (
 func cases() map[fleet.FaultKind]fault {
 	all := map[fleet.FaultKind]fault{}
 	for _, f := range []fault{
-		{fleet.Kill, region, ""}, {fleet.Pause, data, ""}, {fleet.Slow, data, "{share: 0.3}"}, {fleet.RestartLoop, data, "{every: 200ms}"},
+		{fleet.Kill, region, ""}, {fleet.Pause, data, ""}, {fleet.Slow, data, "{share: 0.3}"}, {fleet.RestartLoop, data, "{every: 100ms}"},
 		{fleet.CPUPressure, data, "{count: 1}"}, {fleet.MemoryPressure, data, "{bytes: 33554432}"}, {fleet.ClockOffset, data, "{offset: -1h}"},
 		{fleet.Isolate, region, ""}, {fleet.Partition, control, "{peer: {region: us-west}}"}, {fleet.Latency, data, "{delay: 400ms, jitter: 20ms}"},
 		{fleet.Bandwidth, upstream, "{rate: 4096}"}, {fleet.Reset, data, "{peer: {role: edge}}"}, {fleet.BlackHole, upstream, ""},

@@ -140,7 +140,7 @@ func (k *killer) see(r *run, f fault, c *tally, before []string) {
 		time.Sleep(5 * time.Millisecond)
 	}
 	time.Sleep(k.moment(time.Second))
-	for end := time.Now().Add(5 * time.Second); !r.ended() && c.seen == "" && time.Now().Before(end); {
+	for end := time.Now().Add(15 * time.Second); !r.ended() && c.seen == "" && time.Now().Before(end); {
 		c.seen = strings.Join(slices.DeleteFunc(k.scene.leftovers(k.t.Context()), onlyTheDrill), "; ")
 	}
 	if c.seen == "" && !r.ended() {
