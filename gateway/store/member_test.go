@@ -69,10 +69,12 @@ func TestMemberWithoutItsDiskIsRefused(t *testing.T) {
 func TestMemberIsReplaced(t *testing.T) {
 	t.Parallel() // it waits most of the time
 	options, ctx := members(t), t.Context()
-	second, third := begin(t, options[1]), begin(t, options[2])
+	second, third := begin(t, options[1]), open(t, options[2])
 	s := open(t, options[0])
 	put(t, s, entity(gateway.Route, "a", "1"))
-	third()
+	if err := third.Close(); err != nil {
+		t.Fatal(err)
+	}
 	replaced := options[2]
 	options[2].Dir = t.TempDir()
 	if _, err := store.Open(ctx, options[2]); !errors.Is(err, store.ErrMemberLost) {

@@ -143,17 +143,19 @@ func (c *clustered) options(t *testing.T, o store.Options) store.Options {
 	return o
 }
 
-// begin opens a store, and returns what closes it.
+// begin opens a store, and returns what closes it: also one that still waits for the others, which may be gone for good.
 func begin(t *testing.T, o store.Options) func() {
+	ctx, giveUp := context.WithCancel(context.WithoutCancel(t.Context()))
 	var opening sync.WaitGroup
 	var s *store.Store
 	opening.Go(func() {
 		var err error
-		if s, err = store.Open(context.WithoutCancel(t.Context()), o); err != nil {
+		if s, err = store.Open(ctx, o); err != nil && ctx.Err() == nil {
 			t.Error(err)
 		}
 	})
 	return func() {
+		giveUp()
 		if opening.Wait(); s != nil {
 			s.Close()
 		}
