@@ -14,6 +14,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"gwdr/gateway"
 )
@@ -86,10 +87,12 @@ func (o *operation) violation(r *http.Request, query url.Values, body []byte) *V
 	if v := o.repeated(r.Header, query); v != nil {
 		return v
 	}
-	options := &openapi3filter.Options{ExcludeRequestBody: true, SkipSettingDefaults: true, AuthenticationFunc: openapi3filter.NoopAuthenticationFunc}
+	options := &openapi3filter.Options{SkipSettingDefaults: true}
 	input := &openapi3filter.RequestValidationInput{Request: &req, PathParams: o.values(r), QueryParams: query, Route: &o.route, Options: options}
-	if err := openapi3filter.ValidateRequest(context.Background(), input); err != nil {
-		return o.explain(err)
+	for _, p := range o.route.Operation.Parameters {
+		if v := o.explain(openapi3filter.ValidateParameter(context.Background(), input, p.Value)); v != nil {
+			return v
+		}
 	}
 	return o.bodyViolation(input, body)
 }
@@ -122,10 +125,7 @@ func (o *operation) bodyViolation(input *openapi3filter.RequestValidationInput, 
 	case media != form && as != nil && o.branches() && isCostly(as.Schema, body):
 		return &Violation{In: "body", Rule: costly}
 	}
-	if err := openapi3filter.ValidateRequestBody(context.Background(), input, wanted); err != nil {
-		return o.explain(err)
-	}
-	return nil
+	return o.explain(openapi3filter.ValidateRequestBody(context.Background(), input, wanted))
 }
 
 // repeated reports a header, or a query parameter of one value, that is there twice: one of them is checked, and the endpoint may go by
@@ -175,8 +175,11 @@ func isRead(media string) bool {
 	return media == "application/json" || strings.HasSuffix(media, "+json") || media == form
 }
 
-// explain keeps of the library's error what is no value.
+// explain keeps of the library's error what is no value. Where the library refused what it does not check by itself, that is judged here.
 func (o *operation) explain(err error) *Violation {
+	if err == nil {
+		return nil
+	}
 	v := &Violation{In: "body", Rule: unreadable}
 	failed, known := errors.AsType[*openapi3filter.RequestError](err)
 	if known && failed.Parameter != nil {
@@ -189,16 +192,24 @@ func (o *operation) explain(err error) *Violation {
 	case errors.Is(err, openapi3filter.ErrInvalidEmptyValue):
 		v.Rule = empty
 	case isSchema:
-		v.Rule = schema.SchemaField
+		at, rule := schema.JSONPointer(), schema.SchemaField
+		if by := o.modern[schema.Schema]; by != nil {
+			failed, isInvalid := errors.AsType[*jsonschema.ValidationError](by.Validate(schema.Value))
+			if !isInvalid {
+				return nil
+			}
+			at, rule = reasonOf(failed)
+		}
+		v.Rule = rule
 		if v.In == "body" {
-			v.Name = o.place(schema.JSONPointer())
+			v.Name = o.spell(at)
 		}
 	}
 	return v
 }
 
-// place spells a JSON pointer. Names of properties that the document does not know may be values.
-func (o *operation) place(path []string) string {
+// spell spells a JSON pointer. Names of properties that the document does not know may be values.
+func (o *operation) spell(path []string) string {
 	var text strings.Builder
 	for _, step := range path {
 		if _, err := strconv.ParseUint(step, 10, 32); err != nil && !o.words()[step] {

@@ -25,11 +25,14 @@ import (
 type Document struct {
 	doc        *openapi3.T
 	operations map[string][]openapi.Operation // by keyOf
-	sound      sync.Map                       // schemas that were found to be in order, with all that they consist of
+	schemas    func() (*schemas, error)       // of its text
+
+	mu    sync.Mutex
+	sound map[*openapi3.Schema]bool // schemas that were found to be in order, with all that they consist of
 }
 
 // Compile reads a document of version 2 or 3, in JSON or YAML: what it says of requests. One that refers to other documents, or
-// that readers may understand differently, is an error.
+// that readers may understand differently, is an error. The text is not the caller's to change any more.
 func Compile(text []byte) (d *Document, err error) {
 	defer func() { // of a library that reads what strangers wrote
 		if cause := recover(); cause != nil {
@@ -48,7 +51,8 @@ func Compile(text []byte) (d *Document, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("compile OpenAPI document: %w", err)
 	}
-	d = &Document{doc: doc, operations: map[string][]openapi.Operation{}}
+	d = &Document{doc: doc, operations: map[string][]openapi.Operation{}, sound: map[*openapi3.Schema]bool{}}
+	d.schemas = sync.OnceValues(func() (*schemas, error) { return newSchemas(text) })
 	for _, op := range operations {
 		key := keyOf(op.Method, op.Path, &op.Match)
 		d.operations[key] = append(d.operations[key], op)

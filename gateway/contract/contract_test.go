@@ -272,7 +272,10 @@ func TestWhatCannotBeValidated(t *testing.T) {
 		}
 	}
 	d, err := Compile([]byte(`{"openapi":"3.0.0","paths":{"/x":{"get":{"parameters":[{"name":"q","in":"query","schema":{"type":"string","pattern":"(?=a)"}}]},"put":{}},
-		"/y#q=1":{"get":{"parameters":[{"name":"q","in":"query"}]}}}}`))
+		"/y#q=1":{"get":{"parameters":[{"name":"q","in":"query"}]}},
+		"/n":{"get":{"parameters":[{"name":"n","in":"query","schema":{"allOf":[{"not":{"enum":["a"]}}]}}]}},
+		"/l":{"get":{"parameters":[{"name":"l","in":"query","schema":{"type":"array"}}]}},
+		"/f":{"post":{"requestBody":{"content":{"application/x-www-form-urlencoded":{"schema":{"type":"object","properties":{"p":{"not":{"enum":["a"]}}}}}}}}}}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,6 +285,9 @@ func TestWhatCannotBeValidated(t *testing.T) {
 		"no operation POST /x": {Methods: []string{"PUT", "POST"}, Path: "/x"},
 		"no operation GET /z":  {Methods: []string{"GET"}, Path: "/z"},
 		"no operation GET /y":  {Methods: []string{"GET"}, Path: "/y"},
+		`"n" in query: its`:    {Methods: []string{"GET"}, Path: "/n"},
+		`"l" in query: its`:    {Methods: []string{"GET"}, Path: "/l"},
+		`property "p": its`:    {Methods: []string{"POST"}, Path: "/f"},
 	} {
 		if _, err := d.Contract("s", &b); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %s", b, err, want)
@@ -294,6 +300,7 @@ func TestWhatCannotBeValidated(t *testing.T) {
 
 func FuzzCompile(f *testing.F) {
 	f.Add(shop)
+	f.Add(modern)
 	f.Add(`{"swagger":"2.0","paths":{"/x":{"post":{"parameters":[{"name":"o","in":"body","schema":{"$ref":"#/definitions/o"}}]}}}}`)
 	f.Add(`{"openapi":"3.1.0","paths":{"/{x}":{"get":{"parameters":[{"name":"x","in":"path","schema":{"type":["null","integer"]}}]}}}}`)
 	f.Fuzz(func(t *testing.T, document string) {

@@ -6,7 +6,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// The library looks at a value once for each way in which a schema that consists of itself by one of several (oneOf, anyOf, allOf) leads to
+// A value is looked at once for each way in which a schema that consists of itself by one of several (oneOf, anyOf, if and so on) leads to
 // it. These double with each level, so that a few dozen bytes can take it for hours, and nothing would stop it. So many looks are enough for
 // any body that is meant well: some at all, and some for each of its values.
 const (
@@ -21,7 +21,9 @@ func (o *operation) hasBranches() (found bool) {
 			continue
 		}
 		_ = media.Schema.WalkSubtree(func(_ string, ref *openapi3.SchemaRef) error { // the function never fails
-			found = found || ref.Value != nil && len(ref.Value.OneOf)+len(ref.Value.AnyOf)+len(ref.Value.AllOf) > 0
+			s := ref.Value
+			found = found || s != nil && (len(s.OneOf)+len(s.AnyOf)+len(s.AllOf)+len(s.DependentSchemas)+len(s.PatternProperties) > 0 ||
+				s.If != nil || s.Contains != nil || s.UnevaluatedItems.Schema != nil || s.UnevaluatedProperties.Schema != nil)
 			return nil
 		})
 	}
@@ -88,7 +90,13 @@ func (n *node) cost(ref *openapi3.SchemaRef) float64 {
 	}
 	own := len(n.looks)
 	n.looks = append(n.looks, looks{by: s})
-	count := 1 + n.costOfAny(s.OneOf) + n.costOfAny(s.AnyOf) + n.costOfAny(s.AllOf) + n.cost(s.Not) + n.costBelow(s)
+	count := 1 + n.costOfAny(s.OneOf) + n.costOfAny(s.AnyOf) + n.costOfAny(s.AllOf) + n.costBelow(s)
+	for _, part := range []*openapi3.SchemaRef{s.Not, s.If, s.Then, s.Else} {
+		count += n.cost(part)
+	}
+	for _, part := range s.DependentSchemas {
+		count += n.cost(part)
+	}
 	n.looks[own].count = count
 	return count
 }
@@ -105,15 +113,21 @@ func (n *node) costOfAny(refs openapi3.SchemaRefs) (sum float64) {
 
 // costBelow is the cost of what the value holds.
 func (n *node) costBelow(s *openapi3.Schema) (sum float64) {
-	for _, item := range n.items {
-		sum += item.cost(s.Items)
+	for i, item := range n.items {
+		sum += item.cost(s.Items) + item.cost(s.Contains) + item.cost(s.UnevaluatedItems.Schema)
+		if i < len(s.PrefixItems) {
+			sum += item.cost(s.PrefixItems[i])
+		}
 	}
 	for name, field := range n.fields {
 		property := s.Properties[name]
 		if property == nil {
 			property = s.AdditionalProperties.Schema
 		}
-		sum += field.cost(property)
+		sum += field.cost(property) + field.cost(s.UnevaluatedProperties.Schema)
+		for _, pattern := range s.PatternProperties { // whether its name is such or not
+			sum += field.cost(pattern)
+		}
 	}
 	return sum
 }

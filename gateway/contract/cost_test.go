@@ -35,3 +35,23 @@ func TestCostlyBodies(t *testing.T) {
 		}
 	}
 }
+
+// What is new in version 3.1 leads to itself in other ways.
+func TestCostlyModernBodies(t *testing.T) {
+	for _, schema := range []string{
+		`{"if":{"properties":{"a":SELF}},"then":{"properties":{"a":SELF}},"else":{"properties":{"a":SELF}}}`,
+		`{"dependentSchemas":{"a":{"properties":{"a":SELF}}},"patternProperties":{"a":SELF}}`,
+		`{"patternProperties":{"a":SELF,"^a":SELF}}`,
+		`{"unevaluatedProperties":SELF,"anyOf":[{"propertyNames":true},{"patternProperties":{"a":SELF}}],"if":{"required":["b"]}}`,
+	} {
+		schema = strings.ReplaceAll(schema, "SELF", `{"$ref":"#/components/schemas/s"}`)
+		c := contractOf(t, `{"openapi":"3.1.0","components":{"schemas":{"s":`+schema+`}},
+			"paths":{"/q":{"post":{"requestBody":{"content":{"application/json":{"schema":{"$ref":"#/components/schemas/s"}}}}}}}}`, "POST /q")
+		for body, want := range map[string]bool{`{"a":{"a":1}}`: false, strings.Repeat(`{"a":`, 100) + "1" + strings.Repeat("}", 100): true} {
+			v, err := c.Check(requestOf(t, "POST /q", "", "Content-Type: application/json"), []byte(body))
+			if err != nil || (v != nil) != want || v != nil && v.Rule != costly {
+				t.Errorf("%s: %d bytes: %v, %v", schema, len(body), v, err)
+			}
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/routers"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"gwdr/gateway"
 	"gwdr/gateway/openapi"
@@ -27,6 +28,8 @@ type operation struct {
 	words  func() map[string]bool // names of properties in its schemas
 
 	branches func() bool // what hasBranches says
+
+	modern map[*openapi3.Schema]*jsonschema.Schema // what judges values in place of a schema that refuses them all
 }
 
 // param is a parameter of the path.
@@ -100,12 +103,23 @@ func (d *Document) compile(op openapi.Operation, before int) (*operation, error)
 	own.Security = &openapi3.SecurityRequirements{}
 	own.Parameters = parametersOf(item, &own)
 	o := &operation{
-		route:  routers.Route{Spec: d.doc, Path: op.Key, PathItem: &openapi3.PathItem{}, Method: op.Method, Operation: &own},
+		route:  routers.Route{Spec: older, Path: op.Key, PathItem: &openapi3.PathItem{}, Method: op.Method, Operation: &own},
 		params: paramsOf(op.Path, before),
 	}
 	o.words, o.branches = sync.OnceValue(o.properties), sync.OnceValue(o.hasBranches)
-	return o, d.check(o)
+	if err := d.check(o); err != nil {
+		return nil, err
+	}
+	if d.doc.IsOpenAPI31OrLater() {
+		if err := d.modernize(o, op.Key); err != nil {
+			return nil, err
+		}
+	}
+	return o, o.checkDecoding()
 }
+
+// older has the library check all schemas by itself: those of a newer document it would compile for each request.
+var older = &openapi3.T{OpenAPI: "3.0.3"}
 
 // ignored are headers that OpenAPI does not take for parameters.
 var ignored = []string{"accept", "content-type", "authorization"}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/getkin/kin-openapi/openapi3"
 )
@@ -51,13 +52,18 @@ func (d *Document) checkSchema(root *openapi3.SchemaRef) error {
 	if root == nil {
 		return nil
 	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	var fresh []*openapi3.Schema
 	err := root.WalkSubtree(func(_ string, ref *openapi3.SchemaRef) error {
 		if ref.Value == nil {
 			return fmt.Errorf("reference %q leads nowhere", ref.Ref)
 		}
-		if _, known := d.sound.Load(ref.Value); known {
+		if d.sound[ref.Value] {
 			return openapi3.SkipSubtree
+		}
+		if d.doc.IsOpenAPI31OrLater() { // which does not have it any more
+			ref.Value.Nullable = false
 		}
 		fresh = append(fresh, ref.Value)
 		return childless(ref.Value).Validate(d.asVersion())
@@ -66,9 +72,42 @@ func (d *Document) checkSchema(root *openapi3.SchemaRef) error {
 		return err
 	}
 	for _, schema := range fresh { // and all that they consist of
-		d.sound.Store(schema, nil)
+		d.sound[schema] = true
 	}
 	return nil
+}
+
+// checkDecoding reports a parameter, or a property of a form, of which the library can read no value at all.
+func (o *operation) checkDecoding() error {
+	for _, ref := range o.route.Operation.Parameters {
+		if p := ref.Value; !isDecoded(p.Schema, nil) {
+			return fmt.Errorf("parameter %q in %s: %w", p.Name, p.In, errUnwritten)
+		}
+	}
+	if o.body() == nil || o.body().Content[form] == nil || o.body().Content[form].Schema == nil {
+		return nil
+	}
+	for name, property := range o.body().Content[form].Schema.Value.Properties {
+		if !isDecoded(property, nil) {
+			return fmt.Errorf("body: %s: property %q: %w", form, name, errUnwritten)
+		}
+	}
+	return nil
+}
+
+var errUnwritten = errors.New(`its schema does not say how a value is written: it has "not", or is of an array without "items"`)
+
+func isDecoded(ref *openapi3.SchemaRef, within []*openapi3.Schema) bool {
+	if ref == nil || ref.Value == nil || slices.Contains(within, ref.Value) {
+		return true
+	}
+	within = append(within, ref.Value)
+	for _, part := range slices.Concat(ref.Value.AllOf, ref.Value.AnyOf, ref.Value.OneOf) {
+		if !isDecoded(part, within) {
+			return false
+		}
+	}
+	return ref.Value.Not == nil && (ref.Value.Items != nil || !ref.Value.Type.Is(openapi3.TypeArray))
 }
 
 // alone returns a schema that any value meets.

@@ -1,0 +1,80 @@
+package contract
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/santhosh-tekuri/jsonschema/v6/kind"
+)
+
+// OpenAPI gives readOnly a meaning that JSON Schema leaves open: such a property is not sent in requests, and if it is required, then of
+// answers.
+
+// readOnlyVocabulary has schemas of readOnly refuse what is sent, but for null.
+var readOnlyVocabulary = &jsonschema.Vocabulary{URL: "gwdr:readOnly", Compile: func(_ *jsonschema.CompilerContext, schema map[string]any) (jsonschema.SchemaExt, error) {
+	if schema["readOnly"] == true {
+		return readOnly{}, nil
+	}
+	return nil, nil
+}}
+
+type readOnly struct{}
+
+// Validate refuses the value. A body as a whole is no property.
+func (readOnly) Validate(ctx *jsonschema.ValidatorContext, value any) {
+	if value != nil && len(ctx.ValueLocation()) > 0 {
+		ctx.AddError(new(isReadOnly))
+	}
+}
+
+type isReadOnly struct{ kind.Not } // which is told to nobody
+
+func (*isReadOnly) KeywordPath() []string { return []string{"readOnly"} }
+
+// freeReadOnly takes out of what schemas at the place, and below, require those properties that are readOnly: by their own words, by those of
+// a part (allOf), or of the schemas of which they are a part themselves.
+func freeReadOnly(at place, owners ...place) {
+	switch v := at.value.(type) {
+	case []any:
+		for _, item := range v {
+			freeReadOnly(place{root: at.root, value: item}, owners...)
+		}
+	case map[string]any:
+		owners = append(slices.Clip(owners), at)
+		if required, ok := v["required"].([]any); ok {
+			v["required"] = slices.DeleteFunc(required, func(item any) bool {
+				name, ok := item.(string)
+				return ok && slices.ContainsFunc(owners, func(s place) bool { return s.declaresReadOnly(name, 10) })
+			})
+		}
+		for name, item := range v {
+			of := owners
+			if name != "allOf" {
+				of = nil
+			}
+			freeReadOnly(place{root: at.root, value: item}, of...)
+		}
+	}
+}
+
+// declaresReadOnly reports whether the schema at the place, or one that it is made of, so deep, says of the property that it is readOnly.
+func (p place) declaresReadOnly(name string, deep int) bool {
+	properties, _ := p.in("properties")
+	all, _ := properties.value.(map[string]any)
+	said, _ := all[name].(map[string]any)
+	referred, _ := properties.in(name)
+	meant, _ := referred.value.(map[string]any)
+	if said["readOnly"] == true || meant["readOnly"] == true {
+		return true
+	}
+	parts, err := p.in("allOf")
+	if list, ok := parts.value.([]any); ok && err == nil && deep > 0 {
+		for i := range list {
+			if part, err := parts.in(strconv.Itoa(i)); err == nil && part.declaresReadOnly(name, deep-1) {
+				return true
+			}
+		}
+	}
+	return false
+}
