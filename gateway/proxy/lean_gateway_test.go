@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bufio"
 	"context"
 	"io"
 	"net"
@@ -17,41 +16,13 @@ import (
 	"gwdr/gateway"
 )
 
-// rawBackend answers each connection's requests, whatever they are, with the text.
-func rawBackend(t *testing.T, text string) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer conn.Close()
-				in := bufio.NewReader(conn)
-				for {
-					req, err := http.ReadRequest(in)
-					if err != nil {
-						return
-					}
-					_, _ = io.Copy(io.Discard, req.Body)
-					_, _ = io.WriteString(conn, text)
-				}
-			}()
-		}
-	}()
-	return "http://" + l.Addr().String()
-}
-
 // TestLongTrailer passes as far as the usual transport's buffer is large.
 func TestLongTrailer(t *testing.T) {
 	long := strings.Repeat("x", 10<<10)
-	back := rawBackend(t, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Long\r\n\r\n1\r\nx\r\n0\r\nX-Long: "+long+"\r\n\r\n")
-	url := serve(t, newGateway(t, Options{}, upstreamOf("u", back), open("r", "/{x...}", "u")))
+	back := newPeer(t, func(_ int, c *peerConn) {
+		c.serve("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Long\r\n\r\n1\r\nx\r\n0\r\nX-Long: " + long + "\r\n\r\n")
+	})
+	url := serve(t, newGateway(t, Options{}, upstreamOf("u", back.url), open("r", "/{x...}", "u")))
 	client := &http.Client{Transport: &http.Transport{ReadBufferSize: 64 << 10, DisableKeepAlives: true}}
 	resp, err := client.Get(url + "/")
 	if err != nil {
