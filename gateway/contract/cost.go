@@ -23,7 +23,7 @@ func (o *operation) hasBranches() (found bool) {
 		_ = media.Schema.WalkSubtree(func(_ string, ref *openapi3.SchemaRef) error { // the function never fails
 			s := ref.Value
 			found = found || s != nil && (len(s.OneOf)+len(s.AnyOf)+len(s.AllOf)+len(s.DependentSchemas)+len(s.PatternProperties) > 0 ||
-				s.If != nil || s.Contains != nil || s.UnevaluatedItems.Schema != nil || s.UnevaluatedProperties.Schema != nil)
+				s.Not != nil || s.If != nil || s.Contains != nil || s.UnevaluatedItems.Schema != nil || s.UnevaluatedProperties.Schema != nil)
 			return nil
 		})
 	}

@@ -42,6 +42,7 @@ func TestCostlyModernBodies(t *testing.T) {
 		`{"if":{"properties":{"a":SELF}},"then":{"properties":{"a":SELF}},"else":{"properties":{"a":SELF}}}`,
 		`{"dependentSchemas":{"a":{"properties":{"a":SELF}}},"patternProperties":{"a":SELF}}`,
 		`{"patternProperties":{"a":SELF,"^a":SELF}}`,
+		`{"properties":{"a":SELF},"not":{"type":"object","properties":{"a":SELF},"propertyNames":{"maxLength":0}}}`,
 		`{"unevaluatedProperties":SELF,"anyOf":[{"propertyNames":true},{"patternProperties":{"a":SELF}}],"if":{"required":["b"]}}`,
 	} {
 		schema = strings.ReplaceAll(schema, "SELF", `{"$ref":"#/components/schemas/s"}`)

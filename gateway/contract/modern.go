@@ -21,7 +21,7 @@ func isModern(root *openapi3.SchemaRef) bool {
 	return root.WalkSubtree(func(_ string, ref *openapi3.SchemaRef) error {
 		s := ref.Value
 		if s != nil && (s.Const != nil || s.PrefixItems != nil || s.Contains != nil || s.PatternProperties != nil || s.PropertyNames != nil ||
-			s.DependentSchemas != nil || s.DependentRequired != nil || s.If != nil || s.Not != nil || s.DynamicRef != "" ||
+			s.DependentSchemas != nil || s.DependentRequired != nil || s.If != nil || s.Not != nil ||
 			isThere(s.UnevaluatedItems) || isThere(s.UnevaluatedProperties)) {
 			return errModern
 		}

@@ -64,6 +64,9 @@ func (d *Document) checkSchema(root *openapi3.SchemaRef) error {
 		}
 		if d.doc.IsOpenAPI31OrLater() { // which does not have it any more
 			ref.Value.Nullable = false
+			if ref.Value.DynamicRef != "" {
+				return errDynamic
+			}
 		}
 		fresh = append(fresh, ref.Value)
 		return childless(ref.Value).Validate(d.asVersion())
@@ -76,6 +79,9 @@ func (d *Document) checkSchema(root *openapi3.SchemaRef) error {
 	}
 	return nil
 }
+
+// errDynamic is of a reference that the library does not follow: what it leads to would neither be checked here, nor count in isCostly.
+var errDynamic = errors.New("$dynamicRef is not supported")
 
 // checkDecoding reports a parameter, or a property of a form, of which the library can read no value at all.
 func (o *operation) checkDecoding() error {
