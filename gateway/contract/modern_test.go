@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -24,6 +25,7 @@ components:
           schema: {type: object, properties: {a: {type: integer}, b: {type: string}}, dependentRequired: {a: [b]}}
         application/vnd.point+json:
           schema: {type: object, properties: {x: {type: integer, nullable: true}, id: {type: string, readOnly: true}}, required: [x, id]}
+        application/vnd.made+json: {schema: {$ref: "#/components/schemas/made", required: [at], if: true}}
         application/vnd.word+json: {schema: {type: [string, "null"], enum: [yes], const: yes}}
   schemas:
     pay:
@@ -120,6 +122,7 @@ func TestModernBodies(t *testing.T) {
 			`{"x":1,"id":"mine"}`: {"body", "/id", "readOnly"},
 			`{}`:                  {"body", "/x", "required"},
 		},
+		"application/vnd.made+json": {`{}`: nil, `{"at":"x"}`: {"body", "/at", "readOnly"}},
 		"application/vnd.word+json": {`"yes"`: nil, `null`: {"body", "", "const"}},
 	} {
 		for body, want := range bodies {
@@ -178,6 +181,19 @@ func TestModernSchemasThatCannotBe(t *testing.T) {
 			t.Errorf("%s: %v", schema, err)
 		}
 	}
+}
+
+// Schemas that are made of each other, or of the same by many ways, are made ready at once.
+func TestSchemasMadeOfEachOther(t *testing.T) {
+	var chain strings.Builder // each is twice of the next
+	for i := range 40 {
+		fmt.Fprintf(&chain, `"s%d":{"allOf":[{"$ref":"#/components/schemas/s%d"},{"$ref":"#/components/schemas/s%[2]d"}]},`, i, i+1)
+	}
+	contractOf(t, `{"openapi":"3.0.3","components":{"schemas":{`+chain.String()+`"s40":{"type":"string"}}},
+		"paths":{"/x":{"post":{"parameters":[{"name":"q","in":"query","schema":{"$ref":"#/components/schemas/s0"}}]}}}}`, "POST /x")
+	self := strings.Repeat(`{"$ref":"#/components/schemas/s"},`, 10)
+	contractOf(t, `{"openapi":"3.1.0","components":{"schemas":{"s":{"if":true,"required":["a"],"allOf":[`+self+`true]}}},
+		"paths":{"/x":{"post":{"requestBody":{"content":{"application/json":{"schema":{"$ref":"#/components/schemas/s"}}}}}}}}`, "POST /x")
 }
 
 // BenchmarkCheck holds the same body against the same schema as an older and a newer document say it, and against one that is modern.

@@ -45,7 +45,7 @@ func freeReadOnly(at place, owners ...place) {
 		if required, ok := v["required"].([]any); ok {
 			v["required"] = slices.DeleteFunc(required, func(item any) bool {
 				name, ok := item.(string)
-				return ok && slices.ContainsFunc(owners, func(s place) bool { return s.declaresReadOnly(name, 10) })
+				return ok && slices.ContainsFunc(owners, func(s place) bool { return s.declaresReadOnly(name, map[string]bool{}) })
 			})
 		}
 		for name, item := range v {
@@ -58,8 +58,13 @@ func freeReadOnly(at place, owners ...place) {
 	}
 }
 
-// declaresReadOnly reports whether the schema at the place, or one that it is made of, so deep, says of the property that it is readOnly.
-func (p place) declaresReadOnly(name string, deep int) bool {
+// declaresReadOnly reports whether the schema at the place, or one that it is made of, says of the property that it is readOnly. Each is looked
+// at once: they may be made of each other.
+func (p place) declaresReadOnly(name string, seen map[string]bool) bool {
+	if seen[p.pointer] {
+		return false
+	}
+	seen[p.pointer] = true
 	properties, _ := p.in("properties")
 	all, _ := properties.value.(map[string]any)
 	said, _ := all[name].(map[string]any)
@@ -68,13 +73,22 @@ func (p place) declaresReadOnly(name string, deep int) bool {
 	if said["readOnly"] == true || meant["readOnly"] == true {
 		return true
 	}
-	parts, err := p.in("allOf")
-	if list, ok := parts.value.([]any); ok && err == nil && deep > 0 {
-		for i := range list {
-			if part, err := parts.in(strconv.Itoa(i)); err == nil && part.declaresReadOnly(name, deep-1) {
-				return true
-			}
+	return slices.ContainsFunc(p.parts(), func(part place) bool { return part.declaresReadOnly(name, seen) })
+}
+
+// parts returns what a schema is made of: what it refers to, and all of allOf.
+func (p place) parts() (all []place) {
+	fields, _ := p.value.(map[string]any)
+	if ref, ok := fields["$ref"].(string); ok {
+		if of, err := p.at(100, ref); err == nil {
+			all = append(all, of)
 		}
 	}
-	return false
+	list, _ := fields["allOf"].([]any)
+	for i := range list {
+		if part, err := p.in("allOf", strconv.Itoa(i)); err == nil {
+			all = append(all, part)
+		}
+	}
+	return all
 }

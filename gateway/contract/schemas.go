@@ -132,15 +132,21 @@ func (p place) within(references int, names []string) (place, error) {
 		if !ok {
 			continue
 		}
-		steps, err := stepsOf(ref)
-		if err != nil {
-			return p, err
-		}
-		if p, err = (place{root: p.root, value: p.root}).within(references-1, steps); err != nil {
+		var err error
+		if p, err = p.at(references-1, ref); err != nil {
 			return p, err
 		}
 	}
 	return p, nil
+}
+
+// at goes to what the reference leads to.
+func (p place) at(references int, ref string) (place, error) {
+	steps, err := stepsOf(ref)
+	if err != nil {
+		return p, err
+	}
+	return place{root: p.root, value: p.root}.within(references, steps)
 }
 
 // stepsOf returns the names of a reference within the document: #/a/b.

@@ -86,7 +86,7 @@ var errDynamic = errors.New("$dynamicRef is not supported")
 // checkDecoding reports a parameter, or a property of a form, of which the library can read no value at all.
 func (o *operation) checkDecoding() error {
 	for _, ref := range o.route.Operation.Parameters {
-		if p := ref.Value; !isDecoded(p.Schema, nil) {
+		if p := ref.Value; !isDecoded(p.Schema, map[*openapi3.Schema]bool{}) {
 			return fmt.Errorf("parameter %q in %s: %w", p.Name, p.In, errUnwritten)
 		}
 	}
@@ -94,7 +94,7 @@ func (o *operation) checkDecoding() error {
 		return nil
 	}
 	for name, property := range o.body().Content[form].Schema.Value.Properties {
-		if !isDecoded(property, nil) {
+		if !isDecoded(property, map[*openapi3.Schema]bool{}) {
 			return fmt.Errorf("body: %s: property %q: %w", form, name, errUnwritten)
 		}
 	}
@@ -103,13 +103,13 @@ func (o *operation) checkDecoding() error {
 
 var errUnwritten = errors.New(`its schema does not say how a value is written: it has "not", or is of an array without "items"`)
 
-func isDecoded(ref *openapi3.SchemaRef, within []*openapi3.Schema) bool {
-	if ref == nil || ref.Value == nil || slices.Contains(within, ref.Value) {
+func isDecoded(ref *openapi3.SchemaRef, seen map[*openapi3.Schema]bool) bool {
+	if ref == nil || ref.Value == nil || seen[ref.Value] {
 		return true
 	}
-	within = append(within, ref.Value)
+	seen[ref.Value] = true
 	for _, part := range slices.Concat(ref.Value.AllOf, ref.Value.AnyOf, ref.Value.OneOf) {
-		if !isDecoded(part, within) {
+		if !isDecoded(part, seen) {
 			return false
 		}
 	}
