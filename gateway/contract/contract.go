@@ -108,7 +108,28 @@ func readRequests(text []byte) (map[string]any, error) {
 	for _, item := range paths {
 		keepItem(item)
 	}
+	if version, _ := fields["openapi"].(string); (&openapi3.T{OpenAPI: version}).IsOpenAPI31OrLater() {
+		spellNull(fields)
+	}
 	return fields, onlyItself(fields)
+}
+
+// spellNull has schemas say by "enum" that a value is null: the library takes a "const" of null for none.
+func spellNull(value any) {
+	switch v := value.(type) {
+	case []any:
+		for _, item := range v {
+			spellNull(item)
+		}
+	case map[string]any:
+		if constant, there := v["const"]; there && constant == nil {
+			delete(v, "const")
+			v["enum"] = []any{nil}
+		}
+		for _, item := range v {
+			spellNull(item)
+		}
+	}
 }
 
 func keepItem(item any) {

@@ -3,6 +3,7 @@ package contract
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -22,11 +23,21 @@ func isModern(root *openapi3.SchemaRef) bool {
 		s := ref.Value
 		if s != nil && (s.Const != nil || s.PrefixItems != nil || s.Contains != nil || s.PatternProperties != nil || s.PropertyNames != nil ||
 			s.DependentSchemas != nil || s.DependentRequired != nil || s.If != nil || s.Not != nil ||
-			isThere(s.UnevaluatedItems) || isThere(s.UnevaluatedProperties)) {
+			isThere(s.UnevaluatedItems) || isThere(s.UnevaluatedProperties) || isOfNull(s) || s.Always != nil && s.AllOf != nil) {
 			return errModern
 		}
 		return nil
 	}) != nil
+}
+
+// isOfNull reports whether the schema says of null by its type something else than by its values, or by a part. The library goes by one of both.
+func isOfNull(s *openapi3.Schema) bool {
+	null := s.Type.IncludesNull()
+	differs := func(part *openapi3.SchemaRef) bool {
+		return part.Value != nil && part.Value.Type.IncludesNull() != null
+	}
+	return len(s.Enum) > 0 && slices.Contains(s.Enum, nil) != null ||
+		(len(s.Enum) > 0 || !s.Type.IsEmpty()) && slices.ContainsFunc(slices.Concat(s.OneOf, s.AnyOf, s.AllOf), differs)
 }
 
 var errModern = errors.New("it is modern")

@@ -139,6 +139,29 @@ func TestModernBodies(t *testing.T) {
 	}
 }
 
+// Null is as JSON Schema has it, be it the library that judges it in other schemas.
+func TestNullOfModernSchemas(t *testing.T) {
+	for schema, want := range map[string]string{
+		`{"const":null}`:                                             "1 enum",
+		`{"items":{"const":null}}`:                                   "[1] enum",
+		`{"enum":["a"],"type":["string","null"]}`:                    "null enum",
+		`{"oneOf":[{"type":"array"}],"type":["string","null"]}`:      "null oneOf",
+		`{"allOf":[{"type":["object","null"]}],"type":"object"}`:     "null type",
+		`{"$ref":"#/components/schemas/any","type":"string"}`:        "1 type",
+		`{"enum":["a",null]}`:                                        "null",
+		`{"properties":{"a":{"enum":["a",null]}}}`:                   `{"a":null}`,
+		`{"anyOf":[{"type":"string","enum":["a"]},{"type":"null"}]}`: "null",
+	} {
+		c := contractOf(t, `{"openapi":"3.1.0","components":{"schemas":{"any":true}},
+			"paths":{"/x":{"post":{"requestBody":{"content":{"application/json":{"schema":`+schema+`}}}}}}}`, "POST /x")
+		body, rule, _ := strings.Cut(want, " ")
+		v, err := c.Check(requestOf(t, "POST /x", "", "Content-Type: application/json"), []byte(body))
+		if err != nil || (v == nil) != (rule == "") || v != nil && v.Rule != rule {
+			t.Errorf("%s: %s: %v, %v", schema, want, v, err)
+		}
+	}
+}
+
 // Operations that share schemas are compiled, and asked, by many at once.
 func TestModernByManyAtOnce(t *testing.T) {
 	document := strings.ReplaceAll(modern, "paths:\n", `paths:
