@@ -122,7 +122,7 @@ func (o *operation) bodyViolation(input *openapi3filter.RequestValidationInput, 
 		return nil
 	case !isOneValue(media, as, body):
 		return &Violation{In: "body", Rule: unreadable}
-	case media != form && as != nil && o.branches() && isCostly(as.Schema, body):
+	case media != form && as != nil && (o.branches() || len(o.modern) > 0) && isCostly(as.Schema, body):
 		return &Violation{In: "body", Rule: costly}
 	}
 	return o.explain(openapi3filter.ValidateRequestBody(context.Background(), input, wanted))

@@ -14,6 +14,13 @@ const (
 	looksAtValue = 50
 )
 
+// A compiled schema keeps of each value that is not as it says the way there: nested deeply, a body of 100 kB takes gigabytes. These are so many
+// steps, some at all, and some for each value.
+const (
+	stepsAtAll   = 50_000
+	stepsToValue = 20
+)
+
 // hasBranches reports whether schemas of a body consist of others in such a way.
 func (o *operation) hasBranches() (found bool) {
 	for _, media := range o.body().Content {
@@ -49,28 +56,31 @@ func isCostly(schema *openapi3.SchemaRef, body []byte) bool {
 		return true
 	}
 	t := tree{leaf: new(node)}
-	return t.node(value).cost(schema) > looksAtAll+looksAtValue*float64(t.values)
+	root := t.node(value, 0)
+	return t.steps > stepsAtAll+stepsToValue*t.values || root.cost(schema) > looksAtAll+looksAtValue*float64(t.values)
 }
 
 // tree makes the nodes of a body.
 type tree struct {
 	values int
+	steps  int   // to all of them together
 	leaf   *node // of all values that hold nothing: they cost the same
 }
 
-func (t *tree) node(value any) *node {
+func (t *tree) node(value any, deep int) *node {
 	t.values++
+	t.steps += deep
 	n := t.leaf
 	switch value := value.(type) {
 	case map[string]any:
 		n = &node{fields: make(map[string]*node, len(value))}
 		for name, field := range value {
-			n.fields[name] = t.node(field)
+			n.fields[name] = t.node(field, deep+1)
 		}
 	case []any:
 		n = &node{items: make([]*node, len(value))}
 		for i, item := range value {
-			n.items[i] = t.node(item)
+			n.items[i] = t.node(item, deep+1)
 		}
 	}
 	return n

@@ -56,3 +56,16 @@ func TestCostlyModernBodies(t *testing.T) {
 		}
 	}
 }
+
+// What is wrong at each of many levels is not kept with the way to each: that takes gigabytes.
+func TestDeepModernBodies(t *testing.T) {
+	c := contractOf(t, `{"openapi":"3.1.0","components":{"schemas":{"s":{"properties":{"a":{"$ref":"#/components/schemas/s"},"b":{"const":1}}}}},
+		"paths":{"/q":{"post":{"requestBody":{"content":{"application/json":{"schema":{"$ref":"#/components/schemas/s"}}}}}}}}`, "POST /q")
+	for levels, want := range map[int]string{100: "const", 2000: costly} {
+		body := strings.Repeat(`{"b":0,"a":`, levels) + "1" + strings.Repeat("}", levels)
+		v, err := c.Check(requestOf(t, "POST /q", "", "Content-Type: application/json"), []byte(body))
+		if err != nil || v == nil || v.Rule != want {
+			t.Errorf("%d levels: %v, %v", levels, v, err)
+		}
+	}
+}
