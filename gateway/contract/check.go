@@ -90,6 +90,9 @@ func (o *operation) violation(r *http.Request, query url.Values, body []byte) *V
 	options := &openapi3filter.Options{SkipSettingDefaults: true}
 	input := &openapi3filter.RequestValidationInput{Request: &req, PathParams: o.values(r), QueryParams: query, Route: &o.route, Options: options}
 	for _, p := range o.route.Operation.Parameters {
+		if isCostlyParameter(p.Value, input) {
+			return &Violation{In: p.Value.In, Name: p.Value.Name, Rule: costly}
+		}
 		if v := o.explain(openapi3filter.ValidateParameter(context.Background(), input, p.Value)); v != nil {
 			return v
 		}

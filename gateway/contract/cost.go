@@ -2,8 +2,10 @@ package contract
 
 import (
 	"encoding/json"
+	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
 )
 
 // A value is looked at once for each way in which a schema that consists of itself by one of several (oneOf, anyOf, if and so on) leads to
@@ -58,6 +60,29 @@ func isCostly(schema *openapi3.SchemaRef, body []byte) bool {
 	t := tree{leaf: new(node)}
 	root := t.node(value, 0)
 	return t.steps > stepsAtAll+stepsToValue*t.values || root.cost(schema) > looksAtAll+looksAtValue*float64(t.values)
+}
+
+// isCostlyParameter reports whether a parameter of JSON does. One that is there more than once is a list.
+func isCostlyParameter(p *openapi3.Parameter, input *openapi3filter.RequestValidationInput) bool {
+	media := p.Content.Get("application/json")
+	if media == nil {
+		return false
+	}
+	values := map[string][]string{
+		openapi3.ParameterInQuery:  input.QueryParams[p.Name],
+		openapi3.ParameterInHeader: input.Request.Header.Values(p.Name),
+		openapi3.ParameterInPath:   {input.PathParams[p.Name]},
+	}[p.In]
+	if p.In == openapi3.ParameterInCookie {
+		for _, cookie := range input.Request.CookiesNamed(p.Name) {
+			values = append(values, cookie.Value)
+		}
+	}
+	text := strings.Join(values, ",")
+	if len(values) > 1 {
+		text = "[" + text + "]"
+	}
+	return json.Valid([]byte(text)) && isCostly(media.Schema, []byte(text))
 }
 
 // tree makes the nodes of a body.

@@ -2,8 +2,11 @@ package contract
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const filters = `openapi: %s
@@ -66,6 +69,24 @@ func TestDeepModernBodies(t *testing.T) {
 		v, err := c.Check(requestOf(t, "POST /q", "", "Content-Type: application/json"), []byte(body))
 		if err != nil || v == nil || v.Rule != want {
 			t.Errorf("%d levels: %v, %v", levels, v, err)
+		}
+	}
+}
+
+// Nor can a parameter that is JSON.
+func TestCostlyParameters(t *testing.T) {
+	for _, version := range []string{"3.0.3", "3.1.0"} {
+		for _, in := range []string{"query", "header", "path"} {
+			document := strings.Replace(fmt.Sprintf(filters, version), "  /q: {post: {requestBody: {", "  /q/{n}: {post: {parameters: [{name: n, in: "+in+", ", 1)
+			document = strings.Replace(document, "}}}}}}\n", "}}}}]}}\n", 1)
+			c := contractOf(t, document, "POST /q/{n}")
+			for levels, want := range map[int]*Violation{5: nil, 100: {in, "n", costly}} {
+				value := strings.Repeat(`{"in":[`, levels) + `"x"` + strings.Repeat(`],"op":"or"}`, levels)
+				r := requestOf(t, "POST /q/"+url.PathEscape(value)+"?n="+url.QueryEscape(value), "", "n: "+value)
+				if v, err := c.Check(r, nil); err != nil || !cmp.Equal(want, v) {
+					t.Errorf("%s: %s: %d levels: %v, %v", version, in, levels, v, err)
+				}
+			}
 		}
 	}
 }
