@@ -16,8 +16,8 @@ const (
 	looksAtValue = 50
 )
 
-// A compiled schema keeps of each value that is not as it says the way there: nested deeply, a body of 100 kB takes gigabytes. These are so many
-// steps, some at all, and some for each value.
+// A compiled schema keeps of each value that is not as it says the way there: nested deeply, a body of 100 kB takes gigabytes. These
+// are so many steps, some at all, and some for each value.
 const (
 	stepsAtAll   = 50_000
 	stepsToValue = 20

@@ -30,7 +30,8 @@ func isModern(root *openapi3.SchemaRef) bool {
 	}) != nil
 }
 
-// isOfNull reports whether the schema says of null by its type something else than by its values, or by a part. The library goes by one of both.
+// isOfNull reports whether the schema says of null by its type something else than by its values, or by a part. The library
+// goes by one of both.
 func isOfNull(s *openapi3.Schema) bool {
 	null := s.Type.IncludesNull()
 	differs := func(part *openapi3.SchemaRef) bool {

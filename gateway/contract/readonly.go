@@ -58,8 +58,8 @@ func freeReadOnly(at place, owners ...place) {
 	}
 }
 
-// declaresReadOnly reports whether the schema at the place, or one that it is made of, says of the property that it is readOnly. Each is looked
-// at once: they may be made of each other.
+// declaresReadOnly reports whether the schema at the place, or one that it is made of, says of the property that it is readOnly.
+// Each is looked at once: they may be made of each other.
 func (p place) declaresReadOnly(name string, seen map[string]bool) bool {
 	if seen[p.pointer] {
 		return false
