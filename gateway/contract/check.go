@@ -14,7 +14,6 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"gwdr/gateway"
 )
@@ -94,6 +93,9 @@ func (o *operation) violation(r *http.Request, query url.Values, body []byte) *V
 			return &Violation{In: p.Value.In, Name: p.Value.Name, Rule: costly}
 		}
 		if v := o.explain(openapi3filter.ValidateParameter(context.Background(), input, p.Value)); v != nil {
+			if v.Rule == empty && strings.Join(textsOf(p.Value, input), "") != "" { // none of the types that it may have is that of the text
+				v.Rule = unreadable
+			}
 			return v
 		}
 	}
@@ -129,6 +131,22 @@ func (o *operation) bodyViolation(input *openapi3filter.RequestValidationInput, 
 		return &Violation{In: "body", Rule: costly}
 	}
 	return o.explain(openapi3filter.ValidateRequestBody(context.Background(), input, wanted))
+}
+
+// textsOf returns what the request says of the parameter.
+func textsOf(p *openapi3.Parameter, input *openapi3filter.RequestValidationInput) (all []string) {
+	switch p.In {
+	case openapi3.ParameterInQuery:
+		return input.QueryParams[p.Name]
+	case openapi3.ParameterInHeader:
+		return input.Request.Header.Values(p.Name)
+	case openapi3.ParameterInPath:
+		return []string{input.PathParams[p.Name]}
+	}
+	for _, cookie := range input.Request.CookiesNamed(p.Name) {
+		all = append(all, cookie.Value)
+	}
+	return all
 }
 
 // repeated reports a header, or a query parameter of one value, that is there twice: one of them is checked, and the endpoint may go by
@@ -197,11 +215,10 @@ func (o *operation) explain(err error) *Violation {
 	case isSchema:
 		at, rule := schema.JSONPointer(), schema.SchemaField
 		if by := o.modern[schema.Schema]; by != nil {
-			failed, isInvalid := errors.AsType[*jsonschema.ValidationError](by.Validate(schema.Value))
-			if !isInvalid {
+			if !by.refuses(schema.Value) {
 				return nil
 			}
-			at, rule = reasonOf(failed)
+			at, rule = by.reason(schema.Value, schema.Schema)
 		}
 		v.Rule = rule
 		if v.In == "body" {

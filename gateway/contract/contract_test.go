@@ -47,6 +47,9 @@ paths:
         - {name: tags, in: query, explode: false, schema: {type: array, maxItems: 2, items: {type: string}}}
         - {name: Accept, in: header, required: true, schema: {enum: [never]}}
         - {name: session, in: cookie, schema: {type: string, minLength: 3}}
+        - {name: any, in: query, schema: {}}
+        - {name: word, in: query, schema: {minLength: 2}}
+        - {name: page, in: query, schema: {anyOf: [{type: integer}, {type: boolean}]}}
   /orders:
     post:
       requestBody:
@@ -91,6 +94,10 @@ func TestParameters(t *testing.T) {
 		"GET /v1/orders/7.json":                      nil,
 		"HEAD /v1/orders/7.xml?limit=9&tags=a,b":     nil,
 		"GET /v1/orders/7.json?other=1":              nil,
+		"GET /v1/orders/7.json?any=1&word=12&page=1": nil,
+		"GET /v1/orders/7.json?word=1":               {"query", "word", "minLength"},
+		"GET /v1/orders/7.json?page=one":             {"query", "page", "unreadable"},
+		"GET /v1/orders/7.json?page=":                {"query", "page", "empty"},
 		"GET /v1/orders/0.json":                      {"path", "id", "minimum"},
 		"GET /v1/orders/x.json":                      {"path", "id", "unreadable"},
 		"GET /v1/orders/7.yaml":                      {"path", "form", "enum"},

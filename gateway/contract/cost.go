@@ -68,16 +68,7 @@ func isCostlyParameter(p *openapi3.Parameter, input *openapi3filter.RequestValid
 	if media == nil {
 		return false
 	}
-	values := map[string][]string{
-		openapi3.ParameterInQuery:  input.QueryParams[p.Name],
-		openapi3.ParameterInHeader: input.Request.Header.Values(p.Name),
-		openapi3.ParameterInPath:   {input.PathParams[p.Name]},
-	}[p.In]
-	if p.In == openapi3.ParameterInCookie {
-		for _, cookie := range input.Request.CookiesNamed(p.Name) {
-			values = append(values, cookie.Value)
-		}
-	}
+	values := textsOf(p, input)
 	text := strings.Join(values, ",")
 	if len(values) > 1 {
 		text = "[" + text + "]"

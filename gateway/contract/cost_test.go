@@ -90,3 +90,16 @@ func TestCostlyParameters(t *testing.T) {
 		}
 	}
 }
+
+// Of a body that is refused in thousands of places it is not said where: the reasons would take a thousand times its memory.
+func TestManyReasons(t *testing.T) {
+	c := contractOf(t, `{"openapi":"3.1.0","paths":{"/q":{"post":{"requestBody":{"content":{"application/json":{"schema":
+		{"items":{"anyOf":[{"const":1},{"const":2}]}}}}}}}}}`, "POST /q")
+	for n, want := range map[int]Violation{1: {"body", "/0", "anyOf"}, 10_000: {"body", "", "schema"}} {
+		body := "[" + strings.Repeat("0,", n-1) + "0]"
+		v, err := c.Check(requestOf(t, "POST /q", body, "Content-Type: application/json"), []byte(body))
+		if err != nil || v == nil || *v != want {
+			t.Errorf("%d places: %v, %v", n, v, err)
+		}
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
-	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
 // From version 3.1 of OpenAPI on, schemas are those of JSON Schema 2020-12. The library checks by itself what they have in common with the
@@ -48,7 +47,7 @@ func isThere(s openapi3.BoolSchema) bool { return s.Has != nil || s.Schema != ni
 // modernize compiles the modern schemas of the operation, and has the library refuse all values in their places: its error holds what it
 // decoded.
 func (d *Document) modernize(o *operation, path string) error {
-	o.modern = map[*openapi3.Schema]*jsonschema.Schema{}
+	o.modern = map[*openapi3.Schema]*judge{}
 	at := []string{"paths", path, strings.ToLower(o.route.Method)}
 	for _, ref := range o.route.Operation.Parameters { // each is the operation's own copy
 		p := ref.Value

@@ -57,6 +57,7 @@ paths:
       parameters:
         - $ref: "#/components/parameters/kind"
         - $ref: "#/components/parameters/pair"
+        - {name: long, in: query, schema: {not: {maxLength: 1}}}
         - {name: X-N, in: header, schema: {type: integer, not: {const: 7}}}
         - {name: filter, in: query, content: {application/json: {schema: {type: object, dependentSchemas: {a: {required: [b]}}}}}}
       requestBody: {$ref: "#/components/requestBodies/pay"}
@@ -67,6 +68,8 @@ func TestModernParameters(t *testing.T) {
 	for target, want := range map[string]*Violation{
 		"/pay/x":                         nil,
 		"/pay/ofx?kind=card&pair=a,bb":   nil,
+		"/pay/x?long=12":                 nil,
+		"/pay/x?long=1":                  {"query", "long", "not"},
 		"/pay/xyz":                       {"path", "of", "pattern"},
 		"/pay/x?kind=secret":             {"query", "kind", "const"},
 		"/pay/x?pair=secret,b":           {"query", "pair", "enum"},

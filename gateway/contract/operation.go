@@ -10,7 +10,6 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/routers"
-	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"gwdr/gateway"
 	"gwdr/gateway/openapi"
@@ -29,7 +28,7 @@ type operation struct {
 
 	branches func() bool // what hasBranches says
 
-	modern map[*openapi3.Schema]*jsonschema.Schema // what judges values in place of a schema that refuses them all
+	modern map[*openapi3.Schema]*judge // what judges values in place of a schema that refuses them all
 }
 
 // param is a parameter of the path.
@@ -110,6 +109,9 @@ func (d *Document) compile(op openapi.Operation, before int) (*operation, error)
 	if err := d.check(o); err != nil {
 		return nil, err
 	}
+	for _, ref := range own.Parameters {
+		ref.Value.Schema = asText(ref.Value.Schema)
+	}
 	if d.doc.IsOpenAPI31OrLater() {
 		if err := d.modernize(o, op.Key); err != nil {
 			return nil, err
@@ -138,6 +140,19 @@ func parametersOf(item *openapi3.PathItem, op *openapi3.Operation) (all openapi3
 		all = append(all, &openapi3.ParameterRef{Value: &p})
 	}
 	return all
+}
+
+// asText returns the schema of a parameter as one of texts if it does not say of what type it is: the library would read nothing.
+func asText(ref *openapi3.SchemaRef) *openapi3.SchemaRef {
+	if ref == nil || ref.Value == nil {
+		return ref
+	}
+	s := *ref.Value
+	if !s.Type.IsEmpty() || len(s.Enum)+len(s.AllOf)+len(s.AnyOf)+len(s.OneOf) > 0 || s.Const != nil || s.Always != nil {
+		return ref
+	}
+	s.Type = &openapi3.Types{openapi3.TypeString}
+	return &openapi3.SchemaRef{Value: &s}
 }
 
 // body returns what the operation says of bodies, or nil.

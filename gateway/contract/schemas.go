@@ -22,6 +22,28 @@ type schemas struct {
 
 	mu       sync.Mutex
 	compiler *jsonschema.Compiler
+	judges   map[string]*judge // by pointer
+}
+
+// judge is a compiled schema.
+type judge struct{ schema, not *jsonschema.Schema }
+
+// refuses reports whether a value is not as the schema says: by its contrary, for which the compiler keeps no reasons. All that there are can take
+// a thousand times what the value does.
+func (j *judge) refuses(value any) bool { return j.not.Validate(value) == nil }
+
+// mostLooks is how often a value may be looked at to say why it is refused.
+const mostLooks = 10_000
+
+// reason returns where in a value that it refuses that is not as the schema says, and by which keyword. The schema is the library's.
+func (j *judge) reason(value any, schema *openapi3.Schema) (at []string, keyword string) {
+	t := tree{leaf: new(node)}
+	if t.node(value, 0).cost(&openapi3.SchemaRef{Value: schema}) <= mostLooks {
+		if failed, ok := errors.AsType[*jsonschema.ValidationError](j.schema.Validate(value)); ok {
+			return reasonOf(failed)
+		}
+	}
+	return nil, "schema"
 }
 
 // itself is how the compiler knows the document.
@@ -32,7 +54,7 @@ func newSchemas(text []byte) (*schemas, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &schemas{document: place{root: fields, value: fields}, compiler: jsonschema.NewCompiler()}
+	s := &schemas{document: place{root: fields, value: fields}, compiler: jsonschema.NewCompiler(), judges: map[string]*judge{}}
 	s.compiler.DefaultDraft(jsonschema.Draft2020)
 	s.compiler.UseLoader(jsonschema.SchemeURLLoader{}) // which loads nothing
 	s.compiler.AssertFormat()
@@ -44,10 +66,27 @@ func newSchemas(text []byte) (*schemas, error) {
 }
 
 // compile makes the schema of what is at the place ready.
-func (s *schemas) compile(at place) (*jsonschema.Schema, error) {
+func (s *schemas) compile(at place) (*judge, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.compiler.Compile(itself + "#" + (&url.URL{Fragment: at.pointer + "/schema"}).EscapedFragment())
+	if known := s.judges[at.pointer]; known != nil {
+		return known, nil
+	}
+	pointer := "#" + (&url.URL{Fragment: at.pointer + "/schema"}).EscapedFragment()
+	contrary := fmt.Sprintf("gwdr:not/%d", len(s.judges))
+	j := new(judge)
+	var err error
+	if j.schema, err = s.compiler.Compile(itself + pointer); err != nil {
+		return nil, err
+	}
+	if err = s.compiler.AddResource(contrary, map[string]any{"not": map[string]any{"$ref": itself + pointer}}); err != nil {
+		return nil, err
+	}
+	if j.not, err = s.compiler.Compile(contrary); err != nil {
+		return nil, err
+	}
+	s.judges[at.pointer] = j
+	return j, nil
 }
 
 // registerFormats has the compiler check the formats in the value, and those alone, as the library does.
