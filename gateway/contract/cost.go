@@ -2,7 +2,6 @@ package contract
 
 import (
 	"encoding/json"
-	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -62,18 +61,10 @@ func isCostly(schema *openapi3.SchemaRef, body []byte) bool {
 	return t.steps > stepsAtAll+stepsToValue*t.values || root.cost(schema) > looksAtAll+looksAtValue*float64(t.values)
 }
 
-// isCostlyParameter reports whether a parameter of JSON does. One that is there more than once is a list.
+// isCostlyParameter reports whether a parameter of JSON does.
 func isCostlyParameter(p *openapi3.Parameter, input *openapi3filter.RequestValidationInput) bool {
-	media := p.Content.Get("application/json")
-	if media == nil {
-		return false
-	}
-	values := textsOf(p, input)
-	text := strings.Join(values, ",")
-	if len(values) > 1 {
-		text = "[" + text + "]"
-	}
-	return json.Valid([]byte(text)) && isCostly(media.Schema, []byte(text))
+	media, texts := p.Content.Get("application/json"), textsOf(p, input)
+	return media != nil && len(texts) == 1 && json.Valid([]byte(texts[0])) && isCostly(media.Schema, []byte(texts[0]))
 }
 
 // tree makes the nodes of a body.

@@ -117,11 +117,11 @@ func TestModernBodies(t *testing.T) {
 			"a=1&b=x":  nil,
 			"b=x":      nil,
 			"a=1":      {"body", "", "dependentRequired"},
-			"a=secret": {"body", "", "unreadable"},
+			"a=secret": {"body", "/a", "unreadable"},
 		},
 		"application/vnd.point+json": { // nothing that is new: as in an older document
 			`{"x":1}`:             nil,
-			`{"x":null}`:          {"body", "/x", "nullable"},
+			`{"x":null}`:          {"body", "/x", "type"},
 			`{"x":1,"id":"mine"}`: {"body", "/id", "readOnly"},
 			`{}`:                  {"body", "/x", "required"},
 		},

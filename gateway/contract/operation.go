@@ -27,6 +27,7 @@ type operation struct {
 	words  func() map[string]bool // names of properties in its schemas
 
 	branches func() bool // what hasBranches says
+	newer    bool        // it is of version 3.1 or later
 
 	modern map[*openapi3.Schema]*judge // what judges values in place of a schema that refuses them all
 }
@@ -112,7 +113,7 @@ func (d *Document) compile(op openapi.Operation, before int) (*operation, error)
 	for _, ref := range own.Parameters {
 		ref.Value.Schema = asText(ref.Value.Schema)
 	}
-	if d.doc.IsOpenAPI31OrLater() {
+	if o.newer = d.doc.IsOpenAPI31OrLater(); o.newer {
 		if err := d.modernize(o, op.Key); err != nil {
 			return nil, err
 		}

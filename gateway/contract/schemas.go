@@ -215,7 +215,7 @@ func reasonOf(failed *jsonschema.ValidationError) (at []string, keyword string) 
 		if keyword := path.Base(failed.SchemaURL); strings.HasPrefix(keyword, "unevaluated") {
 			return at, keyword
 		}
-		return at, "boolean"
+		return at, never
 	case *kind.Not:
 		return at, "not"
 	case *kind.PropertyNames: // the compiler's place of it is not reliable
