@@ -140,7 +140,7 @@ func (c *call) bound() *refusal {
 	switch {
 	case most == 0:
 	case r.ContentLength > most:
-		return tooLarge
+		return c.route.tooLarge()
 	case r.ContentLength < 0:
 		r.Body = http.MaxBytesReader(c.answer, r.Body, most)
 	}

@@ -23,7 +23,7 @@ func (x *exchange) fail(w http.ResponseWriter, r *http.Request, err error) {
 	answer := refusal{status: http.StatusBadGateway, text: "the upstream cannot be reached"}
 	switch {
 	case errors.Is(err, errTooLarge):
-		answer = *tooLarge
+		answer = *x.route.tooLarge()
 	case errors.Is(err, errClientSlow): // for which stopReading has ended the request's context too
 		answer = refusal{status: http.StatusRequestTimeout, text: "the request body did not come in time"}
 	case errors.Is(err, errClientBody): // it may still listen, and the server takes the end of what it sends for its own

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"slices"
@@ -20,7 +21,10 @@ type refusal struct {
 	problem any // the answer, as application/problem+json, in place of the text
 }
 
-var tooLarge = &refusal{status: http.StatusRequestEntityTooLarge, text: "the request body is larger than the route takes"}
+// tooLarge is of a body of more bytes than the route takes.
+func (r *route) tooLarge() *refusal {
+	return &refusal{status: http.StatusRequestEntityTooLarge, text: fmt.Sprintf("the request body is larger than the %d bytes that the route takes", r.maxBody)}
+}
 
 func unauthorized(text string) *refusal { return &refusal{status: http.StatusUnauthorized, text: text} }
 

@@ -85,7 +85,7 @@ func (c *call) readBody() ([]byte, *refusal) {
 	}))
 	reading.end()
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
-		return nil, tooLarge
+		return nil, c.route.tooLarge()
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil, &refusal{status: http.StatusRequestTimeout, text: "the request body did not come in time"}
