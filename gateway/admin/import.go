@@ -26,9 +26,9 @@ func (s *Server) importOpenAPI(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, unreadable(err))
 		return
 	}
-	routes, skipped, err := how.Routes(document)
+	routes, skipped, err := routesFrom(how, document)
 	if err != nil {
-		s.fail(w, r, invalid(err))
+		s.fail(w, r, err)
 		return
 	}
 	spec, upstream := gateway.Ref{Kind: gateway.Spec, ID: how.Spec}, gateway.Ref{Kind: gateway.Upstream, ID: how.Upstream}
@@ -61,6 +61,24 @@ func importOf(query url.Values) (how openapi.Import, err error) {
 		return how, err
 	}
 	return how, how.Check()
+}
+
+// routesFrom returns the routes of the document. That there are none is an error: it is cut off, or another one, and whoever has it
+// imported does not mean to delete all routes that the spec had.
+func routesFrom(how openapi.Import, document []byte) (routes []gateway.Entity, skipped []openapi.Skipped, err error) {
+	routes, skipped, err = how.Routes(document)
+	if err != nil {
+		return nil, nil, invalid(err)
+	}
+	if len(routes) > 0 {
+		return routes, skipped, nil
+	}
+	refused := invalid(errors.New("the document has no operations"))
+	if len(skipped) > 0 {
+		refused = invalid(fmt.Errorf("none of the document's operations can become a route: %s: %s", skipped[0].Operation, skipped[0].Reason))
+	}
+	refused.hint = "to be rid of the routes of an earlier version, delete them, and then the spec"
+	return nil, nil, refused
 }
 
 // storeSpec brings the spec and its routes to what they are to be.
