@@ -79,6 +79,7 @@ func TestEveryRefusalIsAProblem(t *testing.T) {
 		{bare(t, &admin.Server{}), "GET", "/leader", "", nil, 503, "not_leader", "no control plane", ""},
 		{promoted(nil), "GET", "/leader", "", nil, 503, "not_leader", "backup", "promote"},
 		{promoted(nil), "PUT", "/v1/upstream/u", echo, nil, 409, "not_leader", "backup", "promote"},
+		{promoted(nil), "GET", "/v1/route?limit=5", "", nil, 409, "not_leader", "backup", "promote"},
 		{promoted(&admin.PromotionError{Text: "t", Hint: "h"}), "POST", "/v1/promote", "", nil, 409, "conflict", "t", "h"},
 		{promoted(fmt.Errorf("x: %w", store.ErrFull)), "POST", "/v1/promote", "", nil, 507, "full", "full", "delete"},
 		{promoted(fmt.Errorf("x: %w", store.ErrEtcdFull)), "POST", "/v1/promote", "", nil, 507, "full", "etcd", "alarm disarm"},
