@@ -63,6 +63,7 @@ const (
 	maxTime    = time.Minute // for one request
 	maxStall   = time.Minute // for one piece of a stream that is read at the client's own pace
 	maxSilence = 10 * time.Second
+	maxLinger  = 5 * time.Second // for a client to read that its body is too large
 
 	processingEvery = 10 * time.Second
 )

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -135,3 +136,28 @@ func (s server) refused(t *testing.T, method, path, body string, header ...strin
 	}
 	return p
 }
+
+// A client that still sends has the whole answer before its stream is reset, as it is when the handler returns.
+func TestTooLargeIsAnsweredBeforeTheStreamEnds(t *testing.T) {
+	st, err := store.Open(t.Context(), store.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	rec, answered := httptest.NewRecorder(), ""
+	rest := readerFunc(func([]byte) (int, error) {
+		if rec.Flushed {
+			answered = rec.Body.String()
+		}
+		return 0, io.EOF
+	})
+	body := io.MultiReader(strings.NewReader(strings.Repeat(" ", 64<<10+1)), rest)
+	(&admin.Server{Store: st}).Handler().ServeHTTP(rec, httptest.NewRequest("POST", "http://127.0.0.1/v1/keys", body))
+	if length := rec.Header().Get("Content-Length"); !strings.Contains(answered, `"status":413`) || length != fmt.Sprint(len(answered)) {
+		t.Errorf("%d %s: %q, %s bytes", rec.Code, rec.Body, answered, length)
+	}
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
