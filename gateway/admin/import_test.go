@@ -44,3 +44,14 @@ func TestImportOfNoRoutes(t *testing.T) {
 	s.unchanged(t, 422, "GET /x{: ", "id=s&upstream=u", `{"openapi":"3","paths":{"/x{":{"get":{}}}}`)
 	s.expect(t, 200, `"skipped":[{"operation":"GET /x{"`, "POST", "/v1/import/openapi?id=s&upstream=u", `{"openapi":"3","paths":{"/x{":{"get":{}},"/a":{"get":{}}}}`)
 }
+
+// Imported again, a route is as the import says, whatever was set on it since; a dry run lists it, and no other.
+func TestImportSetsRoutesAnew(t *testing.T) {
+	s := start(t, &admin.Server{})
+	s.expect(t, 201, "", "PUT", "/v1/upstream/u", echo)
+	s.expect(t, 200, "", "POST", "/v1/import/openapi?id=s&upstream=u&auth=none", imported)
+	s.expect(t, 200, "", "PUT", "/v1/route/s:GET:%2Fa", `{"methods":["GET"],"path":"/a","upstream":"u","auth":"none","spec":"s","max_body":9}`)
+	s.expect(t, 200, `"changes":[{"op":"update","kind":"route","id":"s:GET:/a"}]`, "POST", "/v1/import/openapi?id=s&upstream=u&auth=none&dry_run=true", imported)
+	s.expect(t, 200, "", "POST", "/v1/import/openapi?id=s&upstream=u", imported)
+	s.expect(t, 200, `{"methods":["GET"],"path":"/a","upstream":"u","spec":"s"}`, "GET", "/v1/route/s:GET:%2Fa", "")
+}
