@@ -149,7 +149,7 @@ func load(b *testing.B, client *native.Client) {
 	for name, document := range specs(b) {
 		if read, err := openapi.Read(document); err != nil {
 			b.Fatal(err)
-		} else if len(read) == 0 || routes+len(read) > benchRoutes { // the largest would overshoot; smaller ones fill up
+		} else if routes+len(read) > benchRoutes { // the largest would overshoot; smaller ones fill up
 			continue
 		}
 		n, err := client.ImportOpenAPI(b.Context(), name, "backend", name+".test", document)
