@@ -88,7 +88,11 @@ func (s *Server) Handler() http.Handler {
 		}
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, r, noEndpoint("no such endpoint: "+r.Method+" "+r.URL.Path))
+		refused := noEndpoint("no such endpoint: " + r.Method + " " + r.URL.Path)
+		if s.Store == nil && s.Standby == nil {
+			refused.hint = "this is a data plane: entities are read and written at its control plane; " + refused.hint
+		}
+		s.fail(w, r, refused)
 	})
 	return withDeadline(s.sameOrigin().Handler(mux))
 }

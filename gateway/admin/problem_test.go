@@ -71,6 +71,7 @@ func TestEveryRefusalIsAProblem(t *testing.T) {
 		{s, "DELETE", "/v1/route/none", "", nil, 404, "not_found", "route/none", ""},
 		{s, "POST", "/v1/keys/none/revoke", "{}", nil, 404, "not_found", "key/none", ""},
 		{s, "PATCH", "/v1/route/r", "{}", nil, 404, "no_endpoint", "PATCH", "GET /v1"},
+		{bare(t, &admin.Server{Data: idle{}}), "PUT", "/v1/upstream/u", echo, nil, 404, "no_endpoint", "PUT", "control plane; GET /v1"},
 		{s, "GET", "/v1/routes", "", nil, 404, "no_endpoint", "unknown kind", "GET /v1"},
 		{s, "POST", "/v1/apply", `{"op":"delete","kind":"route","id":"r"}`, []string{"X-Gwdr-Base-Revision", "1"}, 409, "conflict", "", "read"},
 		{s, "DELETE", "/v1/revocation/x", "", nil, 409, "conflict", "for good", "new key"},
@@ -96,6 +97,8 @@ func TestEveryRefusalIsAProblem(t *testing.T) {
 		{s, "POST", "/v1/apply", `{"op":"create","kind":"route","id":"r","body":"e30="}`, nil, 422, "invalid", "change 1", ""},
 		{s, "POST", "/v1/import/openapi?id=s&upstream=u", "none", nil, 422, "invalid", "", ""},
 		{s, "PUT", "/v1/route/r", `{"path":"/x","upstream":"none"}`, nil, 422, "missing", "upstream/none", "first"},
+		{s, "PUT", "/v1/route/r", `{"path":"/x","upstream":"u","spec":"none"}`, nil, 422, "missing", "spec/none", "first"},
+		{s, "PUT", "/v1/route/r", `{"methods":["GET"],"path":"/x","upstream":"u","spec":"none","validate":true}`, nil, 422, "missing", "spec/none", "first"},
 	} {
 		t.Run(fmt.Sprintf("%d %s %s %s", c.status, c.code, c.method, c.path), func(t *testing.T) {
 			p := c.server.refused(t, c.method, c.path, c.body, c.header...)
