@@ -63,6 +63,7 @@ const (
 	maxTime    = time.Minute // for one request
 	maxStall   = time.Minute // for one piece of a stream that is read at the client's own pace
 	maxSilence = 10 * time.Second
+	maxLinger  = 5 * time.Second // for a client to read that its body is too large
 
 	processingEvery = 10 * time.Second
 )
@@ -81,13 +82,30 @@ func (s *Server) Handler() http.Handler {
 		mux.Handle("GET /metrics", s.Metrics)
 	}
 	for _, e := range s.endpoints() {
-		mux.HandleFunc(e.pattern, s.allow(e.action, e.handler))
+		mux.HandleFunc(e.pattern, s.serve(e))
+		if e.pattern == "GET /v1" { // another way to write it
+			mux.HandleFunc("GET /v1/{$}", s.serve(e))
+		}
 	}
-	mux.HandleFunc("GET /v1/{$}", s.allow(status, s.index))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, r, noEndpoint("no such endpoint: "+r.Method+" "+r.URL.Path))
+		refused := noEndpoint("no such endpoint: " + r.Method + " " + r.URL.Path)
+		if s.Store == nil && s.Standby == nil {
+			refused.hint = "this is a data plane: entities are read and written at its control plane; " + refused.hint
+		}
+		s.fail(w, r, refused)
 	})
 	return withDeadline(s.sameOrigin().Handler(mux))
+}
+
+// serve answers the requests of an endpoint that may be made of it, and are understood.
+func (s *Server) serve(e endpoint) http.HandlerFunc {
+	return s.allow(e.action, func(w http.ResponseWriter, r *http.Request) {
+		if err := e.checkQuery(r); err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		e.handler(w, r)
+	})
 }
 
 // sameOrigin refuses what a page of another site would have a browser write.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"time"
 
 	"gwdr/gateway"
 	"gwdr/gateway/store"
@@ -41,6 +43,18 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="gwdr admin"`)
 	}
 	answerAs(w, "application/problem+json", known.status, known.problem())
+	if known.status == http.StatusRequestEntityTooLarge {
+		linger(w, r)
+	}
+}
+
+// linger sends the answer, and reads on until the client has done with the request. When a handler returns before, HTTP/2 resets the
+// stream, and clients that still send, such as curl, lose the answer.
+func linger(w http.ResponseWriter, r *http.Request) {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(maxLinger))
+	_ = control.Flush() // the client is gone, as it may be below
+	_, _ = io.Copy(io.Discard, r.Body)
 }
 
 // classify finds the refusal that stands for the error.

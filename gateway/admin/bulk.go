@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"gwdr/gateway"
-	"gwdr/gateway/openapi"
-	"gwdr/gateway/store"
 )
 
 // apply makes the changes of an NDJSON body, in order. Nothing is changed before all of it is read and understood.
@@ -202,90 +200,4 @@ func checkChange(c gateway.Change, restore bool) error {
 		return errors.New("a revocation is for good")
 	}
 	return gateway.Check(c.Entity)
-}
-
-// importOpenAPI stores a document as a spec, byte for byte, and makes a route for each of its operations: ?id= of the spec,
-// ?upstream= that the routes lead to, ?host= of the routes, ?prefix=true for /<id> before each path, ?auth= key or none,
-// ?validate=true to hold requests against the document.
-// Routes that an earlier version of the spec had and this one lacks are deleted.
-func (s *Server) importOpenAPI(w http.ResponseWriter, r *http.Request) {
-	query := r.URL.Query()
-	spec := gateway.Ref{Kind: gateway.Spec, ID: query.Get("id")}
-	upstream := gateway.Ref{Kind: gateway.Upstream, ID: query.Get("upstream")}
-	if spec.ID == "" || upstream.ID == "" {
-		s.fail(w, r, badRequest(errors.New("an import needs ?id= of the spec, and &upstream= that its routes lead to")))
-		return
-	}
-	if err := errors.Join(spec.Validate(), upstream.Validate()); err != nil {
-		s.fail(w, r, badRequest(err))
-		return
-	}
-	prefix, prefixErr := isTrue(query, "prefix")
-	validate, validateErr := isTrue(query, "validate")
-	if err := errors.Join(prefixErr, validateErr); err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	document, err := readBody(w, r)
-	if err != nil {
-		s.fail(w, r, unreadable(err))
-		return
-	}
-	how := openapi.Import{Spec: spec.ID, Upstream: upstream.ID, Host: query.Get("host"), Prefix: prefix, Auth: query.Get("auth"), Validate: validate}
-	routes, skipped, err := how.Routes(document)
-	if err != nil {
-		s.fail(w, r, invalid(err))
-		return
-	}
-	_, err = s.Store.Get(r.Context(), upstream)
-	if errors.Is(err, gateway.ErrNotFound) {
-		err = fmt.Errorf("import %s: %w: %s", spec, gateway.ErrMissing, upstream)
-	}
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	s.storeSpec(w, r, gateway.Entity{Ref: spec, Body: document}, routes, skipped)
-}
-
-// storeSpec brings the spec and its routes to what they are to be.
-func (s *Server) storeSpec(w http.ResponseWriter, r *http.Request, spec gateway.Entity, routes []gateway.Entity, skipped []openapi.Skipped) {
-	_, state, err := s.Store.StateOf(r.Context(), gateway.Route, openapi.RoutePrefix(spec.ID))
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	before := gateway.NewState()
-	for e := range state.Kind(gateway.Route) {
-		for _, ref := range references(e) {
-			if ref == spec.Ref {
-				before.Put(e)
-			}
-		}
-	}
-	after := gateway.NewState(append(routes, spec)...)
-	changes := gateway.Diff(before, after)
-	if err := s.checkContracts(r.Context(), changes); err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	to := s.writer(r)
-	_, revision, err := s.change(r, to, changes, gateway.Bulk{}, "import",
-		"kind", gateway.Spec, "id", spec.ID, "routes", len(routes), "skipped", len(skipped), "sha256", digest(spec.Body))
-	if err != nil {
-		s.fail(w, r, err)
-		return
-	}
-	skipped = append([]openapi.Skipped{}, skipped...)
-	if dry, ok := to.(*store.DryRun); ok {
-		answer(w, http.StatusOK, imported{outcomeOf(dry), skipped})
-		return
-	}
-	answer(w, http.StatusOK, map[string]any{"spec": spec.ID, "routes": len(routes), "skipped": skipped, "revision": revision})
-}
-
-// imported is what a dry run of an import found.
-type imported struct {
-	outcome
-	Skipped []openapi.Skipped `json:"skipped"`
 }

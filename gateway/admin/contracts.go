@@ -56,10 +56,10 @@ func (s *Server) checkContracts(ctx context.Context, changes []gateway.Change) e
 	for _, id := range slices.Sorted(maps.Keys(routes)) {
 		body := routes[id]
 		spec, err := s.specOf(ctx, specs, body.Spec)
-		if err == nil {
-			_, err = s.contracts.cache.Contract(spec, contract.NewRoute(&body))
-		}
 		if err != nil {
+			return fmt.Errorf("route/%s: validate: %w", id, err)
+		}
+		if _, err := s.contracts.cache.Contract(spec, contract.NewRoute(&body)); err != nil {
 			return invalid(fmt.Errorf("route/%s: validate: %w", id, err))
 		}
 	}
@@ -101,7 +101,11 @@ func (s *Server) specOf(ctx context.Context, known map[string]*contract.Spec, id
 	if spec := known[id]; spec != nil {
 		return spec, nil
 	}
-	item, err := s.Store.Get(ctx, gateway.Ref{Kind: gateway.Spec, ID: id})
+	ref := gateway.Ref{Kind: gateway.Spec, ID: id}
+	item, err := s.Store.Get(ctx, ref)
+	if errors.Is(err, gateway.ErrNotFound) {
+		err = fmt.Errorf("%w: %s", gateway.ErrMissing, ref)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -17,31 +17,62 @@ import (
 	"gwdr/gateway/store"
 )
 
-// The document has each endpoint and who may use it, and no other.
+// terms are who may use an endpoint, and by which parameters.
+type terms struct{ Roles, Query []string }
+
+// The document has each endpoint, who may use it and its parameters, and no other.
 func TestEveryEndpointIsDescribed(t *testing.T) {
 	s := start(t, &admin.Server{Data: idle{}})
 	_, text := s.ask(t, "GET", "/v1", "")
 	var index struct {
 		Endpoints []struct {
 			Method, Path string
-			Roles        []string
+			terms
 		}
 	}
 	if err := json.Unmarshal([]byte(text), &index); err != nil {
 		t.Fatal(err)
 	}
-	served, described := map[string][]string{}, map[string][]string{}
+	served, described := map[string]terms{}, map[string]terms{}
 	for _, e := range index.Endpoints {
-		served[e.Method+" "+e.Path] = e.Roles
+		slices.Sort(e.Query)
+		served[e.Method+" "+e.Path] = e.terms
 	}
-	for pattern, op := range theContract(t).operations {
-		described[strings.ReplaceAll(pattern, "...", "")] = op.Roles
+	c := theContract(t)
+	for pattern, op := range c.operations {
+		described[strings.ReplaceAll(pattern, "...", "")] = terms{op.Roles, c.parametersOf(op, "query")}
 		if open := op.Security != nil && len(*op.Security) == 0; open != (op.Roles == nil) {
 			t.Errorf("%s: open %t, and for %v", pattern, open, op.Roles)
 		}
 	}
 	if diff := cmp.Diff(served, described); diff != "" {
 		t.Errorf("served (-), described (+):\n%s", diff)
+	}
+}
+
+// What asks for something that an endpoint does not know is refused, before anything is done.
+func TestUnknownParametersAreRefused(t *testing.T) {
+	s := start(t, &admin.Server{Data: idle{}})
+	revision, _ := s.snapshot(t)
+	c := theContract(t)
+	for pattern, op := range c.operations {
+		if op.Roles == nil {
+			continue
+		}
+		method, path, _ := strings.Cut(strings.NewReplacer("{kind}", "upstream", "{id...}", "x", "{id}", "x", "{name}", "x").Replace(pattern), " ")
+		p := s.refused(t, method, path+"?dryrun=true", echo)
+		if p.Status != 400 || p.Code != "bad_request" || p.Detail != `unknown query parameter "dryrun"` {
+			t.Errorf("%s: %+v", pattern, p)
+		}
+		for _, known := range c.parametersOf(op, "query") {
+			if !strings.Contains(p.Hint, known) {
+				t.Errorf("%s: %s is not in the hint: %s", pattern, known, p.Hint)
+			}
+		}
+	}
+	s.expect(t, 400, "read query", "GET", "/v1/route?limit=%zz", "")
+	if now, _ := s.snapshot(t); now != revision {
+		t.Errorf("revision %d became %d", revision, now)
 	}
 }
 

@@ -1,8 +1,10 @@
 package admin
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
+	"strconv"
 )
 
 // problem is the answer to a request that is refused or has failed: the members of RFC 9457, and those that clients of this
@@ -49,9 +51,12 @@ func (e *refusal) problem() problem {
 func answer(w http.ResponseWriter, status int, v any) { answerAs(w, "application/json", status, v) }
 
 func answerAs(w http.ResponseWriter, contentType string, status int, v any) {
-	w.Header().Set("Content-Type", contentType)
-	w.WriteHeader(status)
-	enc := json.NewEncoder(w)
+	var body bytes.Buffer
+	enc := json.NewEncoder(&body)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(v) // the client is gone
+	_ = enc.Encode(v) // all that is answered is JSON
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
+	w.WriteHeader(status)
+	_, _ = w.Write(body.Bytes()) // the client is gone
 }

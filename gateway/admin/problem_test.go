@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -70,6 +71,7 @@ func TestEveryRefusalIsAProblem(t *testing.T) {
 		{s, "DELETE", "/v1/route/none", "", nil, 404, "not_found", "route/none", ""},
 		{s, "POST", "/v1/keys/none/revoke", "{}", nil, 404, "not_found", "key/none", ""},
 		{s, "PATCH", "/v1/route/r", "{}", nil, 404, "no_endpoint", "PATCH", "GET /v1"},
+		{bare(t, &admin.Server{Data: idle{}}), "PUT", "/v1/upstream/u", echo, nil, 404, "no_endpoint", "PUT", "control plane; GET /v1"},
 		{s, "GET", "/v1/routes", "", nil, 404, "no_endpoint", "unknown kind", "GET /v1"},
 		{s, "POST", "/v1/apply", `{"op":"delete","kind":"route","id":"r"}`, []string{"X-Gwdr-Base-Revision", "1"}, 409, "conflict", "", "read"},
 		{s, "DELETE", "/v1/revocation/x", "", nil, 409, "conflict", "for good", "new key"},
@@ -79,6 +81,7 @@ func TestEveryRefusalIsAProblem(t *testing.T) {
 		{bare(t, &admin.Server{}), "GET", "/leader", "", nil, 503, "not_leader", "no control plane", ""},
 		{promoted(nil), "GET", "/leader", "", nil, 503, "not_leader", "backup", "promote"},
 		{promoted(nil), "PUT", "/v1/upstream/u", echo, nil, 409, "not_leader", "backup", "promote"},
+		{promoted(nil), "GET", "/v1/route?limit=5", "", nil, 409, "not_leader", "backup", "promote"},
 		{promoted(&admin.PromotionError{Text: "t", Hint: "h"}), "POST", "/v1/promote", "", nil, 409, "conflict", "t", "h"},
 		{promoted(fmt.Errorf("x: %w", store.ErrFull)), "POST", "/v1/promote", "", nil, 507, "full", "full", "delete"},
 		{promoted(fmt.Errorf("x: %w", store.ErrEtcdFull)), "POST", "/v1/promote", "", nil, 507, "full", "etcd", "alarm disarm"},
@@ -94,6 +97,8 @@ func TestEveryRefusalIsAProblem(t *testing.T) {
 		{s, "POST", "/v1/apply", `{"op":"create","kind":"route","id":"r","body":"e30="}`, nil, 422, "invalid", "change 1", ""},
 		{s, "POST", "/v1/import/openapi?id=s&upstream=u", "none", nil, 422, "invalid", "", ""},
 		{s, "PUT", "/v1/route/r", `{"path":"/x","upstream":"none"}`, nil, 422, "missing", "upstream/none", "first"},
+		{s, "PUT", "/v1/route/r", `{"path":"/x","upstream":"u","spec":"none"}`, nil, 422, "missing", "spec/none", "first"},
+		{s, "PUT", "/v1/route/r", `{"methods":["GET"],"path":"/x","upstream":"u","spec":"none","validate":true}`, nil, 422, "missing", "spec/none", "first"},
 	} {
 		t.Run(fmt.Sprintf("%d %s %s %s", c.status, c.code, c.method, c.path), func(t *testing.T) {
 			p := c.server.refused(t, c.method, c.path, c.body, c.header...)
@@ -134,3 +139,28 @@ func (s server) refused(t *testing.T, method, path, body string, header ...strin
 	}
 	return p
 }
+
+// A client that still sends has the whole answer before its stream is reset, as it is when the handler returns.
+func TestTooLargeIsAnsweredBeforeTheStreamEnds(t *testing.T) {
+	st, err := store.Open(t.Context(), store.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	rec, answered := httptest.NewRecorder(), ""
+	rest := readerFunc(func([]byte) (int, error) {
+		if rec.Flushed {
+			answered = rec.Body.String()
+		}
+		return 0, io.EOF
+	})
+	body := io.MultiReader(strings.NewReader(strings.Repeat(" ", 64<<10+1)), rest)
+	(&admin.Server{Store: st}).Handler().ServeHTTP(rec, httptest.NewRequest("POST", "http://127.0.0.1/v1/keys", body))
+	if length := rec.Header().Get("Content-Length"); !strings.Contains(answered, `"status":413`) || length != fmt.Sprint(len(answered)) {
+		t.Errorf("%d %s: %q, %s bytes", rec.Code, rec.Body, answered, length)
+	}
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -36,13 +36,13 @@ func (s *Server) standbyEndpoints() []endpoint {
 	refuse := func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, readOnly) }
 	const about = "not before it is promoted"
 	return []endpoint{
-		{"POST /v1/promote", lead, s.promoteStandby, "make this an ordinary gateway that holds what the backup gave, and takes writes"},
-		{"GET /v1/watch", export, refuse, about},
-		{"GET /v1/{kind}", read, refuse, about},
-		{"GET /v1/{kind}/{id...}", read, refuse, about},
-		{"PUT /v1/{kind}/{id...}", write, refuse, about},
-		{"DELETE /v1/{kind}/{id...}", write, refuse, about},
-		{"POST /v1/{path...}", write, refuse, about},
+		{"POST /v1/promote", []string{"dry_run"}, lead, s.promoteStandby, "make this an ordinary gateway that holds what the backup gave, and takes writes"},
+		{"GET /v1/watch", nil, export, refuse, about},
+		{"GET /v1/{kind}", nil, read, refuse, about},
+		{"GET /v1/{kind}/{id...}", nil, read, refuse, about},
+		{"PUT /v1/{kind}/{id...}", nil, write, refuse, about},
+		{"DELETE /v1/{kind}/{id...}", nil, write, refuse, about},
+		{"POST /v1/{path...}", nil, write, refuse, about},
 	}
 }
 

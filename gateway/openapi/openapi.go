@@ -103,15 +103,7 @@ func (i Import) Routes(document []byte) (routes []gateway.Entity, skipped []Skip
 			skipped = append(skipped, Skipped{op.Method + " " + op.Key, "nothing tells its requests from those of " + op.Like, like})
 			continue
 		}
-		body := gateway.RouteBody{Methods: []string{op.Method}, Path: i.Path(op), Upstream: i.Upstream, Auth: i.Auth, Spec: i.Spec,
-			Validate: i.Validate}
-		if i.Host != "" {
-			body.Hosts = []string{i.Host}
-		}
-		if op.isMatched() {
-			body.Match = &op.Match
-		}
-		route := gateway.Entity{Ref: gateway.Ref{Kind: gateway.Route, ID: i.routeID(op)}, Body: gateway.Encode(body)}
+		route := i.route(op)
 		if err := gateway.Check(route); err != nil {
 			skipped = append(skipped, Skipped{Operation: op.Method + " " + op.Key, Reason: err.Error()})
 			continue
@@ -120,6 +112,27 @@ func (i Import) Routes(document []byte) (routes []gateway.Entity, skipped []Skip
 		routes = append(routes, route)
 	}
 	return routes, skipped, nil
+}
+
+// Check reports why no operation of any document can become a route: an option that no route can have.
+func (i Import) Check() error {
+	if err := gateway.Check(i.route(Operation{Method: "GET", Key: "/", Path: "/"})); err != nil {
+		return fmt.Errorf("no operation can become a route: %w", err)
+	}
+	return nil
+}
+
+// route returns the route of the operation.
+func (i Import) route(op Operation) gateway.Entity {
+	body := gateway.RouteBody{Methods: []string{op.Method}, Path: i.Path(op), Upstream: i.Upstream, Auth: i.Auth, Spec: i.Spec,
+		Validate: i.Validate}
+	if i.Host != "" {
+		body.Hosts = []string{i.Host}
+	}
+	if op.isMatched() {
+		body.Match = &op.Match
+	}
+	return gateway.Entity{Ref: gateway.Ref{Kind: gateway.Route, ID: i.routeID(op)}, Body: gateway.Encode(body)}
 }
 
 // Path returns the path of the operation's route.
