@@ -230,13 +230,8 @@ func (s *supervisor) adminOf(number int) (string, error) {
 func (s *supervisor) handler(stopping <-chan struct{}, metrics *prometheus.Registry, api *admin.Server) http.Handler {
 	metrics.MustRegister(workerMetrics{s.crew})
 	mux := http.NewServeMux()
-	answer := func(w http.ResponseWriter, status int, body any) {
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(status)
-		_ = json.NewEncoder(w).Encode(body)
-	}
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusOK, map[string]bool{"healthy": true})
+		answerJSON(w, http.StatusOK, map[string]bool{"healthy": true})
 	})
 	mux.HandleFunc("GET /ready", func(w http.ResponseWriter, _ *http.Request) {
 		ready := slices.ContainsFunc(s.crew.Workers(), func(w workers.Worker) bool { return w.Ready })
@@ -249,27 +244,34 @@ func (s *supervisor) handler(stopping <-chan struct{}, metrics *prometheus.Regis
 		if !ready {
 			status = http.StatusServiceUnavailable
 		}
-		answer(w, status, map[string]bool{"ready": ready})
+		answerJSON(w, status, map[string]bool{"ready": ready})
 	})
-	mux.HandleFunc("GET /v1/workers", api.Guard(func(w http.ResponseWriter, _ *http.Request) { answer(w, http.StatusOK, s.crew.Workers()) }))
+	mux.HandleFunc("GET /v1/workers", api.Guard(func(w http.ResponseWriter, _ *http.Request) { answerJSON(w, http.StatusOK, s.crew.Workers()) }))
 	mux.HandleFunc("GET /v1/workers/{number}/{path...}", s.pass)
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, http.StatusNotFound, map[string]string{"error": "no such page of the supervisor: a data plane's are below /v1/workers/1/"})
+		answerJSON(w, http.StatusNotFound, map[string]string{"error": "no such page of the supervisor: a data plane's are below /v1/workers/1/"})
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(prometheus.Gatherers{metrics, prometheus.DefaultGatherer}, promhttp.HandlerOpts{}))
 	return mux
+}
+
+// answerJSON answers a request of the supervisor itself.
+func answerJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // the client is gone
 }
 
 // pass asks the admin API of a worker.
 func (s *supervisor) pass(w http.ResponseWriter, r *http.Request) {
 	number, err := strconv.Atoi(r.PathValue("number"))
 	if err != nil || number < 1 || number > s.options.supervise {
-		http.Error(w, fmt.Sprintf("workers are numbered from 1 to %d", s.options.supervise), http.StatusNotFound)
+		answerJSON(w, http.StatusNotFound, map[string]string{"error": fmt.Sprintf("workers are numbered from 1 to %d", s.options.supervise)})
 		return
 	}
 	at, err := s.adminOf(number)
 	if err != nil {
-		http.Error(w, "the worker is not there", http.StatusServiceUnavailable)
+		answerJSON(w, http.StatusServiceUnavailable, map[string]string{"error": "the worker is not there"})
 		return
 	}
 	proxy := httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) {

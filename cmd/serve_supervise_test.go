@@ -62,6 +62,9 @@ func TestServeSupervised(t *testing.T) {
 	if text := s.page("/v1/status"); !strings.Contains(text, "/v1/workers/1/") {
 		t.Errorf("a page that a supervisor has not: %s", text)
 	}
+	if text := s.page("/v1/workers/9/metrics"); text != `{"error":"workers are numbered from 1 to 2"}`+"\n" {
+		t.Errorf("a page of a worker that there is not: %s", text)
+	}
 	if text := s.page("/v1/workers/2/metrics"); !strings.Contains(text, "gwdr_requests_total") {
 		t.Errorf("metrics of a worker: %s", text)
 	}

@@ -26,9 +26,9 @@ func (s *Server) importOpenAPI(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, unreadable(err))
 		return
 	}
-	routes, skipped, err := routesFrom(how, document)
+	routes, skipped, err := how.Routes(document)
 	if err != nil {
-		s.fail(w, r, err)
+		s.fail(w, r, invalid(err))
 		return
 	}
 	spec, upstream := gateway.Ref{Kind: gateway.Spec, ID: how.Spec}, gateway.Ref{Kind: gateway.Upstream, ID: how.Upstream}
@@ -63,22 +63,15 @@ func importOf(query url.Values) (how openapi.Import, err error) {
 	return how, how.Check()
 }
 
-// routesFrom returns the routes of the document. That there are none is an error: it is cut off, or another one, and whoever has it
-// imported does not mean to delete all routes that the spec had.
-func routesFrom(how openapi.Import, document []byte) (routes []gateway.Entity, skipped []openapi.Skipped, err error) {
-	routes, skipped, err = how.Routes(document)
-	if err != nil {
-		return nil, nil, invalid(err)
-	}
-	if len(routes) > 0 {
-		return routes, skipped, nil
-	}
-	refused := invalid(errors.New("the document has no operations"))
+// lostAll refuses a document that would delete all routes of the one before it, as none of its operations becomes one: it is cut off, or another
+// one, and whoever has it imported does not mean that.
+func lostAll(skipped []openapi.Skipped) error {
+	refused := invalid(errors.New("the document has no operations: all routes of its earlier version would be deleted"))
 	if len(skipped) > 0 {
 		refused = invalid(fmt.Errorf("none of the document's operations can become a route: %s: %s", skipped[0].Operation, skipped[0].Reason))
 	}
-	refused.hint = "to be rid of the routes of an earlier version, delete them, and then the spec"
-	return nil, nil, refused
+	refused.hint = "to be rid of the routes of the earlier version, delete them first"
+	return refused
 }
 
 // storeSpec brings the spec and its routes to what they are to be.
@@ -95,6 +88,10 @@ func (s *Server) storeSpec(w http.ResponseWriter, r *http.Request, spec gateway.
 				before.Put(e)
 			}
 		}
+	}
+	if len(routes) == 0 && before.Len() > 0 {
+		s.fail(w, r, lostAll(skipped))
+		return
 	}
 	after := gateway.NewState(append(routes, spec)...)
 	changes := gateway.Diff(before, after)

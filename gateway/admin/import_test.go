@@ -32,10 +32,11 @@ func TestImportWithABadOption(t *testing.T) {
 	s.expect(t, 200, `"routes":2`, "POST", "/v1/import/openapi?id=s&upstream=u&auth=none&host=*.example.com", imported)
 }
 
-// A document without routes, such as one that was cut off, does not cost those of the one before it.
+// A document without routes, such as one that was cut off, does not cost those of the one before it. One of webhooks has none, and is a spec.
 func TestImportOfNoRoutes(t *testing.T) {
 	s := start(t, &admin.Server{})
 	s.expect(t, 201, "", "PUT", "/v1/upstream/u", echo)
+	s.expect(t, 200, `"routes":0`, "POST", "/v1/import/openapi?id=s&upstream=u", `{"openapi":"3.1.0","webhooks":{"a":{"post":{}}}}`)
 	s.expect(t, 200, `"routes":2`, "POST", "/v1/import/openapi?id=s&upstream=u", imported)
 	for _, document := range []string{`{"openapi":"3.0.3","info":{}}`, `{"openapi":"3.0.3","paths":{}}`, `{"openapi":"3.0.3","paths":{"/a":{},"x-b":{"get":{}}}}`} {
 		s.unchanged(t, 422, "the document has no operations", "id=s&upstream=u", document)
