@@ -93,12 +93,11 @@ func (l *loading) log(ctx context.Context, found Found, copies []Copy, identitie
 
 func loadPack(ctx context.Context, found Found, pack Pack, copies []Copy, identities []age.Identity) (from string, entities []gateway.Entity, err error) {
 	// Ciphertext: it may lie on disk.
-	spool, err := os.CreateTemp("", "gwdr-pack-*")
+	spool, err := nameless()
 	if err != nil {
 		return "", nil, fmt.Errorf("fetch pack: %w", err)
 	}
 	defer spool.Close()
-	os.Remove(spool.Name())
 	from, err = fetchPack(ctx, found, pack, copies, spool)
 	if err != nil {
 		return "", nil, err

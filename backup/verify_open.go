@@ -263,11 +263,9 @@ func (r *verifying) openPack(ctx context.Context, w *wanted, each func(gateway.R
 // fetch puts the pack, made of whole blocks, into a file without a name.
 func (r *verifying) fetch(ctx context.Context, w *wanted) (file *os.File, from string, err error) {
 	// Ciphertext: it may lie on disk.
-	file, err = os.CreateTemp("", "gwdr-pack-*")
-	if err != nil {
+	if file, err = nameless(); err != nil {
 		return nil, "", fmt.Errorf("fetch pack: %w", err)
 	}
-	os.Remove(file.Name())
 	of := *w.point
 	of.Copies = nil // the order is ours: copies that have this pack whole come first
 	if from, err = fetchPack(ctx, of, w.pack, r.likeliest(w), file); err != nil {
