@@ -21,7 +21,7 @@ func (in *instance) openAudit() (_ *slog.Logger, err error) {
 }
 
 func newAudit(to io.Writer, log *slog.Logger) *slog.Logger {
-	return slog.New(slog.NewJSONHandler(&noticed{to, log}, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+	return slog.New(slog.NewJSONHandler(&noticed{&lines{Writer: to}, log}, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
 			a.Value = slog.TimeValue(a.Value.Time().UTC())
 		}
