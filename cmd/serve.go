@@ -11,14 +11,12 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"gwdr/gateway/admin"
-	"gwdr/gateway/native"
 )
 
 // The values of --role and --replication.
@@ -30,6 +28,7 @@ const (
 type serveOptions struct {
 	role, data, listen, admin  string
 	control, controlTokenFile  string
+	controlToken               string // of the file
 	instance, region           string
 	tokenFile, tlsCert, tlsKey string
 	listenCerts, listenKeys    []string
@@ -107,7 +106,7 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "`address` of the data plane")
 	f.StringVar(&o.admin, "admin", "127.0.0.1:8081", "`address` of the admin API, health and metrics")
 	f.StringVar(&o.control, "control", "", "`URL` of the control plane that a data plane follows; without it, the last good configuration serves")
-	f.StringVar(&o.controlTokenFile, "control-token-file", "", "`file` with the token for --control and --peer")
+	f.StringVar(&o.controlTokenFile, "control-token-file", "", "`file` with the token for --control and --peer, and nothing else")
 	f.StringVar(&o.instance, "instance", "", "`name` of this instance, sent as X-Gwdr-Instance")
 	f.StringVar(&o.region, "region", "", "`name` of the region, sent as X-Gwdr-Region")
 	f.StringVar(&o.tokenFile, "token-file", "", "`file` with the admin API's tokens, one role:token a line; roles: admin, operator, viewer, backup, replica")
@@ -145,6 +144,9 @@ func runServe(ctx context.Context, a *app, o *serveOptions, flags []string) erro
 	secrets := []string{o.tokenFile, o.controlTokenFile, o.tlsKey, o.limits.redisPasswordFile, o.place.etcdKey, o.place.passwordFile, o.place.cluster.Key}
 	for _, file := range append(secrets, o.listenKeys...) {
 		a.warnReadable(file)
+	}
+	if err := o.readControlToken(); err != nil {
+		return err
 	}
 	if o.data == "" {
 		o.data = filepath.Join(a.Config.State, "gateway")
@@ -252,18 +254,4 @@ func (o *serveOptions) tokens() (admin.Tokens, error) {
 		return nil, usageError(fmt.Errorf("read admin tokens %s: %w", o.tokenFile, err))
 	}
 	return tokens, nil
-}
-
-// client returns a client of another control plane.
-func (o *serveOptions) client(url string) (native.Client, error) {
-	c := native.Client{URL: url, HTTP: native.NewHTTP()}
-	if o.controlTokenFile == "" {
-		return c, nil
-	}
-	b, err := os.ReadFile(o.controlTokenFile)
-	if err != nil {
-		return c, fmt.Errorf("read control token: %w", err)
-	}
-	c.Token = strings.TrimSpace(string(b))
-	return c, nil
 }

@@ -75,11 +75,7 @@ func (in *instance) openControl(ctx context.Context) (err error) {
 	}
 	in.replica = &replica.Replica{Store: in.store, Dir: o.data, Lead: o.lead, Log: in.Log}
 	for _, url := range o.peers {
-		peer, err := o.client(url)
-		if err != nil {
-			return err
-		}
-		in.replica.Peers = append(in.replica.Peers, peer)
+		in.replica.Peers = append(in.replica.Peers, o.client(url))
 	}
 	return in.replica.Settle(ctx)
 }
@@ -150,11 +146,7 @@ func (in *instance) openData() (err error) {
 	if in.store != nil {
 		in.source = ownStore{in.store}
 	} else if o.control != "" {
-		client, err := o.client(o.control)
-		if err != nil {
-			return err
-		}
-		in.source = &client
+		in.source = followed{new(o.client(o.control))}
 	}
 	err = in.proxy.LoadLastGood()
 	switch {
