@@ -178,6 +178,9 @@ func runServe(ctx context.Context, a *app, o *serveOptions, flags []string) erro
 
 // check refuses options that contradict each other.
 func (o *serveOptions) check() error {
+	if err := errors.Join(o.checkAddresses(), o.checkDurations()); err != nil {
+		return err
+	}
 	switch {
 	case !slices.Contains([]string{roleAll, roleControl, roleData}, o.role):
 		return fmt.Errorf("--role %q is none of all, control, data", o.role)
@@ -203,6 +206,29 @@ func (o *serveOptions) check() error {
 	return errors.Join(o.checkFront(), o.checkLimits(), o.checkSupervise(), o.checkBackup(), o.checkStore(), o.checkURLs())
 }
 
+// checkAddresses refuses what no socket can be opened at.
+func (o *serveOptions) checkAddresses() error {
+	for _, a := range []struct{ flag, text string }{{"--listen", o.listen}, {"--admin", o.admin}} {
+		if _, port, err := net.SplitHostPort(a.text); err != nil || !isPort(port) {
+			return fmt.Errorf("%s %q is not of the form host:port, such as 127.0.0.1:8080, or :8080 for all addresses", a.flag, a.text)
+		}
+	}
+	return nil
+}
+
+// checkDurations refuses those that end before they begin.
+func (o *serveOptions) checkDurations() error {
+	for _, d := range []struct {
+		flag  string
+		value time.Duration
+	}{{"--drain", o.drain}, {"--drain-notice", o.notice}, {"--poll", o.backup.poll}, {"--cluster-election", o.place.cluster.Election}} {
+		if d.value < 0 {
+			return fmt.Errorf("%s %s is less than nothing", d.flag, d.value)
+		}
+	}
+	return nil
+}
+
 // checkURLs refuses what is no address of a control plane. One that can never be reached would not be noticed: a leader
 // with such a peer would not learn that it was replaced.
 func (o *serveOptions) checkURLs() error {
@@ -224,7 +250,12 @@ func isBaseURL(text string) bool {
 
 func isAddress(text string) bool {
 	host, port, err := net.SplitHostPort(text)
-	return err == nil && host != "" && port != ""
+	return err == nil && host != "" && port != "" && isPort(port)
+}
+
+func isPort(text string) bool {
+	_, err := net.LookupPort("tcp", text)
+	return err == nil
 }
 
 func (o *serveOptions) controls() bool { return o.role != roleData }

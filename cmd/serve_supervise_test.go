@@ -137,6 +137,7 @@ func TestSharedSocketDoesNotBlock(t *testing.T) {
 
 func TestServeSuperviseRefuses(t *testing.T) {
 	for says, args := range map[string][]string{
+		"--supervise -1 is not":       {"--supervise=-1", "--role", "data"},
 		"not between 1 and 64":        {"--supervise", "65", "--role", "data"},
 		"--supervise is for --role":   {"--supervise", "2"},
 		"no workers of its own":       {"--supervise", "2", "--role", "data", "--listen-fd", "3"},
