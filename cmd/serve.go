@@ -151,6 +151,9 @@ func runServe(ctx context.Context, a *app, o *serveOptions, flags []string) erro
 	if o.data == "" {
 		o.data = filepath.Join(a.Config.State, "gateway")
 	}
+	if err := o.checkPlaces(); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if a.Env("GOGC") == "" {
@@ -277,12 +280,12 @@ func (o *serveOptions) tokens() (admin.Tokens, error) {
 	}
 	f, err := os.Open(o.tokenFile)
 	if err != nil {
-		return nil, fmt.Errorf("read admin tokens: %w", err)
+		return nil, fmt.Errorf("read --token-file: %w", err)
 	}
 	defer f.Close()
 	tokens, err := admin.ReadTokens(f)
 	if err != nil {
-		return nil, usageError(fmt.Errorf("read admin tokens %s: %w", o.tokenFile, err))
+		return nil, usageError(fmt.Errorf("read --token-file %s: %w", o.tokenFile, err))
 	}
 	return tokens, nil
 }

@@ -20,7 +20,7 @@ func (in *instance) openAccessLog() (*slog.Logger, error) {
 	default:
 		var err error
 		if in.access, err = os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640); err != nil {
-			return nil, fmt.Errorf("open access log: %w", err)
+			return nil, fmt.Errorf("open --access-log: %w", err)
 		}
 		return in.newAccessLog(in.access, name), nil
 	}

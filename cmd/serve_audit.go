@@ -15,7 +15,7 @@ func (in *instance) openAudit() (_ *slog.Logger, err error) {
 	}
 	in.audit, err = os.OpenFile(in.options.auditLog, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("open audit log: %w", err)
+		return nil, fmt.Errorf("open --audit-log: %w", err)
 	}
 	return newAudit(in.audit, in.Log), nil
 }

@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"sync"
@@ -132,9 +131,6 @@ func (in *instance) measureControl(st *store.Store) {
 
 func (in *instance) openData() (err error) {
 	o := in.options
-	if err := os.MkdirAll(o.data, 0o700); err != nil {
-		return fmt.Errorf("create data directory: %w", err)
-	}
 	if in.store == nil { // two that keep their last good configuration in one place would spoil it for both
 		if in.lock, err = store.Lock(o.data); err != nil {
 			return inUse(err)

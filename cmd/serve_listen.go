@@ -166,7 +166,7 @@ func writeReady(file string, ready any) error {
 		err = os.Rename(file+".new", file)
 	}
 	if err != nil {
-		return fmt.Errorf("write ready file: %w", err)
+		return fmt.Errorf("write --ready-file: %w", err)
 	}
 	return nil
 }

@@ -81,9 +81,6 @@ func flagsOf(set *pflag.FlagSet, but []string) (args []string) {
 
 // runSupervised serves by workers until ctx ends.
 func runSupervised(ctx context.Context, a *app, o *serveOptions, flags []string) error {
-	if err := os.MkdirAll(o.data, 0o700); err != nil {
-		return fmt.Errorf("create data directory: %w", err)
-	}
 	lock, err := store.Lock(o.data)
 	if err != nil {
 		return inUse(err)

@@ -317,11 +317,13 @@ func TestServeRefuses(t *testing.T) {
 		{exitUsage, "unknown flag", []string{"--nonsense"}},
 		{exitUsage, "line 1", []string{"--token-file", bad}},
 		{exitError, "no such file", []string{"--token-file", filepath.Join(dir, "none")}},
-		{exitError, "open audit log", []string{"--audit-log", filepath.Join(dir, "none", "audit")}},
+		{exitError, "open --audit-log", []string{"--audit-log", dir}},
+		{exitError, "open --access-log", []string{"--admin", "127.0.0.1:0", "--access-log", dir}},
 		{exitError, "choose another address by --admin", []string{"--admin", busy.Addr().String()}},
 		{exitError, "choose another address by --listen", []string{"--admin", "127.0.0.1:0", "--listen", busy.Addr().String()}},
 		{exitError, "name a control plane by --control", []string{"--role", "data"}},
-		{exitError, "not a directory", []string{"--data", filepath.Join(bad, "x")}},
+		{exitError, "must be a directory that can be written: mkdir " + bad + ": not a directory", []string{"--data", filepath.Join(bad, "x")}},
+		{exitError, "--data " + bad + " must be a directory", []string{"--role", "data", "--data", bad}},
 	} {
 		args := append([]string{"serve", "--data", t.TempDir()}, c.args...)
 		if says := serveFails(t, c.code, args...); !strings.Contains(says, c.says) {
