@@ -124,7 +124,8 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.StringArrayVar(&o.peers, "peer", nil, "`URL` of another region's control plane; repeatable")
 	f.StringVar(&o.replication, "replication", replicationNone, "`kind` of replication between regions: none, async or sync")
 	f.BoolVar(&o.lead, "leader", false, "lead if the store is new and no peer has led or followed yet (always so without replication)")
-	f.StringVar(&o.readyFile, "ready-file", "", "`file` to write {\"listen\",\"admin\",\"pid\"} to once everything is served")
+	f.StringVar(&o.readyFile, "ready-file", "", "`file` to write {\"listen\",\"admin\",\"pid\"} to once it listens there (host:port, no scheme); "+
+		"whether it has a configuration, /.gwdr/ready says")
 	f.BoolVar(&o.exitOnEOF, "exit-on-stdin-eof", false, "stop when stdin ends: with the process that started this one")
 	f.IntVar(&o.supervise, "supervise", 0, "serve by so many `workers`, which are started again when they crash; SIGHUP puts new ones in their place")
 	f.IntVar(&o.inherited, "listen-fd", 0, "`descriptor` of the socket of --listen: of a worker")
