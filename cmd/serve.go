@@ -69,7 +69,8 @@ GET /v1 of the admin API lists its endpoints; docs/admin-api.md describes them.`
 		Example: `  gwdr serve      # everything in one process, on this machine only
   gwdr serve --role control --data /var/lib/gwdr --token-file tokens
   gwdr serve --role data --data /var/lib/gwdr-data --listen :8080 \
-    --control http://127.0.0.1:8081 --control-token-file token
+    --admin 127.0.0.1:8082 --control http://127.0.0.1:8081 \
+    --control-token-file token
 
   # one of three regions, each with its own --region, that are one cluster
   gwdr serve --replication sync --region a --cluster-ca ca.pem \
