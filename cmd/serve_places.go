@@ -11,7 +11,7 @@ import (
 )
 
 // newStore is what etcd sets aside on the disk for its log when a store is made, in bytes.
-const newStore = 64 << 20
+const newStore = 64_000_000
 
 // checkPlaces makes --data, and refuses to begin where files that are needed later would have no place.
 func (o *serveOptions) checkPlaces() error {
