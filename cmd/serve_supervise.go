@@ -188,10 +188,14 @@ func (s *supervisor) command(number int) *exec.Cmd {
 	return cmd
 }
 
-// ready waits until the worker has a configuration.
+// ready waits until the worker has a configuration. It tells people where the worker can be asked as soon as it can.
 func (s *supervisor) ready(ctx context.Context, number int) error {
-	for {
+	for told := false; ; {
 		if at, err := s.adminOf(number); err == nil {
+			if !told {
+				s.progress("worker %d: admin API on http://%s", number, at)
+				told = true
+			}
 			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+at+"/ready", nil)
 			if err != nil {
 				return err
