@@ -11,14 +11,12 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"gwdr/gateway/admin"
-	"gwdr/gateway/native"
 )
 
 // The values of --role and --replication.
@@ -30,6 +28,7 @@ const (
 type serveOptions struct {
 	role, data, listen, admin  string
 	control, controlTokenFile  string
+	controlToken               string // of the file
 	instance, region           string
 	tokenFile, tlsCert, tlsKey string
 	listenCerts, listenKeys    []string
@@ -70,7 +69,8 @@ GET /v1 of the admin API lists its endpoints; docs/admin-api.md describes them.`
 		Example: `  gwdr serve      # everything in one process, on this machine only
   gwdr serve --role control --data /var/lib/gwdr --token-file tokens
   gwdr serve --role data --data /var/lib/gwdr-data --listen :8080 \
-    --control http://127.0.0.1:8081 --control-token-file token
+    --admin 127.0.0.1:8082 --control http://127.0.0.1:8081 \
+    --control-token-file token
 
   # one of three regions, each with its own --region, that are one cluster
   gwdr serve --replication sync --region a --cluster-ca ca.pem \
@@ -107,7 +107,7 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.listen, "listen", "127.0.0.1:8080", "`address` of the data plane")
 	f.StringVar(&o.admin, "admin", "127.0.0.1:8081", "`address` of the admin API, health and metrics")
 	f.StringVar(&o.control, "control", "", "`URL` of the control plane that a data plane follows; without it, the last good configuration serves")
-	f.StringVar(&o.controlTokenFile, "control-token-file", "", "`file` with the token for --control and --peer")
+	f.StringVar(&o.controlTokenFile, "control-token-file", "", "`file` with the token for --control and --peer, and nothing else")
 	f.StringVar(&o.instance, "instance", "", "`name` of this instance, sent as X-Gwdr-Instance")
 	f.StringVar(&o.region, "region", "", "`name` of the region, sent as X-Gwdr-Region")
 	f.StringVar(&o.tokenFile, "token-file", "", "`file` with the admin API's tokens, one role:token a line; roles: admin, operator, viewer, backup, replica")
@@ -125,7 +125,8 @@ func (o *serveOptions) addFlags(cmd *cobra.Command) {
 	f.StringArrayVar(&o.peers, "peer", nil, "`URL` of another region's control plane; repeatable")
 	f.StringVar(&o.replication, "replication", replicationNone, "`kind` of replication between regions: none, async or sync")
 	f.BoolVar(&o.lead, "leader", false, "lead if the store is new and no peer has led or followed yet (always so without replication)")
-	f.StringVar(&o.readyFile, "ready-file", "", "`file` to write {\"listen\",\"admin\",\"pid\"} to once everything is served")
+	f.StringVar(&o.readyFile, "ready-file", "", "`file` to write {\"listen\",\"admin\",\"pid\"} to once it listens there (host:port, no scheme); "+
+		"whether it has a configuration, /.gwdr/ready says")
 	f.BoolVar(&o.exitOnEOF, "exit-on-stdin-eof", false, "stop when stdin ends: with the process that started this one")
 	f.IntVar(&o.supervise, "supervise", 0, "serve by so many `workers`, which are started again when they crash; SIGHUP puts new ones in their place")
 	f.IntVar(&o.inherited, "listen-fd", 0, "`descriptor` of the socket of --listen: of a worker")
@@ -146,8 +147,14 @@ func runServe(ctx context.Context, a *app, o *serveOptions, flags []string) erro
 	for _, file := range append(secrets, o.listenKeys...) {
 		a.warnReadable(file)
 	}
+	if err := o.readControlToken(); err != nil {
+		return err
+	}
 	if o.data == "" {
 		o.data = filepath.Join(a.Config.State, "gateway")
+	}
+	if err := o.checkPlaces(); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -176,6 +183,9 @@ func runServe(ctx context.Context, a *app, o *serveOptions, flags []string) erro
 
 // check refuses options that contradict each other.
 func (o *serveOptions) check() error {
+	if err := errors.Join(o.checkAddresses(), o.checkDurations()); err != nil {
+		return err
+	}
 	switch {
 	case !slices.Contains([]string{roleAll, roleControl, roleData}, o.role):
 		return fmt.Errorf("--role %q is none of all, control, data", o.role)
@@ -201,6 +211,29 @@ func (o *serveOptions) check() error {
 	return errors.Join(o.checkFront(), o.checkLimits(), o.checkSupervise(), o.checkBackup(), o.checkStore(), o.checkURLs())
 }
 
+// checkAddresses refuses what no socket can be opened at.
+func (o *serveOptions) checkAddresses() error {
+	for _, a := range []struct{ flag, text string }{{"--listen", o.listen}, {"--admin", o.admin}} {
+		if _, port, err := net.SplitHostPort(a.text); err != nil || !isPort(port) {
+			return fmt.Errorf("%s %q is not of the form host:port, such as 127.0.0.1:8080, or :8080 for all addresses", a.flag, a.text)
+		}
+	}
+	return nil
+}
+
+// checkDurations refuses those that end before they begin.
+func (o *serveOptions) checkDurations() error {
+	for _, d := range []struct {
+		flag  string
+		value time.Duration
+	}{{"--drain", o.drain}, {"--drain-notice", o.notice}, {"--poll", o.backup.poll}, {"--cluster-election", o.place.cluster.Election}} {
+		if d.value < 0 {
+			return fmt.Errorf("%s %s is less than nothing", d.flag, d.value)
+		}
+	}
+	return nil
+}
+
 // checkURLs refuses what is no address of a control plane. One that can never be reached would not be noticed: a leader
 // with such a peer would not learn that it was replaced.
 func (o *serveOptions) checkURLs() error {
@@ -222,7 +255,12 @@ func isBaseURL(text string) bool {
 
 func isAddress(text string) bool {
 	host, port, err := net.SplitHostPort(text)
-	return err == nil && host != "" && port != ""
+	return err == nil && host != "" && port != "" && isPort(port)
+}
+
+func isPort(text string) bool {
+	_, err := net.LookupPort("tcp", text)
+	return err == nil
 }
 
 func (o *serveOptions) controls() bool { return o.role != roleData }
@@ -244,26 +282,12 @@ func (o *serveOptions) tokens() (admin.Tokens, error) {
 	}
 	f, err := os.Open(o.tokenFile)
 	if err != nil {
-		return nil, fmt.Errorf("read admin tokens: %w", err)
+		return nil, fmt.Errorf("read --token-file: %w", err)
 	}
 	defer f.Close()
 	tokens, err := admin.ReadTokens(f)
 	if err != nil {
-		return nil, usageError(fmt.Errorf("read admin tokens %s: %w", o.tokenFile, err))
+		return nil, usageError(fmt.Errorf("read --token-file %s: %w", o.tokenFile, err))
 	}
 	return tokens, nil
-}
-
-// client returns a client of another control plane.
-func (o *serveOptions) client(url string) (native.Client, error) {
-	c := native.Client{URL: url, HTTP: native.NewHTTP()}
-	if o.controlTokenFile == "" {
-		return c, nil
-	}
-	b, err := os.ReadFile(o.controlTokenFile)
-	if err != nil {
-		return c, fmt.Errorf("read control token: %w", err)
-	}
-	c.Token = strings.TrimSpace(string(b))
-	return c, nil
 }

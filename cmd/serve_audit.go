@@ -15,13 +15,13 @@ func (in *instance) openAudit() (_ *slog.Logger, err error) {
 	}
 	in.audit, err = os.OpenFile(in.options.auditLog, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("open audit log: %w", err)
+		return nil, fmt.Errorf("open --audit-log: %w", err)
 	}
 	return newAudit(in.audit, in.Log), nil
 }
 
 func newAudit(to io.Writer, log *slog.Logger) *slog.Logger {
-	return slog.New(slog.NewJSONHandler(&noticed{to, log}, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+	return slog.New(slog.NewJSONHandler(&noticed{&lines{Writer: to}, log}, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
 			a.Value = slog.TimeValue(a.Value.Time().UTC())
 		}

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/netip"
-	"os"
 	"strings"
 	"time"
 
@@ -122,22 +120,6 @@ type span struct{ telemetry.Request }
 func (s span) End(o proxy.Outcome) {
 	s.Request.End(telemetry.Served{Method: o.Method, Scheme: o.Scheme, Host: o.Host, Path: o.Path, Client: o.Client, Route: o.Route,
 		Upstream: o.Upstream, Endpoint: o.Endpoint, Key: o.Key, Issuer: o.Issuer, Status: o.Status, Attempts: o.Attempts})
-}
-
-// openAccessLog opens --access-log; without one there is nobody to tell.
-func (in *instance) openAccessLog() (*slog.Logger, error) {
-	switch name := in.options.accessLog; name {
-	case "":
-		return nil, nil
-	case "-":
-		return slog.New(slog.NewJSONHandler(in.Stdout, nil)), nil
-	default:
-		var err error
-		if in.access, err = os.OpenFile(name, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640); err != nil {
-			return nil, fmt.Errorf("open access log: %w", err)
-		}
-		return slog.New(slog.NewJSONHandler(in.access, nil)), nil
-	}
 }
 
 // adminPairs are the certificates of the admin API.

@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"sync"
@@ -75,11 +74,7 @@ func (in *instance) openControl(ctx context.Context) (err error) {
 	}
 	in.replica = &replica.Replica{Store: in.store, Dir: o.data, Lead: o.lead, Log: in.Log}
 	for _, url := range o.peers {
-		peer, err := o.client(url)
-		if err != nil {
-			return err
-		}
-		in.replica.Peers = append(in.replica.Peers, peer)
+		in.replica.Peers = append(in.replica.Peers, o.client(url))
 	}
 	return in.replica.Settle(ctx)
 }
@@ -136,9 +131,6 @@ func (in *instance) measureControl(st *store.Store) {
 
 func (in *instance) openData() (err error) {
 	o := in.options
-	if err := os.MkdirAll(o.data, 0o700); err != nil {
-		return fmt.Errorf("create data directory: %w", err)
-	}
 	if in.store == nil { // two that keep their last good configuration in one place would spoil it for both
 		if in.lock, err = store.Lock(o.data); err != nil {
 			return inUse(err)
@@ -150,11 +142,7 @@ func (in *instance) openData() (err error) {
 	if in.store != nil {
 		in.source = ownStore{in.store}
 	} else if o.control != "" {
-		client, err := o.client(o.control)
-		if err != nil {
-			return err
-		}
-		in.source = &client
+		in.source = followed{new(o.client(o.control))}
 	}
 	err = in.proxy.LoadLastGood()
 	switch {

@@ -3,7 +3,9 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,6 +35,8 @@ func (o *serveOptions) checkLimits() error {
 	switch l := &o.limits; {
 	case l.redis != "" && !o.proxies():
 		return errors.New("--limits-redis is for data planes")
+	case l.redis != "" && !isRedisURL(l.redis): // which may hold a password
+		return errors.New("--limits-redis is not of the form redis://HOST:PORT/DATABASE, rediss:// with TLS, or unix:///SOCKET?db=0")
 	case l.redisTimeout < time.Millisecond || l.redisTimeout > 10*time.Second:
 		return fmt.Errorf("--limits-redis-timeout %s is not between 1ms and 10s", l.redisTimeout)
 	case l.connections < 0 || l.perAddress < 0:
@@ -43,6 +47,11 @@ func (o *serveOptions) checkLimits() error {
 		return errors.New("--limits-redis-password-file needs --limits-redis")
 	}
 	return nil
+}
+
+func isRedisURL(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && slices.Contains([]string{"redis", "rediss", "unix"}, u.Scheme)
 }
 
 // openCounter has the data plane count shared limits in Redis, if there is one.

@@ -48,7 +48,9 @@ func TestServeRefusesLimits(t *testing.T) {
 		args []string
 	}{
 		{exitUsage, "--limits-redis is for data planes", []string{"--role", "control", "--limits-redis", "redis://localhost"}},
-		{exitUsage, "--limits-redis redis: invalid URL scheme: http", []string{"--limits-redis", "http://localhost"}},
+		{exitUsage, "not of the form redis://HOST:PORT/DATABASE", []string{"--limits-redis", "http://:hunter2@localhost"}},
+		{exitUsage, "not of the form redis://HOST:PORT/DATABASE", []string{"--limits-redis", "foo"}},
+		{exitUsage, "not of the form redis://HOST:PORT/DATABASE", []string{"--limits-redis", "gwdr:hunter2@localhost:6379"}},
 		{exitUsage, "--limits-redis holds a password", []string{"--limits-redis", "redis://:hunter2@localhost"}},
 		{exitUsage, "needs --limits-redis", []string{"--limits-redis-password-file", "password"}},
 		{exitUsage, "are for data planes", []string{"--role", "control", "--max-connections", "5"}},

@@ -147,10 +147,19 @@ func (in *instance) announce(servers []*listener) error {
 	}{Admin: servers[0].socket.Addr().String(), PID: os.Getpid()}
 	if len(servers) > 1 {
 		ready.Listen = servers[1].socket.Addr().String()
+	}
+	if in.options.inherited == 0 { // the supervisor, who knows its number, tells people of a worker
+		in.tell(servers)
+	}
+	return writeReady(in.options.readyFile, ready)
+}
+
+// tell tells people where everything is served.
+func (in *instance) tell(servers []*listener) {
+	if len(servers) > 1 {
 		in.progress("serving on %s", servers[1].url())
 	}
 	in.progress("admin API on %s", servers[0].url())
-	return writeReady(in.options.readyFile, ready)
 }
 
 // writeReady tells whoever waits for the file, if there is one, what is served.
@@ -166,7 +175,7 @@ func writeReady(file string, ready any) error {
 		err = os.Rename(file+".new", file)
 	}
 	if err != nil {
-		return fmt.Errorf("write ready file: %w", err)
+		return fmt.Errorf("write --ready-file: %w", err)
 	}
 	return nil
 }

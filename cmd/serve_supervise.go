@@ -81,9 +81,6 @@ func flagsOf(set *pflag.FlagSet, but []string) (args []string) {
 
 // runSupervised serves by workers until ctx ends.
 func runSupervised(ctx context.Context, a *app, o *serveOptions, flags []string) error {
-	if err := os.MkdirAll(o.data, 0o700); err != nil {
-		return fmt.Errorf("create data directory: %w", err)
-	}
 	lock, err := store.Lock(o.data)
 	if err != nil {
 		return inUse(err)
@@ -191,10 +188,14 @@ func (s *supervisor) command(number int) *exec.Cmd {
 	return cmd
 }
 
-// ready waits until the worker has a configuration.
+// ready waits until the worker has a configuration. It tells people where the worker can be asked as soon as it can.
 func (s *supervisor) ready(ctx context.Context, number int) error {
-	for {
+	for told := false; ; {
 		if at, err := s.adminOf(number); err == nil {
+			if !told {
+				s.progress("worker %d: admin API on http://%s", number, at)
+				told = true
+			}
 			req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+at+"/ready", nil)
 			if err != nil {
 				return err

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -29,6 +30,7 @@ func TestServeSupervised(t *testing.T) {
 		t.Errorf("the ready file is there, and ready is %d", got)
 	}
 	before := s.workers("all are ready", func([]workers.Worker) bool { return true })
+	s.saysWhereWorkersAre()
 	if got, err := s.ask("/open"); err != nil || got != http.StatusOK {
 		t.Errorf("served with %d, %v", got, err)
 	}
@@ -140,6 +142,7 @@ func TestSharedSocketDoesNotBlock(t *testing.T) {
 
 func TestServeSuperviseRefuses(t *testing.T) {
 	for says, args := range map[string][]string{
+		"--supervise -1 is not":       {"--supervise=-1", "--role", "data"},
 		"not between 1 and 64":        {"--supervise", "65", "--role", "data"},
 		"--supervise is for --role":   {"--supervise", "2"},
 		"no workers of its own":       {"--supervise", "2", "--role", "data", "--listen-fd", "3"},
@@ -155,6 +158,7 @@ func TestServeSuperviseRefuses(t *testing.T) {
 type supervision struct {
 	t             *testing.T
 	cmd           *exec.Cmd
+	stderr        *lockedBuffer
 	Listen, Admin string
 }
 
@@ -164,9 +168,8 @@ func supervised(t *testing.T, control string, more ...string) *supervision {
 	ready := filepath.Join(dir, "ready.json")
 	args := append([]string{"serve", "--role", "data", "--supervise", "2", "--control", control, "--data", dir,
 		"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--ready-file", ready, "--instance", "i"}, more...)
-	s := &supervision{t: t, cmd: exec.Command("gwdr", args...)}
-	stderr := &lockedBuffer{}
-	s.cmd.Env, s.cmd.Stderr = append(os.Environ(), "HOME="+dir), stderr
+	s := &supervision{t: t, cmd: exec.Command("gwdr", args...), stderr: &lockedBuffer{}}
+	s.cmd.Env, s.cmd.Stderr = append(os.Environ(), "HOME="+dir), s.stderr
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +177,7 @@ func supervised(t *testing.T, control string, more ...string) *supervision {
 		_ = s.cmd.Process.Kill()
 		_ = s.cmd.Wait()
 		if t.Failed() {
-			t.Log(stderr)
+			t.Log(s.stderr)
 		}
 	})
 	eventuallyServed(t, "the supervisor serves", func() bool {
@@ -209,6 +212,27 @@ func (s *supervision) page(path string) string {
 		s.t.Fatal(err)
 	}
 	return string(text)
+}
+
+// saysWhereWorkersAre expects the admin API of each worker by its number, and the data plane once.
+func (s *supervision) saysWhereWorkersAre() {
+	s.t.Helper()
+	said := s.stderr.String()
+	if strings.Count(said, "serving on http://"+s.Listen+"\n") != 1 || strings.Count(said, "admin API on ") != 3 {
+		s.t.Errorf("it says %s", said)
+	}
+	for number := range 2 {
+		_, rest, _ := strings.Cut(said, fmt.Sprintf("worker %d: admin API on http://", number+1))
+		at, _, _ := strings.Cut(rest, "\n")
+		resp, err := http.Get("http://" + at + "/ready")
+		if err != nil {
+			s.t.Fatalf("worker %d is not at %q: %v", number+1, at, err)
+		}
+		defer resp.Body.Close()
+		if text, err := io.ReadAll(resp.Body); err != nil || !strings.Contains(string(text), fmt.Sprintf("i-%d", number+1)) {
+			s.t.Errorf("at the address of worker %d: %s, %v", number+1, text, err)
+		}
+	}
 }
 
 // statusFor is that of the page, asked for by another name of this machine.

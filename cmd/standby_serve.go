@@ -3,10 +3,8 @@ package cmd
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -22,9 +20,6 @@ import (
 // openFromBackup makes the instance serve from a backup, unless it did before, and was promoted: then it is an ordinary one.
 func (in *instance) openFromBackup(ctx context.Context) (ordinary bool, err error) {
 	o := in.options
-	if err := os.MkdirAll(o.data, 0o700); err != nil {
-		return false, fmt.Errorf("create data directory: %w", err)
-	}
 	if in.lock, err = store.Lock(o.data); err != nil {
 		return false, inUse(err)
 	}
