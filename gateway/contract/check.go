@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -20,7 +21,7 @@ import (
 type Violation struct {
 	In   string // "path", "query", "header", "cookie" or "body"
 	Name string // of the parameter; of what is in a body, where: /items/0/price, with * for names that the document does not know
-	Rule string // keyword of the schema; "missing", "empty", "costly", "repeated" or "unreadable"
+	Rule string // keyword of the schema; "missing", "empty", "costly", "repeated", "compressed" or "unreadable"
 }
 
 // String says it to people.
@@ -45,6 +46,8 @@ func (v Violation) String() string {
 		return what + " cannot be read as the specification says"
 	case repeated:
 		return what + " is there more than once"
+	case compressed:
+		return what + " is compressed, so that it cannot be held against the specification"
 	case never:
 		return what + " is not allowed by the specification"
 	}
@@ -57,6 +60,7 @@ const (
 	costly     = "costly"
 	unreadable = "unreadable"
 	repeated   = "repeated"
+	compressed = "compressed"
 	never      = "boolean" // keyword of a schema that takes nothing
 )
 
@@ -134,6 +138,8 @@ func (o *operation) bodyViolation(input *openapi3filter.RequestValidationInput, 
 	case kind != "" && err != nil: // likewise
 		header.Rule = unreadable
 		return &header
+	case (media == form || isJSON(media)) && isCompressed(input.Request.Header):
+		return &Violation{In: "body", Rule: compressed}
 	case media == form:
 		values, err := url.ParseQuery(string(body))
 		if err != nil {
@@ -172,4 +178,9 @@ const form = "application/x-www-form-urlencoded"
 
 func isJSON(media string) bool {
 	return media == "application/json" || strings.HasSuffix(media, "+json")
+}
+
+// isCompressed reports whether a body is not what the endpoint will make of it.
+func isCompressed(header http.Header) bool {
+	return slices.ContainsFunc(header["Content-Encoding"], func(coding string) bool { return !strings.EqualFold(coding, "identity") })
 }

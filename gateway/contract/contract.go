@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"net/url"
 	"slices"
 	"strings"
@@ -116,20 +117,34 @@ func readRequests(text []byte) (map[string]any, error) {
 
 // spellNull has schemas say by "enum" that a value is null: the library takes a "const" of null for none.
 func spellNull(value any) {
-	switch v := value.(type) {
-	case []any:
-		for _, item := range v {
-			spellNull(item)
-		}
-	case map[string]any:
-		if constant, there := v["const"]; there && constant == nil {
-			delete(v, "const")
-			v["enum"] = []any{nil}
-		}
-		for _, item := range v {
-			spellNull(item)
+	for fields := range objects(value) {
+		if constant, there := fields["const"]; there && constant == nil {
+			delete(fields, "const")
+			fields["enum"] = []any{nil}
 		}
 	}
+}
+
+// objects are all that the value consists of, each before those that are in it.
+func objects(value any) iter.Seq[map[string]any] {
+	return func(yield func(map[string]any) bool) { walk(value, yield) }
+}
+
+func walk(value any, yield func(map[string]any) bool) bool {
+	switch v := value.(type) {
+	case []any:
+		return !slices.ContainsFunc(v, func(item any) bool { return !walk(item, yield) })
+	case map[string]any:
+		if !yield(v) {
+			return false
+		}
+		for _, item := range v {
+			if !walk(item, yield) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func keepItem(item any) {
@@ -185,22 +200,10 @@ const draft = "https://json-schema.org/draft/2020-12/schema"
 
 // onlyItself reports whether the value names another document, in any of the ways of JSON Schema.
 func onlyItself(value any) error {
-	switch v := value.(type) {
-	case []any:
-		for _, item := range v {
-			if err := onlyItself(item); err != nil {
-				return err
-			}
-		}
-	case map[string]any:
-		for name, item := range v {
-			to, isText := item.(string)
-			pointer := slices.Contains([]string{"$ref", "$dynamicRef", "$recursiveRef", "$id", "$schema"}, name)
-			if isText && pointer && !strings.HasPrefix(to, "#") && to != draft {
+	for fields := range objects(value) {
+		for _, name := range []string{"$ref", "$dynamicRef", "$recursiveRef", "$id", "$schema"} {
+			if to, isText := fields[name].(string); isText && !strings.HasPrefix(to, "#") && to != draft {
 				return fmt.Errorf("%w: %s %.100q", errElsewhere, name, to)
-			}
-			if err := onlyItself(item); err != nil {
-				return err
 			}
 		}
 	}

@@ -173,7 +173,10 @@ func TestReadInOneWay(t *testing.T) {
 		{`{"item":"secret","item":"a","price":1}`, []string{"Content-Type: application/json"}, &Violation{"body", "", "unreadable"}},
 		{`{"item":"a","price":1}` + "\n", []string{"Content-Type: application/json"}, nil},
 		{`item=a&item=secret`, []string{"Content-Type: application/x-www-form-urlencoded"}, &Violation{"body", "/item", "repeated"}},
-		{"\x00", []string{"Content-Type: image/png"}, nil},
+		{"\x00", []string{"Content-Type: image/png", "Content-Encoding: gzip"}, nil},
+		{"\x1f\x8b", []string{"Content-Type: application/json", "Content-Encoding: gzip"}, &Violation{"body", "", "compressed"}},
+		{"item=a", []string{"Content-Type: application/x-www-form-urlencoded", "Content-Encoding: identity", "Content-Encoding: br"}, &Violation{"body", "", "compressed"}},
+		{"item=a", []string{"Content-Type: application/x-www-form-urlencoded", "Content-Encoding: Identity"}, nil},
 	} {
 		if got, err := c.Check(requestOf(t, "POST /shop/v1/orders", r.body, r.header...), []byte(r.body)); err != nil || !cmp.Equal(r.want, got) {
 			t.Errorf("%q as %q: %v, %v", r.body, r.header, got, err)

@@ -91,17 +91,9 @@ func (s *schemas) compile(at place) (*judge, error) {
 
 // registerFormats has the compiler check the formats in the value, and those alone, as the library does.
 func registerFormats(c *jsonschema.Compiler, value any) {
-	switch v := value.(type) {
-	case []any:
-		for _, item := range v {
-			registerFormats(c, item)
-		}
-	case map[string]any:
-		for name, item := range v {
-			if format, ok := item.(string); ok && name == "format" {
-				c.RegisterFormat(&jsonschema.Format{Name: format, Validate: formatCheck(format)})
-			}
-			registerFormats(c, item)
+	for fields := range objects(value) {
+		if format, ok := fields["format"].(string); ok {
+			c.RegisterFormat(&jsonschema.Format{Name: format, Validate: formatCheck(format)})
 		}
 	}
 }
